@@ -1,0 +1,38 @@
+# Every target does its own set-up: nothing but Python 3.11+, pip and make is needed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test check bench docs clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,offline,dev]'
+	touch $(READY)
+
+demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shipped with the project
+	$(BIN)/honed run --project examples/institutions
+	@echo
+	$(BIN)/honed search "UdeG" -k 3 --project examples/institutions
+	$(BIN)/honed search "Guadalajara Univercity" -k 3 --project examples/institutions
+	$(BIN)/honed search "University of Guadalajara" -k 3 --direction label-to-alias --project examples/institutions
+
+test: $(READY)  ## the default suite
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## style and types
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+
+bench: $(READY)  ## speed, side by side with the usual way
+	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/train.py
+
+docs: $(READY)  ## the command reference, from the commands themselves
+	$(BIN)/python docs/make_commands.py
+
+clean:
+	rm -rf $(VENV) examples/*/work

@@ -1,0 +1,29 @@
+"""honed: a team's own data to a search model it can ship."""
+
+from typing import TYPE_CHECKING, Any
+
+from honed.core.records import Hit
+
+if TYPE_CHECKING:
+    from honed.encode.torch_encoder import TorchEncoder as Encoder
+    from honed.pipeline.project import Project
+    from honed.ship.searcher import Searcher
+
+__version__ = "0.1.0"
+__all__ = ["Encoder", "Hit", "Project", "Searcher", "__version__"]
+
+# loaded on first use: `import honed` stays free of torch
+_LAZY = {
+    "Encoder": ("honed.encode.torch_encoder", "TorchEncoder"),
+    "Project": ("honed.pipeline.project", "Project"),
+    "Searcher": ("honed.ship.searcher", "Searcher"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'honed' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,40 @@
+"""honed datasets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Json
+from honed.data.datasets import REGISTRY, fetch, find
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Public data sets for trying honed out and for reproducing its figures.", no_args_is_help=True)
+    group.command("list", epilog="Example: honed datasets list")(list_datasets)
+    group.command("fetch", epilog="Example: honed datasets fetch dbpedia_schools --to data")(fetch_dataset)
+    app.add_typer(group, name="datasets")
+
+
+def list_datasets(*, json: Json = False) -> None:
+    """List the known data sets with licence and size."""
+    if json:
+        terminal.emit_json([each.as_dict() for each in REGISTRY])
+        return
+    rows = [
+        [each.name, each.shape, f"{sum(file.size for file in each.files) / 1e6:.1f} MB", each.licence, each.title]
+        for each in REGISTRY
+    ]
+    terminal.table(["name", "shape", "size", "licence", "what"], rows)
+
+
+def fetch_dataset(
+    name: Annotated[str, typer.Argument(help="A name from  honed datasets list.")],
+    to: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+    mirror: Annotated[str | None, typer.Option("--from", help="A local mirror: folder, or base URL.")] = None,
+) -> None:
+    """Fetch a data set, checked against its sha256; a broken download is taken up again."""
+    for path in fetch(find(name), to, mirror=mirror):
+        terminal.emit(str(path))

@@ -1,0 +1,30 @@
+"""honed encode."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Folder
+from honed.pipeline.encoding import encode_file
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: honed encode names.txt --out vectors.npy  or  honed encode t.csv --column text --out v.parquet")(
+        encode
+    )
+
+
+def encode(
+    file: Annotated[Path, typer.Argument(help="A text file (one text a line), or a table with --column.")],
+    out: Annotated[Path, typer.Option(help="vectors.npy, .safetensors or .parquet.")],
+    column: Annotated[str | None, typer.Option(help="The column of a table.")] = None,
+    model: Annotated[str | None, typer.Option(help="A base model; default: the model of the last run.")] = None,
+    role: Annotated[str, typer.Option(help="query or document: decides the prompt.")] = "document",
+    project: Folder = Path(),
+) -> None:
+    """Turn texts into unit vectors, for anyone's use."""
+    shape = encode_file(file, out, column=column, model=model, role=role, project=project)
+    terminal.say(f"wrote {out}: {shape[0]} vectors of {shape[1]} numbers")

@@ -1,0 +1,57 @@
+"""honed evaluate and honed gate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Folder, Json
+from honed.core.errors import ConfigError
+from honed.pipeline.project import Project, refuse_failed
+from honed.pipeline.stages import read_report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: honed evaluate --json  or  honed evaluate --sample 500")(evaluate)
+    app.command(epilog="Example: honed gate && deploy")(gate)
+
+
+def evaluate(
+    project: Folder = Path(),
+    sample: Annotated[int, typer.Option(help="Look quickly: only this many queries; nothing is stored.")] = 0,
+    *,
+    json: Json = False,
+) -> None:
+    """Measure every system on the test queries and write report.json and report.html."""
+    opened = Project(project, listener=terminal.stage_line)
+    if sample:
+        from honed.pipeline.quick import quick_report
+
+        report = quick_report(opened, sample)
+    else:
+        artifact = opened.runner.run(until="evaluate")["evaluate"]
+        report = read_report(artifact)
+        terminal.say(f"report: {artifact.path('report.html')}")
+    if json:
+        terminal.emit_json(report)
+    else:
+        terminal.print_report(report)
+
+
+def gate(project: Folder = Path(), *, json: Json = False) -> None:
+    """Check the gates of the last report; exit code 1 when one failed."""
+    opened = Project(project)
+    gates = opened.report()["gates"]
+    if not gates:
+        raise ConfigError("E_NO_GATE", "the last report has no gates; add a section [gate] to honed.toml and run again")
+    if json:
+        terminal.emit_json(gates)
+    else:
+        rows = [
+            [each["name"], f"{100 * each['value']:+.2f}", f"{100 * each['low']:+.2f}", "yes" if each["passed"] else "NO"]
+            for each in gates
+        ]
+        terminal.table(["gate", "value", "low", "passed"], rows)
+    refuse_failed(gates)

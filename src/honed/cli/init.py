@@ -1,0 +1,46 @@
+"""honed init."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli import terminal
+from honed.core.errors import ConfigError
+from honed.pipeline.init import propose
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: honed init institutions.csv  or  honed init data/ --map label=name --map alias=synonym")(
+        init
+    )
+
+
+def init(
+    files: Annotated[list[Path], typer.Argument(help="Tables, or folders of tables.")],
+    project: Annotated[Path, typer.Option("--project", "-p", help="Where to write honed.toml.")] = Path(),
+    columns: Annotated[list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as label=name.")] = None,
+    shape: Annotated[str | None, typer.Option(help="aliases or labels; inferred when left out.")] = None,
+    encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing honed.toml.")] = False,
+) -> None:
+    """Look at the data and write honed.toml."""
+    given = dict(_pair(each) for each in columns or [])
+    target = project / "honed.toml"
+    if target.exists() and not force:
+        raise ConfigError("E_EXISTS", f"{target}: exists already; --force replaces it")
+    text, notes = propose(files, project, given=given, shape=shape, encoding=encoding)
+    project.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    for note in notes:
+        terminal.say(note)
+    terminal.say(f"wrote {target}; next:  honed check  and  honed run")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, found, column = text.partition("=")
+    if not found or not role or not column:
+        raise ConfigError("E_OPTION", f"--map {text}: expected ROLE=COLUMN, such as label=name")
+    return role, column

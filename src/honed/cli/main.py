@@ -1,0 +1,81 @@
+"""``honed``: the commands, and the one place where errors become exit codes."""
+
+import os
+import sys
+
+# transformers looks for updates and telemetry endpoints unless told not to
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+import click
+import typer
+
+from honed import __version__
+from honed.cli import check, datasets, doctor, encode, evaluate, init, run, search, show, terminal
+from honed.core.errors import HonedError
+
+app = typer.Typer(
+    name="honed",
+    help="From a team's own data to a search model it can ship.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (init, check, run, evaluate, search, encode, show, doctor, datasets):
+    module.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    *,
+    version: bool = typer.Option(False, "--version", help="Print the version."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress on stderr."),
+    debug: bool = typer.Option(False, "--debug", help="Show where an error came from."),
+) -> None:
+    terminal.start(quiet=quiet)
+    context.obj = {"debug": debug}
+    if version:
+        terminal.emit(__version__)
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 ok, 1 gate failed, 2 user, 3 artifact, 74 I/O, 70 our bug."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    debug = "--debug" in arguments
+    try:
+        result = app(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        terminal.say("stopped; what is done stands, and  honed run  goes on from there")
+        return 130
+    except HonedError as error:
+        if debug:
+            raise
+        terminal.say(f"error {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if debug:
+            raise
+        terminal.say(f"error E_IO: {error.filename or ''}: {error.strerror or error}")
+        return 74
+    except Exception as error:
+        if debug:
+            raise
+        terminal.say(f"error E_BUG: {type(error).__name__}: {error}; this is a bug of honed: --debug shows where")
+        return 70
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,21 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Folder = Annotated[Path, typer.Option("--project", "-p", help="Folder of honed.toml.", show_default="here")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+OnBadRow = Annotated[
+    str | None, typer.Option("--on-bad-row", help="stop: refuse the whole import. quarantine: keep the good rows.")
+]
+Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the input files, such as latin-1.")]
+Direction = Annotated[str, typer.Option(help="alias-to-label or label-to-alias.")]
+TopK = Annotated[int, typer.Option("-k", help="How many hits.")]
+
+
+def overrides(on_bad_row: str | None, encoding: str | None) -> dict[str, Any]:
+    """Return the options that were given, as settings of honed.toml."""
+    given = {"data.on_bad_row": on_bad_row, "data.encoding": encoding}
+    return {key: value for key, value in given.items() if value is not None}

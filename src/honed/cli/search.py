@@ -1,0 +1,68 @@
+"""honed search."""
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Direction, Folder, Json, TopK
+from honed.core.errors import ConfigError
+from honed.core.records import Hit
+from honed.pipeline.project import Project
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog='Example: honed search "UdeG"  or  honed search --file names.txt --json > hits.jsonl')(search)
+
+
+def search(
+    text: Annotated[str | None, typer.Argument(help='What to look for; "-" reads lines from stdin.')] = None,
+    project: Folder = Path(),
+    file: Annotated[Path | None, typer.Option(help="A text file with one query a line.")] = None,
+    k: TopK = 10,
+    direction: Direction = "alias-to-label",
+    *,
+    json: Json = False,
+) -> None:
+    """Look names up; for many queries the JSON is one line a query."""
+    queries = _queries(text, file)
+    found = Project(project).searcher().search_many(queries, k, direction=direction)
+    many = file is not None or text == "-"
+    for query, hits in zip(queries, found, strict=True):
+        if json and many:
+            line = {"query": query, "hits": [hit.as_dict() for hit in hits]}
+            terminal.emit(json_module.dumps(line, ensure_ascii=False))
+        elif json:
+            terminal.emit_json([hit.as_dict() for hit in hits])
+        else:
+            if many:
+                terminal.emit(f"\n{query}")
+            _print_hits(hits)
+
+
+def _queries(text: str | None, file: Path | None) -> list[str]:
+    if (text is None) == (file is None):
+        raise ConfigError("E_OPTION", "give one text, or --file; see  honed search --help")
+    if file is not None:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    elif text == "-":
+        lines = sys.stdin.read().splitlines()
+    else:
+        return [text or ""]
+    queries = [line.strip() for line in lines if line.strip()]
+    if not queries:
+        raise ConfigError("E_QUERY_EMPTY", "no queries: every line is empty")
+    return queries
+
+
+def _print_hits(hits: list[Hit]) -> None:
+    rows = []
+    for hit in hits:
+        matched = "" if hit.matched == hit.text else hit.matched
+        extra = hit.fields.get("label", "") or hit.fields.get("description", "") or hit.fields.get("country", "")
+        rows.append([str(hit.rank), f"{hit.score:.3f}", hit.text, matched, extra])
+    terminal.table(["#", "score", "name", "matched", "about"], rows)

@@ -1,0 +1,158 @@
+"""What people see: stdout is data, stderr is progress and errors."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from honed.core.progress import Bar, show_progress_with
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _RichBar:
+    """A bar on stderr with rate and time left; a line at the end when stderr is no terminal."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self.label, self.total, self.done = label, total, 0
+        self.progress = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+        self.task: TaskID = self.progress.add_task(label, total=total, rate="", note="")
+        self.progress.start()
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        task = self.progress.tasks[0]
+        speed = task.finished_speed or task.speed
+        self.progress.update(self.task, advance=count, rate=f"{speed:,.0f}/s" if speed and speed >= 10 else "")
+
+    def note(self, text: str) -> None:
+        self.progress.update(self.task, note=text)
+
+    def close(self) -> None:
+        self.progress.stop()
+
+
+class _LineBar:
+    """For logs: a line every tenth of the work, none for work that is over at once."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        from time import monotonic
+
+        self.clock = monotonic
+        self.label, self.total, self.done, self.text = label, total, 0, ""
+        self.started = self.said = monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        now = self.clock()
+        if now - self.said >= 15:
+            self.said = now
+            rate = self.done / (now - self.started)
+            left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
+            of = f"/{self.total}" if self.total else ""
+            err.print(f"  {self.label}: {self.done}{of}, {rate:,.1f}/s{left} {self.text}", markup=False)
+
+    def note(self, text: str) -> None:
+        self.text = text
+
+    def close(self) -> None: ...
+
+
+def _bar(label: str, total: int | None) -> Bar:
+    return _RichBar(label, total) if err.is_terminal else _LineBar(label, total)
+
+
+_quiet = False
+
+
+def start(*, quiet: bool = False) -> None:
+    """Show progress on stderr from now on, unless it is not wanted."""
+    global _quiet
+    _quiet = quiet
+    show_progress_with(None if quiet else _bar)
+
+
+def say(text: str) -> None:
+    """Write a line for people to stderr."""
+    err.print(text, markup=False)
+
+
+def emit(text: str) -> None:
+    """Write a line of data to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def emit_json(value: Any) -> None:
+    """Write JSON to stdout."""
+    emit(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", bold: int | None = None) -> None:
+    """Print a table to stdout; the first column to the left, the others to the right."""
+    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for number, row in enumerate(rows):
+        grid.add_row(*row, style="bold" if number == bold else None)
+    width = None if out.is_terminal else 200
+    Console(highlight=False, width=width, markup=False).print(grid)
+
+
+def stage_line(stage: str, state: str, seconds: float) -> None:
+    """Say what the runner does with a stage."""
+    if _quiet:
+        return
+    texts = {"stands": "stands", "runs": "...", "done": f"done in {seconds:.1f} s"}
+    say(f"{stage:>10}  {texts[state]}")
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Print the tables of a report."""
+    for part in (report, report["reverse"]):
+        if not part["systems"]:
+            continue
+        measures = list(part["systems"][0]["measures"])
+        rows = [
+            [each["name"], *(f"{100 * each['measures'][m]['mean']:.1f}" for m in measures), _interval(each, measures[0])]
+            for each in part["systems"]
+        ]
+        ceiling = f", best possible R@1 {100 * part['ceiling']:.1f}" if part["ceiling"] is not None else ""
+        emit("")
+        emit(
+            f"{part['direction']}, protocol {report['protocol']}: {part['n_queries']} queries, "
+            f"{part['n_candidates']} candidates{ceiling} (in percent)"
+        )
+        table(["system", *measures, f"95 % of {measures[0]}"], rows)
+    for each in report["published"]:
+        emit(f"published, same protocol: {each['name']}: {each['measure']} {100 * each['value']:.2f} {each['note']}")
+    for found in report["comparisons"]:
+        if found["measure"] == "R@1":
+            gain = found["difference"]
+            emit(
+                f"{found['candidate']} - {found['reference']}: {100 * gain['mean']:+.1f} points of R@1 "
+                f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f})"
+            )
+    for gate in report["gates"]:
+        emit(f"gate {gate['name']}: {'passed' if gate['passed'] else 'FAILED'} ({gate['rule']}: low {gate['low']})")
+
+
+def _interval(system: Mapping[str, Any], measure: str) -> str:
+    value = system["measures"][measure]
+    return f"{100 * value['low']:.1f} to {100 * value['high']:.1f}"

@@ -1,0 +1,1 @@
+"""Records, protocols, errors, fingerprints and the artifact store; no machine-learning imports."""

@@ -1,0 +1,76 @@
+"""A TOML table to a frozen dataclass: unknown keys, wrong types and values out of range are errors with a hint."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from honed.core.errors import ConfigError, did_you_mean
+
+Section = TypeVar("Section")
+
+
+def limits(*, low: float | None = None, high: float | None = None, one_of: Sequence[str] = ()) -> dict[str, Any]:
+    """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values."""
+    return {"low": low, "high": high, "one_of": tuple(one_of)}
+
+
+def read_section(cls: type[Section], table: Any, name: str, file: str) -> Section:
+    """Build a dataclass from a TOML table; `ConfigError` names ``section.key``, the file and what is allowed."""
+    if not isinstance(table, Mapping):
+        raise ConfigError("E_CONFIG_TYPE", f"{file}: {name}: expected a table [{name}], got {_kind(table)}")
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            raise ConfigError(
+                "E_CONFIG_KEY", f"{file}: {name}.{key}: unknown key{did_you_mean(key, fields)} (known: {', '.join(fields)})"
+            )
+    values = {key: _value(value, hints[key], f"{file}: {name}.{key}") for key, value in table.items()}
+    for key, value in values.items():
+        _check_limits(value, fields[key].metadata, f"{file}: {name}.{key}")
+    missing = [
+        key
+        for key, field in fields.items()
+        if key not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: {name}.{missing[0]}: missing")
+    return cls(**values)
+
+
+def _value(value: Any, hint: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        items = value if isinstance(value, list) else [value]
+        return tuple(_value(item, arguments[0], where) for item in items)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise ConfigError("E_CONFIG_TYPE", f"{where}: expected a table, got {_kind(value)}")
+        return {key: _value(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+    if origin in (typing.Union, types.UnionType):
+        hint = next(each for each in arguments if each is not type(None))
+    if dataclasses.is_dataclass(hint):
+        return read_section(typing.cast(type, hint), value, where.rsplit(": ", 1)[-1], where.split(": ", 1)[0])
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ConfigError("E_CONFIG_TYPE", f"{where}: expected {hint.__name__}, got {_kind(value)} {value!r}")
+    return value
+
+
+def _check_limits(value: Any, metadata: Mapping[str, Any], where: str) -> None:
+    if not metadata:
+        return
+    if metadata["one_of"] and value not in metadata["one_of"]:
+        near = did_you_mean(value, metadata["one_of"]) if isinstance(value, str) else ""
+        raise ConfigError("E_CONFIG_RANGE", f"{where}: {value!r} is not one of {', '.join(metadata['one_of'])}{near}")
+    low, high = metadata["low"], metadata["high"]
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = f"{'-inf' if low is None else format(low, 'g')} to {'inf' if high is None else format(high, 'g')}"
+        raise ConfigError("E_CONFIG_RANGE", f"{where}: {value} is out of range; allowed: {bounds}")
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

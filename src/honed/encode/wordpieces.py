@@ -1,0 +1,26 @@
+"""Which texts a model's tokenizer knows nothing of; needs only the tokenizer, not the model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from honed.core.optional import is_installed
+
+_CHARS = 2000
+
+
+def unknown_text(folder: Path) -> Callable[[str], bool] | None:
+    """Return a test for texts that give no token, or only unknown ones; None when the folder has no fast tokenizer."""
+    file = folder / "tokenizer.json"
+    if not is_installed("tokenizer") or not file.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
+
+    def knows_nothing(text: str) -> bool:
+        return all(token in unknown for token in tokenizer.encode(text[:_CHARS], add_special_tokens=False).ids)
+
+    return knows_nothing

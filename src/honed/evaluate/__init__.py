@@ -1,0 +1,1 @@
+"""Run + qrels to scores, intervals, comparisons, gates and the report."""

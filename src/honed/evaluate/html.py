@@ -1,0 +1,117 @@
+"""The report as one HTML file: tables and plots, no script, no network, opens from disk."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_WIDTH, _LABEL, _BAR = 720, 250, 22
+
+
+def render_report(report: Mapping[str, Any]) -> str:
+    """Return the report page for the content of ``report.json``."""
+    environment = Environment(
+        loader=PackageLoader("honed.evaluate", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    first = next(iter(report["systems"][0]["measures"])) if report["systems"] else "R@1"
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        first=first,
+        bars=bars(report["systems"], first, report["ceiling"]),
+        slice_names=_slice_names(report["systems"]),
+        curve=curve(report["training"]),
+        story=story(report, first),
+    )
+
+
+def bars(systems: Sequence[Mapping[str, Any]], measure: str, ceiling: float | None) -> dict[str, Any]:
+    """Return the geometry of a bar chart with intervals: one bar a system, 0 to 100 %."""
+    scale = _WIDTH - _LABEL - 60
+    rows = []
+    for number, system in enumerate(systems):
+        value = system["measures"][measure]
+        rows.append(
+            {
+                "name": system["name"],
+                "y": number * (_BAR + 8),
+                "x": _LABEL,
+                "width": round(value["mean"] * scale, 1),
+                "low": round(_LABEL + value["low"] * scale, 1),
+                "high": round(_LABEL + value["high"] * scale, 1),
+                "text": f"{100 * value['mean']:.1f}",
+                "ours": system["name"].startswith("fine-tuned"),
+            }
+        )
+    return {
+        "rows": rows,
+        "height": len(rows) * (_BAR + 8) + 24,
+        "width": _WIDTH,
+        "bar": _BAR,
+        "label": _LABEL,
+        "ceiling": None if ceiling is None else round(_LABEL + ceiling * scale, 1),
+        "ticks": [{"x": _LABEL + scale * share / 100, "text": share} for share in range(0, 101, 20)],
+    }
+
+
+def _slice_names(systems: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    slices = systems[0]["slices"] if systems else {}
+    return sorted(((name, found["n"]) for name, found in slices.items()), key=lambda each: -each[1])[:12]
+
+
+def curve(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the geometry of the loss and dev curves over steps; each is scaled to its own range."""
+    if not training or not training["loss"]:
+        return None
+    steps = max(1, training["steps"])
+    lines = {}
+    for name, key in (("loss", "loss"), ("dev", "score")):
+        points = [(each["step"], each[key]) for each in training[name]]
+        low, high = min(value for _, value in points), max(value for _, value in points)
+        span = (high - low) or 1.0
+        lines[name] = {
+            "points": " ".join(f"{40 + 640 * x / steps:.1f},{150 - 130 * (y - low) / span:.1f}" for x, y in points),
+            "low": f"{low:.3f}",
+            "high": f"{high:.3f}",
+        }
+    return {**lines, "steps": steps, "best": 40 + 640 * training["best_step"] / steps}
+
+
+def story(report: Mapping[str, Any], measure: str) -> list[str]:
+    """Return what the numbers say, in sentences."""
+    told = []
+    for found in report["comparisons"]:
+        if found["measure"] != measure:
+            continue
+        gain = found["difference"]
+        word = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "not clearly different"
+        told.append(
+            f"{found['candidate']} against {found['reference']}: {100 * gain['mean']:+.1f} points of {measure} "
+            f"(95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f}): {word}."
+        )
+    tuned = next((each for each in report["systems"] if each["name"] == "fine-tuned"), None)
+    if tuned:
+        better = [
+            each["name"]
+            for each in report["systems"]
+            if not each["name"].startswith("fine-tuned")
+            and each["measures"][measure]["mean"] > tuned["measures"][measure]["mean"]
+        ]
+        if better:
+            slices = [
+                name
+                for name, found in tuned["slices"].items()
+                if any(
+                    each["slices"][name][measure]["mean"] > found[measure]["mean"] + 0.05
+                    for each in report["systems"]
+                    if each["name"] in better
+                )
+            ]
+            where = f" It wins on: {', '.join(slices)}." if slices else ""
+            told.append(f"Still ahead of the fine-tuned model in {measure}: {', '.join(better)}.{where}")
+    if report["protocol"] == "catalogue":
+        told.append(
+            "Protocol catalogue: the test pairs were trained on. These figures say how well the model repeats what it "
+            "was taught, and nothing about new names; the dictionary shows what a plain lookup scores here."
+        )
+    return told

@@ -1,0 +1,123 @@
+"""Systems on one judged task: scores with intervals, slices, ceiling, paired comparisons, gates."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from honed.core.records import JudgedTask, Run
+from honed.core.text import fold
+from honed.evaluate.bootstrap import Bootstrap
+from honed.evaluate.measures import Measure, Scores, score_run
+
+Scored = dict[str, dict[Measure, Scores]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """A rule that a result must meet: the low bound of a paired difference is above ``bound``."""
+
+    name: str
+    candidate: str
+    reference: str
+    measure: Measure
+    bound: float
+
+
+class TaskScores:
+    """All systems of one task, scored on the same queries."""
+
+    def __init__(self, task: JudgedTask, measures: Sequence[Measure], *, seed: int = 0) -> None:
+        self.task, self.measures, self.seed = task, list(measures), seed
+        self.query_ids = [query.query_id for query in task.queries]
+        self.bootstrap = Bootstrap([task.groups[each] for each in self.query_ids], seed=seed)
+        self.scores: Scored = {}
+
+    def add(self, run: Run) -> None:
+        """Score a run under its name."""
+        self.scores[run.name] = score_run(run, self.task.qrels, self.measures, self.query_ids)
+
+    def systems(self) -> list[dict[str, Any]]:
+        """Return the ``systems`` of the report: every measure with its interval, and the same by slice."""
+        everything = np.arange(len(self.query_ids))
+        parts = {name: self._rows(ids) for name, ids in self.task.slices.items()}
+        table = {name: self._intervals(rows) for name, rows in {"": everything, **parts}.items()}
+        return [
+            {
+                "name": system,
+                "measures": table[""][system],
+                "slices": {name: {"n": len(rows), **table[name][system]} for name, rows in parts.items()},
+            }
+            for system in self.scores
+        ]
+
+    def _rows(self, ids: frozenset[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.array([row for row, query_id in enumerate(self.query_ids) if query_id in ids], dtype=np.int64)
+
+    def _intervals(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, dict[str, dict[str, float]]]:
+        columns = [scores[measure][rows] for scores in self.scores.values() for measure in self.measures]
+        draw = Bootstrap([self.task.groups[self.query_ids[row]] for row in rows], seed=self.seed)
+        found = iter(draw.intervals(np.stack(columns, axis=1)))
+        return {
+            system: {str(measure): next(found).as_dict() for measure in self.measures} for system in self.scores
+        }
+
+    def compare(self, candidate: str, reference: str, measure: Measure) -> dict[str, Any]:
+        """Return the paired comparison of two systems: difference, interval, p, wins and losses."""
+        difference = self.scores[candidate][measure] - self.scores[reference][measure]
+        interval = self.bootstrap.intervals(difference[:, None])[0]
+        return {
+            "candidate": candidate,
+            "reference": reference,
+            "measure": str(measure),
+            "difference": interval.as_dict(),
+            "p_value": round(self.bootstrap.p_value(difference), 5),
+            "wins": int((difference > 0).sum()),
+            "losses": int((difference < 0).sum()),
+            "n": len(difference),
+        }
+
+    def best(self, names: Sequence[str], measure: Measure) -> str:
+        """Return the system with the highest mean among some."""
+        return max(names, key=lambda name: float(self.scores[name][measure].mean()))
+
+    def judge(self, gates: Sequence[Gate]) -> list[dict[str, Any]]:
+        """Return the ``gates`` of the report; a gate on a system that is not there fails."""
+        judged = []
+        for gate in gates:
+            rule = f"low bound of paired {gate.measure} of {gate.candidate} over {gate.reference} > {gate.bound:g}"
+            value, low = 0.0, float("-inf")
+            if gate.candidate in self.scores and gate.reference in self.scores:
+                found = self.compare(gate.candidate, gate.reference, gate.measure)["difference"]
+                value, low = found["mean"], found["low"]
+            judged.append(
+                {
+                    "name": gate.name,
+                    "rule": rule,
+                    "value": value,
+                    "low": low if low > float("-inf") else None,
+                    "passed": low > gate.bound,
+                }
+            )
+        return judged
+
+
+def task_ceiling(task: JudgedTask) -> float:
+    """Return the best possible mean R@1 of any system that sees the query string alone.
+
+    Equal strings get equal answers, so of queries with one string only those that share the best document can be right.
+    """
+    by_text: dict[str, list[Mapping[str, int]]] = defaultdict(list)
+    for query in task.queries:
+        by_text[fold(query.text)].append(task.qrels.grades[query.query_id])
+    total = 0.0
+    for judged in by_text.values():
+        value: dict[str, float] = defaultdict(float)
+        for grades in judged:
+            relevant = [doc_id for doc_id, grade in grades.items() if grade > 0]
+            for doc_id in relevant:
+                value[doc_id] += 1 / len(relevant)
+        total += max(value.values(), default=0.0)
+    return total / len(task.queries) if task.queries else 0.0

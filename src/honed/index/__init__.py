@@ -1,0 +1,1 @@
+"""Vectors or text to neighbours: one file a backend."""

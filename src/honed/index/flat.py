@@ -1,0 +1,65 @@
+"""Exact search over unit vectors by inner product."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.core.protocols import Vectors
+
+Rows = npt.NDArray[np.int64]
+
+
+class ExactIndex:
+    """The reference: plain numpy, every vector compared."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+
+    def search(self, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first, ties by row number."""
+        k = min(k, len(self.vectors))
+        scores = np.empty((len(vectors), k), dtype=np.float32)
+        rows = np.empty((len(vectors), k), dtype=np.int64)
+        for start in range(0, len(vectors), 512):
+            block = np.asarray(vectors[start : start + 512], dtype=np.float32) @ self.vectors.T
+            for offset, line in enumerate(block):
+                best = top_rows(line, k)
+                rows[start + offset], scores[start + offset] = best, line[best]
+        return scores, rows
+
+
+def top_rows(scores: Vectors, k: int) -> Rows:
+    """Return the rows of the ``k`` highest scores, best first, ties by row number, also where the cut is."""
+    if k < len(scores):
+        edge = np.partition(scores, -k)[-k]
+        above = np.flatnonzero(scores > edge)
+        level = np.flatnonzero(scores == edge)[: k - len(above)]
+        chosen = np.concatenate([above, level])
+    else:
+        chosen = np.arange(len(scores))
+    order: Rows = chosen[np.lexsort((chosen, -scores[chosen]))].astype(np.int64)
+    return order
+
+
+class FlatIndex:
+    """FAISS IndexFlatIP: the same answers, faster."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        import faiss
+
+        self.index = faiss.IndexFlatIP(vectors.shape[1])
+        self.index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+
+    def search(self, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first, ties by row number."""
+        k = min(k, self.index.ntotal)
+        if k == 0 or not len(vectors):
+            return np.empty((len(vectors), k), np.float32), np.empty((len(vectors), k), np.int64)
+        scores, rows = self.index.search(np.ascontiguousarray(vectors, dtype=np.float32), k)
+        order = np.lexsort((rows, -scores), axis=1)
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1).astype(np.int64)
+
+
+# name -> how to build it from vectors
+VECTOR_INDEXES: dict[str, Callable[[Vectors], ExactIndex | FlatIndex]] = {"exact": ExactIndex, "flat": FlatIndex}

@@ -1,0 +1,1 @@
+"""All stages in order, their runner, and honed.toml."""

@@ -1,0 +1,242 @@
+"""honed.toml: one section a stage, in the order of the stages."""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from honed.core.config import limits, read_section
+from honed.core.errors import ConfigError, did_you_mean
+from honed.data.importer import SHAPES, ImportConfig
+from honed.data.split import SplitConfig
+from honed.data.tables import TableFormat
+from honed.encode.config import EncoderConfig
+from honed.train.config import TrainConfig
+
+FILE = "honed.toml"
+PROTOCOLS = ("held-out", "catalogue")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PathsSection:
+    """Where data comes from and results go, relative to honed.toml."""
+
+    input: tuple[str, ...]
+    output: str = "work"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSection:
+    """What the files hold; ``columns`` maps a role of the shape to a column."""
+
+    shape: str = field(metadata=limits(one_of=tuple(SHAPES)))
+    columns: Mapping[str, str]
+    encoding: str = "utf-8"
+    delimiter: str = ""
+    quoting: str = field(default="csv", metadata=limits(one_of=("csv", "none")))
+    on_bad_row: str = field(default="stop", metadata=limits(one_of=("stop", "quarantine")))
+    max_text_chars: int = field(default=100_000, metadata=limits(low=1, high=10_000_000))
+    labels: tuple[str, ...] = ()
+    empty_label: str = field(default="reject", metadata=limits(one_of=("reject", "abstain")))
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    slice_by: tuple[str, ...] = ()
+
+    def import_config(self) -> ImportConfig:
+        """Return what the importer needs of it."""
+        return ImportConfig(
+            shape=self.shape,
+            columns=dict(self.columns),
+            on_bad_row=self.on_bad_row,
+            declared_labels=self.labels,
+            empty_label=self.empty_label,
+            sha256=dict(self.sha256),
+            format=TableFormat(
+                encoding=self.encoding,
+                delimiter=self.delimiter,
+                quoting=self.quoting,
+                max_text_chars=self.max_text_chars,
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitSection:
+    """How queries are divided; see `honed.data.split.SplitConfig`."""
+
+    protocol: str = field(default="held-out", metadata=limits(one_of=PROTOCOLS))
+    test: float = field(default=0.2, metadata=limits(low=0.01, high=0.9))
+    dev: float = field(default=0.1, metadata=limits(low=0.01, high=0.9))
+    sample: int = field(default=2000, metadata=limits(low=1))
+    seed: int = field(default=0, metadata=limits(low=0))
+
+    def split_config(self) -> SplitConfig:
+        """Return what the splitter needs of it."""
+        return SplitConfig(**{each.name: getattr(self, each.name) for each in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselinesSection:
+    """The lexical systems to measure against; ``language`` is a Snowball stemmer's."""
+
+    language: str = "english"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexSection:
+    """The search index.
+
+    ``names`` "labels" searches the labels by meaning and known aliases by exact look-up; "all" searches the aliases by
+    meaning too, which answers slips in known aliases better and unseen aliases worse (acronyms attract each other).
+    """
+
+    backend: str = field(default="flat", metadata=limits(one_of=("flat", "exact")))
+    names: str = field(default="labels", metadata=limits(one_of=("all", "labels")))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """A figure from elsewhere to stand beside ours, under its own protocol."""
+
+    name: str
+    measure: str
+    value: float
+    protocol: str = field(metadata=limits(one_of=PROTOCOLS))
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateSection:
+    """What is measured and reported."""
+
+    k: int = field(default=20, metadata=limits(low=10, high=10_000))
+    seed: int = field(default=0, metadata=limits(low=0))
+    title: str = ""
+    published: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateSection:
+    """The rules a result must meet: low bounds of paired intervals of R@1, in shares (0.05 is 5 points)."""
+
+    gain_over_base: float = field(default=0.0, metadata=limits(low=-1, high=1))
+    gain_over_best_baseline: float | None = field(default=None, metadata=limits())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerSection:
+    """The HTTP server; a public address needs a key."""
+
+    host: str = "127.0.0.1"
+    port: int = field(default=8080, metadata=limits(low=1, high=65535))
+    api_key: str = ""
+
+    def check(self, file: str) -> None:
+        """Refuse to listen to the world without a key."""
+        try:
+            loopback = ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            loopback = self.host == "localhost"
+        if not loopback and not self.api_key:
+            raise ConfigError(
+                "E_CONFIG_UNSAFE",
+                f"{file}: server.host: {self.host} is reachable from outside; set server.api_key, or pass --insecure",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """The whole of honed.toml; a stage whose section is absent is left out."""
+
+    paths: PathsSection
+    data: DataSection
+    model: EncoderConfig = field(default_factory=EncoderConfig)
+    split: SplitSection = field(default_factory=SplitSection)
+    baselines: BaselinesSection | None = None
+    train: TrainConfig | None = None
+    index: IndexSection | None = None
+    evaluate: EvaluateSection | None = None
+    gate: GateSection | None = None
+    server: ServerSection | None = None
+
+    @classmethod
+    def read(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read a configuration file; ``overrides`` maps ``section.key`` to a value.
+
+        Raises `ConfigError` that names file, key, what was given and what is allowed.
+        """
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            raise ConfigError("E_NO_CONFIG", f"{path}: no such file; make one with  honed init YOUR-DATA.csv") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("E_CONFIG_TOML", f"{path}: not TOML: {error}") from error
+        for name, value in (overrides or {}).items():
+            section, key = name.split(".")
+            tables.setdefault(section, {})[key] = value
+        return cls._from_tables(tables, path.name)
+
+    @classmethod
+    def _from_tables(cls, tables: Mapping[str, Any], file: str) -> Self:
+        for name in tables:
+            if name not in SECTIONS:
+                raise ConfigError(
+                    "E_CONFIG_KEY",
+                    f"{file}: {name}: unknown section{did_you_mean(name, SECTIONS)} (known: {', '.join(SECTIONS)})",
+                )
+        sections = {name: read_section(SECTIONS[name], table, name, file) for name, table in tables.items()}
+        _check_together(sections, file)
+        for name in ("paths", "data"):
+            if name not in sections:
+                raise ConfigError("E_CONFIG_MISSING", f"{file}: the section [{name}] is missing; see  honed init --help")
+        return cls(**sections)
+
+
+SECTIONS: Mapping[str, type[Any]] = {
+    "paths": PathsSection,
+    "data": DataSection,
+    "model": EncoderConfig,
+    "split": SplitSection,
+    "baselines": BaselinesSection,
+    "train": TrainConfig,
+    "index": IndexSection,
+    "evaluate": EvaluateSection,
+    "gate": GateSection,
+    "server": ServerSection,
+}
+
+
+def _check_together(sections: Mapping[str, Any], file: str) -> None:
+    """Check what one key alone cannot show."""
+    if paths := sections.get("paths"):
+        output = Path(paths.output).as_posix()
+        if output in {Path(each).as_posix() for each in paths.input} or output in ("", "."):
+            raise ConfigError(
+                "E_CONFIG_PATH", f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own"
+            )
+    if server := sections.get("server"):
+        server.check(file)
+    if split := sections.get("split"):
+        if split.test + split.dev >= 1:
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: split.test + split.dev must stay below 1")
+    if model := sections.get("model"):
+        _check_max_length(model, file)
+    if sections.get("gate") and "evaluate" not in sections:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: [gate] needs the section [evaluate]")
+
+
+def _check_max_length(model: EncoderConfig, file: str) -> None:
+    """Compare with the model's positions where the model is on disk; the encoder checks again when it loads."""
+    import json
+
+    from honed.encode.base_models import local_folder
+
+    folder = local_folder(model.base)
+    if not model.max_length or folder is None or not (folder / "config.json").is_file():
+        return
+    limit = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+    if limit and model.max_length > limit:
+        raise ConfigError(
+            "E_CONFIG_RANGE", f"{file}: model.max_length: {model.max_length} is over the model's {limit} positions"
+        )

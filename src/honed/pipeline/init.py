@@ -1,0 +1,151 @@
+"""What ``honed init`` proposes: shape and columns inferred from names and values, written where people see them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from honed.core.errors import DataError
+from honed.core.text import fold
+from honed.data.importer import SHAPES
+from honed.data.tables import Row, Table, TableFormat, open_table, table_files
+
+# role -> column names that mean it, best first
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "alias": ("alias", "aliases", "synonym", "variant", "mention", "surface", "short_name", "abbreviation", "alt_name"),
+    "id": ("id", "qid", "entity_id", "uid", "key", "code", "doc_id", "identifier"),
+    "label": ("label", "name", "canonical", "canonical_name", "title", "preferred_label", "class", "category", "topic"),
+    "text": ("text", "sentence", "body", "description", "content", "utterance", "message"),
+    "split": ("split", "set", "fold"),
+}
+_LOOK = 2000
+
+
+def propose(
+    files: Sequence[Path], project: Path, *, given: Mapping[str, str], shape: str | None, encoding: str
+) -> tuple[str, list[str]]:
+    """Return the text of honed.toml for some files, and notes on what was inferred.
+
+    Raises `DataError` when no shape fits, naming the columns that were found.
+    """
+    form = TableFormat(encoding=encoding)
+    paths = [file for each in files for file in table_files(each)]
+    tables = [open_table(path, form) for path in paths]
+    columns = tables[0].columns
+    rows = _first_rows(tables[0])
+    shape = shape or _shape(columns, given)
+    mapping = {**_mapping(shape, columns, rows), **given}
+    missing = [role.name for role in SHAPES[shape] if role.required and role.name not in mapping]
+    if missing:
+        raise DataError(
+            "E_HEADER_MISSING",
+            f"{paths[0].name}: no column looks like the {' or the '.join(missing)} of the shape {shape}; found: "
+            f"{', '.join(columns)}; name it with --map {missing[0]}=COLUMN",
+        )
+    extra = [name for name in columns if name not in mapping.values()]
+    slices = [name for name in extra if _is_category(rows, name)]
+    notes = [f"shape: {shape}", *(f"column {column!r} is the {role}" for role, column in mapping.items())]
+    if extra:
+        notes.append(f"kept as fields: {', '.join(extra)}")
+    given_paths = [Path(os.path.relpath(path, project)).as_posix() for path in files]
+    return _toml(shape, given_paths, mapping, slices, encoding), notes
+
+
+def _first_rows(table: Table) -> list[Row]:
+    rows = []
+    for row in table.rows:
+        if isinstance(row, Row):
+            rows.append(row)
+        if len(rows) >= _LOOK:
+            break
+    return rows
+
+
+def _shape(columns: Sequence[str], given: Mapping[str, str]) -> str:
+    if "alias" in given or _match("alias", columns, set()):
+        return "aliases"
+    if "text" in given or _match("text", columns, set()) or (_match("id", columns, set()) and _match("label", columns, set())):
+        return "labels"
+    raise DataError(
+        "E_SHAPE",
+        f"no shape fits the columns {', '.join(columns)}; for names and aliases:  --map label=COLUMN --map alias=COLUMN",
+    )
+
+
+def _mapping(shape: str, columns: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
+    mapping: dict[str, str] = {}
+    for role in ("alias", "id", "text", "label", "split"):
+        if any(each.name == role for each in SHAPES[shape]):
+            found = _match(role, columns, set(mapping.values()))
+            if found and (role != "split" or _is_split(rows, found)):
+                mapping[role] = found
+    order = [role.name for role in SHAPES[shape]]
+    return dict(sorted(mapping.items(), key=lambda each: order.index(each[0])))
+
+
+def _match(role: str, columns: Sequence[str], taken: set[str]) -> str | None:
+    free = {fold(column).replace(" ", "_"): column for column in columns if column not in taken}
+    for name in _NAMES[role]:
+        if name in free:
+            return free[name]
+    return None
+
+
+def _is_split(rows: Sequence[Row], column: str) -> bool:
+    values = {fold(str(row.values.get(column))) for row in rows}
+    return bool(values) and values <= {"train", "dev", "test", "validation", "valid", "val", "eval"}
+
+
+def _is_category(rows: Sequence[Row], column: str) -> bool:
+    """Tell whether a column names a few kinds of rows, such as acronym, translation, former."""
+    values = [row.values.get(column) for row in rows]
+    kinds = {value for value in values if isinstance(value, str) and value}
+    return 2 <= len(kinds) <= 12 and len(rows) >= 50 and fold(column) in {"kind", "type", "alias_kind", "alias_type"}
+
+
+def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: Sequence[str], encoding: str) -> str:
+    lines = [
+        "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
+        "",
+        "[paths]",
+        f"input = [{', '.join(map(_quote, paths))}]",
+        'output = "work"',
+        "",
+        "[data]",
+        f"shape = {_quote(shape)}",
+        *([f"encoding = {_quote(encoding)}"] if encoding != "utf-8" else []),
+        *([f"slice_by = [{', '.join(map(_quote, slices))}]  # measured apart in the report"] if slices else []),
+        'on_bad_row = "stop"  # or "quarantine": keep the good rows',
+        "",
+        "[data.columns]  # role = column of your files",
+        *(f"{role} = {_quote(column)}" for role, column in mapping.items()),
+        "",
+        "[model]",
+        'base = "minilm"  # or a local folder, or a Hub id such as "intfloat/e5-base-v2"',
+        "",
+    ]
+    if shape == "aliases":
+        lines += [
+            "[split]",
+            'protocol = "held-out"  # test entities are unseen in training; "catalogue" trains on every pair',
+            "",
+            "[baselines]",
+            "",
+            "[train]",
+            "epochs = 4",
+            "",
+            "[index]",
+            "",
+            "[evaluate]",
+            "",
+            "[gate]",
+            "gain_over_base = 0.0  # the low bound of the gain in R@1 must be above this",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _quote(text: str) -> str:
+    """Return a TOML basic string; JSON's escapes are a subset of TOML's."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

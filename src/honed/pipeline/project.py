@@ -1,0 +1,72 @@
+"""The Python face of a project folder: the same verbs as the command line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from honed.core.artifacts import Artifact
+from honed.core.errors import GateError
+from honed.pipeline.config import FILE, Config
+from honed.pipeline.runner import Listener, Plan, Runner
+from honed.pipeline.stages import read_report
+from honed.ship.searcher import Hits, Searcher
+
+
+class Project:
+    """A folder with a honed.toml.
+
+    >>> Project("my-folder").run()["evaluate"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, folder: str | Path, *, overrides: Mapping[str, Any] | None = None, listener: Listener | None = None
+    ) -> None:
+        """Read ``folder/honed.toml`` (or the file itself); ``overrides`` maps "section.key" to a value."""
+        path = Path(folder)
+        self.file = path if path.is_file() else path / FILE
+        self.config = Config.read(self.file, overrides)
+        self.runner = Runner(self.config, self.file.parent, listener)
+        self._searcher: Searcher | None = None
+
+    def plan(self, *, start: str | None = None, until: str | None = None) -> list[Plan]:
+        """Return what a run would do."""
+        return self.runner.plan(start=start, until=until)
+
+    def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
+        """Run every stage that does not stand; returns the artifact of each.
+
+        Raises `GateError` after everything is written when a gate of the report failed.
+        """
+        artifacts = self.runner.run(start=start, until=until)
+        self._searcher = None
+        if "evaluate" in artifacts:
+            refuse_failed(read_report(artifacts["evaluate"])["gates"])
+        return artifacts
+
+    def report(self) -> dict[str, Any]:
+        """Return the report of the last run."""
+        return read_report(self.runner.latest("evaluate"))
+
+    def audit(self) -> dict[str, Any]:
+        """Return the audit of the last run."""
+        return dict(self.runner.latest("check").read_json("audit.json"))
+
+    def searcher(self) -> Searcher:
+        """Return a searcher over the index of the last run, loaded once."""
+        if self._searcher is None:
+            self._searcher = Searcher.load(self.runner.latest("index").folder)
+        return self._searcher
+
+    def search(self, texts: str | Sequence[str], k: int = 10, *, direction: str = "alias-to-label") -> Hits | list[Hits]:
+        """Search with one text (returns its hits) or with several (returns a list of hits for each)."""
+        if isinstance(texts, str):
+            return self.searcher().search(texts, k, direction=direction)
+        return self.searcher().search_many(texts, k, direction=direction)
+
+
+def refuse_failed(gates: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `GateError` naming the gates that failed."""
+    failed = [gate for gate in gates if not gate["passed"]]
+    if failed:
+        shown = "; ".join(f"{gate['name']}: {gate['rule']}, got {gate['value']:.4f} (low {gate['low']})" for gate in failed)
+        raise GateError("E_GATE", f"{len(failed)} of {len(gates)} gates failed: {shown}")

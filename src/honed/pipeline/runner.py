@@ -1,0 +1,140 @@
+"""Runs the stages in order; what stands is skipped, what depends on a change is made anew."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from honed.core.artifacts import PARTIAL, Artifact, ArtifactStore, StageKey, write_json
+from honed.core.errors import ConfigError, StorageError, did_you_mean
+from honed.core.fingerprint import canonical_json
+from honed.pipeline.config import Config
+from honed.pipeline.stages import STAGES, Stage, Work
+
+Listener = Callable[[str, str, float], None]
+LATEST = "latest.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run would do with one stage."""
+
+    stage: Stage
+    key: StageKey
+    stands: bool
+
+
+class Runner:
+    """All stages of one workspace. ``listener(stage, state, seconds)`` hears "stands", "runs" and "done"."""
+
+    def __init__(self, config: Config, root: Path, listener: Listener | None = None) -> None:
+        self.config, self.root = config, root
+        self.output = root / config.paths.output
+        self.store = ArtifactStore(self.output)
+        self.tell: Listener = listener or (lambda *_: None)
+
+    def stages(self, until: str | None = None) -> list[Stage]:
+        """Return the wanted stages, up to and with ``until``."""
+        wanted = [stage for stage in STAGES if stage.wanted(self.config)]
+        if self.config.data.shape == "labels":  # the later stages read pairs of names
+            wanted = [stage for stage in wanted if stage.name in ("import", "check")]
+        if until is None:
+            return wanted
+        names = [stage.name for stage in STAGES]
+        if until not in names:
+            raise ConfigError("E_STAGE", f"no stage {until}{did_you_mean(until, names)} (known: {', '.join(names)})")
+        if until not in {stage.name for stage in wanted}:
+            raise ConfigError("E_STAGE", f"the stage {until} is left out: honed.toml has no section [{until}]")
+        return [stage for stage in wanted if names.index(stage.name) <= names.index(until)]
+
+    def plan(self, *, start: str | None = None, until: str | None = None) -> list[Plan]:
+        """Return what `run` would do, without doing it; keys follow from keys, so nothing has to exist."""
+        plans: list[Plan] = []
+        keys: dict[str, str] = {}
+        stages = self.stages(until)
+        forced = self._forced(start)
+        for stage in stages:
+            key = self._key(stage, keys)
+            keys[stage.name] = key.key
+            plans.append(Plan(stage=stage, key=key, stands=stage.name not in forced and self.store.find(key) is not None))
+        return plans
+
+    def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
+        """Run what does not stand and return the artifact of each stage."""
+        artifacts: dict[str, Artifact] = {}
+        with self._locked():
+            forced = self._forced(start)
+            for stage in self.stages(until):
+                key = self._key(stage, {name: artifact.key for name, artifact in artifacts.items()})
+                found = None if stage.name in forced else self.store.find(key)
+                artifacts[stage.name] = found or self._make(stage, key, artifacts)
+                if found:
+                    self.tell(stage.name, "stands", 0.0)
+            latest = {name: artifact.key for name, artifact in artifacts.items()}
+            if self._latest() != latest:
+                write_json(self.output / LATEST, {**self._latest(), **latest})
+        return artifacts
+
+    def latest(self, stage: str) -> Artifact:
+        """Return the artifact of a stage from the last run; `ConfigError` when there is none."""
+        key = self._latest().get(stage)
+        folder = self.output / stage / key if key else None
+        if folder is None or not folder.is_dir():
+            raise ConfigError("E_NOT_RUN", f"nothing of the stage {stage} in {self.output} yet; make it with  honed run")
+        from honed.core.artifacts import Manifest
+
+        return Artifact(folder=folder, manifest=Manifest.read(folder))
+
+    def _latest(self) -> dict[str, str]:
+        try:
+            return dict(json.loads((self.output / LATEST).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _forced(self, start: str | None) -> set[str]:
+        if start is None:
+            return set()
+        names = [stage.name for stage in STAGES]
+        if start not in names:
+            raise ConfigError("E_STAGE", f"no stage {start}{did_you_mean(start, names)} (known: {', '.join(names)})")
+        return set(names[names.index(start) :])
+
+    def _key(self, stage: Stage, keys: Mapping[str, str]) -> StageKey:
+        inputs = {name: keys[name] for name in stage.needs if name in keys}
+        config = json.loads(canonical_json(stage.key(self.config, self.root)))
+        return StageKey(stage=stage.name, version=stage.version, config=config, inputs=inputs)
+
+    def _make(self, stage: Stage, key: StageKey, artifacts: Mapping[str, Artifact]) -> Artifact:
+        self.tell(stage.name, "runs", 0.0)
+        started = time.monotonic()
+        inputs = {name: artifacts[name] for name in stage.needs if name in artifacts}
+        with self.store.staging(key) as folder:
+            if stage.name != "train":  # only training can take up half-done work
+                shutil.rmtree(folder)
+                folder.mkdir()
+            facts = stage.run(Work(config=self.config, root=self.root, inputs=inputs, folder=folder))
+            artifact = self.store.commit(key, folder, facts)
+        self.tell(stage.name, "done", time.monotonic() - started)
+        return artifact
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.output.mkdir(parents=True, exist_ok=True)
+        with (self.output / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise StorageError("E_LOCKED", f"{self.output}: another honed is at work here") from None
+            yield
+
+
+def clear_partial(output: Path) -> list[Path]:
+    """Remove what crashed runs left half-made; returns what was removed."""
+    left = [path for path in output.glob(f"*/*{PARTIAL}") if path.is_dir()]
+    for path in left:
+        shutil.rmtree(path)
+    return left

@@ -1,0 +1,401 @@
+"""The stages: each a name, a version, what it reads, and one ``run``."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.core.artifacts import Artifact, write_json
+from honed.core.errors import DataError
+from honed.core.fingerprint import sha256_file
+from honed.core.optional import installed_version, require
+from honed.core.protocols import Encoder
+from honed.core.records import JudgedTask, Run
+from honed.data import aliases, audit, importer, task
+from honed.data.tables import table_files
+from honed.evaluate.html import render_report
+from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES, Measure
+from honed.evaluate.runs import load_runs, save_run
+from honed.evaluate.score import Gate, TaskScores, task_ceiling
+from honed.pipeline.config import Config
+from honed.pipeline.systems import encoder_run, lexical_runs, with_known_names
+
+Inputs = Mapping[str, Artifact]
+BASE, TUNED, TUNED_NAMES = "base model", "fine-tuned", "fine-tuned + known names"
+R1 = Measure("R", 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a stage is given: the configuration, the folder of honed.toml, its inputs, and where to write."""
+
+    config: Config
+    root: Path
+    inputs: Inputs
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One step of the pipeline. ``key`` returns all that shapes its result besides its inputs."""
+
+    name: str
+    version: int
+    needs: tuple[str, ...]
+    wanted: Callable[[Config], bool]
+    key: Callable[[Config, Path], Mapping[str, Any]]
+    run: Callable[[Work], Mapping[str, Any]]
+
+
+# -- import --------------------------------------------------------------------------------------
+
+
+def input_files(config: Config, root: Path) -> list[Path]:
+    """Return the user's files, in a stable order."""
+    return [file for each in config.paths.input for file in table_files(root / each)]
+
+
+def _import_key(config: Config, root: Path) -> Mapping[str, Any]:
+    files = {path.name: sha256_file(path) for path in input_files(config, root)}
+    for name, expected in config.data.sha256.items():
+        if files.get(name) != expected:
+            raise DataError("E_CHECKSUM", f"{name}: sha256 is {files.get(name)}, data.sha256 says {expected}")
+    return {"files": files, **config.data.import_config().key()}
+
+
+def _import(work: Work) -> Mapping[str, Any]:
+    config = work.config.data.import_config()
+    paths = [work.root / each for each in work.config.paths.input]
+    output = work.root / work.config.paths.output
+    try:
+        books = importer.Importer(config).run(paths, work.folder)
+    except DataError as error:
+        rejects = output / importer.REJECTS
+        if (work.folder / importer.REJECTS).is_file():
+            (work.folder / importer.REJECTS).replace(rejects)
+        shutil.rmtree(work.folder)
+        raise DataError(error.code, error.message.replace(str(work.folder / importer.REJECTS), str(rejects))) from None
+    return {"rows_in": books.rows_in, "accepted": books.accepted, "rejected": books.rejected}
+
+
+# -- check ---------------------------------------------------------------------------------------
+
+
+def _check_key(config: Config, root: Path) -> Mapping[str, Any]:
+    return {
+        "shape": config.data.shape,
+        "has_ids": "id" in config.data.columns,
+        "has_splits": "split" in config.data.columns,
+        "quarantine": config.data.on_bad_row == "quarantine",
+        "declared": bool(config.data.labels),
+        "slice_by": list(config.data.slice_by),
+        "split": asdict(config.split),
+        "base": config.model.base,
+    }
+
+
+def _check(work: Work) -> Mapping[str, Any]:
+    records = importer.read_records(work.inputs["import"].folder)
+    unknown = _unknown_to(work.config)
+    if work.config.data.shape == "labels":
+        found = audit.audit_labels(
+            records,
+            has_splits="split" in work.config.data.columns,
+            declared=bool(work.config.data.labels),
+            unknown=unknown,
+        )
+    else:
+        found = _check_aliases(work, records, unknown)
+    accounting = work.inputs["import"].read_json(importer.ACCOUNTING)
+    write_json(work.folder / "audit.json", {"import": accounting, **found})
+    return {"findings": {name: each["count"] for name, each in found["findings"].items()}}
+
+
+def _check_aliases(
+    work: Work, records: list[dict[str, str]], unknown: Callable[[str], bool] | None
+) -> dict[str, Any]:
+    data = work.config.data
+    catalogue = aliases.build_catalogue(
+        records, has_ids="id" in data.columns, quarantine=data.on_bad_row == "quarantine"
+    )
+    if not catalogue.pairs:
+        raise DataError("E_EMPTY", "no usable (alias, label) pair in the data; see the findings of  honed check")
+    given = aliases.given_splits(records, catalogue) if "split" in data.columns else None
+    splits = aliases.split_pairs(catalogue, work.config.split.split_config(), given)
+    task.save_examples(work.folder / "examples.parquet", task.alias_examples(catalogue, splits))
+    task.save_names(work.folder, catalogue, task.alias_names(catalogue, splits))
+    for (_, split), each in task.alias_tasks(catalogue, splits, data.slice_by).items():
+        task.save_task(work.folder, each, split)
+    return audit.audit_aliases(catalogue, splits, data.slice_by, unknown)
+
+
+def _unknown_to(config: Config) -> Callable[[str], bool] | None:
+    """Return a test for texts that the base model's tokenizer knows nothing of, where the model is on disk."""
+    from honed.encode.base_models import local_folder
+    from honed.encode.wordpieces import unknown_text
+
+    folder = local_folder(config.model.base)
+    return unknown_text(folder) if folder else None
+
+
+# -- baselines -----------------------------------------------------------------------------------
+
+
+def _model_key(config: Config, root: Path) -> Mapping[str, Any]:
+    from honed.encode.base_models import resolve
+
+    return {**asdict(config.model), "weights": resolve(config.model.base).weights}
+
+
+def _baselines_key(config: Config, root: Path) -> Mapping[str, Any]:
+    baselines = asdict(config.baselines) if config.baselines else {}
+    return {**baselines, "k": _depth(config), "model": _model_key(config, root)}
+
+
+def _depth(config: Config) -> int:
+    return config.evaluate.k if config.evaluate else 20
+
+
+def _baselines(work: Work) -> Mapping[str, Any]:
+    check, k = work.inputs["check"].folder, _depth(work.config)
+    names = task.load_names(check)
+    language = work.config.baselines.language if work.config.baselines else "english"
+    encoder = _encoder(work.config)
+    for direction in task.DIRECTIONS:
+        judged = _judged(work, direction, "test")
+        runs = lexical_runs(judged, names, language, k) if direction == task.FORWARD else lexical_runs(judged, (), language, k)
+        for run in [*runs, encoder_run(BASE, encoder, judged, k)]:
+            save_run(work.folder / "runs" / direction, run)
+    return {"base": encoder.spec.as_dict()}
+
+
+def _judged(work: Work, direction: str, split: str) -> JudgedTask:
+    """Load a judged task; `DataError` when its split is empty."""
+    judged = task.load_task(work.inputs["check"].folder, direction, split)
+    if not judged.queries:
+        raise DataError("E_SPLIT_EMPTY", f"the {split} split is empty: too few entities, or set [split] test and dev")
+    return judged
+
+
+def _encoder(config: Config, *, precision: str | None = None) -> Any:
+    require("torch encoder")
+    from dataclasses import replace
+
+    from honed.encode.torch_encoder import TorchEncoder
+
+    return TorchEncoder.load(replace(config.model, precision=precision) if precision else config.model)
+
+
+# -- train ---------------------------------------------------------------------------------------
+
+
+def _train_key(config: Config, root: Path) -> Mapping[str, Any]:
+    return {"train": asdict(config.train) if config.train else None, "model": _model_key(config, root)}
+
+
+def _train(work: Work) -> Mapping[str, Any]:
+    require("fine-tuning")
+    from honed.train.fine_tune import fine_tune
+
+    assert work.config.train is not None  # the stage is wanted only then
+    check = work.inputs["check"].folder
+    dev = _judged(work, task.FORWARD, "dev")
+    trained = fine_tune(
+        _encoder(work.config, precision="fp32"),
+        task.load_examples(check / "examples.parquet"),
+        lambda encoder: _dev_score(encoder, dev),
+        work.config.train,
+        work.folder,
+    )
+    write_json(work.folder / "history.json", trained.history)
+    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
+
+
+def _dev_score(encoder: Encoder, dev: JudgedTask) -> float:
+    """Return MRR@10 on dev: finer than R@1, so that small gains are seen."""
+    scores = TaskScores(dev, [Measure("MRR", 10)])
+    scores.add(encoder_run("dev", encoder, dev, 10))
+    return float(scores.scores["dev"][Measure("MRR", 10)].mean())
+
+
+def trained_encoder(config: Config, inputs: Inputs) -> Any:
+    """Return the encoder of the run: the trained one, or the base where nothing was trained."""
+    if "train" not in inputs:
+        return _encoder(config)
+    require("torch encoder")
+    from honed.encode.torch_encoder import TorchEncoder
+
+    return TorchEncoder.load_folder(inputs["train"].folder / "model", precision=config.model.precision)
+
+
+# -- index ---------------------------------------------------------------------------------------
+
+
+def _index_key(config: Config, root: Path) -> Mapping[str, Any]:
+    return {"index": asdict(config.index) if config.index else None, "model": _model_key(config, root)}
+
+
+def _index(work: Work) -> Mapping[str, Any]:
+    names = task.load_names(work.inputs["check"].folder)
+    texts = list(dict.fromkeys(name.text for name in names))
+    encoder = trained_encoder(work.config, work.inputs)
+    vectors = encoder.encode(texts, "document")
+    np.save(work.folder / "vectors.npy", vectors, allow_pickle=False)
+    task.write_rows(work.folder / "texts.parquet", [{"text": text} for text in texts], task.TEXTS)
+    for file in ("names.parquet", "entities.parquet"):
+        shutil.copyfile(work.inputs["check"].folder / file, work.folder / file)
+    source: dict[str, Any] = {"base": asdict(work.config.model)}
+    if "train" in work.inputs:
+        source = {"model": f"../../train/{work.inputs['train'].key}/model", "precision": work.config.model.precision}
+    write_json(work.folder / "encoder.json", {**source, "spec": encoder.spec.as_dict()})
+    settings = asdict(work.config.index) if work.config.index else {}
+    write_json(work.folder / "index.json", settings)
+    return {"strings": len(texts), "dim": encoder.spec.dim}
+
+
+# -- evaluate ------------------------------------------------------------------------------------
+
+
+def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
+    return {
+        "evaluate": asdict(config.evaluate) if config.evaluate else None,
+        "gate": asdict(config.gate) if config.gate else None,
+        "protocol": config.split.protocol,
+        "model": _model_key(config, root),
+    }
+
+
+def _evaluate(work: Work) -> Mapping[str, Any]:
+    settings = work.config.evaluate
+    assert settings is not None  # the stage is wanted only then
+    directions = {name: _evaluate_direction(work, name) for name in task.DIRECTIONS}
+    main = directions[task.FORWARD]
+    report = {
+        "title": settings.title or ", ".join(work.config.paths.input),
+        "protocol": work.config.split.protocol,
+        "direction": task.FORWARD,
+        **main,
+        "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]},
+        "published": [asdict(each) for each in settings.published if each.protocol == work.config.split.protocol],
+        "audit": work.inputs["check"].read_json("audit.json"),
+        "training": work.inputs["train"].read_json("history.json") if "train" in work.inputs else None,
+        "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
+        "seed": settings.seed,
+        "versions": {name: installed_version(name) for name in ("honed", "torch", "sentence-transformers", "faiss-cpu")},
+    }
+    write_json(work.folder / "report.json", report)
+    (work.folder / "report.html").write_text(render_report(report), encoding="utf-8")
+    return {"gates": report["gates"]}
+
+
+def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
+    k = _depth(work.config)
+    judged = _judged(work, direction, "test")
+    forward = direction == task.FORWARD
+    measures = DEFAULT_MEASURES if forward else REVERSE_MEASURES
+    scores = TaskScores(judged, measures, seed=work.config.evaluate.seed if work.config.evaluate else 0)
+    baselines = load_runs(work.inputs["baselines"].folder / "runs" / direction) if "baselines" in work.inputs else []
+    for run in baselines:
+        scores.add(run)
+    for run in _tuned_runs(work, judged, k, forward=forward):
+        save_run(work.folder / "runs" / direction, run)
+        scores.add(run)
+    lexical = [run.name for run in baselines if run.name != BASE]
+    return {
+        "n_queries": len(judged.queries),
+        "n_candidates": len(judged.corpus),
+        "ceiling": round(task_ceiling(judged), 5) if forward else None,
+        "systems": scores.systems(),
+        "comparisons": _comparisons(scores, lexical, measures),
+        "gates": scores.judge(_gates(work.config, scores, lexical)) if forward else [],
+    }
+
+
+def _tuned_runs(work: Work, judged: JudgedTask, k: int, *, forward: bool) -> list[Run]:
+    if "index" not in work.inputs or "train" not in work.inputs:
+        return []
+    encoder = trained_encoder(work.config, work.inputs)
+    vectors = stored_vectors(work.inputs["index"].folder)
+    runs = [encoder_run(TUNED, encoder, judged, k, stored=vectors)]
+    if forward:
+        names = task.load_names(work.inputs["check"].folder)
+        runs.append(with_known_names(TUNED_NAMES, runs[0], judged, names, k))
+    return runs
+
+
+def stored_vectors(folder: Path) -> dict[str, Any]:
+    """Return the document vector of each string of an index artifact."""
+    texts = [row["text"] for row in task.read_rows(folder / "texts.parquet")]
+    return dict(zip(texts, np.load(folder / "vectors.npy", allow_pickle=False), strict=True))
+
+
+def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[dict[str, Any]]:
+    first = measures[0]
+    if TUNED not in scores.scores:
+        return []
+    references = [name for name in (BASE, scores.best(lexical, first) if lexical else "") if name in scores.scores]
+    return [scores.compare(TUNED, name, measure) for name in references for measure in measures]
+
+
+def _gates(config: Config, scores: TaskScores, lexical: list[str]) -> list[Gate]:
+    if config.gate is None:
+        return []
+    gates = [
+        Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=R1, bound=config.gate.gain_over_base)
+    ]
+    if config.gate.gain_over_best_baseline is not None and lexical:
+        best = scores.best(lexical, R1)
+        bound = config.gate.gain_over_best_baseline
+        gates.append(Gate(name="gain over best baseline", candidate=TUNED, reference=best, measure=R1, bound=bound))
+    return gates
+
+
+def _always(_: Config) -> bool:
+    return True
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(name="import", version=1, needs=(), wanted=_always, key=_import_key, run=_import),
+    Stage(name="check", version=1, needs=("import",), wanted=_always, key=_check_key, run=_check),
+    Stage(
+        name="baselines",
+        version=1,
+        needs=("check",),
+        wanted=lambda config: config.baselines is not None,
+        key=_baselines_key,
+        run=_baselines,
+    ),
+    Stage(
+        name="train",
+        version=1,
+        needs=("check",),
+        wanted=lambda config: config.train is not None,
+        key=_train_key,
+        run=_train,
+    ),
+    Stage(
+        name="index",
+        version=1,
+        needs=("check", "train"),
+        wanted=lambda config: config.index is not None,
+        key=_index_key,
+        run=_index,
+    ),
+    Stage(
+        name="evaluate",
+        version=1,
+        needs=("check", "baselines", "train", "index"),
+        wanted=lambda config: config.evaluate is not None,
+        key=_evaluate_key,
+        run=_evaluate,
+    ),
+)
+
+
+def read_report(artifact: Artifact) -> dict[str, Any]:
+    """Return the report of an evaluation."""
+    return dict(json.loads(artifact.path("report.json").read_text(encoding="utf-8")))

@@ -1,0 +1,104 @@
+"""Every system that is measured, as a run on a judged task."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from honed.core.progress import progress
+from honed.core.protocols import Encoder, Role, TextIndex, Vectors
+from honed.core.records import JudgedTask, Run
+from honed.core.text import fold
+from honed.data.task import Name
+from honed.index.flat import FlatIndex
+from honed.index.lexical import (
+    Analyzer,
+    Bm25Index,
+    DictionaryIndex,
+    InitialismIndex,
+    InitialismTfidfIndex,
+    TfidfIndex,
+)
+
+
+def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int) -> list[Run]:
+    """Return the runs of all lexical systems; ``names`` are the known aliases that the dictionary may use."""
+    analyzer = Analyzer(language)
+    builders: dict[str, Callable[[list[str]], TextIndex]] = {
+        "dictionary": lambda texts: DictionaryIndex(texts, _known_rows(task, names)),
+        "BM25, stemmed words": lambda texts: Bm25Index(texts, analyzer),
+        "TF-IDF, stemmed words": lambda texts: TfidfIndex(texts, analyzer),
+        "TF-IDF, character 2-4-grams": lambda texts: TfidfIndex(texts),
+        "initials": lambda texts: InitialismIndex(texts),
+        "initials, then character TF-IDF": lambda texts: InitialismTfidfIndex(texts),
+    }
+    return [text_run(name, build, task, k) for name, build in builders.items()]
+
+
+def _known_rows(task: JudgedTask, names: Sequence[Name]) -> list[tuple[str, int]]:
+    """Return (known alias, corpus row of a label of its entity)."""
+    row_of_label = {fold(doc.text): row for row, doc in enumerate(task.corpus)}
+    labels: dict[str, list[int]] = defaultdict(list)
+    for name in names:
+        if name.kind == "label" and (row := row_of_label.get(fold(name.text))) is not None:
+            labels[name.entity_id].append(row)
+    return [
+        (name.text, row)
+        for name in names
+        if name.kind == "alias" and name.known
+        for row in labels[name.entity_id]
+    ]
+
+
+def text_run(name: str, build: Callable[[list[str]], TextIndex], task: JudgedTask, k: int) -> Run:
+    """Return the run of a text index over the corpus of a task."""
+    index = build([doc.encoder_text() for doc in task.corpus])
+    hits = {}
+    with progress(name, len(task.queries)) as bar:
+        for start in range(0, len(task.queries), 256):
+            block = task.queries[start : start + 256]
+            found = index.search([query.text for query in block], k)
+            for query, rows in zip(block, found, strict=True):
+                hits[query.query_id] = [(task.corpus[row].doc_id, score) for row, score in rows]
+            bar.advance(len(block))
+    return Run.sorted(name, hits)
+
+
+Stored = Mapping[str, Any]
+
+
+def _encode(encoder: Encoder, texts: Sequence[str], role: Role, stored: Stored | None) -> Vectors:
+    """Encode texts, or take their stored vectors; ``stored`` holds document vectors by string."""
+    if stored is not None and all(text in stored for text in texts):
+        return np.stack([stored[text] for text in texts])
+    return encoder.encode(texts, role)
+
+
+def encoder_run(name: str, encoder: Encoder, task: JudgedTask, k: int, *, stored: Stored | None = None) -> Run:
+    """Return the run of an encoder with exact search over the corpus of a task."""
+    documents = _encode(encoder, [doc.encoder_text() for doc in task.corpus], "document", stored)
+    queries = encoder.encode([query.text for query in task.queries], "query")
+    scores, rows = FlatIndex(documents).search(queries, k)
+    return Run.sorted(
+        name,
+        {
+            query.query_id: [(task.corpus[row].doc_id, float(score)) for row, score in zip(*found, strict=True)]
+            for query, found in zip(task.queries, zip(rows, scores, strict=True), strict=True)
+        },
+    )
+
+
+def with_known_names(name: str, run: Run, task: JudgedTask, names: Sequence[Name], k: int) -> Run:
+    """Return a run in which exact matches of labels and known aliases come first, as a search answers them.
+
+    No alias of a held-out dev or test pair is among the names; in the catalogue protocol all of them are.
+    """
+    exact = DictionaryIndex([doc.encoder_text() for doc in task.corpus], _known_rows(task, names))
+    hits: dict[str, list[tuple[str, float]]] = {}
+    for query, found in zip(task.queries, exact.search([query.text for query in task.queries], k), strict=True):
+        scores = dict(run.hits[query.query_id])
+        first = {task.corpus[row].doc_id: 2.0 + scores.get(task.corpus[row].doc_id, -1.0) for row, _ in found}
+        merged = scores | first
+        hits[query.query_id] = sorted(merged.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
+    return Run.sorted(name, hits)

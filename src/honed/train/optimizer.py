@@ -1,0 +1,78 @@
+"""AdamW that does not touch what the batch did not: sparse moments for the word embeddings.
+
+A batch of short texts uses a few hundred of 30,000 word vectors; a dense step moves all 11.7 million numbers of
+MiniLM's table, a third of the training time on a CPU.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer, SparseAdam
+
+_NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight", "norm.weight")
+
+
+def make_embeddings_sparse(model: nn.Module) -> bool:
+    """Let the largest embedding table give sparse gradients; False when the model has none or ties it."""
+    tables = [part for part in model.modules() if isinstance(part, nn.Embedding)]
+    if not tables:
+        return False
+    largest = max(tables, key=lambda part: part.weight.numel())
+    shared = sum(parameter is largest.weight for part in model.modules() for parameter in part.parameters(False))
+    if shared > 1:
+        return False
+    largest.sparse = True
+    return True
+
+
+class SparseAwareAdamW(Optimizer):
+    """AdamW for dense parameters, SparseAdam for those with sparse gradients, clipped by one global norm."""
+
+    def __init__(self, model: nn.Module, *, lr: float, weight_decay: float, max_norm: float) -> None:
+        tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding) and part.sparse}
+        named = [(name, each) for name, each in model.named_parameters() if each.requires_grad and each not in tables]
+        groups = [
+            {"params": [each for name, each in named if not name.endswith(_NO_DECAY)], "weight_decay": weight_decay},
+            {"params": [each for name, each in named if name.endswith(_NO_DECAY)], "weight_decay": 0.0},
+        ]
+        self.parts: list[Optimizer] = [AdamW([group for group in groups if group["params"]], lr=lr)]
+        if tables:
+            self.parts.append(SparseAdam(list(tables), lr=lr))
+        super().__init__([{"params": [each for _, each in named] + list(tables)}], {"lr": lr})
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        self.max_norm = max_norm
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Clip, then let each part step."""
+        self._clip()
+        for part in self.parts:
+            part.step()
+
+    def _clip(self) -> None:
+        values = []
+        for each in (each for group in self.param_groups for each in group["params"] if each.grad is not None):
+            if each.grad.is_sparse:
+                each.grad = each.grad.coalesce()  # a repeated word has several rows: sum them before the norm
+                values.append(each.grad._values())
+            else:
+                values.append(each.grad)
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(each) for each in values]))
+        if self.max_norm and norm > self.max_norm:
+            torch._foreach_mul_(values, float(self.max_norm / (norm + 1e-6)))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the parts; `param_groups` only satisfies callers that look for it."""
+        return {"parts": [part.state_dict() for part in self.parts], "param_groups": [], "state": {}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+

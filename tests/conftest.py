@@ -1,0 +1,107 @@
+"""What many tests share: small data, a tiny real transformer, the place of the real data sets."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("HONED_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets; the test is skipped where there is none."""
+    if not DATA.is_dir():
+        pytest.skip(f"no data sets in {DATA}: set HONED_DATA, or fetch them with  honed datasets fetch")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def institutions() -> list[dict[str, str]]:
+    """The rows of the demo table."""
+    with (ROOT / "examples" / "institutions" / "institutions.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real, randomly initialised two-layer BERT over single characters, as a sentence-transformers folder."""
+    import string
+
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny")
+    characters = string.ascii_lowercase + string.digits + ".-'"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters, *(f"##{char}" for char in characters)]
+    numbers = {token: number for number, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder / "bert")
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder / "bert")
+    transformer = Transformer(str(folder / "bert"), max_seq_length=64)
+    model = SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu")
+    model.save(str(folder / "model"), create_model_card=False)
+    return folder / "model"
+
+
+@pytest.fixture
+def small_project(tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]) -> Path:
+    """A project folder with 150 institutions, the tiny model and two quick epochs."""
+    return write_project(tmp_path, institutions, tiny_model.as_posix(), n_entities=150)
+
+
+def write_project(
+    folder: Path, rows: list[dict[str, str]], base: str, *, n_entities: int, train: str = "epochs = 2\nbatch_size = 32"
+) -> Path:
+    """Write a table of the first entities and a honed.toml with all sections."""
+    wanted = list(dict.fromkeys(row["id"] for row in rows))[:n_entities]
+    with (folder / "names.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["id"] in set(wanted))
+    (folder / "honed.toml").write_text(
+        f"""
+[paths]
+input = ["names.csv"]
+[data]
+shape = "aliases"
+slice_by = ["kind"]
+[data.columns]
+id = "id"
+label = "label"
+alias = "alias"
+[model]
+base = "{base}"
+[split]
+[baselines]
+[train]
+{train}
+evaluations = 2
+[index]
+[evaluate]
+[gate]
+gain_over_base = -1.0
+""",
+        encoding="utf-8",
+    )
+    return folder

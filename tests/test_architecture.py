@@ -1,0 +1,66 @@
+"""The import rules of the rooms, as a table."""
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "src" / "honed"
+# room -> the other rooms it may import
+ALLOWED = {
+    "core": set(),
+    "data": {"core"},
+    "encode": {"core"},
+    "index": {"core"},
+    "evaluate": {"core"},
+    "train": {"core", "encode", "index"},
+    "ship": {"core", "encode", "index"},
+    "pipeline": {"core", "data", "encode", "index", "evaluate", "train", "ship"},
+    "cli": {"core", "data", "pipeline", "ship"},
+}
+
+
+def imported_rooms(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return {name.split(".")[1] for name in names if name.startswith("honed.")}
+
+
+def test_every_room_is_listed() -> None:
+    rooms = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(ALLOWED)
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    wrong = [
+        f"{file.relative_to(SOURCE)} imports {other}"
+        for room, allowed in ALLOWED.items()
+        for file in (SOURCE / room).rglob("*.py")
+        for other in imported_rooms(file) - allowed - {room}
+    ]
+    assert wrong == []
+
+
+def test_ship_names_neither_torch_nor_training() -> None:
+    for file in (SOURCE / "ship").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "import torch" not in text
+        assert "sentence_transformers" not in text
+
+
+def test_importing_honed_and_its_command_line_does_not_import_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, honed, honed.cli.main; print([m for m in ('torch','transformers','sklearn','faiss') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_public_names_exist() -> None:
+    import honed
+
+    assert sorted(honed.__all__) == ["Encoder", "Hit", "Project", "Searcher", "__version__"]
+    assert all(hasattr(honed, name) for name in honed.__all__)
