@@ -54,7 +54,10 @@ def test_importing_honed_and_its_command_line_does_not_import_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, honed, honed.cli.main; print([m for m in ('torch','transformers','sklearn','faiss') if m in sys.modules])"
+    code = (
+        "import sys, honed, honed.cli.main\n"
+        "print([m for m in ('torch', 'transformers', 'sklearn', 'faiss') if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -1,4 +1,4 @@
-"""The collection of hostile inputs, where it is at hand: each gives its stated outcome, or a better one, argued here."""
+"""The collection of hostile inputs, where it is at hand: each has its stated outcome, or a better one, argued here."""
 
 import contextlib
 import json
@@ -36,7 +36,9 @@ BETTER: dict[str, dict[str, Any]] = {
 
 @pytest.mark.skipif(not CASES, reason=f"no collection of hostile inputs at {FILE}")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['id']}-{case['name']}")
-def test_a_hostile_input_has_its_outcome(case: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hostile_input_has_its_outcome(
+    case: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     better = BETTER.get(case["name"], {})
     if "skip" in better:
         pytest.skip(better["skip"])
@@ -67,11 +69,7 @@ def make(case: dict[str, Any], path: Path) -> None:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        path.name: path.read_bytes()
-        for path in folder.iterdir()
-        if path.is_file() and path.name != "honed.toml"
-    }
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "honed.toml"}
 
 
 def check_config(path: Path) -> int:
@@ -91,8 +89,10 @@ def check_data(case: dict[str, Any], path: Path) -> int:
     declared = 'labels = ["Refund", "Billing"]' if case["name"] == "unknown_label" else ""
     inputs = sorted({path.name, *(each.name for each in path.parent.glob("*.csv"))})
     (path.parent / "honed.toml").write_text(
-        f"[paths]\ninput = {json.dumps(inputs)}\n[data]\nshape = \"{'aliases' if aliases else 'labels'}\"\n{declared}\n"
-        f"[data.columns]\n" + "".join(f'{role} = "{column}"\n' for role, column in columns.items()) + "[split]\nseed = 5\n"
+        f'[paths]\ninput = {json.dumps(inputs)}\n[data]\nshape = "{"aliases" if aliases else "labels"}"\n{declared}\n'
+        f"[data.columns]\n"
+        + "".join(f'{role} = "{column}"\n' for role, column in columns.items())
+        + "[split]\nseed = 5\n"
     )
     return run_command(["--quiet", "check", "--project", str(path.parent)])
 

@@ -53,7 +53,7 @@ def test_a_changed_byte_is_named(tmp_path: Path) -> None:
     assert found is not None
     found.verify()
     (found.folder / "data.txt").write_text("hellp")
-    with pytest.raises(ArtifactError, match="data.txt: bytes differ"):
+    with pytest.raises(ArtifactError, match=r"data\.txt: bytes differ"):
         found.verify()
 
 
@@ -98,7 +98,8 @@ def test_invisible_characters_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [("東京大学", "han"), ("МГУ", "cyrillic"), ("Oxford", "latin"), ("123", "none"), ("جامعة", "arabic")]
+    ("text", "kind"),
+    [("東京大学", "han"), ("МГУ", "cyrillic"), ("Oxford", "latin"), ("123", "none"), ("جامعة", "arabic")],
 )
 def test_the_script_of_a_text(text: str, kind: str) -> None:
     assert script(text) == kind

@@ -65,7 +65,13 @@ DOCS = [f"d{n}" for n in range(12)]
 )
 @settings(max_examples=150, deadline=None)
 def test_measures_agree_with_trec_eval(ranking: list[str], grades: dict[str, int]) -> None:
-    names = {"R@3": "recall_3", "R@10": "recall_10", "nDCG@10": "ndcg_cut_10", "Hit@3": "success_3", "AP@10": "map_cut_10"}
+    names = {
+        "R@3": "recall_3",
+        "R@10": "recall_10",
+        "nDCG@10": "ndcg_cut_10",
+        "Hit@3": "success_3",
+        "AP@10": "map_cut_10",
+    }
     judge = pytrec_eval.RelevanceEvaluator({"q": grades}, {"recall.3,10", "ndcg_cut.10", "success.3", "map_cut.10"})
     wanted = judge.evaluate({"q": {doc: float(len(ranking) - at) for at, doc in enumerate(ranking)}})["q"]
     for ours, theirs in names.items():
@@ -91,13 +97,17 @@ def make_task(n: int) -> JudgedTask:
 
 def run_of(name: str, vectors: np.ndarray) -> Run:
     order = np.argsort(-(vectors @ np.eye(len(vectors)).T), axis=1)
-    return Run(name=name, hits={f"q{i}": [(f"d{j}", 1.0 / (r + 1)) for r, j in enumerate(row[:10])] for i, row in enumerate(order)})
+    return Run(
+        name=name,
+        hits={f"q{i}": [(f"d{j}", 1.0 / (r + 1)) for r, j in enumerate(row[:10])] for i, row in enumerate(order)},
+    )
 
 
 def test_the_interval_covers_the_mean_and_shrinks_with_data() -> None:
     random = np.random.default_rng(0)
     small, large = (
-        Bootstrap([str(i) for i in range(n)]).intervals(random.integers(0, 2, (n, 1)).astype(float))[0] for n in (50, 2000)
+        Bootstrap([str(i) for i in range(n)]).intervals(random.integers(0, 2, (n, 1)).astype(float))[0]
+        for n in (50, 2000)
     )
     for each in (small, large):
         assert each.low <= each.mean <= each.high
@@ -115,7 +125,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     random = np.random.default_rng(1)
     covered = 0
     for _ in range(100):
-        found = Bootstrap([str(i) for i in range(150)], draws=300).intervals((random.random((150, 1)) < 0.3).astype(float))[0]
+        found = Bootstrap([str(i) for i in range(150)], draws=300).intervals(
+            (random.random((150, 1)) < 0.3).astype(float)
+        )[0]
         covered += found.low <= 0.3 <= found.high
     assert 87 <= covered <= 100
 
@@ -151,7 +163,9 @@ def test_a_small_gain_fails_its_gate_when_the_interval_reaches_below() -> None:
     vectors[0] = vectors[1]
     scores.add(run_of("base model", vectors))
     scores.add(run_of("tuned", np.eye(40)))
-    judged = scores.judge([Gate(name="g", candidate="tuned", reference="base model", measure=Measure("R", 1), bound=0.0)])
+    judged = scores.judge(
+        [Gate(name="g", candidate="tuned", reference="base model", measure=Measure("R", 1), bound=0.0)]
+    )
     assert judged[0]["value"] > 0
     assert not judged[0]["passed"]
 
@@ -179,7 +193,13 @@ def test_the_report_page_shows_text_as_text() -> None:
     task = make_task(20)
     scores = TaskScores(task, DEFAULT_MEASURES)
     scores.add(run_of("base model", np.eye(20)))
-    audit = {"entities": 1, "label_strings": 1, "pairs": 1, "splits": {}, "overlap": {"test_aliases_in_train": 0, "withheld_pairs": 0}}
+    audit = {
+        "entities": 1,
+        "label_strings": 1,
+        "pairs": 1,
+        "splits": {},
+        "overlap": {"test_aliases_in_train": 0, "withheld_pairs": 0},
+    }
     evil = "<img src=x onerror=alert(1)>"
     page = render_report(
         {

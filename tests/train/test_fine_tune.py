@@ -164,7 +164,9 @@ def test_a_model_that_dev_does_not_like_better_is_not_kept(tiny_model: Path, tmp
 
 def test_a_loss_that_is_not_finite_stops_and_names_step_and_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
     config = TrainConfig(epochs=2, batch_size=16, learning_rate=1e6, evaluations=10, warmup=0.0)
-    with pytest.raises(TrainingError, match=r"(step \d+: the (loss is nan|vectors of different)).*[Ll]ast good checkpoint"):
+    with pytest.raises(
+        TrainingError, match=r"(step \d+: the (loss is nan|vectors of different)).*[Ll]ast good checkpoint"
+    ):
         fine_tune(load(tiny_model), EXAMPLES, dev_score, config, tmp_path)
     assert not (tmp_path / "model").exists()
 
@@ -227,9 +229,7 @@ module.fine_tune(load(Path({model!r})), EXAMPLES, dev_score, config, folder)
 
 
 @pytest.mark.parametrize("when", ["after a checkpoint", "inside a checkpoint", "while saving the model"])
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
-    when: str, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(when: str, tiny_model: Path, tmp_path: Path) -> None:
     script = SCRIPT.format(root=str(Path(__file__).parent.parent.parent), model=str(tiny_model))
 
     def train(name: str, folder: Path) -> int:

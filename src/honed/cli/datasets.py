@@ -12,7 +12,9 @@ from honed.data.datasets import REGISTRY, fetch, find
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Public data sets for trying honed out and for reproducing its figures.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Public data sets for trying honed out and for reproducing its figures.", no_args_is_help=True
+    )
     group.command("list", epilog="Example: honed datasets list")(list_datasets)
     group.command("fetch", epilog="Example: honed datasets fetch dbpedia_schools --to data")(fetch_dataset)
     app.add_typer(group, name="datasets")

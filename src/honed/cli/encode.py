@@ -12,9 +12,9 @@ from honed.pipeline.encoding import encode_file
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: honed encode names.txt --out vectors.npy  or  honed encode t.csv --column text --out v.parquet")(
-        encode
-    )
+    app.command(
+        epilog="Example: honed encode names.txt --out vectors.npy  or  honed encode t.csv --column text --out v.parquet"
+    )(encode)
 
 
 def encode(

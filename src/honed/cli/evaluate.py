@@ -50,7 +50,12 @@ def gate(project: Folder = Path(), *, json: Json = False) -> None:
         terminal.emit_json(gates)
     else:
         rows = [
-            [each["name"], f"{100 * each['value']:+.2f}", f"{100 * each['low']:+.2f}", "yes" if each["passed"] else "NO"]
+            [
+                each["name"],
+                f"{100 * each['value']:+.2f}",
+                f"{100 * each['low']:+.2f}",
+                "yes" if each["passed"] else "NO",
+            ]
             for each in gates
         ]
         terminal.table(["gate", "value", "low", "passed"], rows)

@@ -12,9 +12,9 @@ from honed.pipeline.init import propose
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: honed init institutions.csv  or  honed init data/ --map label=name --map alias=synonym")(
-        init
-    )
+    app.command(
+        epilog="Example: honed init institutions.csv  or  honed init data/ --map label=name --map alias=synonym"
+    )(init)
 
 
 def init(

@@ -7,8 +7,9 @@ import sys
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-import click
+
 import typer
+from typer.exceptions import TyperException
 
 from honed import __version__
 from honed.cli import check, datasets, doctor, encode, evaluate, init, run, search, show, terminal
@@ -52,14 +53,14 @@ def run_command(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         result = app(args=arguments, standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         terminal.say("stopped; what is done stands, and  honed run  goes on from there")
         return 130
+    except TyperException as error:  # a usage error: it shows itself, with the usage line
+        error.show()  # type: ignore[attr-defined]
+        return 2
     except HonedError as error:
         if debug:
             raise

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from honed.core.progress import Bar, show_progress_with
@@ -130,7 +138,11 @@ def print_report(report: Mapping[str, Any]) -> None:
             continue
         measures = list(part["systems"][0]["measures"])
         rows = [
-            [each["name"], *(f"{100 * each['measures'][m]['mean']:.1f}" for m in measures), _interval(each, measures[0])]
+            [
+                each["name"],
+                *(f"{100 * each['measures'][m]['mean']:.1f}" for m in measures),
+                _interval(each, measures[0]),
+            ]
             for each in part["systems"]
         ]
         ceiling = f", best possible R@1 {100 * part['ceiling']:.1f}" if part["ceiling"] is not None else ""

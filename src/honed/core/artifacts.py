@@ -91,9 +91,7 @@ class StageKey:
     @property
     def key(self) -> str:
         """The fingerprint of all of it."""
-        return fingerprint(
-            {"stage": f"{self.stage}.v{self.version}", "config": self.config, "inputs": self.inputs}
-        )
+        return fingerprint({"stage": f"{self.stage}.v{self.version}", "config": self.config, "inputs": self.inputs})
 
 
 class ArtifactStore:

@@ -25,7 +25,8 @@ def read_section(cls: type[Section], table: Any, name: str, file: str) -> Sectio
     for key in table:
         if key not in fields:
             raise ConfigError(
-                "E_CONFIG_KEY", f"{file}: {name}.{key}: unknown key{did_you_mean(key, fields)} (known: {', '.join(fields)})"
+                "E_CONFIG_KEY",
+                f"{file}: {name}.{key}: unknown key{did_you_mean(key, fields)} (known: {', '.join(fields)})",
             )
     values = {key: _value(value, hints[key], f"{file}: {name}.{key}") for key, value in table.items()}
     for key, value in values.items():

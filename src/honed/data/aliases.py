@@ -94,7 +94,7 @@ def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quar
     for entity in catalogue.entities.values():
         entity.fields = {name: value for name, value in entity.fields.items() if not own_columns[name]}
     if not has_ids:
-        _refuse_chains(catalogue, quarantine)
+        _refuse_chains(catalogue, quarantine=quarantine)
     return catalogue
 
 
@@ -114,7 +114,7 @@ def _drop(catalogue: Catalogue, reason: str, sample: str, *, count: bool = True)
 # -- chains and cycles ---------------------------------------------------------------------------
 
 
-def _refuse_chains(catalogue: Catalogue, quarantine: bool) -> None:
+def _refuse_chains(catalogue: Catalogue, *, quarantine: bool) -> None:
     labels = {fold(entity.entity_id): entity.entity_id for entity in catalogue.entities.values()}
     chained = [pair for pair in catalogue.pairs if fold(pair.alias) in labels]
     if not chained:
@@ -169,8 +169,8 @@ def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Mapping[str, s
     """Return for each pair the set of its splits (``train``, ``dev``, ``test``, ``withheld``).
 
     Held-out: one split a pair, by the group of its entity; a train pair whose alias also names an entity of dev or test
-    is ``withheld``, so that no alias of a test entity is trained on in any way. Catalogue: every pair is in train, and a
-    fixed sample is in test (or dev) as well. ``given`` holds the user's own split by entity.
+    is ``withheld``, so that no alias of a test entity is trained on in any way. Catalogue: every pair is in train, and
+    a fixed sample is in test (or dev) as well. ``given`` holds the user's own split by entity.
     """
     if config.protocol == "catalogue":
         return _catalogue_splits(catalogue.pairs, config)

@@ -35,7 +35,7 @@ def audit_aliases(
         "findings": {name: found for name, found in findings.items() if found["count"]},
         "splits": dict(Counter(split for each in splits for split in each)),
         "overlap": split_overlap(catalogue, splits),
-        "ceiling": ceiling(catalogue, named, range(len(catalogue.pairs))),
+        "ceiling": ceiling(catalogue),
         "dictionary": dictionary_accuracy(catalogue, splits),
         "slices": dict(
             Counter(name for pair in catalogue.pairs for name in slices_of_pair(pair, named, slice_by)).most_common()
@@ -54,11 +54,7 @@ def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[s
         for label in entity.labels:
             labels[fold(label)].add(entity.entity_id)
     same = [f"{label}: {len(ids)} ids" for label, ids in labels.items() if len(ids) > 1]
-    other = [
-        pair
-        for pair in catalogue.pairs
-        if labels.get(fold(pair.alias), {pair.entity_id}) - {pair.entity_id}
-    ]
+    other = [pair for pair in catalogue.pairs if labels.get(fold(pair.alias), {pair.entity_id}) - {pair.entity_id}]
     samples = [f"{alias}: {len(named[alias])} labels" for alias in shared]
     return {
         "W_ALIAS_SHARED": _finding(len(shared), samples),
@@ -69,19 +65,15 @@ def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[s
     }
 
 
-def ceiling(catalogue: Catalogue, named: Mapping[str, set[str]], pairs: Iterable[int]) -> float:
+def ceiling(catalogue: Catalogue) -> float:
     """Return the best possible top-1 share from the alias string alone.
 
     An alias that names n labels can be answered right for its most frequent label only.
     """
     answers: dict[str, Counter[str]] = defaultdict(Counter)
-    total = 0
-    for index in pairs:
-        pair = catalogue.pairs[index]
+    for pair in catalogue.pairs:
         answers[fold(pair.alias)][catalogue.entities[pair.entity_id].labels[0]] += 1
-        total += 1
-    # an alias that also names labels outside these pairs is answered no better for it: the oracle knows the pairs
-    return sum(max(counts.values()) for counts in answers.values()) / total if total else 0.0
+    return sum(max(counts.values()) for counts in answers.values()) / max(1, len(catalogue.pairs))
 
 
 def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dict[str, float]:
@@ -98,11 +90,7 @@ def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dic
         for pair, split in zip(catalogue.pairs, splits, strict=True):
             if taught is None or taught in split:
                 table[fold(pair.alias)][catalogue.entities[pair.entity_id].labels[0]] += 1
-        asked = [
-            pair
-            for pair, split in zip(catalogue.pairs, splits, strict=True)
-            if taught is None or "test" in split
-        ]
+        asked = [pair for pair, split in zip(catalogue.pairs, splits, strict=True) if taught is None or "test" in split]
         right = sum(
             1
             for pair in asked
@@ -220,6 +208,4 @@ def _check_label_splits(records: Sequence[Mapping[str, str]], labelled: Sequence
     taught = {record["label"] for record in labelled if record["split"] == "train"}
     for record in labelled:
         if record["label"] not in taught:
-            raise DataError(
-                "E_SPLIT_CLASS", f"label {record['label']} stands in {record['split']} and never in train"
-            )
+            raise DataError("E_SPLIT_CLASS", f"label {record['label']} stands in {record['split']} and never in train")

@@ -175,9 +175,7 @@ class Importer:
             return self._checked(row)
         except _BadRowError as bad:
             text = json.dumps(row.values, ensure_ascii=True, default=str)
-            return Reject(
-                file=row.file, where=row.where, field=bad.field, code=bad.code, reason=bad.reason, text=text
-            )
+            return Reject(file=row.file, where=row.where, field=bad.field, code=bad.code, reason=bad.reason, text=text)
 
     def _checked(self, row: Row) -> dict[str, str]:
         record: dict[str, str] = {"where": f"{row.file}, {row.where}"}

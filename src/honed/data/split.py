@@ -11,8 +11,8 @@ from honed.core.errors import DataError
 class SplitConfig:
     """How queries are divided.
 
-    ``held-out``: entities of test and dev are unseen in training. ``catalogue``: every pair is trained on and ``sample``
-    of the same pairs are asked again, the protocol of a system that only answers what it was taught.
+    ``held-out``: entities of test and dev are unseen in training. ``catalogue``: every pair is trained on, and
+    ``sample`` of the same pairs are asked again, the protocol of a system that only answers what it was taught.
     """
 
     protocol: str = "held-out"

@@ -148,7 +148,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 _TEXT = pa.string()
 TEXTS = pa.schema([("text", _TEXT)])
 _EXAMPLES = pa.schema(
-    [("anchor", _TEXT), ("positive", _TEXT), ("negatives", pa.list_(_TEXT)), ("weight", pa.float32()), ("source", _TEXT)]
+    [
+        ("anchor", _TEXT),
+        ("positive", _TEXT),
+        ("negatives", pa.list_(_TEXT)),
+        ("weight", pa.float32()),
+        ("source", _TEXT),
+    ]
 )
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
 _ENTITIES = pa.schema([("entity_id", _TEXT), ("label", _TEXT), ("fields", _TEXT)])

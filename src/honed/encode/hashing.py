@@ -32,4 +32,5 @@ class HashEncoder:
                 code = crc32(padded[at : at + 3].encode())
                 vectors[row, code % self._spec.dim] += 1.0 if code & 0x10000 else -1.0
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, norms, out=vectors, where=norms > 0)
+        unit: Vectors = np.divide(vectors, norms, out=vectors, where=norms > 0)
+        return unit

@@ -42,7 +42,7 @@ def packed_attention(
         out = scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, scale=scaling)
         return out.transpose(1, 2), None
     starts, lengths = cu_seq_lens_q[:-1], cu_seq_lens_q.diff()
-    _, heads, tokens, head_dim = query.shape
+    heads, tokens, head_dim = query.shape[1:]
     n_texts, longest = lengths.numel(), int(max_length_q)
     scale = head_dim**-0.5 if scaling is None else scaling
     states = torch.cat([query, key, value], dim=1)[0].transpose(0, 1)  # (tokens, 3 * heads, head_dim)
@@ -62,9 +62,7 @@ def packed_attention(
     return out.unsqueeze(0), None
 
 
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scale: float
-) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scale: float) -> Tensor:
     """Attention of ``(n_texts, heads, longest, head_dim)``.
 
     On a CPU the fused kernel spends longer on short texts than plain products do (12 times as long backwards at 12

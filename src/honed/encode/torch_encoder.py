@@ -188,7 +188,8 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSp
     limit = getattr(model[0].model.config, "max_position_embeddings", None)
     if limit and max_length > limit:
         raise ConfigError(
-            "E_CONFIG_RANGE", f"model.max_length: {max_length} is over the {limit} positions of the model; at most {limit}"
+            "E_CONFIG_RANGE",
+            f"model.max_length: {max_length} is over the {limit} positions of the model; at most {limit}",
         )
     return replace(spec, max_length=max_length)
 

@@ -54,9 +54,7 @@ class Bootstrap:
         tail = (1 - self.level) / 2
         low, high = np.quantile(means, [tail, 1 - tail], axis=0)
         whole = values.mean(axis=0)
-        return [
-            Interval(mean=float(m), low=float(a), high=float(b)) for m, a, b in zip(whole, low, high, strict=True)
-        ]
+        return [Interval(mean=float(m), low=float(a), high=float(b)) for m, a, b in zip(whole, low, high, strict=True)]
 
     def p_value(self, differences: Floats, *, flips: int = 5000) -> float:
         """Return the two-sided p of "no difference" for paired differences ``(n_queries,)``."""

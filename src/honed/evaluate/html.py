@@ -11,7 +11,10 @@ _WIDTH, _LABEL, _BAR = 720, 250, 22
 def render_report(report: Mapping[str, Any]) -> str:
     """Return the report page for the content of ``report.json``."""
     environment = Environment(
-        loader=PackageLoader("honed.evaluate", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("honed.evaluate", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     first = next(iter(report["systems"][0]["measures"])) if report["systems"] else "R@1"
@@ -87,7 +90,7 @@ def story(report: Mapping[str, Any], measure: str) -> list[str]:
         word = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "not clearly different"
         told.append(
             f"{found['candidate']} against {found['reference']}: {100 * gain['mean']:+.1f} points of {measure} "
-            f"(95 % interval {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f}): {word}."
+            f"(95 %: {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f}): {word}."
         )
     tuned = next((each for each in report["systems"] if each["name"] == "fine-tuned"), None)
     if tuned:

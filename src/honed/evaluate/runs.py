@@ -16,7 +16,9 @@ def save_run(folder: Path, run: Run) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = [(query_id, doc_id, score) for query_id, hits in run.hits.items() for doc_id, score in hits]
     columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
-    table = pa.table([pa.array(column, each.type) for column, each in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)
+    table = pa.table(
+        [pa.array(column, each.type) for column, each in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
+    )
     table = table.replace_schema_metadata({"name": run.name})
     number = len(list(folder.glob("*.parquet")))
     pq.write_table(

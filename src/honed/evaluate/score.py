@@ -60,9 +60,7 @@ class TaskScores:
         columns = [scores[measure][rows] for scores in self.scores.values() for measure in self.measures]
         draw = Bootstrap([self.task.groups[self.query_ids[row]] for row in rows], seed=self.seed)
         found = iter(draw.intervals(np.stack(columns, axis=1)))
-        return {
-            system: {str(measure): next(found).as_dict() for measure in self.measures} for system in self.scores
-        }
+        return {system: {str(measure): next(found).as_dict() for measure in self.measures} for system in self.scores}
 
     def compare(self, candidate: str, reference: str, measure: Measure) -> dict[str, Any]:
         """Return the paired comparison of two systems: difference, interval, p, wins and losses."""

@@ -144,10 +144,13 @@ class DictionaryIndex:
         return found
 
 
-_SMALL_WORDS = frozenset(
-    "a an and at da das de del della der des di do dos du e el for fur für i in la las le les los of og och on the to "
-    "und van von y zu".split()
-)
+# fmt: off
+_SMALL_WORDS = frozenset([
+    "a", "an", "and", "at", "for", "in", "of", "on", "the", "to", "da", "das", "de",
+    "del", "della", "der", "des", "di", "do", "dos", "du", "e", "el", "fur", "i", "il",
+    "la", "las", "le", "les", "lo", "los", "och", "og", "und", "van", "von", "y", "zu",
+])
+# fmt: on
 
 
 def initialisms(text: str) -> set[str]:

@@ -189,7 +189,9 @@ class Config:
         _check_together(sections, file)
         for name in ("paths", "data"):
             if name not in sections:
-                raise ConfigError("E_CONFIG_MISSING", f"{file}: the section [{name}] is missing; see  honed init --help")
+                raise ConfigError(
+                    "E_CONFIG_MISSING", f"{file}: the section [{name}] is missing; see  honed init --help"
+                )
         return cls(**sections)
 
 
@@ -213,13 +215,13 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         output = Path(paths.output).as_posix()
         if output in {Path(each).as_posix() for each in paths.input} or output in ("", "."):
             raise ConfigError(
-                "E_CONFIG_PATH", f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own"
+                "E_CONFIG_PATH",
+                f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
     if server := sections.get("server"):
         server.check(file)
-    if split := sections.get("split"):
-        if split.test + split.dev >= 1:
-            raise ConfigError("E_CONFIG_RANGE", f"{file}: split.test + split.dev must stay below 1")
+    if (split := sections.get("split")) and split.test + split.dev >= 1:
+        raise ConfigError("E_CONFIG_RANGE", f"{file}: split.test + split.dev must stay below 1")
     if model := sections.get("model"):
         _check_max_length(model, file)
     if sections.get("gate") and "evaluate" not in sections:

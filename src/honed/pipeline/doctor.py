@@ -26,7 +26,9 @@ def examine(project: Path) -> dict[str, Any]:
     """Return what the machine has, by section, and ``problems``: reasons why honed.toml cannot run here."""
     flags = hardware.cpu_flags()
     total, free = hardware.memory_bytes()
-    useful = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags]
+    useful = [
+        flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags
+    ]
     found: dict[str, Any] = {
         "machine": {
             "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",

@@ -63,11 +63,15 @@ def _first_rows(table: Table) -> list[Row]:
 def _shape(columns: Sequence[str], given: Mapping[str, str]) -> str:
     if "alias" in given or _match("alias", columns, set()):
         return "aliases"
-    if "text" in given or _match("text", columns, set()) or (_match("id", columns, set()) and _match("label", columns, set())):
+    if (
+        "text" in given
+        or _match("text", columns, set())
+        or (_match("id", columns, set()) and _match("label", columns, set()))
+    ):
         return "labels"
     raise DataError(
         "E_SHAPE",
-        f"no shape fits the columns {', '.join(columns)}; for names and aliases:  --map label=COLUMN --map alias=COLUMN",
+        f"no shape fits the columns {', '.join(columns)}; for names and aliases: --map label=COLUMN --map alias=COLUMN",
     )
 
 

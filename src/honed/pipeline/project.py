@@ -57,7 +57,9 @@ class Project:
             self._searcher = Searcher.load(self.runner.latest("index").folder)
         return self._searcher
 
-    def search(self, texts: str | Sequence[str], k: int = 10, *, direction: str = "alias-to-label") -> Hits | list[Hits]:
+    def search(
+        self, texts: str | Sequence[str], k: int = 10, *, direction: str = "alias-to-label"
+    ) -> Hits | list[Hits]:
         """Search with one text (returns its hits) or with several (returns a list of hits for each)."""
         if isinstance(texts, str):
             return self.searcher().search(texts, k, direction=direction)
@@ -68,5 +70,7 @@ def refuse_failed(gates: Sequence[Mapping[str, Any]]) -> None:
     """Raise `GateError` naming the gates that failed."""
     failed = [gate for gate in gates if not gate["passed"]]
     if failed:
-        shown = "; ".join(f"{gate['name']}: {gate['rule']}, got {gate['value']:.4f} (low {gate['low']})" for gate in failed)
+        shown = "; ".join(
+            f"{gate['name']}: {gate['rule']}, got {gate['value']:.4f} (low {gate['low']})" for gate in failed
+        )
         raise GateError("E_GATE", f"{len(failed)} of {len(gates)} gates failed: {shown}")

@@ -8,10 +8,10 @@ from honed.data import task
 from honed.data.split import unit_interval
 from honed.evaluate.measures import DEFAULT_MEASURES
 from honed.evaluate.score import TaskScores, task_ceiling
+from honed.index.lexical import TfidfIndex
 from honed.pipeline.project import Project
 from honed.pipeline.stages import BASE, TUNED, stored_vectors, trained_encoder
 from honed.pipeline.systems import encoder_run, text_run
-from honed.index.lexical import TfidfIndex
 
 
 def sampled(judged: JudgedTask, size: int, seed: int) -> JudgedTask:

@@ -60,7 +60,9 @@ class Runner:
         for stage in stages:
             key = self._key(stage, keys)
             keys[stage.name] = key.key
-            plans.append(Plan(stage=stage, key=key, stands=stage.name not in forced and self.store.find(key) is not None))
+            plans.append(
+                Plan(stage=stage, key=key, stands=stage.name not in forced and self.store.find(key) is not None)
+            )
         return plans
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
@@ -84,7 +86,9 @@ class Runner:
         key = self._latest().get(stage)
         folder = self.output / stage / key if key else None
         if folder is None or not folder.is_dir():
-            raise ConfigError("E_NOT_RUN", f"nothing of the stage {stage} in {self.output} yet; make it with  honed run")
+            raise ConfigError(
+                "E_NOT_RUN", f"nothing of the stage {stage} in {self.output} yet; make it with  honed run"
+            )
         from honed.core.artifacts import Manifest
 
         return Artifact(folder=folder, manifest=Manifest.read(folder))

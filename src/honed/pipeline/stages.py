@@ -115,9 +115,7 @@ def _check(work: Work) -> Mapping[str, Any]:
     return {"findings": {name: each["count"] for name, each in found["findings"].items()}}
 
 
-def _check_aliases(
-    work: Work, records: list[dict[str, str]], unknown: Callable[[str], bool] | None
-) -> dict[str, Any]:
+def _check_aliases(work: Work, records: list[dict[str, str]], unknown: Callable[[str], bool] | None) -> dict[str, Any]:
     data = work.config.data
     catalogue = aliases.build_catalogue(
         records, has_ids="id" in data.columns, quarantine=data.on_bad_row == "quarantine"
@@ -167,7 +165,11 @@ def _baselines(work: Work) -> Mapping[str, Any]:
     encoder = _encoder(work.config)
     for direction in task.DIRECTIONS:
         judged = _judged(work, direction, "test")
-        runs = lexical_runs(judged, names, language, k) if direction == task.FORWARD else lexical_runs(judged, (), language, k)
+        runs = (
+            lexical_runs(judged, names, language, k)
+            if direction == task.FORWARD
+            else lexical_runs(judged, (), language, k)
+        )
         for run in [*runs, encoder_run(BASE, encoder, judged, k)]:
             save_run(work.folder / "runs" / direction, run)
     return {"base": encoder.spec.as_dict()}
@@ -285,7 +287,9 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         "training": work.inputs["train"].read_json("history.json") if "train" in work.inputs else None,
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
         "seed": settings.seed,
-        "versions": {name: installed_version(name) for name in ("honed", "torch", "sentence-transformers", "faiss-cpu")},
+        "versions": {
+            name: installed_version(name) for name in ("honed", "torch", "sentence-transformers", "faiss-cpu")
+        },
     }
     write_json(work.folder / "report.json", report)
     (work.folder / "report.html").write_text(render_report(report), encoding="utf-8")
@@ -344,9 +348,7 @@ def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[
 def _gates(config: Config, scores: TaskScores, lexical: list[str]) -> list[Gate]:
     if config.gate is None:
         return []
-    gates = [
-        Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=R1, bound=config.gate.gain_over_base)
-    ]
+    gates = [Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=R1, bound=config.gate.gain_over_base)]
     if config.gate.gain_over_best_baseline is not None and lexical:
         best = scores.best(lexical, R1)
         bound = config.gate.gain_over_best_baseline

@@ -43,12 +43,7 @@ def _known_rows(task: JudgedTask, names: Sequence[Name]) -> list[tuple[str, int]
     for name in names:
         if name.kind == "label" and (row := row_of_label.get(fold(name.text))) is not None:
             labels[name.entity_id].append(row)
-    return [
-        (name.text, row)
-        for name in names
-        if name.kind == "alias" and name.known
-        for row in labels[name.entity_id]
-    ]
+    return [(name.text, row) for name in names if name.kind == "alias" and name.known for row in labels[name.entity_id]]
 
 
 def text_run(name: str, build: Callable[[list[str]], TextIndex], task: JudgedTask, k: int) -> Run:

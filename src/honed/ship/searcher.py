@@ -34,7 +34,9 @@ class _Side:
 class Searcher:
     """Searches names by meaning; make one with `Searcher.load`."""
 
-    def __init__(self, encoder: Encoder, vectors: Vectors, texts: Sequence[str], names: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self, encoder: Encoder, vectors: Vectors, texts: Sequence[str], names: Sequence[dict[str, Any]]
+    ) -> None:
         self.encoder, self.texts = encoder, list(texts)
         self._row_of = {text: row for row, text in enumerate(self.texts)}
         self._vectors = vectors
@@ -129,7 +131,9 @@ class Searcher:
         if not by_entity:
             fields["label"] = entity["label"]
         shown = entity["label"] if by_entity else text
-        return Hit(doc_id=entity_id, text=shown, score=round(min(score, 1.0), 6), matched=text, rank=rank, fields=fields)
+        return Hit(
+            doc_id=entity_id, text=shown, score=round(min(score, 1.0), 6), matched=text, rank=rank, fields=fields
+        )
 
     def entity(self, entity_id: str) -> dict[str, Any]:
         """Return an entity with its fields and all its aliases; `ConfigError` for an unknown id."""
@@ -163,7 +167,9 @@ def _load_encoder(folder: Path) -> Encoder:
         else TorchEncoder.load(EncoderConfig(**source["base"]))
     )
     if encoder.spec.as_dict() != source["spec"]:
-        raise ArtifactError("E_SPEC", f"{folder}: the index was made with another model; build it again with  honed index")
+        raise ArtifactError(
+            "E_SPEC", f"{folder}: the index was made with another model; build it again with  honed index"
+        )
     return encoder
 
 

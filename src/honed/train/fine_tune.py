@@ -22,8 +22,8 @@ from honed.core.protocols import Encoder
 from honed.core.records import EncoderSpec, Example
 from honed.encode.packed import pack, pad
 from honed.encode.torch_encoder import TorchEncoder, choose_precision, quiet_libraries, save_model
-from honed.train.config import TrainConfig
 from honed.train.checkpoint import last_complete, mark_complete
+from honed.train.config import TrainConfig
 from honed.train.loss import CoPositives, MaskedRankingLoss
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
 
@@ -47,8 +47,8 @@ def fine_tune(
     ``dev_score`` scores an encoder on the dev task, higher is better; when no training step beats the base model, the
     base model is what is saved. Work in ``folder/checkpoints`` is taken up again after a crash.
 
-    Raises `TrainingError` when there is nothing to learn from, when the loss is not finite and when the model collapses;
-    the last good checkpoint stays in the folder.
+    Raises `TrainingError` when there is nothing to learn from, when the loss is not finite and when the model
+    collapses; the last good checkpoint stays in the folder.
     """
     if len(examples) < 2:
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
@@ -207,14 +207,17 @@ class _DevEvaluator(BaseEvaluator):
 class _Trainer(SentenceTransformerTrainer):
     """The trainer, with checkpoints marked when complete and a loss that must be finite."""
 
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave the model card to the export: gathering widget examples costs time and writes to the terminal."""
+
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().compute_loss(*args, **kwargs)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
             raise TrainingError(
                 "E_TRAIN_NONFINITE",
-                f"step {self.state.global_step + 1}: the loss is {float(value.detach())}; learning rate {self.args.learning_rate:g} "
-                f"is likely too high. {_last_good(Path(str(self.args.output_dir)))}",
+                f"step {self.state.global_step + 1}: the loss is {float(value.detach())}; learning rate "
+                f"{self.args.learning_rate:g} is likely too high. {_last_good(Path(str(self.args.output_dir)))}",
             )
         return loss
 

@@ -60,9 +60,10 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):
         """Return the loss of one batch."""
         features = list(sentence_features)
         if self.mini_batch_size and len(labels) > self.mini_batch_size:
-            cached: Tensor = self.forward_cached(features, labels)
+            cached: Tensor = CachedLossMixin.forward_cached(self, features, labels)
             return cached
-        embeddings = [self.model(each)["sentence_embedding"] for each in features]
+        model: Any = self.model
+        embeddings = [model(each)["sentence_embedding"] for each in features]
         return self.loss_of(embeddings[0], embeddings[1], labels)
 
     def calculate_loss(

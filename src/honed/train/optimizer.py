@@ -61,7 +61,7 @@ class SparseAwareAdamW(Optimizer):
         if self.max_norm and norm > self.max_norm:
             torch._foreach_mul_(values, float(self.max_norm / (norm + 1e-6)))
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:  # noqa: FBT001, FBT002 - the signature of torch
         """Forget all gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none)
@@ -75,4 +75,3 @@ class SparseAwareAdamW(Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self.parts for group in part.param_groups]
-

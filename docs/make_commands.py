@@ -1,0 +1,33 @@
+"""Write docs/commands.md from the commands themselves; --check only says whether it is up to date."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from honed.cli.main import app
+
+TARGET = Path(__file__).with_name("commands.md")
+
+
+def reference() -> str:
+    """Return the page: each command with its help."""
+    root = typer.main.get_command(app)
+    assert isinstance(root, typer.core.TyperGroup)
+    parts = ["# Commands", "", "Made by `make docs`. stdout is data (`--json`), stderr is progress and errors.", ""]
+    parts += ["Exit codes: 0 ok, 1 a gate failed, 2 your data or configuration, 3 an artifact is unfit, 74 I/O, 70 a bug of honed."]
+    for name, command in root.commands.items():
+        found = command.commands.items() if isinstance(command, typer.core.TyperGroup) else [("", command)]
+        parts += ["", f"## honed {name}"]
+        for sub, each in found:
+            context = typer.Context(each, info_name=f"honed {name} {sub}".strip(), terminal_width=100, max_content_width=100)
+            parts += ["", "```", each.get_help(context).strip(), "```"]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        same = TARGET.is_file() and TARGET.read_text(encoding="utf-8") == reference()
+        print("docs/commands.md is up to date" if same else "docs/commands.md is out of date: run  make docs")
+        sys.exit(0 if same else 1)
+    TARGET.write_text(reference(), encoding="utf-8")
