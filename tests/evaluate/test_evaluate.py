@@ -173,7 +173,7 @@ def test_a_small_gain_fails_its_gate_when_the_interval_reaches_below() -> None:
 def test_the_ceiling_of_a_task_counts_equal_query_texts() -> None:
     task = JudgedTask(
         name="t",
-        queries=[Query(query_id=str(i), text=text) for i, text in enumerate(["um", "UM", "mit"])],
+        queries=[Query(query_id=str(i), text=text) for i, text in enumerate(["um", "um", "mit"])],
         corpus=[],
         qrels=Qrels(grades={"0": {"a": 1}, "1": {"b": 1}, "2": {"c": 1}}),
         groups={},

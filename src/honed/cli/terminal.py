@@ -65,11 +65,14 @@ class _LineBar:
 
         self.clock = monotonic
         self.label, self.total, self.done, self.text = label, total, 0, ""
-        self.started = self.said = monotonic()
+        self.started = self.said = 0.0
 
     def advance(self, count: int = 1) -> None:
-        self.done += count
         now = self.clock()
+        if not self.started:  # the first unit may follow long preparations: the rate counts from it
+            self.started = self.said = now
+            return
+        self.done += count
         if now - self.said >= 15:
             self.said = now
             rate = self.done / (now - self.started)

@@ -68,11 +68,12 @@ def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[s
 def ceiling(catalogue: Catalogue) -> float:
     """Return the best possible top-1 share from the alias string alone.
 
-    An alias that names n labels can be answered right for its most frequent label only.
+    An alias that names n labels can be answered right for its most frequent label only. Strings count as they are
+    written: a system may tell "Um" from "UM".
     """
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in catalogue.pairs:
-        answers[fold(pair.alias)][catalogue.entities[pair.entity_id].labels[0]] += 1
+        answers[pair.alias][catalogue.entities[pair.entity_id].labels[0]] += 1
     return sum(max(counts.values()) for counts in answers.values()) / max(1, len(catalogue.pairs))
 
 

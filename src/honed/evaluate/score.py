@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from honed.core.records import JudgedTask, Run
-from honed.core.text import fold
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Measure, Scores, score_run
 
@@ -109,7 +108,7 @@ def task_ceiling(task: JudgedTask) -> float:
     """
     by_text: dict[str, list[Mapping[str, int]]] = defaultdict(list)
     for query in task.queries:
-        by_text[fold(query.text)].append(task.qrels.grades[query.query_id])
+        by_text[query.text].append(task.qrels.grades[query.query_id])
     total = 0.0
     for judged in by_text.values():
         value: dict[str, float] = defaultdict(float)
