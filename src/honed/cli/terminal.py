@@ -66,16 +66,17 @@ class _LineBar:
         self.clock = monotonic
         self.label, self.total, self.done, self.text = label, total, 0, ""
         self.started = self.said = 0.0
+        self.before = 0
 
     def advance(self, count: int = 1) -> None:
+        self.done += count
         now = self.clock()
         if not self.started:  # the first unit may follow long preparations: the rate counts from it
             self.started = self.said = now
-            return
-        self.done += count
+            self.before = self.done
         if now - self.said >= 15:
             self.said = now
-            rate = self.done / (now - self.started)
+            rate = (self.done - self.before) / (now - self.started)
             left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
             of = f"/{self.total}" if self.total else ""
             err.print(f"  {self.label}: {self.done}{of}, {rate:,.1f}/s{left} {self.text}", markup=False)
