@@ -49,9 +49,8 @@ def main() -> None:
             encoder.encode(sample[:64], "query")
             found, vectors = timed(lambda: encoder.encode(sample, "query"), len(sample))  # noqa: B023
             cosine = (vectors * exact).sum(axis=1)
-            print(
-                f"{kind + ': honed ' + name:<34}{found:>9.0f}{found / speed:>8.2f}{cosine.mean():>13.6f}{cosine.min():>10.6f}"
-            )
+            row = f"{kind + ': honed ' + name:<34}{found:>9.0f}{found / speed:>8.2f}"
+            print(f"{row}{cosine.mean():>13.6f}{cosine.min():>10.6f}")
 
 
 if __name__ == "__main__":
