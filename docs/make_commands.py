@@ -16,7 +16,8 @@ def reference() -> str:
     assert isinstance(root, typer.core.TyperGroup)
     parts = ["# Commands", "", "Made by `make docs`. stdout is data (`--json`), stderr is progress and errors.", ""]
     parts += [
-        "Exit codes: 0 ok, 1 a gate failed, 2 your data or configuration, 3 an artifact is unfit, 74 I/O, 70 a bug of honed."
+        "Exit codes: 0 ok, 1 a gate failed, 2 your data or configuration, 3 an artifact is unfit, 74 I/O, "
+        "70 a bug of honed."
     ]
     for name, command in root.commands.items():
         found = command.commands.items() if isinstance(command, typer.core.TyperGroup) else [("", command)]

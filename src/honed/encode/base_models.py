@@ -1,6 +1,7 @@
 """Where a base model comes from: the name ``minilm``, a local folder, or a Hub id."""
 
 import os
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -55,6 +56,18 @@ def weights_of(folder: Path) -> str:
             "E_NO_SAFETENSORS", f"{folder}: holds no *.safetensors weights; pickled weights are not loaded"
         )
     return sha256_files(files)
+
+
+# families whose models were trained with prompts that their folders do not name -> (query prompt, document prompt)
+_PROMPTS = {
+    r"(^|/)(multilingual-)?e5-(small|base|large)": ("query: ", "passage: "),  # Wang et al. 2022
+    r"(^|/)bge-(small|base|large)-en": ("Represent this sentence for searching relevant passages: ", ""),
+}
+
+
+def known_prompts(name: str) -> tuple[str, str]:
+    """Return the (query prompt, document prompt) that a model family was trained with; empty for others."""
+    return next((prompts for pattern, prompts in _PROMPTS.items() if re.search(pattern, name.lower())), ("", ""))
 
 
 def local_folder(name: str) -> Path | None:

@@ -17,7 +17,7 @@ from honed.core.progress import progress
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.encode import hardware
-from honed.encode.base_models import resolve, weights_of
+from honed.encode.base_models import known_prompts, resolve, weights_of
 from honed.encode.config import PRECISIONS, EncoderConfig
 from honed.encode.packed import TokenIds, pack, pad, use_packed_attention
 
@@ -61,10 +61,11 @@ class TorchEncoder:
         """Load a base model by its name; see `honed.encode.base_models.resolve` for where it is looked for."""
         base = resolve(config.base)
         model = load_model(base.folder)
+        own, family = spec_of(model, base.weights), known_prompts(config.base)
         spec = replace(
-            spec_of(model, base.weights),
-            query_prompt=config.query_prompt,
-            document_prompt=config.document_prompt,
+            own,
+            query_prompt=config.query_prompt or own.query_prompt or family[0],
+            document_prompt=config.document_prompt or own.document_prompt or family[1],
         )
         return cls(model, with_max_length(spec, config.max_length, model), precision=config.precision)
 
