@@ -60,7 +60,10 @@ def test_a_label_finds_its_aliases(project: Project) -> None:
 
 
 def test_real_data_reproduces_the_known_figures(real_data: Path, tmp_path: Path) -> None:
-    """dbpedia_schools: the audit, and the lexical baselines on a qid-disjoint split, without training."""
+    """dbpedia_schools: the audit, and the lexical baselines on a qid-disjoint split, without training.
+
+    The draw of the split alone moves the baselines by two points (docs/benchmarks.md has three draws).
+    """
     (tmp_path / "honed.toml").write_text(
         f"""
 [paths]
@@ -73,6 +76,7 @@ id = "qid"
 label = "label"
 alias = "alias"
 [split]
+seed = 2
 [evaluate]
 [baselines]
 """,
@@ -94,4 +98,4 @@ alias = "alias"
         "initials, then character TF-IDF": (0.429, 0.544, 0.637),
     }.items():
         for measure, value in zip(("R@1", "R@3", "R@10"), wanted, strict=True):
-            assert by_name[name][measure]["mean"] == pytest.approx(value, abs=0.025), (name, measure)
+            assert by_name[name][measure]["mean"] == pytest.approx(value, abs=0.02), (name, measure)

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 _WIDTH, _LABEL, _BAR = 720, 250, 22
+_FEW = 20
 
 
 def render_report(report: Mapping[str, Any]) -> str:
@@ -23,6 +24,7 @@ def render_report(report: Mapping[str, Any]) -> str:
         first=first,
         bars=bars(report["systems"], first, report["ceiling"]),
         slice_names=_slice_names(report["systems"]),
+        few=_FEW,
         curve=curve(report["training"]),
         story=story(report, first),
     )
@@ -59,7 +61,8 @@ def bars(systems: Sequence[Mapping[str, Any]], measure: str, ceiling: float | No
 
 def _slice_names(systems: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     slices = systems[0]["slices"] if systems else {}
-    return sorted(((name, found["n"]) for name, found in slices.items()), key=lambda each: -each[1])[:12]
+    shown = [(name, found["n"]) for name, found in slices.items() if found["n"] >= _FEW]
+    return sorted(shown, key=lambda each: -each[1])[:12]
 
 
 def curve(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
