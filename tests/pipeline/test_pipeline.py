@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -74,6 +73,18 @@ def test_a_changed_input_runs_everything(project: Path) -> None:
     file = project / "names.csv"
     file.write_text(file.read_text() + "new,New College of X,NCX,acronym,X,X,,\n")
     assert not any(plan.stands for plan in Project(project).plan())
+
+
+def test_two_files_of_one_name_both_count(tmp_path: Path) -> None:
+    for folder, text in (("a", "one"), ("b", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "n.csv").write_text(f"label,alias\n{text},{text[0]}\n")
+    (tmp_path / "honed.toml").write_text(
+        '[paths]\ninput = ["a", "b"]\n[data]\nshape = "aliases"\n[data.columns]\nlabel = "label"\nalias = "alias"\n'
+    )
+    before = Project(tmp_path).plan()[0].key.key
+    (tmp_path / "a" / "n.csv").write_text("label,alias\nuno,u\n")
+    assert Project(tmp_path).plan()[0].key.key != before
 
 
 def test_a_stage_can_be_made_anew_with_all_after_it(project: Path) -> None:
@@ -302,6 +313,3 @@ def test_progress_is_heard(project: Path) -> None:
         show_progress_with(None)
     assert "fine-tune steps" in heard
     assert "encode document texts" in heard
-
-
-assert os.name == "posix"

@@ -11,7 +11,7 @@ from honed.cli import terminal
 from honed.cli.options import Direction, Folder, Json, TopK
 from honed.core.errors import ConfigError
 from honed.core.records import Hit
-from honed.pipeline.project import Project
+from honed.ship.searcher import Searcher
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +25,13 @@ def search(
     file: Annotated[Path | None, typer.Option(help="A text file with one query a line.")] = None,
     k: TopK = 10,
     direction: Direction = "alias-to-label",
+    bundle: Annotated[Path | None, typer.Option(help="Search a bundle instead of a project.")] = None,
     *,
     json: Json = False,
 ) -> None:
     """Look names up; for many queries the JSON is one line a query."""
     queries = _queries(text, file)
-    found = Project(project).searcher().search_many(queries, k, direction=direction)
+    found = _searcher(project, bundle).search_many(queries, k, direction=direction)
     many = file is not None or text == "-"
     for query, hits in zip(queries, found, strict=True):
         if json and many:
@@ -42,6 +43,14 @@ def search(
             if many:
                 terminal.emit(f"\n{query}")
             _print_hits(hits)
+
+
+def _searcher(project: Path, bundle: Path | None) -> Searcher:
+    if bundle is not None:
+        return Searcher.load(bundle)
+    from honed.pipeline.project import Project
+
+    return Project(project).searcher()
 
 
 def _queries(text: str | None, file: Path | None) -> list[str]:

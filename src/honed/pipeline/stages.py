@@ -1,6 +1,7 @@
 """The stages: each a name, a version, what it reads, and one ``run``."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -60,10 +61,13 @@ def input_files(config: Config, root: Path) -> list[Path]:
 
 
 def _import_key(config: Config, root: Path) -> Mapping[str, Any]:
-    files = {path.name: sha256_file(path) for path in input_files(config, root)}
+    paths = input_files(config, root)
+    files = {Path(os.path.relpath(path, root)).as_posix(): sha256_file(path) for path in paths}
     for name, expected in config.data.sha256.items():
-        if files.get(name) != expected:
-            raise DataError("E_CHECKSUM", f"{name}: sha256 is {files.get(name)}, data.sha256 says {expected}")
+        found = [digest for path, digest in files.items() if name in (path, Path(path).name)]
+        if found != [expected]:
+            shown = " and ".join(found) or "of no input file"
+            raise DataError("E_CHECKSUM", f"{name}: sha256 is {shown}, data.sha256 says {expected}")
     return {"files": files, **config.data.import_config().key()}
 
 

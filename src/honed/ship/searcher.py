@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import Encoder, Vectors
@@ -16,6 +15,7 @@ from honed.core.records import Hit
 from honed.core.text import fold
 from honed.encode.config import EncoderConfig
 from honed.index.flat import VECTOR_INDEXES
+from honed.ship.bundle import Bundle, is_bundle, load_bundle
 
 Hits = list[Hit]
 DIRECTIONS = ("alias-to-label", "label-to-alias")
@@ -54,10 +54,12 @@ class Searcher:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Load an index artifact with its encoder; `ArtifactError` when the two do not belong together."""
+        """Load a bundle, or an index artifact with its encoder; `ArtifactError` when something does not fit."""
         path = Path(folder)
+        if is_bundle(path):
+            return cls._of_bundle(load_bundle(path))
         if not (path / "encoder.json").is_file():
-            raise ArtifactError("E_INDEX", f"{path}: not an index of honed")
+            raise ArtifactError("E_INDEX", f"{path}: neither a bundle nor an index of honed")
         vectors = np.load(path / "vectors.npy", allow_pickle=False)
         texts = _column(path / "texts.parquet", "text")
         encoder = _load_encoder(path)
@@ -66,6 +68,17 @@ class Searcher:
         searcher._build(settings.get("backend", "flat"), settings.get("names", "labels"))
         for row in _rows(path / "entities.parquet"):
             searcher._entities[row["entity_id"]] = {"label": row["label"], "fields": json.loads(row["fields"])}
+        return searcher
+
+    @classmethod
+    def _of_bundle(cls, bundle: Bundle) -> Self:
+        names = [
+            {"entity_id": bundle.entities[entity][0], "text": bundle.texts[text], "kind": kind}
+            for text, entity, kind in bundle.names
+        ]
+        searcher = cls(bundle.encoder, bundle.vectors, bundle.texts, names)
+        searcher._entities = {key: {"label": label, "fields": fields} for key, label, fields in bundle.entities}
+        searcher._build("exact", bundle.manifest["index"].get("names", "labels"))
         return searcher
 
     def _build(self, backend: str, names: str) -> None:
@@ -174,8 +187,10 @@ def _load_encoder(folder: Path) -> Encoder:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq  # not needed to search a bundle
+
     return [dict(row) for row in pq.read_table(path, page_checksum_verification=True).to_pylist()]
 
 
 def _column(path: Path, name: str) -> list[str]:
-    return [str(text) for text in pq.read_table(path, page_checksum_verification=True)[name].to_pylist()]
+    return [str(row[name]) for row in _rows(path)]
