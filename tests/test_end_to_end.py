@@ -47,11 +47,12 @@ def test_meaning_beats_words_where_words_cannot_help(project: Project) -> None:
 def test_a_known_alias_and_a_slip_are_answered(project: Project) -> None:
     hits = project.search("UdeG", k=3)
     assert isinstance(hits[0], Hit)
-    assert (hits[0].text, hits[0].score, hits[0].matched) == ("University of Guadalajara", 1.0, "UdeG")
+    assert (hits[0].text, hits[0].matched) == ("University of Guadalajara", "UdeG")
+    assert hits[0].score > 0.99
     slip = project.search("Guadalajara Univercity", k=1)[0]
     assert isinstance(slip, Hit)
     assert slip.text == "University of Guadalajara"
-    assert 0.5 < slip.score < 1.0
+    assert 0.5 < slip.score < 0.99
 
 
 def test_a_label_finds_its_aliases(project: Project) -> None:

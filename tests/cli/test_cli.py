@@ -83,6 +83,7 @@ def test_queries_come_from_stdin_too(
         (["search"], 2, "give one text, or --file"),
         (["search", "x", "--file", "missing.txt"], 2, "give one text, or --file"),
         (["search", "--file", "/no/such/file"], 74, "No such file"),
+        (["encode", "x.txt", "--out", "x.npy"], 74, "No such file"),
         (["run", "--from", "trian"], 2, "did you mean train"),
         (["show", "nothing"], 2, "make it with  honed run"),
         (["encode", "x.txt", "--out", "x.bin"], 2, "allowed: .npy, .safetensors, .parquet"),
@@ -191,6 +192,27 @@ def test_encode_writes_unit_vectors(
     }[ending]()
     assert vectors.shape == (3, 32)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+
+def test_a_stale_report_does_not_pass_a_gate(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    shutil.copytree(project, tmp_path / "p")
+    toml = tmp_path / "p" / "honed.toml"
+    toml.write_text(toml.read_text().replace("epochs = 2", "epochs = 1"))
+    code, _, err = call(capsys, "gate", "--project", str(tmp_path / "p"))
+    assert code == 2
+    assert "make it anew with  honed evaluate" in err
+
+
+def test_encode_refuses_a_blank_line_and_names_missing_columns(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.txt").write_text("one\n\ntwo\n")
+    (tmp_path / "t.csv").write_text("name\nx\n")
+    out = ["--out", str(tmp_path / "v.npy"), "--project", str(project)]
+    assert "text 2: empty" in call(capsys, "encode", str(tmp_path / "t.txt"), *out)[2]
+    assert "no column nam; found: name" in call(capsys, "encode", str(tmp_path / "t.csv"), "--column", "nam", *out)[2]
 
 
 def test_doctor_says_what_is_here_and_fails_when_the_project_cannot_run(

@@ -159,11 +159,11 @@ def test_search_answers_known_names_exactly_and_others_by_meaning(project: Path)
     searcher = Project(project).searcher()
     row = next(line for line in (project / "names.csv").read_text().splitlines()[1:] if ",acronym," in line).split(",")
     hits = searcher.search(row[2].lower(), k=5)
-    assert hits[0].score == 1.0
-    assert row[0] in {hit.doc_id for hit in hits if hit.score == 1.0}
+    assert hits[0].score == pytest.approx(1.0, abs=0.01)
+    assert row[0] in {hit.doc_id for hit in hits if hit.matched.lower() == row[2].lower()}
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
     assert len({hit.doc_id for hit in hits}) == 5
-    rest = [hit.score for hit in hits if hit.score < 1.0]
+    rest = [hit.score for hit in hits if hit.matched.lower() != row[2].lower()]
     assert rest == sorted(rest, reverse=True)
     aliases = searcher.search(row[1], k=3, direction="label-to-alias")
     assert all(hit.fields["label"] for hit in aliases)
@@ -187,15 +187,58 @@ def test_requests_out_of_bounds_are_refused(project: Path, text: str, k: int, di
 
 
 def test_an_index_refuses_another_model(project: Path) -> None:
+    import dataclasses
+
+    from honed.core.artifacts import write_json
     from honed.core.errors import ArtifactError
+    from honed.core.fingerprint import sha256_file
     from honed.ship.searcher import Searcher
 
-    folder = Project(project).runner.latest("index").folder
-    source = json.loads((folder / "encoder.json").read_text())
+    artifact = Project(project).runner.latest("index")
+    source = artifact.read_json("encoder.json")
     source["spec"]["weights"] = "0" * 64
-    (folder / "encoder.json").write_text(json.dumps(source))
+    write_json(artifact.folder / "encoder.json", source)
+    with pytest.raises(ArtifactError, match=r"encoder.json: bytes differ"):
+        Searcher.load(artifact.folder)
+    files = {**artifact.manifest.files, "encoder.json": sha256_file(artifact.folder / "encoder.json")}
+    write_json(artifact.folder / MANIFEST, dataclasses.replace(artifact.manifest, files=files).as_dict())
     with pytest.raises(ArtifactError, match="made with another model"):
-        Searcher.load(folder)
+        Searcher.load(artifact.folder)
+
+
+def test_a_damaged_index_is_refused(project: Path) -> None:
+    from honed.core.errors import ArtifactError
+
+    vectors = Project(project).runner.latest("index").folder / "vectors.npy"
+    data = bytearray(vectors.read_bytes())
+    data[-500:] = bytes(500)
+    vectors.write_bytes(bytes(data))
+    with pytest.raises(ArtifactError, match=r"vectors.npy: bytes differ"):
+        Project(project).searcher()
+
+
+def test_an_alias_of_several_entities_is_a_hit_for_each_nearest_label_first(tmp_path: Path) -> None:
+    import numpy as np
+
+    from honed.encode.hashing import HashEncoder
+    from honed.ship.searcher import Searcher
+
+    encoder = HashEncoder(256)
+    texts = ["University of Michigan", "University of Miami", "UM", "Wolverines"]
+    names = [
+        {"entity_id": "miami", "text": "University of Miami", "kind": "label"},
+        {"entity_id": "michigan", "text": "University of Michigan", "kind": "label"},
+        {"entity_id": "miami", "text": "UM", "kind": "alias"},
+        {"entity_id": "michigan", "text": "UM", "kind": "alias"},
+        *({"entity_id": "michigan", "text": f"UM {n}", "kind": "alias"} for n in range(60)),
+    ]
+    texts += [f"UM {n}" for n in range(60)]
+    searcher = Searcher(encoder, np.asarray(encoder.encode(texts, "document")), texts, names)
+    searcher._entities = {key: {"label": f"University of {key.title()}", "fields": {}} for key in ("miami", "michigan")}
+    searcher._build("exact", "all")
+    found = searcher.search("University of Michigan", k=70, direction="label-to-alias")
+    assert [hit.doc_id for hit in found if hit.text == "UM"] == ["michigan", "miami"]
+    assert {hit.doc_id for hit in searcher.search("UM 7", k=2)} == {"michigan", "miami"}  # 61 strings of one entity
 
 
 def test_two_runs_at_once_are_refused(project: Path) -> None:
@@ -278,11 +321,17 @@ def test_init_refuses_to_guess() -> None:
         ("[paths", "not TOML"),
         ("[pahts]\n", "unknown section; did you mean paths"),
         ("[paths]\ninput = ['a']\noutput = 'a'\n", "paths.output: a is also paths.input"),
-        ("[server]\nhost = '0.0.0.0'\n", "server.api_key, or pass --insecure"),
+        ("[server]\nhost = '0.0.0.0'\n", "server.api_key .or pass --insecure"),
         ("[server]\nport = 99999\n", "server.port: 99999 is out of range"),
         ("[model]\nmax_length = 100000\n", "over the model's 512 positions"),
         ("[split]\ntest = 0.6\ndev = 0.5\n", "must stay below 1"),
         ("[train]\n", r"the section \[paths\] is missing"),
+        ("[gate]\n[evaluate]\n", r"\[gate\] needs the section \[train\]"),
+        ("[train]\nmax_grad_norm = inf\n", "is not a finite number"),
+        ("[baselines]\nlanguage = 'chinese'\n", "is not one of arabic"),
+        ("data = 'x.csv'\n", r"expected a table \[data\]"),
+        ("[data]\nshape='aliases'\ndelimiter='ab'\n[data.columns]\n", "is not one character"),
+        ("[data]\nshape='aliases'\nencoding='utf-99'\n[data.columns]\n", "unknown encoding"),
     ],
 )
 def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:

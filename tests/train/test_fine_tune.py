@@ -15,7 +15,7 @@ from honed.core.records import Example
 from honed.encode.base_models import weights_of
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
-from honed.train.checkpoint import is_complete, last_complete, mark_complete
+from honed.train.checkpoint import clear_incomplete, is_complete, last_complete, mark_complete
 from honed.train.config import TrainConfig
 from honed.train.fine_tune import PackingCollator, fine_tune, mean_cosine
 from honed.train.loss import CoPositives, MaskedRankingLoss
@@ -179,6 +179,12 @@ def test_a_collapsed_model_stops(tiny_model: Path, tmp_path: Path, monkeypatch: 
         fine_tune(load(tiny_model), EXAMPLES, dev_score, config, tmp_path)
 
 
+def test_a_base_model_that_sees_no_difference_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    strange = [Example(anchor="x", positive=text) for text in ("\ua98f\ua9a7", "\ua98f\ua9a8", "\ua98f\ua9a9")]
+    with pytest.raises(TrainingError, match="cannot tell these texts apart"):
+        fine_tune(load(tiny_model), strange, dev_score, TrainConfig(), tmp_path)
+
+
 def test_mean_cosine_is_one_for_equal_vectors_and_zero_for_orthogonal_ones() -> None:
     assert mean_cosine(np.tile([[0.6, 0.8]], (5, 1))) == pytest.approx(1.0)
     assert mean_cosine(np.eye(4)) == pytest.approx(0.0)
@@ -195,6 +201,8 @@ def test_only_complete_checkpoints_are_resumed_from(tmp_path: Path) -> None:
         (tmp_path / f"checkpoint-{step}" / "x").write_text("x")
     mark_complete(tmp_path / "checkpoint-2")
     assert last_complete(tmp_path) == tmp_path / "checkpoint-2"
+    assert (tmp_path / "checkpoint-10").exists()  # looking does not delete
+    clear_incomplete(tmp_path)
     assert not (tmp_path / "checkpoint-10").exists()
     assert is_complete(tmp_path / "checkpoint-2")
 

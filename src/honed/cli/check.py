@@ -34,6 +34,8 @@ def print_audit(audit: dict[str, Any]) -> None:
     terminal.emit(f"rows: {books['rows_in']} in = {books['accepted']} accepted + {books['rejected']} rejected")
     for code, count in books["reasons"].items():
         terminal.emit(f"  rejected {code}: {count}")
+    if books["skipped"]:
+        terminal.emit(f"not read: {', '.join(books['skipped'][:10])}")
     if "pairs" in audit:
         _print_pairs(audit)
     else:

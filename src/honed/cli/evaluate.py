@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Folder, Json
+from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.errors import ConfigError
 from honed.pipeline.project import Project, refuse_failed
 from honed.pipeline.stages import read_report
@@ -20,12 +20,14 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     project: Folder = Path(),
-    sample: Annotated[int, typer.Option(help="Look quickly: only this many queries; nothing is stored.")] = 0,
+    sample: Annotated[int, typer.Option(help="Look quickly: only this many queries; no report is stored.")] = 0,
+    on_bad_row: OnBadRow = None,
+    encoding: Encoding = None,
     *,
     json: Json = False,
 ) -> None:
     """Measure every system on the test queries and write report.json and report.html."""
-    opened = Project(project, listener=terminal.stage_line)
+    opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if sample:
         from honed.pipeline.quick import quick_report
 
@@ -40,10 +42,15 @@ def evaluate(
         terminal.print_report(report)
 
 
-def gate(project: Folder = Path(), *, json: Json = False) -> None:
+def gate(
+    project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
+) -> None:
     """Check the gates of the last report; exit code 1 when one failed."""
-    opened = Project(project)
+    opened = Project(project, overrides=overrides(on_bad_row, encoding))
     gates = opened.report()["gates"]
+    planned = {plan.stage.name: plan.key.key for plan in opened.plan()}
+    if planned.get("evaluate") != opened.runner.latest("evaluate").key:
+        raise ConfigError("E_STALE", "the last report is of other data or settings; make it anew with  honed evaluate")
     if not gates:
         raise ConfigError("E_NO_GATE", "the last report has no gates; add a section [gate] to honed.toml and run again")
     if json:
@@ -53,7 +60,7 @@ def gate(project: Folder = Path(), *, json: Json = False) -> None:
             [
                 each["name"],
                 f"{100 * each['value']:+.2f}",
-                f"{100 * each['low']:+.2f}",
+                "none" if each["low"] is None else f"{100 * each['low']:+.2f}",
                 "yes" if each["passed"] else "NO",
             ]
             for each in gates

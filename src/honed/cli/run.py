@@ -1,7 +1,7 @@
 """honed run, and one command for each stage that people run alone."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,16 +49,16 @@ def run(
         raise failed
 
 
-def train(project: Folder = Path()) -> None:
+def train(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
     """Fine-tune, running what must come before it."""
-    _until(project, "train")
+    _until(project, "train", overrides(on_bad_row, encoding))
 
 
-def index(project: Folder = Path()) -> None:
+def index(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
     """Build the search index, running what must come before it."""
-    _until(project, "index")
+    _until(project, "index", overrides(on_bad_row, encoding))
 
 
-def _until(project: Path, stage: str) -> None:
-    artifact = Project(project, listener=terminal.stage_line).run(until=stage)[stage]
+def _until(project: Path, stage: str, given: dict[str, Any]) -> None:
+    artifact = Project(project, overrides=given, listener=terminal.stage_line).run(until=stage)[stage]
     terminal.emit(str(artifact.folder))

@@ -11,6 +11,7 @@ from honed.cli import terminal
 from honed.cli.options import Direction, Folder, Json, TopK
 from honed.core.errors import ConfigError
 from honed.core.records import Hit
+from honed.data.tables import read_lines
 from honed.ship.searcher import Searcher
 
 
@@ -57,7 +58,7 @@ def _queries(text: str | None, file: Path | None) -> list[str]:
     if (text is None) == (file is None):
         raise ConfigError("E_OPTION", "give one text, or --file; see  honed search --help")
     if file is not None:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_lines(file)
     elif text == "-":
         lines = sys.stdin.read().splitlines()
     else:

@@ -123,7 +123,7 @@ class ArtifactStore:
         files = {
             path.relative_to(partial).as_posix(): sha256_file(path)
             for path in sorted(partial.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.parent / path.name not in (partial / MANIFEST, partial / f"{MANIFEST}.new")
         }
         manifest = Manifest(
             stage=f"{key.stage}.v{key.version}",
@@ -137,9 +137,12 @@ class ArtifactStore:
             _sync(partial / name)
         write_text(partial / MANIFEST, json.dumps(manifest.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
         final = self.folder(key)
-        if final.exists():  # left without a manifest by something else: never ours
-            shutil.rmtree(final)
+        aside = final.with_name(final.name + ".old")
+        shutil.rmtree(aside, ignore_errors=True)
+        if final.exists():  # made anew, or left without a manifest by something else
+            final.rename(aside)
         partial.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
         _sync(final.parent)
         return Artifact(folder=final, manifest=manifest)
 

@@ -1,6 +1,7 @@
 """A TOML table to a frozen dataclass: unknown keys, wrong types and values out of range are errors with a hint."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,8 @@ def _value(value: Any, hint: Any, where: str) -> Any:
         return read_section(typing.cast(type, hint), value, where.rsplit(": ", 1)[-1], where.split(": ", 1)[0])
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError("E_CONFIG_RANGE", f"{where}: {value} is not a finite number")
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError("E_CONFIG_TYPE", f"{where}: expected {hint.__name__}, got {_kind(value)} {value!r}")
     return value

@@ -94,7 +94,8 @@ class Verdict:
 class EncoderSpec:
     """Everything that is needed to use an encoder as it was meant; saved with it and checked on load.
 
-    ``weights`` is the sha256 of the weight files, ``max_length`` counts tokens, ``similarity`` is "cosine" or "dot".
+    ``weights`` is the sha256 over the model's files: weights, pooling, tokenizer, configuration;
+    ``max_length`` counts tokens, ``similarity`` is "cosine" or "dot".
     """
 
     weights: str

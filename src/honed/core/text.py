@@ -7,6 +7,7 @@ from functools import lru_cache
 _SPACES = re.compile(r"\s+")
 _WORDS = re.compile(r"\w+")
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}  # fillers
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _SCRIPTS = {
@@ -46,12 +47,16 @@ def bare(text: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Tell whether nothing of the text can be seen (blanks, zero-width and control characters)."""
-    return all(unicodedata.category(char) in _INVISIBLE_CATEGORIES for char in text)
+    return all(_is_invisible(char) for char in text)
+
+
+def _is_invisible(char: str) -> bool:
+    return unicodedata.category(char) in _INVISIBLE_CATEGORIES or char in _INVISIBLE
 
 
 def invisible_names(text: str) -> str:
     """Return the code points of the invisible characters of a text, such as ``U+200B U+FEFF``."""
-    points = dict.fromkeys(char for char in text if unicodedata.category(char) in _INVISIBLE_CATEGORIES)
+    points = dict.fromkeys(char for char in text if _is_invisible(char))
     return " ".join(f"U+{ord(char):04X}" for char in points)
 
 

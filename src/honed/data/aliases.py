@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from honed.core.errors import DataError
+from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import bare, fold, looks_like_acronym, script
 from honed.data.split import SplitConfig, assign, check_given_splits, components, unit_interval
 
@@ -35,7 +35,8 @@ class Pair:
 class Catalogue:
     """All entities, their aliases, and what was found on the way in.
 
-    ``dropped`` counts records that gave no pair, by reason: records = pairs + dropped.
+    ``dropped`` counts records that gave no pair, by reason: records = pairs + dropped. ``conflicts`` are ids with more
+    than one label: the labels are then names of one entity.
     """
 
     entities: dict[str, Entity]
@@ -43,6 +44,7 @@ class Catalogue:
     has_ids: bool
     dropped: Counter[str]
     samples: dict[str, list[str]]
+    conflicts: list[str] = field(default_factory=list)
 
     def groups(self) -> dict[str, str]:
         """Return the group of each entity: entities that share a label string belong together."""
@@ -50,7 +52,7 @@ class Catalogue:
         for entity in self.entities.values():
             for label in entity.labels:
                 by_label[fold(label)].append(entity.entity_id)
-        return {str(member): str(root) for member, root in components(by_label.values()).items()}
+        return components(by_label.values())
 
     def labels_of_alias(self) -> dict[str, set[str]]:
         """Return for each folded alias the label strings that it names."""
@@ -68,45 +70,41 @@ def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quar
     """
     catalogue = Catalogue(entities={}, pairs=[], has_ids=has_ids, dropped=Counter(), samples=defaultdict(list))
     seen: set[tuple[str, str]] = set()
-    own_columns: Counter[str] = Counter()
-    rows: list[tuple[Mapping[str, str], dict[str, str], str]] = []
+    varying: dict[str, set[str]] = defaultdict(set)
+    rows: list[tuple[Mapping[str, str], dict[str, str], Entity]] = []
     for record in records:
         entity_id = record["id"] if has_ids else record["label"]
         fields = json.loads(record["fields"])
-        rows.append((record, fields, entity_id))
         entity = catalogue.entities.setdefault(entity_id, Entity(entity_id=entity_id, labels=[record["label"]]))
         if record["label"] not in entity.labels:
             entity.labels.append(record["label"])
-            _drop(catalogue, "W_LABELS_OF_ONE_ID", f"{record['where']}: id {entity_id}: {record['label']}", count=False)
-        _merge_fields(entity, fields, own_columns)
-    for record, fields, entity_id in rows:
+            catalogue.conflicts.append(f"{record['where']}: id {entity_id} is also {record['label']}")
+        for name, value in fields.items():
+            if value and entity.fields.setdefault(name, value) != value:
+                varying[entity_id].add(name)
+        rows.append((record, fields, entity))
+    for record, fields, entity in rows:
         alias = record["alias"]
         if not alias:
             _drop(catalogue, "no alias", "")
-        elif fold(alias) in {fold(label) for label in catalogue.entities[entity_id].labels}:
+        elif fold(alias) in {fold(label) for label in entity.labels}:
             _drop(catalogue, "W_ALIAS_SELF", f"{record['where']}: {alias} equals its label")
-        elif (entity_id, fold(alias)) in seen:
+        elif (entity.entity_id, fold(alias)) in seen:
             _drop(catalogue, "W_PAIR_DUP", f"{record['where']}: {alias} stands twice for {record['label']}")
         else:
-            seen.add((entity_id, fold(alias)))
-            own = {name: value for name, value in fields.items() if own_columns[name]}
-            catalogue.pairs.append(Pair(entity_id=entity_id, alias=alias, where=record["where"], fields=own))
-    for entity in catalogue.entities.values():
-        entity.fields = {name: value for name, value in entity.fields.items() if not own_columns[name]}
+            seen.add((entity.entity_id, fold(alias)))
+            pair = Pair(entity_id=entity.entity_id, alias=alias, where=record["where"], fields=fields)
+            catalogue.pairs.append(pair)
+    for entity_id, names in varying.items():  # what differs between an entity's rows belongs to its aliases
+        fields = catalogue.entities[entity_id].fields
+        catalogue.entities[entity_id].fields = {name: value for name, value in fields.items() if name not in names}
     if not has_ids:
         _refuse_chains(catalogue, quarantine=quarantine)
     return catalogue
 
 
-def _merge_fields(entity: Entity, fields: Mapping[str, str], own_columns: Counter[str]) -> None:
-    """Keep a column with the entity unless it differs between its rows: then it belongs to the pair."""
-    for name, value in fields.items():
-        if value and entity.fields.setdefault(name, value) != value:
-            own_columns[name] += 1
-
-
-def _drop(catalogue: Catalogue, reason: str, sample: str, *, count: bool = True) -> None:
-    catalogue.dropped[reason] += 1 if count else 0
+def _drop(catalogue: Catalogue, reason: str, sample: str) -> None:
+    catalogue.dropped[reason] += 1
     if sample and len(catalogue.samples[reason]) < 5:
         catalogue.samples[reason].append(sample)
 
@@ -168,9 +166,10 @@ def longest_chain(labels_of: Mapping[str, set[str]]) -> list[str]:
 def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Mapping[str, str] | None = None) -> list[set[str]]:
     """Return for each pair the set of its splits (``train``, ``dev``, ``test``, ``withheld``).
 
-    Held-out: one split a pair, by the group of its entity; a train pair whose alias also names an entity of dev or test
-    is ``withheld``, so that no alias of a test entity is trained on in any way. Catalogue: every pair is in train, and
-    a fixed sample is in test (or dev) as well. ``given`` holds the user's own split by entity.
+    Held-out: one split a pair, by the group of its entity; a train pair is ``withheld`` when its alias also names an
+    entity of dev or test, or its label is such an alias, so that no name of a test pair is trained on in any way.
+    Catalogue: every pair is in train, and a fixed sample is in test (or dev) as well. ``given`` holds the user's own
+    split by entity.
     """
     if config.protocol == "catalogue":
         return _catalogue_splits(catalogue.pairs, config)
@@ -179,11 +178,24 @@ def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Mapping[str, s
     if split_of_group is None:
         split_of_group = assign(dict.fromkeys(groups[pair.entity_id] for pair in catalogue.pairs), config)
     splits = [split_of_group.get(groups[pair.entity_id], "train") for pair in catalogue.pairs]
-    unseen = {bare(pair.alias) for pair, split in zip(catalogue.pairs, splits, strict=True) if split != "train"}
+    asked = [pair for pair, split in zip(catalogue.pairs, splits, strict=True) if split != "train"]
+    unseen = {name_key(pair.alias) for pair in asked}
+    answers = {name_key(label) for pair in asked for label in catalogue.entities[pair.entity_id].labels}
     return [
-        {"withheld"} if split == "train" and bare(pair.alias) in unseen else {split}
+        {"withheld"} if split == "train" and _gives_away(catalogue, pair, unseen, answers) else {split}
         for pair, split in zip(catalogue.pairs, splits, strict=True)
     ]
+
+
+def _gives_away(catalogue: Catalogue, pair: Pair, unseen: set[str], answers: set[str]) -> bool:
+    """Tell whether a train pair would teach something about a name of dev or test, as anchor or as positive."""
+    labels = {name_key(label) for label in catalogue.entities[pair.entity_id].labels}
+    return name_key(pair.alias) in unseen | answers or bool(labels & unseen)
+
+
+def name_key(name: str) -> str:
+    """Return the key under which two names count as the same across splits: words without case, accents and marks."""
+    return bare(name) or fold(name)
 
 
 def _catalogue_splits(pairs: Sequence[Pair], config: SplitConfig) -> list[set[str]]:
@@ -210,8 +222,9 @@ def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> 
                 f"{record['where']}: entity {entity_id} stands in {splits[entity_id]} and {record['split']}; "
                 "the aliases of one entity resemble each other, so an entity belongs to one split",
             )
-    labels = {entity.entity_id: fold(entity.labels[0]) for entity in catalogue.entities.values()}
-    check_given_splits(splits, labels)
+    check_given_splits(splits, catalogue.groups())
+    if "dev" not in splits.values():
+        raise DataError("E_SPLIT_EMPTY", "the split column names no dev row: training is selected on dev")
     return splits
 
 
@@ -228,6 +241,17 @@ def slices_of_pair(pair: Pair, named: Mapping[str, set[str]], slice_by: Sequence
     if (writing := script(pair.alias)) != "latin":
         found.append(f"script:{writing}")
     return [*found, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
+
+
+def check_slices(catalogue: Catalogue, slice_by: Sequence[str]) -> None:
+    """Raise `ConfigError` for a column that no pair has."""
+    known = {name for pair in catalogue.pairs for name in pair.fields}
+    for name in slice_by:
+        if name not in known:
+            raise ConfigError(
+                "E_CONFIG_KEY",
+                f"data.slice_by: no column {name}{did_you_mean(name, known)} (known: {', '.join(sorted(known))})",
+            )
 
 
 def describe(catalogue: Catalogue) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from honed.core.errors import DataError
 from honed.core.text import bare, fold
-from honed.data.aliases import Catalogue, describe, slices_of_pair
+from honed.data.aliases import Catalogue, describe, name_key, slices_of_pair
 from honed.data.split import check_given_splits
 
 UnknownText = Callable[[str], bool]
@@ -22,6 +22,7 @@ def audit_aliases(
     """
     named = catalogue.labels_of_alias()
     findings = {reason: _finding(count, catalogue.samples[reason]) for reason, count in catalogue.dropped.items()}
+    findings["W_LABELS_OF_ONE_ID"] = _finding(len(catalogue.conflicts), catalogue.conflicts)
     findings |= _shared_names(catalogue, named)
     findings |= near_duplicates({label for entity in catalogue.entities.values() for label in entity.labels})
     present = {split for each in splits for split in each}
@@ -103,13 +104,17 @@ def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dic
 
 
 def split_overlap(catalogue: Catalogue, splits: Sequence[set[str]]) -> dict[str, int]:
-    """Return how many test pairs share their folded alias, or their entity, with a train pair."""
+    """Return how many test pairs share a name, or their entity, with a train pair (its anchor or its positive)."""
     taught = [index for index, split in enumerate(splits) if "train" in split]
     asked = [index for index, split in enumerate(splits) if "test" in split]
-    aliases = {bare(catalogue.pairs[index].alias) for index in taught}
+    anchors = {name_key(catalogue.pairs[index].alias) for index in taught}
     entities = {catalogue.pairs[index].entity_id for index in taught}
+    positives = {name_key(label) for entity_id in entities for label in catalogue.entities[entity_id].labels}
+    asked_entities = {catalogue.pairs[index].entity_id for index in asked}
+    answers = {name_key(label) for entity_id in asked_entities for label in catalogue.entities[entity_id].labels}
     return {
-        "test_aliases_in_train": sum(bare(catalogue.pairs[index].alias) in aliases for index in asked),
+        "test_aliases_in_train": sum(name_key(catalogue.pairs[index].alias) in anchors | positives for index in asked),
+        "test_labels_as_train_aliases": len(answers & anchors),
         "test_entities_in_train": sum(catalogue.pairs[index].entity_id in entities for index in asked),
         "withheld_pairs": sum("withheld" in split for split in splits),
     }

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.progress import progress
 from honed.core.text import bidi_controls, fold, invisible_names, is_blank
-from honed.data.tables import Reject, Row, Table, TableFormat, json_kind, open_table, table_files
+from honed.data.tables import Reject, Row, Table, TableFormat, json_kind, open_table, skipped_files, table_files
 
 RECORDS, REJECTS, ACCOUNTING = "records.parquet", "rejects.jsonl", "accounting.json"
 SPLITS = ("train", "dev", "test")
@@ -77,6 +77,7 @@ class Accounting:
     warnings: Counter[str] = field(default_factory=Counter)
     warning_samples: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the books as plain data for JSON."""
@@ -110,6 +111,7 @@ class Importer:
     def run(self, paths: Sequence[Path], folder: Path) -> Accounting:
         """Import all files; `DataError` after the whole pass when a row is bad and ``on_bad_row`` is "stop"."""
         files = [file for path in paths for file in table_files(path)]
+        self.books.skipped = [f"{path.name}/{name}" for path in paths for name in skipped_files(path)]
         first: list[Reject] = []
         with (
             (folder / REJECTS).open("w", encoding="utf-8") as rejects,
@@ -162,6 +164,8 @@ class Importer:
             return
         for role in self.roles:
             column = self.config.columns.get(role.name)
+            if role.may_be_empty and table.open_columns and column is not None:
+                continue
             if (column is None and role.required) or (column is not None and column not in table.columns):
                 wanted = column or role.name
                 raise DataError(

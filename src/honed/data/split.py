@@ -1,7 +1,7 @@
 """Train, dev and test by entity: deterministic, stable when data is added, and free of leaks."""
 
 import hashlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from honed.core.errors import DataError
@@ -45,15 +45,15 @@ def assign(groups: Iterable[str], config: SplitConfig) -> dict[str, str]:
     return splits
 
 
-def components(links: Iterable[Sequence[Hashable]]) -> dict[Hashable, Hashable]:
-    """Return for each member the smallest-seen member of its connected component (union-find).
+def components(links: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Return for each member the smallest member of its connected component (union-find): the order does not matter.
 
     Each link joins all its members: entities that share a label string cannot be told apart by their text, so they
     must not be split.
     """
-    parent: dict[Hashable, Hashable] = {}
+    parent: dict[str, str] = {}
 
-    def root(member: Hashable) -> Hashable:
+    def root(member: str) -> str:
         while parent[member] != member:
             parent[member] = parent[parent[member]]
             member = parent[member]
@@ -63,7 +63,8 @@ def components(links: Iterable[Sequence[Hashable]]) -> dict[Hashable, Hashable]:
         for member in link:
             parent.setdefault(member, member)
         for member in link[1:]:
-            parent[root(member)] = root(link[0])
+            left, right = root(member), root(link[0])
+            parent[max(left, right)] = min(left, right)
     return {member: root(member) for member in parent}
 
 

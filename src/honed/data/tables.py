@@ -67,6 +67,16 @@ class Table:
     columns: list[str]
     rows: Iterator[Row | Reject]
     format: TableFormat = field(default_factory=TableFormat)
+    open_columns: bool = False  # records may leave columns out
+
+
+def skipped_files(path: Path) -> list[str]:
+    """Return what of a folder is not read: subfolders and files of other endings (hidden ones aside)."""
+    if not path.is_dir():
+        return []
+    return sorted(
+        item.name for item in path.iterdir() if item.suffix.lower() not in SUFFIXES and not item.name.startswith(".")
+    )
 
 
 def table_files(path: Path) -> list[Path]:
@@ -115,6 +125,16 @@ def _check_start(path: Path, form: TableFormat) -> None:
         raise DataError("E_NUL", f"{path.name}: holds only NUL bytes (a file cut by a crash looks like this)")
 
 
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 text file, cut at line feeds only; `DataError` for other bytes."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError("E_ENCODING", f"{path}: not utf-8: {error.reason} at byte {error.start}") from error
+    lines = text.split("\n")
+    return [line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
 # -- lines ---------------------------------------------------------------------------------------
 
 
@@ -159,7 +179,7 @@ def _wide_lines(path: Path, form: TableFormat) -> Iterator[_Line]:
     try:
         with path.open(encoding=form.encoding, newline="") as file:
             for number, text in enumerate(file, start=1):
-                yield _Line(number, text)
+                yield _Line(number, text.removeprefix("\ufeff") if number == 1 else text)
     except UnicodeError as error:
         raise DataError("E_ENCODING", f"{path.name}: not {form.encoding}: {error}") from error
 
@@ -374,15 +394,23 @@ def _array_elements(name: str, file: Any) -> Iterator[Row | Reject]:
     buffer = file.read(1 << 16).lstrip()
     if not buffer.startswith("["):
         raise DataError("E_JSON_TYPE", f"{name}: expected an array of objects; one object a line is .jsonl")
-    buffer, number = buffer[1:], 0
+    buffer, number, wants_comma = buffer[1:].lstrip(), 0, False
     scan = json.JSONDecoder()
     while True:
-        buffer = buffer.lstrip().removeprefix(",").lstrip()
-        if buffer.startswith("]"):
+        if buffer.startswith("]") and (wants_comma or not number):
+            if buffer[1:].strip() or file.read().strip():
+                raise DataError("E_JSON", f"{name}: text follows the end of the array; one array a file")
             return
+        if wants_comma and buffer.startswith(","):
+            buffer, wants_comma = buffer[1:].lstrip(), False
+            continue
+        if wants_comma and buffer:
+            raise DataError("E_JSON", f"{name}: a comma is missing after record {number}")
         try:
-            _, end = scan.raw_decode(buffer)
+            end = scan.raw_decode(buffer)[1]
             complete = end < len(buffer)
+        except RecursionError:
+            raise DataError("E_JSON", f"{name}: record {number + 1} is nested too deeply") from None
         except ValueError:
             complete = False
         if not complete:
@@ -391,11 +419,11 @@ def _array_elements(name: str, file: Any) -> Iterator[Row | Reject]:
                 raise DataError("E_JSON", f"{name}: the array breaks off or is damaged after record {number}")
             if len(buffer) > _LINE_BYTES:
                 raise DataError("E_FIELD_TOO_LONG", f"{name}: record {number + 1} is too long")
-            buffer += more
+            buffer = (buffer + more).lstrip()
             continue
-        number += 1
+        number, wants_comma = number + 1, True
         yield _object_or_reject(name, f"record {number}", buffer[:end])
-        buffer = buffer[end:]
+        buffer = buffer[end:].lstrip()
 
 
 def _open_objects(path: Path, rows: Iterator[Row | Reject], form: TableFormat) -> Table:
@@ -415,7 +443,7 @@ def _open_objects(path: Path, rows: Iterator[Row | Reject], form: TableFormat) -
         yield from ahead
         yield from rows
 
-    return Table(file=path.name, columns=list(columns), rows=all_rows(), format=form)
+    return Table(file=path.name, columns=list(columns), rows=all_rows(), format=form, open_columns=True)
 
 
 # -- parquet -------------------------------------------------------------------------------------

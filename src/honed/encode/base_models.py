@@ -17,7 +17,7 @@ _WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseModel:
-    """A base model on disk; ``weights`` is the sha256 over its weight files."""
+    """A base model on disk; ``weights`` is the sha256 over everything that is loaded of it."""
 
     name: str
     folder: Path
@@ -38,7 +38,7 @@ def resolve(name: str) -> BaseModel:
         folder, source = _find_minilm()
         if sha256_file(folder / _WEIGHTS) != MINILM_SHA256:
             raise ArtifactError("E_CHECKSUM", f"{folder / _WEIGHTS}: not the official all-MiniLM-L6-v2 weights")
-        return BaseModel(name=name, folder=folder, weights=MINILM_SHA256, source=source)
+        return BaseModel(name=name, folder=folder, weights=weights_of(folder), source=source)
     path = Path(name)
     if path.is_dir():
         return BaseModel(name=name, folder=path, weights=weights_of(path), source="local folder")
@@ -49,9 +49,16 @@ def resolve(name: str) -> BaseModel:
 
 
 def weights_of(folder: Path) -> str:
-    """Return one sha256 over all safetensors files of a model folder; pickled weights are refused."""
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.safetensors"))}
-    if not files:
+    """Return one sha256 over what a model folder loads: safetensors, pooling, tokenizer, prompts, configuration.
+
+    A folder without safetensors is refused: pickled weights are not loaded.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".safetensors", ".json", ".txt", ".model") and path.name != "honed_spec.json"
+    }
+    if not any(name.endswith(".safetensors") for name in files):
         raise ArtifactError(
             "E_NO_SAFETENSORS", f"{folder}: holds no *.safetensors weights; pickled weights are not loaded"
         )

@@ -16,6 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention, softmax
 
 ATTENTION = "honed_packed"
 _SHORT = 64
+_PACKABLE = ("bert",)  # attends to the whole text and counts positions from 0; others run padded
 TokenIds = npt.NDArray[np.int64]
 
 
@@ -91,7 +92,7 @@ def use_packed_attention(model: Any) -> bool:
     auto_model = getattr(transformer, "model", None)
     if auto_model is None or not getattr(auto_model, "is_backend_compatible", lambda: False)():
         return False
-    if getattr(auto_model.config, "model_type", "") not in ("bert", "distilbert", "modernbert", "nomic_bert"):
+    if getattr(auto_model.config, "model_type", "") not in _PACKABLE:
         return False
     AttentionInterface.register(ATTENTION, packed_attention)
     AttentionMaskInterface.register(ATTENTION, _keep_padding_mask)

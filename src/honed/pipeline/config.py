@@ -1,5 +1,6 @@
 """honed.toml: one section a stage, in the order of the stages."""
 
+import codecs
 import ipaddress
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,13 @@ from honed.train.config import TrainConfig
 
 FILE = "honed.toml"
 PROTOCOLS = ("held-out", "catalogue")
+# fmt: off
+LANGUAGES = (
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
+    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish",
+)
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +88,7 @@ class SplitSection:
 class BaselinesSection:
     """The lexical systems to measure against; ``language`` is a Snowball stemmer's."""
 
-    language: str = "english"
+    language: str = field(default="english", metadata=limits(one_of=LANGUAGES))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +149,8 @@ class ServerSection:
         if not loopback and not self.api_key:
             raise ConfigError(
                 "E_CONFIG_UNSAFE",
-                f"{file}: server.host: {self.host} is reachable from outside; set server.api_key, or pass --insecure",
+                f"{file}: server.host: {self.host} is reachable from outside; set server.api_key (or pass --insecure "
+                "to a server that is meant to be open)",
             )
 
 
@@ -174,7 +183,8 @@ class Config:
             raise ConfigError("E_CONFIG_TOML", f"{path}: not TOML: {error}") from error
         for name, value in (overrides or {}).items():
             section, key = name.split(".")
-            tables.setdefault(section, {})[key] = value
+            if isinstance(tables.setdefault(section, {}), dict):
+                tables[section][key] = value
         return cls._from_tables(tables, path.name)
 
     @classmethod
@@ -224,8 +234,26 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         raise ConfigError("E_CONFIG_RANGE", f"{file}: split.test + split.dev must stay below 1")
     if model := sections.get("model"):
         _check_max_length(model, file)
-    if sections.get("gate") and "evaluate" not in sections:
-        raise ConfigError("E_CONFIG_MISSING", f"{file}: [gate] needs the section [evaluate]")
+    gate = sections.get("gate")
+    for wanted, needs in {
+        "gate": ("train", "evaluate", "index"),
+        "evaluate": ("index",) if "train" in sections else ("baselines",),
+    }.items():
+        missing = [name for name in needs if name not in sections]
+        if wanted in sections and missing:
+            raise ConfigError("E_CONFIG_MISSING", f"{file}: [{wanted}] needs the section [{missing[0]}]")
+    if gate and "baselines" not in sections:
+        raise ConfigError(
+            "E_CONFIG_MISSING", f"{file}: [gate] needs the section [baselines], which holds the base model"
+        )
+    data = sections.get("data")
+    if data and len(data.delimiter) > 1:
+        raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {data.delimiter!r} is not one character")
+    if data:
+        try:
+            codecs.lookup(data.encoding)
+        except LookupError:
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: data.encoding: unknown encoding {data.encoding!r}") from None
 
 
 def _check_max_length(model: EncoderConfig, file: str) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from honed.core.errors import ConfigError, DataError
+from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.optional import require
 from honed.core.protocols import Encoder, Vectors
-from honed.data.tables import Reject, Row, TableFormat, open_table, table_files
+from honed.core.text import is_blank
+from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, read_lines, table_files
 from honed.encode.config import EncoderConfig
 
 FORMATS = (".npy", ".safetensors", ".parquet")
@@ -35,27 +36,37 @@ def encode_file(
 
 
 def _texts(file: Path, column: str | None) -> list[str]:
+    """Return the texts in the order of lines or rows; one that is empty is an error, so that vectors keep their row."""
     if column is None:
-        if file.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"):
-            raise ConfigError("E_OPTION", f"{file} is a table: name the column with --column")
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-        texts = [line for line in lines if line.strip()]
+        if file.suffix.lower() in SUFFIXES or file.is_dir():
+            raise ConfigError("E_OPTION", f"{file} holds tables: name the column with --column")
+        texts = read_lines(file)
     else:
-        texts = []
-        for row in open_table(table_files(file)[0], TableFormat()).rows:
-            if isinstance(row, Reject):
-                raise DataError(row.code, str(row))
-            texts.append(_text(row, column))
+        texts = [text for path in table_files(file) for text in _column(path, column)]
+    for number, text in enumerate(texts, 1):
+        if is_blank(text):
+            raise DataError("E_TEXT_EMPTY", f"{file}, text {number}: empty; its vector would mean nothing")
     if not texts:
         raise DataError("E_EMPTY", f"{file}: no texts")
     return texts
 
 
-def _text(row: Row, column: str) -> str:
-    value = row.values.get(column)
-    if not isinstance(value, str) or not value.strip():
-        raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {column}: no text")
-    return value
+def _column(path: Path, column: str) -> list[str]:
+    table = open_table(path, TableFormat())
+    if column not in table.columns:
+        raise DataError(
+            "E_HEADER_MISSING",
+            f"{path.name}: no column {column}; found: {', '.join(table.columns)}{did_you_mean(column, table.columns)}",
+        )
+    texts = []
+    for row in table.rows:
+        if isinstance(row, Reject):
+            raise DataError(row.code, str(row))
+        value = row.values.get(column)
+        if not isinstance(value, str):
+            raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {column}: no text")
+        texts.append(value)
+    return texts
 
 
 def _encoder(model: str | None, project: Path) -> Encoder:

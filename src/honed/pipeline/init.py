@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from honed.core.errors import DataError
+from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import fold
 from honed.data.importer import SHAPES
 from honed.data.tables import Row, Table, TableFormat, open_table, table_files
@@ -33,6 +33,7 @@ def propose(
     columns = tables[0].columns
     rows = _first_rows(tables[0])
     shape = shape or _shape(columns, given)
+    _check_given(shape, columns, given)
     mapping = {**_mapping(shape, columns, rows), **given}
     missing = [role.name for role in SHAPES[shape] if role.required and role.name not in mapping]
     if missing:
@@ -48,6 +49,17 @@ def propose(
         notes.append(f"kept as fields: {', '.join(extra)}")
     given_paths = [Path(os.path.relpath(path, project)).as_posix() for path in files]
     return _toml(shape, given_paths, mapping, slices, encoding), notes
+
+
+def _check_given(shape: str, columns: Sequence[str], given: Mapping[str, str]) -> None:
+    if shape not in SHAPES:
+        raise ConfigError("E_SHAPE", f"--shape {shape}: not one of {', '.join(SHAPES)}{did_you_mean(shape, SHAPES)}")
+    roles = [role.name for role in SHAPES[shape]]
+    for role, column in given.items():
+        if role not in roles:
+            raise ConfigError("E_OPTION", f"--map {role}: no such role{did_you_mean(role, roles)} ({', '.join(roles)})")
+        if column not in columns:
+            raise ConfigError("E_OPTION", f"--map {role}={column}: no such column{did_you_mean(column, columns)}")
 
 
 def _first_rows(table: Table) -> list[Row]:

@@ -1,6 +1,7 @@
 """The Python face of a project folder: the same verbs as the command line."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Project:
         """Read ``folder/honed.toml`` (or the file itself); ``overrides`` maps "section.key" to a value."""
         path = Path(folder)
         self.file = path if path.is_file() else path / FILE
-        self.config = Config.read(self.file, overrides)
+        self.config = _with_local_base(Config.read(self.file, overrides), self.file.parent)
         self.runner = Runner(self.config, self.file.parent, listener)
         self._searcher: Searcher | None = None
 
@@ -64,6 +65,14 @@ class Project:
         if isinstance(texts, str):
             return self.searcher().search(texts, k, direction=direction)
         return self.searcher().search_many(texts, k, direction=direction)
+
+
+def _with_local_base(config: Config, root: Path) -> Config:
+    """Read a relative model folder from where honed.toml lies."""
+    local = root / config.model.base
+    if local.is_dir() and not Path(config.model.base).is_absolute():
+        return replace(config, model=replace(config.model, base=str(local)))
+    return config
 
 
 def refuse_failed(gates: Sequence[Mapping[str, Any]]) -> None:

@@ -62,9 +62,9 @@ def input_files(config: Config, root: Path) -> list[Path]:
 
 def _import_key(config: Config, root: Path) -> Mapping[str, Any]:
     paths = input_files(config, root)
-    files = {Path(os.path.relpath(path, root)).as_posix(): sha256_file(path) for path in paths}
+    files = [(Path(os.path.relpath(path, root)).as_posix(), sha256_file(path)) for path in paths]
     for name, expected in config.data.sha256.items():
-        found = [digest for path, digest in files.items() if name in (path, Path(path).name)]
+        found = [digest for path, digest in files if name in (path, Path(path).name)]
         if found != [expected]:
             shown = " and ".join(found) or "of no input file"
             raise DataError("E_CHECKSUM", f"{name}: sha256 is {shown}, data.sha256 says {expected}")
@@ -126,6 +126,7 @@ def _check_aliases(work: Work, records: list[dict[str, str]], unknown: Callable[
     )
     if not catalogue.pairs:
         raise DataError("E_EMPTY", "no usable (alias, label) pair in the data; see the findings of  honed check")
+    aliases.check_slices(catalogue, data.slice_by)
     given = aliases.given_splits(records, catalogue) if "split" in data.columns else None
     splits = aliases.split_pairs(catalogue, work.config.split.split_config(), given)
     task.save_examples(work.folder / "examples.parquet", task.alias_examples(catalogue, splits))
@@ -200,7 +201,8 @@ def _encoder(config: Config, *, precision: str | None = None) -> Any:
 
 
 def _train_key(config: Config, root: Path) -> Mapping[str, Any]:
-    return {"train": asdict(config.train) if config.train else None, "model": _model_key(config, root)}
+    model = {name: value for name, value in _model_key(config, root).items() if name != "precision"}
+    return {"train": asdict(config.train) if config.train else None, "model": model}
 
 
 def _train(work: Work) -> Mapping[str, Any]:
@@ -217,7 +219,6 @@ def _train(work: Work) -> Mapping[str, Any]:
         work.config.train,
         work.folder,
     )
-    write_json(work.folder / "history.json", trained.history)
     return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
 
 

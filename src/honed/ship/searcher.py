@@ -2,13 +2,14 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from honed.core.artifacts import Artifact, Manifest
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import Encoder, Vectors
 from honed.core.records import Hit
@@ -60,6 +61,7 @@ class Searcher:
             return cls._of_bundle(load_bundle(path))
         if not (path / "encoder.json").is_file():
             raise ArtifactError("E_INDEX", f"{path}: neither a bundle nor an index of honed")
+        Artifact(folder=path, manifest=Manifest.read(path)).verify()
         vectors = np.load(path / "vectors.npy", allow_pickle=False)
         texts = _column(path / "texts.parquet", "text")
         encoder = _load_encoder(path)
@@ -98,44 +100,54 @@ class Searcher:
     def search_many(self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label") -> list[Hits]:
         """Return hits for each text.
 
-        ``alias-to-label`` returns entities: first those that bear the text as a known name (score 1, the nearest label
-        first where several do), then the nearest by meaning. ``label-to-alias`` returns aliases, each with its entity.
+        ``alias-to-label`` returns entities: first those that bear the text as a known name (the nearest label first
+        where several do), then the nearest by meaning. ``label-to-alias`` returns aliases, each with its entity; an
+        alias of several entities is a hit for each.
         """
         _check_request(texts, k, direction)
         if direction not in self._sides or not texts:
             return [[] for _ in texts]
-        side = self._sides[direction]
         vectors = self.encoder.encode(list(texts), "query")
-        scores, found = side.index.search(vectors, 4 * k)
         by_entity = direction == "alias-to-label"
-        return [
-            self._hits(self._exact(text, vector) if by_entity else [], side.rows[rows], line, k, by_entity=by_entity)
-            for text, vector, rows, line in zip(texts, vectors, found, scores, strict=True)
-        ]
+        waiting, width = list(range(len(texts))), 4 * k
+        hits: list[Hits] = [[] for _ in texts]
+        side = self._sides[direction]
+        while waiting:  # one entity may bear many near strings: look further until k are found
+            scores, found = side.index.search(vectors[waiting], width)
+            for row, rows, line in zip(waiting, found, scores, strict=True):
+                exact = self._exact(texts[row], vectors[row]) if by_entity else []
+                hits[row] = self._hits(exact, side.rows[rows], line, vectors[row], k, by_entity=by_entity)
+            waiting = [row for row in waiting if len(hits[row]) < k] if width < len(side.rows) else []
+            width *= 4
+        return hits
+
+    def _nearest_first(self, bearers: Mapping[str, str], vector: Any) -> list[tuple[str, str]]:
+        """Order the (entity, string) bearers of one name by how near the entity's label is to the query."""
+        if len(bearers) < 2:
+            return list(bearers.items())
+        near = {each: float(self._vectors[self._row_of[self._entities[each]["label"]]] @ vector) for each in bearers}
+        return sorted(bearers.items(), key=lambda each: (-near[each[0]], each))
 
     def _exact(self, text: str, vector: Any) -> Hits:
-        """Return the entities that bear a text as a known name; where several do, those of the nearest label first."""
-        found = dict(self._known.get(fold(text), ()))
-        labels = [self._entities[entity_id]["label"] for entity_id in found]
-        near = [float(self._vectors[self._row_of[label]] @ vector) for label in labels]
-        order = sorted(zip(near, found.items(), strict=True), key=lambda each: (-each[0], each[1]))
-        return [self._hit(entity_id, name, 1.0, 0, by_entity=True) for _, (entity_id, name) in order]
+        """Return the entities that bear a text as a known name, with the cosine to the name as it is written there."""
+        found = self._nearest_first(dict(self._known.get(fold(text), ())), vector)
+        return [
+            self._hit(each, name, float(self._vectors[self._row_of[name]] @ vector), 0, by_entity=True)
+            for each, name in found
+        ]
 
-    def _hits(self, exact: Hits, rows: Any, scores: Any, k: int, *, by_entity: bool) -> Hits:
+    def _hits(self, exact: Hits, rows: Any, scores: Any, vector: Any, k: int, *, by_entity: bool) -> Hits:
         hits: Hits = [replace(hit, rank=rank) for rank, hit in enumerate(exact[:k], 1)]
-        seen = {hit.doc_id for hit in hits}
-        if len(hits) == k:
-            return hits
+        seen = {(hit.doc_id, "") for hit in hits}
         for row, score in zip(rows, scores, strict=True):
             text = self.texts[row]
-            for entity_id, kind in self._bearers[text]:
-                key = entity_id if by_entity else text
-                if key in seen or (kind not in self._wanted if by_entity else kind != "alias"):
-                    continue
-                seen.add(key)
-                hits.append(self._hit(entity_id, text, float(score), len(hits) + 1, by_entity=by_entity))
-                if len(hits) == k:
-                    return hits
+            kinds = self._wanted if by_entity else {"alias"}
+            bearers = {entity_id: text for entity_id, kind in self._bearers[text] if kind in kinds}
+            for entity_id, _ in self._nearest_first(bearers, vector):
+                key = (entity_id, "" if by_entity else text)
+                if key not in seen and len(hits) < k:
+                    seen.add(key)
+                    hits.append(self._hit(entity_id, text, float(score), len(hits) + 1, by_entity=by_entity))
         return hits
 
     def _hit(self, entity_id: str, text: str, score: float, rank: int, *, by_entity: bool) -> Hit:
@@ -145,7 +157,12 @@ class Searcher:
             fields["label"] = entity["label"]
         shown = entity["label"] if by_entity else text
         return Hit(
-            doc_id=entity_id, text=shown, score=round(min(score, 1.0), 6), matched=text, rank=rank, fields=fields
+            doc_id=entity_id,
+            text=shown,
+            score=round(max(-1.0, min(score, 1.0)), 6),
+            matched=text,
+            rank=rank,
+            fields=fields,
         )
 
     def entity(self, entity_id: str) -> dict[str, Any]:

@@ -27,12 +27,17 @@ def is_complete(folder: Path) -> bool:
 
 
 def last_complete(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint of a training folder, removing those that a crash left half-made."""
-    found: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*"):
-        step = path.name.removeprefix("checkpoint-")
-        if step.isdigit() and is_complete(path):
-            found.append((int(step), path))
-        else:
-            shutil.rmtree(path)
+    """Return the newest complete checkpoint of a training folder."""
+    found = [
+        (int(step), path)
+        for path in folder.glob("checkpoint-*")
+        if (step := path.name.removeprefix("checkpoint-")).isdigit() and is_complete(path)
+    ]
     return max(found)[1] if found else None
+
+
+def clear_incomplete(folder: Path) -> None:
+    """Remove the checkpoints of a training folder that a crash left half-made."""
+    for path in folder.glob("checkpoint-*"):
+        if not is_complete(path):
+            shutil.rmtree(path)

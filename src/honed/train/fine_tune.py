@@ -22,13 +22,15 @@ from honed.core.protocols import Encoder
 from honed.core.records import EncoderSpec, Example
 from honed.encode.packed import pack, pad
 from honed.encode.torch_encoder import TorchEncoder, choose_precision, quiet_libraries, save_model
-from honed.train.checkpoint import last_complete, mark_complete
+from honed.train.checkpoint import clear_incomplete, last_complete, mark_complete
 from honed.train.config import TrainConfig
 from honed.train.loss import CoPositives, MaskedRankingLoss
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
 
 DevScore = Callable[[Encoder], float]
 _COLLAPSED = 0.1
+_ALIKE = 0.9999
+HISTORY = "history.json"
 
 
 @dataclass(kw_only=True)
@@ -54,14 +56,17 @@ def fine_tune(
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
     if base.precision != "fp32":
         raise ValueError("training starts from fp32 weights: load the base model with precision fp32")
+    if (folder / HISTORY).is_file():  # everything was done when a crash came
+        return _read_back(folder)
     checkpoints = folder / "checkpoints"
     steps = total_steps(len(examples), config)
     untouched = {name: value.clone() for name, value in base.model.state_dict().items()}
     with quiet_libraries(), progress("fine-tune steps", steps) as bar:
-        evaluator = _DevEvaluator(base, examples, dev_score, config.precision)
-        watch = _Watch(evaluator, bar, checkpoints)
+        evaluator = _DevEvaluator(base, examples, dev_score, config.precision, checkpoints)
+        watch = _Watch(evaluator, bar, folder / "base_dev.json")
         trainer, facts = _trainer(base, examples, evaluator, config, checkpoints)
         trainer.add_callback(watch)
+        clear_incomplete(checkpoints)
         resume = last_complete(checkpoints)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         history = {**_history(trainer, watch.base_score), **facts, "config": asdict(config)}
@@ -69,8 +74,16 @@ def fine_tune(
             base.model.load_state_dict(untouched)
             history |= {"kept": "base", "best_step": 0}
         spec = save_model(base.model, base.spec, folder / "model")
+    write_json(folder / HISTORY, history)
     shutil.rmtree(checkpoints)
     return Trained(spec=spec, history=history)
+
+
+def _read_back(folder: Path) -> Trained:
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    spec = json.loads((folder / "model" / "honed_spec.json").read_text(encoding="utf-8"))
+    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+    return Trained(spec=EncoderSpec.from_dict(spec), history=history)
 
 
 def total_steps(n_examples: int, config: TrainConfig) -> int:
@@ -184,22 +197,34 @@ class PackingCollator:
 class _DevEvaluator(BaseEvaluator):
     """Scores the model in training on dev, and stops it when its vectors have collapsed into one."""
 
-    def __init__(self, base: TorchEncoder, examples: Sequence[Example], dev_score: DevScore, precision: str) -> None:
+    def __init__(
+        self,
+        base: TorchEncoder,
+        examples: Sequence[Example],
+        dev_score: DevScore,
+        precision: str,
+        checkpoints: Path,
+    ) -> None:
         super().__init__()
-        self.spec, self.dev_score, self.precision = base.spec, dev_score, precision
+        self.spec, self.dev_score, self.precision, self.checkpoints = base.spec, dev_score, precision, checkpoints
         self.probe = list(dict.fromkeys(each.positive for each in examples))[:256]
         self.base_cosine = mean_cosine(base.encode(self.probe, "document"))
+        if len(self.probe) > 1 and self.base_cosine > _ALIKE:
+            raise TrainingError(
+                "E_TRAIN_BASE",
+                f"the base model cannot tell these texts apart (mean cosine {self.base_cosine:.4f}); its vocabulary "
+                "may not know their script: take a multilingual model.base",
+            )
         self.primary_metric = "dev"
 
     def __call__(self, model: Any, output_path: Any = None, epoch: float = -1, steps: int = -1) -> dict[str, float]:
         encoder = TorchEncoder.snapshot(model, self.spec, precision=self.precision)
         cosine = mean_cosine(encoder.encode(self.probe, "document"))
         if not cosine < 1 - _COLLAPSED * (1 - self.base_cosine):  # also true for NaN
-            checkpoints = Path(str(output_path)).parent if output_path else Path()
             raise TrainingError(
                 "E_TRAIN_COLLAPSE",
                 f"step {steps}: the vectors of different texts have become alike (mean cosine {cosine:.3f}, base "
-                f"{self.base_cosine:.3f}); lower train.learning_rate. {_last_good(checkpoints)}",
+                f"{self.base_cosine:.3f}); lower train.learning_rate. {_last_good(self.checkpoints)}",
             )
         return {"dev": self.dev_score(encoder)}
 
@@ -237,16 +262,15 @@ def _last_good(checkpoints: Path) -> str:
 class _Watch(TrainerCallback):
     """Shows progress and remembers what the base model scored on dev."""
 
-    def __init__(self, evaluator: _DevEvaluator, bar: Bar, checkpoints: Path) -> None:
-        self.evaluator, self.bar, self.start_file = evaluator, bar, checkpoints / "start.json"
+    def __init__(self, evaluator: _DevEvaluator, bar: Bar, start_file: Path) -> None:
+        self.evaluator, self.bar, self.start_file = evaluator, bar, start_file
         self.base_score = float("-inf")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step and self.start_file.is_file():
+        if self.start_file.is_file():
             self.base_score = json.loads(self.start_file.read_text(encoding="utf-8"))["dev"]
         else:
             self.base_score = self.evaluator(kwargs["model"])["dev"]
-            self.start_file.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.start_file, {"dev": self.base_score})
         self.bar.advance(state.global_step)
 
