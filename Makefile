@@ -20,7 +20,7 @@ demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shi
 	$(BIN)/honed search "University of Guadalajara" -k 3 --direction label-to-alias --project examples/institutions
 
 test: $(READY)  ## the default suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff format --check src tests benchmarks docs
