@@ -90,7 +90,7 @@ seed = 2
     assert audit["import"]["rejected"] == 947
     assert audit["label_strings"] == report["n_candidates"] == 20_272
     assert audit["ceiling"] == pytest.approx(0.935, abs=0.005)
-    assert audit["dictionary"]["catalogue"] == pytest.approx(0.929, abs=0.01)
+    assert audit["dictionary"]["catalogue"] == pytest.approx(0.929, abs=0.02)
     by_name = {each["name"]: each["measures"] for each in report["systems"]}
     for name, wanted in {
         "BM25, stemmed words": (0.316, 0.398, 0.458),
