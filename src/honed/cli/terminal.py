@@ -1,6 +1,7 @@
 """What people see: stdout is data, stderr is progress and errors."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -117,10 +118,11 @@ def emit_json(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", bold: int | None = None) -> None:
-    """Print a table to stdout; the first column to the left, the others to the right."""
+    """Print a table to stdout; columns of words to the left, columns of numbers to the right."""
     grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
-        grid.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        numbers = bool(rows) and all(re.fullmatch(r"[-+.,\d ]*(to[-+.,\d ]*)?", row[number]) for row in rows)
+        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for number, row in enumerate(rows):
         grid.add_row(*row, style="bold" if number == bold else None)
     width = None if out.is_terminal else 200
