@@ -197,6 +197,9 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSp
 
 def save_model(model: Any, spec: EncoderSpec, folder: Path) -> EncoderSpec:
     """Save a model with its spec beside it; returns the spec with the fingerprint of the saved weights."""
+    if model.tokenizer is not None and model.tokenizer.is_fast:  # whatever was encoded last leaves its settings there
+        model.tokenizer.backend_tokenizer.no_padding()
+        model.tokenizer.backend_tokenizer.no_truncation()
     model.save(str(folder), create_model_card=False, safe_serialization=True)
     saved = replace(spec, weights=weights_of(folder))
     (folder / "honed_spec.json").write_text(json.dumps(saved.as_dict(), indent=1), encoding="utf-8")
