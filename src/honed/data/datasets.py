@@ -1,6 +1,5 @@
 """Public data sets: where they come from, what they must hash to, and a fetch that never leaves half a file in use."""
 
-import hashlib
 import http.client
 import shutil
 import urllib.error
@@ -315,7 +314,7 @@ def _download(url: str, file: DataFile, part: Path) -> None:
     with progress(f"fetch {file.name}", file.size) as bar:
         for _ in range(_TRIES):
             have = part.stat().st_size if part.is_file() else 0
-            if have == file.size and _right(part, file):
+            if have == file.size and sha256_file(part) == file.sha256:
                 return
             if have >= file.size:
                 part.unlink()
@@ -331,10 +330,6 @@ def _download(url: str, file: DataFile, part: Path) -> None:
             if part.stat().st_size == file.size:
                 return
     raise StorageError("E_FETCH", f"{url}: broke off {_TRIES} times ({last}); what came is kept, run again to go on")
-
-
-def _right(part: Path, file: DataFile) -> bool:
-    return hashlib.sha256(part.read_bytes()).hexdigest() == file.sha256
 
 
 def _stream(url: str, part: Path, have: int, size: int) -> Iterator[int]:

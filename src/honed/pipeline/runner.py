@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from honed.core.artifacts import PARTIAL, Artifact, ArtifactStore, StageKey, write_json
+from honed.core.artifacts import Artifact, ArtifactStore, StageKey, write_json
 from honed.core.errors import ConfigError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
 from honed.pipeline.config import Config
@@ -134,11 +134,3 @@ class Runner:
             except OSError:
                 raise StorageError("E_LOCKED", f"{self.output}: another honed is at work here") from None
             yield
-
-
-def clear_partial(output: Path) -> list[Path]:
-    """Remove what crashed runs left half-made; returns what was removed."""
-    left = [path for path in output.glob(f"*/*{PARTIAL}") if path.is_dir()]
-    for path in left:
-        shutil.rmtree(path)
-    return left

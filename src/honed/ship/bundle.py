@@ -4,7 +4,6 @@ Loading it runs no code of the bundle, follows no links, reads nothing outside t
 tokenizers only.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import numpy as np
 
 from honed.core.artifacts import write_json
 from honed.core.errors import ArtifactError
+from honed.core.fingerprint import sha256_file
 from honed.core.protocols import Encoder, Vectors
 from honed.core.records import EncoderSpec
 
@@ -98,12 +98,7 @@ def write_bundle(target: Path, content: BundleContent) -> Path:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    return {"sha256": _sha256(path), "size": path.stat().st_size}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": sha256_file(path), "size": path.stat().st_size}
 
 
 def is_bundle(folder: Path) -> bool:
@@ -173,7 +168,7 @@ def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
             raise ArtifactError("E_BUNDLE_FILE", f"{path}: missing")
         if path.stat().st_nlink > 1:
             raise ArtifactError("E_BUNDLE_LINK", f"{path}: is a hard link; a bundle holds files of its own")
-        if path.stat().st_size != entry.get("size") or _sha256(path) != entry.get("sha256"):
+        if path.stat().st_size != entry.get("size") or sha256_file(path) != entry.get("sha256"):
             raise ArtifactError("E_CHECKSUM", f"{path}: bytes differ from the manifest")
     for root, folders, names in os.walk(folder):
         for name in (*folders, *names):
