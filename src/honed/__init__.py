@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from honed.core.records import Hit
-
 if TYPE_CHECKING:
+    from honed.core.records import Hit
     from honed.encode.torch_encoder import TorchEncoder as Encoder
     from honed.pipeline.project import Project
     from honed.ship.searcher import Searcher
@@ -12,8 +11,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Encoder", "Hit", "Project", "Searcher", "__version__"]
 
-# loaded on first use: `import honed` stays free of torch
+# loaded on first use: `import honed` stays free of torch, and costs nothing
 _LAZY = {
+    "Hit": ("honed.core.records", "Hit"),
     "Encoder": ("honed.encode.torch_encoder", "TorchEncoder"),
     "Project": ("honed.pipeline.project", "Project"),
     "Searcher": ("honed.ship.searcher", "Searcher"),

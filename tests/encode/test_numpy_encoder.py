@@ -7,7 +7,8 @@ import pytest
 from honed.core.errors import ArtifactError
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
-from honed.encode.numpy_encoder import NumpyEncoder, _gelu, map_safetensors
+from honed.core.tensors import map_safetensors
+from honed.encode.numpy_encoder import NumpyEncoder, Weights, _gelu
 from honed.encode.torch_encoder import TorchEncoder
 
 TEXTS = ["UdeG", "University of Guadalajara", "東京大学", "a " * 300, "", "x"]
@@ -60,4 +61,4 @@ def test_a_file_that_does_not_fit_its_header_is_refused(tmp_path: Path, change: 
 def test_another_architecture_is_refused() -> None:
     spec = TorchEncoder.load(EncoderConfig()).spec
     with pytest.raises(ArtifactError, match="model_type 'mpnet'"):
-        NumpyEncoder({}, {"model_type": "mpnet", "hidden_act": "gelu"}, None, spec)
+        NumpyEncoder(Weights({}), {"model_type": "mpnet", "hidden_act": "gelu"}, None, spec)

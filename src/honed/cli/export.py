@@ -6,21 +6,52 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Folder
-from honed.pipeline.export import export_bundle
-from honed.pipeline.project import Project
+from honed.cli.options import Folder, Json
+from honed.core.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog='Example: honed export bundle  then  honed search "UdeG" --bundle bundle')(export)
+    app.command(epilog='Example: honed export bundle --precision int8  then  honed search "UdeG" --bundle bundle')(
+        export
+    )
 
 
 def export(
-    target: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")], project: Folder = Path()
+    target: Annotated[Path, typer.Argument(help="Folder (or .zip) to write to.")],
+    project: Folder = Path(),
+    to: Annotated[str, typer.Option(help="bundle: answers without PyTorch. hf: a folder for the Hub.")] = "bundle",
+    precision: Annotated[
+        str, typer.Option(help="fp32: exact. bf16: half the size, for OpenVINO. int8: a quarter, calibrated.")
+    ] = "fp32",
+    sign: Annotated[Path | None, typer.Option(help="Ed25519 private key (PEM) to sign the bundle with.")] = None,
+    most_flips: Annotated[
+        float | None, typer.Option(help="Share of top-1 answers that may differ from the trained model's.")
+    ] = None,
+    *,
+    json: Json = False,
 ) -> None:
-    """Write the last run as one folder that answers without PyTorch."""
-    written = export_bundle(Project(project), target)
-    size = sum(path.stat().st_size for path in written.rglob("*") if path.is_file())
-    terminal.say(f"wrote {written}: {size / 1e6:.1f} MB")
+    """Write the last run as one folder that answers without PyTorch, or as a model for the Hub."""
+    from honed.pipeline.export import ExportOptions, export_bundle, export_hub
+    from honed.pipeline.project import Project
+
+    if to not in ("bundle", "hf"):
+        raise ConfigError("E_OPTION", f"--to {to}: allowed are bundle, hf")
+    if to == "hf":
+        terminal.emit(str(export_hub(Project(project), target)))
+        return
+    options = ExportOptions(precision=precision, private_key=sign, most_flips=most_flips)
+    written = export_bundle(Project(project), target, options)
+    from honed.ship.bundle import read_manifest
+
+    manifest = read_manifest(written)
+    if json:
+        terminal.emit_json({"path": str(written), "precision": precision, "parity": manifest["parity"]})
+        return
+    found = manifest["parity"]
+    size = sum(each["size"] for each in manifest["files"].values())
+    terminal.say(
+        f"wrote {written}: {size / 1e6:.1f} MB, {precision}; {100 * found['top1_flips']:.2f} % of {found['n_queries']} "
+        f"top-1 answers differ from the trained model's, mean cosine {found['mean_cosine']:.5f}"
+    )
     terminal.emit(str(written))

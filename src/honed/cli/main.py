@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from honed import __version__
-from honed.cli import check, datasets, doctor, encode, evaluate, export, init, run, search, show, terminal
+from honed.cli import check, datasets, doctor, encode, evaluate, export, init, run, search, serve, show, terminal
 from honed.core.errors import HonedError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, check, run, evaluate, search, export, encode, show, doctor, datasets):
+for module in (init, check, run, evaluate, search, export, serve, encode, show, doctor, datasets):
     module.register(app)
 
 

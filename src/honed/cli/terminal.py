@@ -102,6 +102,19 @@ def start(*, quiet: bool = False) -> None:
     show_progress_with(None if quiet else _bar)
 
 
+def log_to_stderr(levels: Mapping[str, int]) -> None:
+    """Write the lines of some loggers to stderr, each from its level on."""
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in levels.items():
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
+
+
 def say(text: str) -> None:
     """Write a line for people to stderr."""
     err.print(text, markup=False)

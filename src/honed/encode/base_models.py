@@ -77,6 +77,18 @@ def known_prompts(name: str) -> tuple[str, str]:
     return next((prompts for pattern, prompts in _PROMPTS.items() if re.search(pattern, name.lower())), ("", ""))
 
 
+def licence_of(name: str) -> str:
+    """Return the licence of a base model: of minilm, or as the card in its folder says; "not stated" otherwise."""
+    if name in ("minilm", MINILM_ID):
+        return "Apache-2.0"
+    folder = local_folder(name)
+    card = folder / "README.md" if folder else None
+    if card is None or not card.is_file():
+        return "not stated"
+    found = re.search(r"^license:\s*(\S+)", card.read_text(encoding="utf-8", errors="replace")[:20_000], re.MULTILINE)
+    return found[1] if found else "not stated"
+
+
 def local_folder(name: str) -> Path | None:
     """Return where a base model lies on this machine, or None when it would have to be fetched."""
     if name == "minilm":

@@ -5,7 +5,6 @@ exact and small; a bulk of texts is faster through another encoder.
 """
 
 import json
-import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,54 +16,69 @@ from honed.core.errors import ArtifactError
 from honed.core.optional import require
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
+from honed.core.tensors import map_safetensors
+from honed.encode.tokens import Tokens
 
 Array = npt.NDArray[np.float32]
-_CHARS_A_TOKEN = 12
-_TOKENS_A_BATCH = 1024
-_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8")}
+_TOKENS_A_BATCH, _FILE = 1024, "model.safetensors"
+WORDS = "embeddings.word_embeddings.weight"
 
 
-def map_safetensors(path: Path) -> dict[str, Any]:
-    """Return the tensors of a safetensors file as read-only arrays over a memory map.
+class Weights:
+    """The weights of a model by name, read where they lie; quantised ones are made fp32 when first used.
 
-    Raises `ArtifactError` when the header does not fit the file.
+    ``scales`` maps the name of int8 codes to their scales: ``(n_rows, 1)`` for the word embeddings, and
+    ``(n_in // block, n_out)`` for a linear layer, whose codes are stored ``(n_in, n_out)`` as the names in
+    ``transposed`` are.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(size - 8, 100_000_000):
-            raise ArtifactError("E_SAFETENSORS", f"{path}: the header does not fit the file")
-        header: dict[str, Any] = json.loads(file.read(length))
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        dtype = _DTYPES.get(entry["dtype"])
-        count = int(np.prod(entry["shape"], dtype=np.int64))
-        if dtype is None or not 0 <= begin <= end <= size - 8 - length or end - begin != count * dtype.itemsize:
-            raise ArtifactError("E_SAFETENSORS", f"{path}: tensor {name} does not fit the file")
-        array: Any = np.frombuffer(data, dtype=dtype.str, count=count, offset=8 + length + begin)
-        tensors[name] = array.reshape(entry["shape"])
-    return tensors
+
+    def __init__(
+        self, arrays: Mapping[str, Any], scales: Mapping[str, Any] | None = None, transposed: Sequence[str] = ()
+    ) -> None:
+        self.arrays, self.scales, self.transposed = arrays, scales or {}, frozenset(transposed)
+        self._made: dict[str, Any] = {}
+
+    def words(self, ids: npt.NDArray[np.int64]) -> Array:
+        """Return the word embeddings ``(*ids.shape, dim)``."""
+        found: Array = self.arrays[WORDS][ids].astype(np.float32)
+        return found * self.scales[WORDS][ids] if WORDS in self.scales else found
+
+    def linear(self, name: str) -> Array:
+        """Return the weight of a linear layer as ``(n_in, n_out)``."""
+        found: Array
+        if name in self.scales:
+            if name not in self._made:
+                self._made[name] = _expanded(self.arrays[name], self.scales[name])
+            found = self._made[name]
+        elif name in self.transposed:
+            found = self[name]
+        else:
+            found = self[name].T
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arrays[name].astype(np.float32, copy=False)
+
+
+def _expanded(codes: Any, scales: Any) -> Array:
+    """Return fp32 weights of int8 codes ``(n_in, n_out)`` with one scale for each block of rows."""
+    whole: Array = codes.astype(np.float32)
+    whole.reshape(len(scales), -1, codes.shape[1])[...] *= scales[:, None, :]
+    return whole
 
 
 class NumpyEncoder:
     """A BERT encoder with mean or CLS pooling."""
 
-    def __init__(
-        self, weights: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Any, spec: EncoderSpec
-    ) -> None:
-        _refuse_unknown(config, spec)
+    def __init__(self, weights: Weights, config: Mapping[str, Any], tokenizer: Any, spec: EncoderSpec) -> None:
+        if reason := unknown_to_numpy(config, spec):
+            raise ArtifactError("E_ENCODER", f"the numpy encoder does not know {reason}")
         self._spec = spec
-        self.weights = {name.removeprefix("bert."): value for name, value in weights.items()}
+        self.weights = weights
         self.heads = int(config["num_attention_heads"])
         self.layers = int(config["num_hidden_layers"])
         self.epsilon = float(config.get("layer_norm_eps", 1e-12))
-        self.tokenizer = tokenizer
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(spec.max_length)
+        self.tokens = Tokens(tokenizer, spec.max_length)
 
     @classmethod
     def load(cls, folder: Path, spec: EncoderSpec) -> Self:
@@ -74,7 +88,8 @@ class NumpyEncoder:
 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return cls(map_safetensors(folder / "model.safetensors"), config, tokenizer, spec)
+        arrays = {name.removeprefix("bert."): each for name, each in map_safetensors(folder / _FILE).items()}
+        return cls(Weights(arrays), config, tokenizer, spec)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -83,8 +98,8 @@ class NumpyEncoder:
 
     def encode(self, texts: Sequence[str], role: Role) -> Vectors:
         """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
-        prompt, limit = self._spec.prompt(role), self._spec.max_length * _CHARS_A_TOKEN
-        ids = [each.ids for each in self.tokenizer.encode_batch([(prompt + text)[:limit] for text in texts])]
+        prompt = self._spec.prompt(role)
+        ids = self.tokens([prompt + text for text in texts])
         by_length: dict[int, list[int]] = {}
         for row, each in enumerate(ids):
             by_length.setdefault(len(each), []).append(row)
@@ -93,17 +108,16 @@ class NumpyEncoder:
             step = max(1, _TOKENS_A_BATCH // length)
             for start in range(0, len(rows), step):
                 some = rows[start : start + step]
-                vectors[some] = self._forward(np.array([ids[row] for row in some], dtype=np.int64))
+                vectors[some] = self._forward(np.stack([ids[row] for row in some]))
         return vectors
 
     def _forward(self, ids: npt.NDArray[np.int64]) -> Array:
         """Return unit vectors of token ids ``(n_texts, n_tokens)``, all of one length."""
         weights = self.weights
         n_texts, n_tokens = ids.shape
-        words = weights["embeddings.word_embeddings.weight"][ids].astype(np.float32)
-        positions = weights["embeddings.position_embeddings.weight"][:n_tokens].astype(np.float32)
-        kind = weights["embeddings.token_type_embeddings.weight"][0].astype(np.float32)
-        states = self._norm(words + positions + kind, "embeddings.LayerNorm")
+        positions = weights["embeddings.position_embeddings.weight"][:n_tokens]
+        kind = weights["embeddings.token_type_embeddings.weight"][0]
+        states = self._norm(weights.words(ids) + positions + kind, "embeddings.LayerNorm")
         for layer in range(self.layers):
             name = f"encoder.layer.{layer}"
             attended = self._attend(states, f"{name}.attention.self")
@@ -116,9 +130,8 @@ class NumpyEncoder:
         return unit.reshape(n_texts, -1)
 
     def _linear(self, states: Array, name: str) -> Array:
-        weight = self.weights[f"{name}.weight"].astype(np.float32, copy=False)
-        product: Array = states.reshape(-1, states.shape[-1]) @ weight.T
-        product += self.weights[f"{name}.bias"].astype(np.float32, copy=False)
+        product: Array = states.reshape(-1, states.shape[-1]) @ self.weights.linear(f"{name}.weight")
+        product += self.weights[f"{name}.bias"]
         return product.reshape(*states.shape[:-1], -1)
 
     def _attend(self, states: Array, name: str) -> Array:
@@ -138,12 +151,13 @@ class NumpyEncoder:
         centred = states - states.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         scaled: Array = centred / np.sqrt(variance + np.float32(self.epsilon))
-        scaled *= self.weights[f"{name}.weight"].astype(np.float32, copy=False)
-        scaled += self.weights[f"{name}.bias"].astype(np.float32, copy=False)
+        scaled *= self.weights[f"{name}.weight"]
+        scaled += self.weights[f"{name}.bias"]
         return scaled
 
 
-def _refuse_unknown(config: Mapping[str, Any], spec: EncoderSpec) -> None:
+def unknown_to_numpy(config: Mapping[str, Any], spec: EncoderSpec) -> str:
+    """Return what the numpy encoder does not know of a model, or an empty string."""
     wrong = [
         f"{key} {config.get(key)!r}"
         for key, known in {"model_type": ("bert",), "hidden_act": ("gelu",)}.items()
@@ -151,17 +165,26 @@ def _refuse_unknown(config: Mapping[str, Any], spec: EncoderSpec) -> None:
     ]
     if spec.pooling not in ("mean", "cls"):
         wrong.append(f"pooling {spec.pooling!r}")
-    if wrong:
-        raise ArtifactError("E_ENCODER", f"the numpy encoder does not know {', '.join(wrong)}")
+    return ", ".join(wrong)
 
 
 def _gelu(values: Array) -> Array:
     """Return x * Phi(x), with the error function to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26)."""
-    scaled = np.abs(values) * np.float32(0.7071067811865476)
-    step = 1 / (1 + np.float32(0.3275911) * scaled)
-    series: Any = np.float32(1.061405429)
+    scaled = np.abs(values)
+    scaled *= np.float32(0.7071067811865476)
+    step = scaled * np.float32(0.3275911)
+    step += 1
+    np.reciprocal(step, out=step)
+    series = step * np.float32(1.061405429)
     for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        series = series * step + np.float32(factor)
-    error = 1 - series * step * np.exp(-scaled * scaled)
-    out: Array = values * np.float32(0.5) * (1 + np.sign(values) * error)
-    return out
+        series += np.float32(factor)
+        series *= step
+    np.square(scaled, out=scaled)
+    np.negative(scaled, out=scaled)
+    series *= np.exp(scaled, out=scaled)  # 1 - erf
+    np.subtract(1, series, out=series)
+    np.copysign(series, values, out=series)
+    series += 1
+    series *= values
+    series *= np.float32(0.5)
+    return series

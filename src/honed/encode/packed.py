@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention, softmax
 
+from honed.encode.tokens import TokenIds, padded
+
 ATTENTION = "honed_packed"
 _SHORT = 64
 _PACKABLE = ("bert",)  # attends to the whole text and counts positions from 0; others run padded
-TokenIds = npt.NDArray[np.int64]
 
 
 def packed_attention(
@@ -127,10 +127,5 @@ def pack(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> d
 
 def pad(token_ids: Sequence[TokenIds], padding_id: int, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Pad texts to the longest: the features of an ordinary batch, for models that cannot be packed."""
-    longest = max(len(ids) for ids in token_ids)
-    ids = np.full((len(token_ids), longest), padding_id, dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for row, each in enumerate(token_ids):
-        ids[row, : len(each)] = each
-        mask[row, : len(each)] = 1
+    ids, mask = padded(token_ids, padding_id)
     return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}

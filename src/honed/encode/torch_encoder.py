@@ -19,28 +19,10 @@ from honed.core.records import EncoderSpec
 from honed.encode import hardware
 from honed.encode.base_models import known_prompts, resolve, weights_of
 from honed.encode.config import PRECISIONS, EncoderConfig
-from honed.encode.packed import TokenIds, pack, pad, use_packed_attention
+from honed.encode.packed import pack, pad, use_packed_attention
+from honed.encode.tokens import TokenIds, Tokens, token_batches
 
 _TOKENS_A_BATCH = 2048
-_CHARS_A_TOKEN = 12
-
-
-class Tokens:
-    """The fast tokenizer of a model, without padding, cut at ``max_length`` tokens (long texts: characters first)."""
-
-    def __init__(self, model: Any, max_length: int) -> None:
-        from tokenizers import Tokenizer
-
-        self.tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(max_length)
-        self.max_chars = max_length * _CHARS_A_TOKEN
-        self.padding_id: int = model.tokenizer.pad_token_id or 0
-
-    def __call__(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Return the token ids of each text, special tokens included."""
-        cut = [text[: self.max_chars] for text in texts]
-        return [np.array(each.ids, dtype=np.int64) for each in self.tokenizer.encode_batch_fast(cut)]
 
 
 class TorchEncoder:
@@ -49,7 +31,8 @@ class TorchEncoder:
     def __init__(self, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> None:
         self.model = model
         self._spec = spec
-        self.tokens = Tokens(model, spec.max_length)
+        self.tokens = Tokens(_tokenizer(model), spec.max_length)
+        self.padding_id: int = model.tokenizer.pad_token_id or 0
         self.precision = choose_precision(precision, model.device.type)
         self.model.eval()
         if self.precision == "bf16":
@@ -110,25 +93,18 @@ class TorchEncoder:
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
         """Return unit vectors of one batch of token ids."""
         device = self.model.device
-        features = pack(ids, device) if self.packed else pad(ids, self.tokens.padding_id, device)
+        features = pack(ids, device) if self.packed else pad(ids, self.padding_id, device)
         with torch.inference_mode():
             found = self.model(features)["sentence_embedding"].float()
             vectors: Vectors = torch.nn.functional.normalize(found, dim=1).cpu().numpy()
         return vectors
 
 
-def token_batches(ids: Sequence[TokenIds], budget: int) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
-    """Yield row numbers in batches of similar length, each of at most ``budget`` tokens (and at least one text)."""
-    lengths = np.fromiter((len(each) for each in ids), dtype=np.int64, count=len(ids))
-    order = np.argsort(lengths, kind="stable")
-    start = total = 0
-    for position, row in enumerate(order):
-        if position > start and total + lengths[row] > budget:
-            yield order[start:position]
-            start, total = position, 0
-        total += lengths[row]
-    if start < len(order):
-        yield order[start:]
+def _tokenizer(model: Any) -> Any:
+    """Return a copy of a model's fast tokenizer, whose settings are then ours."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
 
 
 def choose_precision(precision: str, device: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.protocols import Vectors
+from honed.core.protocols import VectorIndex, Vectors
 
 Rows = npt.NDArray[np.int64]
 
@@ -61,5 +61,11 @@ class FlatIndex:
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1).astype(np.int64)
 
 
+def _hnsw(vectors: Vectors) -> VectorIndex:
+    from honed.index.hnsw import HnswIndex
+
+    return HnswIndex(vectors)
+
+
 # name -> how to build it from vectors
-VECTOR_INDEXES: dict[str, Callable[[Vectors], ExactIndex | FlatIndex]] = {"exact": ExactIndex, "flat": FlatIndex}
+VECTOR_INDEXES: dict[str, Callable[[Vectors], VectorIndex]] = {"exact": ExactIndex, "flat": FlatIndex, "hnsw": _hnsw}

@@ -37,7 +37,7 @@ class PathsSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSection:
-    """What the files hold; ``columns`` maps a role of the shape to a column."""
+    """What the files hold; ``columns`` maps a role of the shape to a column; ``licence`` is noted in bundles."""
 
     shape: str = field(metadata=limits(one_of=tuple(SHAPES)))
     columns: Mapping[str, str]
@@ -50,6 +50,7 @@ class DataSection:
     empty_label: str = field(default="reject", metadata=limits(one_of=("reject", "abstain")))
     sha256: Mapping[str, str] = field(default_factory=dict)
     slice_by: tuple[str, ...] = ()
+    licence: str = ""
 
     def import_config(self) -> ImportConfig:
         """Return what the importer needs of it."""
@@ -93,13 +94,13 @@ class BaselinesSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexSection:
-    """The search index.
+    """The search index; "flat" and "exact" compare every vector, "hnsw" follows a graph (for 100,000 names and more).
 
     ``names`` "labels" searches the labels by meaning and known aliases by exact look-up; "all" searches the aliases by
     meaning too, which answers slips in known aliases better and unseen aliases worse (acronyms attract each other).
     """
 
-    backend: str = field(default="flat", metadata=limits(one_of=("flat", "exact")))
+    backend: str = field(default="flat", metadata=limits(one_of=("flat", "exact", "hnsw")))
     names: str = field(default="labels", metadata=limits(one_of=("all", "labels")))
 
 

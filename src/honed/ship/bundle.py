@@ -1,194 +1,312 @@
 """The bundle: one folder with everything that answers a query, checked byte by byte before it is used.
 
 Loading it runs no code of the bundle, follows no links, reads nothing outside the folder, and needs numpy and
-tokenizers only.
+tokenizers only; a fast engine is loaded when it pays.
 """
 
 import json
-import os
-import shutil
+import re
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from honed.core.artifacts import write_json
-from honed.core.errors import ArtifactError
-from honed.core.fingerprint import sha256_file
-from honed.core.protocols import Encoder, Vectors
+from honed.core.errors import ArtifactError, HonedError
+from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
+from honed.core.tensors import map_safetensors
+from honed.encode.graph_encoder import GraphEncoder, best_engine
+from honed.encode.numpy_encoder import NumpyEncoder, Weights
+from honed.encode.onnx_file import OnnxFile, Tensor, check_onnx, read_onnx
+from honed.index.stored import StoredVectors
+from honed.ship.names import NameTable
+from honed.ship.seal import MANIFEST, Seal
 
-MANIFEST, FORMAT, VERSION = "bundle.json", "honed-bundle", 1
-ENCODER_FILES = ("model.safetensors", "config.json", "tokenizer.json")
-GOLDEN_TOLERANCE = 1e-4
-_MAX_MANIFEST = 16 << 20
-_N_GOLDEN = 32
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BundleContent:
-    """What goes into a bundle: the trained encoder's folder, the document vectors, and all names.
-
-    ``names`` are (row of ``texts``, row of ``entities``, "label" or "alias"); ``entities`` are (id, label, fields).
-    """
-
-    encoder_folder: Path
-    spec: EncoderSpec
-    vectors: Vectors
-    texts: Sequence[str]
-    names: Sequence[tuple[int, int, str]]
-    entities: Sequence[tuple[str, str, Mapping[str, str]]]
-    settings: Mapping[str, Any]
-    facts: Mapping[str, Any]
+MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
+VECTORS, NAMES, GRAPH = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
+GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
+REPORT_PAGE, REPORT = "report.html", "report.json"
+ENGINES = ("auto", "numpy", "onnxruntime", "openvino")
+EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
+_FEW = 16
+# what a tokenizer file must hold to be dangerous; the whole file is read only when one of these is in it
+_SUSPECT = re.compile(rb'Precompiled|"Replace"|"Prepend"|"(?:padding|truncation)"\s*:\s*[{\["]|\\u')
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bundle:
-    """A bundle that was checked and read."""
+class Bundle(NamedTuple):
+    """A bundle that was checked and read; ``graph`` holds the arrays of an index cache that fits, or None."""
 
     manifest: Mapping[str, Any]
-    encoder: Encoder
-    vectors: Vectors
-    texts: list[str]
-    names: list[tuple[int, int, str]]
-    entities: list[tuple[str, str, dict[str, str]]]
+    folder: Path
+    encoder: "BundleEncoder"
+    vectors: StoredVectors
+    names: NameTable
+    graph: Mapping[str, Any] | None
+    keep: Any = None
 
 
-def write_bundle(target: Path, content: BundleContent) -> Path:
-    """Write a bundle beside its place, then put it there; an existing bundle is replaced only when all is written.
+def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None) -> Bundle:
+    """Check and read a bundle (a folder or a zip); `ArtifactError` names the file that is missing, foreign or changed.
 
-    The vectors are taken over with their encoder's agreement: 32 golden texts are encoded as the bundle will encode
-    them and must give the stored vectors. Raises `ArtifactError` otherwise.
+    ``engine`` "auto" answers first from numpy over mapped weights and loads the fast engine when there is more to do.
+    With ``public_key`` (Ed25519, PEM) the bundle must be signed by its private half.
     """
-    beside = target.with_name(f".{target.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    (beside / "encoder").mkdir(parents=True)
-    for name in ENCODER_FILES:
-        shutil.copyfile(content.encoder_folder / name, beside / "encoder" / name)
-    encoder = _load_encoder(beside, content.spec)
-    step = max(1, len(content.texts) // _N_GOLDEN)
-    golden = list(range(0, len(content.texts), step))[:_N_GOLDEN]
-    _check_golden(encoder, content.texts, content.vectors, golden, tolerance=0.02)  # stored vectors may be bf16's
-    fresh = encoder.encode([content.texts[row] for row in golden], "document")
-    np.save(beside / "golden.npy", fresh, allow_pickle=False)
-    np.save(beside / "vectors.npy", content.vectors.astype(np.float32), allow_pickle=False)
-    names = {"texts": list(content.texts), "names": list(content.names), "golden": golden}
-    (beside / "names.json").write_text(json.dumps(names, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
-    with (beside / "records.jsonl").open("w", encoding="utf-8") as file:
-        for entity_id, label, fields in content.entities:
-            file.write(json.dumps([entity_id, label, dict(fields)], ensure_ascii=False) + "\n")
-    files = {path.relative_to(beside).as_posix(): _entry(path) for path in sorted(beside.rglob("*")) if path.is_file()}
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "spec": content.spec.as_dict(),
-        "index": dict(content.settings),
-        **content.facts,
-        "files": files,
-    }
-    write_json(beside / MANIFEST, manifest)
-    if target.exists():
-        if not (target / MANIFEST).is_file():
-            raise ArtifactError("E_NOT_A_BUNDLE", f"{target}: exists and is no bundle; it is not replaced")
-        shutil.rmtree(target)
-    beside.rename(target)
-    return target
+    folder, keep = path, None
+    if path.is_file():
+        import tempfile
 
+        from honed.ship.archive import unpack
 
-def _entry(path: Path) -> dict[str, Any]:
-    return {"sha256": sha256_file(path), "size": path.stat().st_size}
-
-
-def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder claims to be a bundle."""
-    return (folder / MANIFEST).is_file()
-
-
-def load_bundle(folder: Path) -> Bundle:
-    """Check and read a bundle; `ArtifactError` names the file that is missing, foreign or changed."""
-    manifest = _read_manifest(folder)
-    _check_files(folder, manifest["files"])
+        keep = tempfile.TemporaryDirectory(prefix="honed-bundle-")
+        folder = unpack(path, Path(keep.name))
+    seal = Seal.open(folder, public_key)
+    manifest = seal.manifest
     try:
         spec = EncoderSpec.from_dict(manifest["spec"])
-        encoder = _load_encoder(folder, spec)
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        golden = np.load(folder / "golden.npy", allow_pickle=False)
-        names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-        with (folder / "records.jsonl").open(encoding="utf-8") as file:
-            entities = [(row[0], row[1], row[2]) for row in map(json.loads, file)]
-        texts, rows = names["texts"], names["golden"]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise ArtifactError("E_BUNDLE", f"{folder}: cannot be read: {type(error).__name__}: {error}") from error
-    if vectors.shape != (len(texts), spec.dim):
-        raise ArtifactError("E_BUNDLE", f"{folder}: {vectors.shape} vectors for {len(texts)} texts of {spec.dim}")
-    stored = np.zeros((max(rows, default=-1) + 1, spec.dim), dtype=np.float32)
-    stored[rows] = golden
-    _check_golden(encoder, texts, stored, rows, tolerance=GOLDEN_TOLERANCE)
-    found = [(int(text), int(entity), str(kind)) for text, entity, kind in names["names"]]
-    return Bundle(manifest=manifest, encoder=encoder, vectors=vectors, texts=texts, names=found, entities=entities)
+        outline = _model(folder)
+        vectors = StoredVectors.from_tensors(map_safetensors(folder / VECTORS))
+        names = NameTable(map_safetensors(folder / NAMES))
+        _check_together(seal, spec, vectors, names)
+        golden = map_safetensors(folder / GOLDEN)
+        encoder = BundleEncoder(folder, manifest, spec, outline, _golden(golden, names), engine=engine, threads=threads)
+        graph = map_safetensors(folder / GRAPH) if _fits(manifest) else None
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
+        seal.wait()  # a changed byte is the better explanation
+        raise ArtifactError("E_BUNDLE_FORMAT", f"{folder}: cannot be read: {type(error).__name__}: {error}") from error
+    except ArtifactError:
+        seal.wait()
+        raise
+    seal.wait()
+    return Bundle(
+        manifest=manifest, folder=folder, encoder=encoder, vectors=vectors, names=names, graph=graph, keep=keep
+    )
 
 
-def _load_encoder(folder: Path, spec: EncoderSpec) -> Encoder:
-    from honed.encode.numpy_encoder import NumpyEncoder
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle (folder or zip) that is trusted already; nothing else is checked."""
+    if path.is_file():
+        import zipfile
 
-    return NumpyEncoder.load(folder / "encoder", spec)
+        with zipfile.ZipFile(path) as archive:
+            return dict(json.loads(archive.read(MANIFEST)))
+    return dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if path.is_symlink() or not path.is_file():
-        raise ArtifactError("E_NOT_A_BUNDLE", f"{folder}: no {MANIFEST}: not a bundle of honed")
-    if path.stat().st_size > _MAX_MANIFEST:
-        raise ArtifactError("E_BUNDLE", f"{path}: larger than {_MAX_MANIFEST} bytes")
+def _model(folder: Path) -> OnnxFile:
+    outline = read_onnx(folder / MODEL)
+    check_onnx(outline, str(folder / MODEL))
+    return outline
+
+
+def _check_together(seal: Seal, spec: EncoderSpec, vectors: StoredVectors, names: NameTable) -> None:
+    """Check what no single file shows: shapes, the order of the records, and numbers that are finite."""
+    if vectors.shape != (names.n_texts, spec.dim):
+        raise ArtifactError(
+            "E_BUNDLE_MISMATCH",
+            f"{seal.folder / VECTORS}: {vectors.shape} vectors for {names.n_texts} texts of {spec.dim}",
+        )
+    made_for, found = seal.manifest["index"]["records"], seal.manifest["files"][RECORDS]["sha256"]
+    if made_for != found:
+        raise ArtifactError(
+            "E_BUNDLE_MISMATCH", f"{seal.folder / RECORDS}: record id order: the names and vectors are of other records"
+        )
+    lengths = vectors.values if vectors.scales is None else vectors.scales
+    sums = lengths @ np.ones(lengths.shape[1], np.float32) if lengths.ndim == 2 else lengths
+    if not np.isfinite(sums).all():
+        row = int(np.flatnonzero(~np.isfinite(sums))[0])
+        raise ArtifactError("E_BUNDLE_NONFINITE", f"{seal.folder / VECTORS}: row {row} is not finite")
+
+
+def _golden(tensors: Mapping[str, Any], names: NameTable) -> "Golden":
+    rows = [int(row) for row in tensors["rows"]]
+    if not rows or not all(0 <= row < names.n_texts for row in rows):
+        raise ArtifactError("E_BUNDLE_FORMAT", f"{GOLDEN}: rows outside the texts")
+    return Golden(
+        texts=[names.text(row) for row in rows],
+        vectors={role: tensors[role] for role in ("document", "query") if role in tensors},
+    )
+
+
+def _fits(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether the index cache was made over these vectors with these parameters; otherwise it is made anew."""
+    index, files = manifest["index"], manifest["files"]
+    return GRAPH in files and index.get("cache") == cache_key(index, files[VECTORS]["sha256"])
+
+
+def cache_key(index: Mapping[str, Any], vectors: str) -> dict[str, Any]:
+    """Return what an index cache depends on."""
+    return {"backend": index["backend"], "names": index["names"], "vectors": vectors, "layout": 1}
+
+
+class Golden(NamedTuple):
+    """Texts with the vectors that the bundle's encoder gave for them, by role."""
+
+    texts: Sequence[str]
+    vectors: Mapping[Any, Vectors]
+
+    def check(self, encoder: Encoder, least: float, engine: str) -> None:
+        """Encode the texts on this machine; `ArtifactError` when one vector points elsewhere."""
+        for role, vectors in self.vectors.items():
+            found = encoder.encode(self.texts, role)
+            if found.shape != vectors.shape:
+                raise ArtifactError(
+                    "E_BUNDLE_MODEL_IO", f"the model gives {found.shape} vectors, not dim {vectors.shape}"
+                )
+            lowest = float((found * vectors).sum(axis=1).min())
+            if not lowest >= least:
+                raise ArtifactError(
+                    "E_BUNDLE_SELFTEST",
+                    f"golden vectors: {engine} gives other vectors here than where the bundle was made (min cosine "
+                    f"{lowest:.6f}, allowed {least:g})",
+                )
+
+
+class BundleEncoder:
+    """The encoder of a bundle: numpy for the first texts of a process, then the fast engine, loaded behind it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Mapping[str, Any],
+        spec: EncoderSpec,
+        outline: OnnxFile,
+        golden: Golden,
+        *,
+        engine: str = "auto",
+        threads: int = 0,
+    ) -> None:
+        if engine not in ENGINES:
+            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join(ENGINES)}")
+        self._spec, self._golden, self._folder, self._threads = spec, golden, folder, threads
+        self.precision = str(manifest["precision"])
+        self._tokenizer = load_tokenizer(folder / TOKENIZER)
+        self._fast: GraphEncoder | None = None
+        self._numpy: NumpyEncoder | None = None
+        self.engine = "numpy"
+        self._wanted = best_engine(self.precision) if engine in ("auto", "numpy") else engine
+        self._seen, self._only_numpy = 0, engine == "numpy"
+        self._lock = threading.Lock()
+        if engine in ("auto", "numpy") and manifest["model"]["numpy"] is not None:
+            self._numpy = _numpy_encoder(manifest["model"]["numpy"], outline, self._tokenizer, spec)
+            golden.check(self._numpy, EXACT if self.precision == "fp32" else CLOSE, "numpy")
+        elif engine == "numpy":
+            raise ArtifactError("E_ENGINE", f"{folder}: the numpy engine does not know this model; use onnxruntime")
+        else:
+            self.warm()
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """How the encoder is to be used."""
+        return self._spec
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
+        fast = self._fast
+        if fast is not None:
+            return fast.encode(texts, role)
+        before, self._seen = self._seen, self._seen + len(texts)
+        if not self._only_numpy and len(texts) > _FEW:
+            return self.warm().encode(texts, role)
+        if not self._only_numpy and before and before <= _FEW:
+            threading.Thread(target=self._warm_quietly).start()
+        current = self._numpy
+        return current.encode(texts, role) if current is not None else self.warm().encode(texts, role)
+
+    def is_cut(self, text: str, role: Role) -> bool:
+        """Tell whether a text is longer than the model reads."""
+        current = self._fast or self._numpy
+        return current is not None and current.tokens.is_cut(self._spec.prompt(role) + text)
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> int:
+        """Return how many tokens the model reads for some texts."""
+        current = self._fast or self._numpy
+        prompt = self._spec.prompt(role)
+        return sum(map(len, current.tokens([prompt + text for text in texts]))) if current is not None else 0
+
+    def warm(self) -> GraphEncoder:
+        """Load the fast engine, check it against the golden vectors, and use it from now on."""
+        with self._lock:
+            if self._fast is None:
+                fast = GraphEncoder.load(
+                    self._folder / MODEL, self._tokenizer, self._spec, engine=self._wanted, threads=self._threads
+                )
+                exact = self.precision == "fp32" and self._wanted == "onnxruntime"
+                self._golden.check(fast, EXACT if exact else CLOSE, self._wanted)
+                self._fast, self.engine, self._numpy = fast, self._wanted, None
+            return self._fast
+
+    def _warm_quietly(self) -> None:
+        try:
+            self.warm()
+        except HonedError:
+            self._only_numpy = True  # numpy's vectors fit the golden ones: it goes on alone
+
+
+def _numpy_encoder(layout: Mapping[str, Any], outline: OnnxFile, tokenizer: Any, spec: EncoderSpec) -> NumpyEncoder:
+    """Make the numpy encoder over the graph's own weights; ``layout`` names the initializers."""
+    names, codes = layout["weights"], layout["codes"]
+    arrays = {
+        name: outline.array(f"{each}.codes" if name in codes else _stored(outline, each))
+        for name, each in names.items()
+    }
+    scales = {name: outline.array(f"{names[name]}.scales") for name in codes}
+    return NumpyEncoder(Weights(arrays, scales, layout["transposed"]), layout["config"], tokenizer, spec)
+
+
+def _stored(outline: OnnxFile, name: str) -> str:
+    tensors: Mapping[str, Tensor] = outline.tensors
+    return name if name in tensors else f"{name}.bf16"
+
+
+def load_tokenizer(path: Path) -> Any:
+    """Load a tokenizer file, after refusing what is known to abort or to swell."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest["format"] == FORMAT and isinstance(manifest["files"], dict)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError("E_BUNDLE", f"{path}: cannot be read: {error}") from error
-    if not known or manifest.get("version") != VERSION:
-        raise ArtifactError(
-            "E_BUNDLE_VERSION",
-            f"{path}: format {manifest['format']!r} version {manifest.get('version')!r}; this honed "
-            f"reads {FORMAT} version {VERSION}",
-        )
-    return dict(manifest)
+        content = path.read_bytes()
+        if _SUSPECT.search(content):
+            _check_tokenizer(json.loads(content))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError("E_BUNDLE_TOKENIZER", f"{path}: {error}") from error
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except BaseException as error:  # a panic of the library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        raise ArtifactError("E_BUNDLE_TOKENIZER", f"{path}: {str(error)[:200]}") from None
 
 
-def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
-    """Check that the folder holds the files of the manifest, all of them, nothing else, and no link."""
-    for name, entry in files.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            raise ArtifactError("E_BUNDLE_PATH", f"{folder}: the manifest names {name!r}, outside the bundle")
-        path = folder / name
-        if any(each.is_symlink() for each in (path, *path.parents) if folder in each.parents):
-            raise ArtifactError("E_BUNDLE_LINK", f"{path}: is a link; a bundle holds plain files")
-        if not path.is_file():
-            raise ArtifactError("E_BUNDLE_FILE", f"{path}: missing")
-        if path.stat().st_nlink > 1:
-            raise ArtifactError("E_BUNDLE_LINK", f"{path}: is a hard link; a bundle holds files of its own")
-        if path.stat().st_size != entry.get("size") or sha256_file(path) != entry.get("sha256"):
-            raise ArtifactError("E_CHECKSUM", f"{path}: bytes differ from the manifest")
-    for root, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            path = Path(root) / name
-            inside = path.relative_to(folder).as_posix()
-            if path.is_symlink() or (path.is_file() and inside != MANIFEST and inside not in files):
-                raise ArtifactError("E_BUNDLE_FILE", f"{path}: not in the manifest")
+def _check_tokenizer(content: Mapping[str, Any]) -> None:
+    for key in ("padding", "truncation"):
+        if content.get(key) is not None:
+            raise ValueError(f"{key} is set; a bundle's tokenizer has none")
+    growth = 1
+    for part in _parts(content.get("normalizer"), "normalizers"):
+        kind = part.get("type")
+        if kind == "Precompiled":
+            _check_charsmap(part["precompiled_charsmap"])
+        if kind in ("Replace", "Prepend"):
+            growth *= max(1, len(str(part.get("content", part.get("prepend", "")))))
+        if growth > 64:
+            raise ValueError(f"normalizer {kind}: would make text {growth} times longer")
 
 
-def _check_golden(
-    encoder: Encoder, texts: Sequence[str], vectors: Vectors, rows: Sequence[int], *, tolerance: float
-) -> None:
-    """Encode golden texts on this machine and compare with their stored vectors."""
-    if not rows:
-        return
-    found = encoder.encode([texts[row] for row in rows], "document")
-    worst = float(np.abs(found - vectors[list(rows)]).max())
-    if not worst <= tolerance:
-        raise ArtifactError(
-            "E_GOLDEN",
-            f"the encoder gives other vectors here than where the bundle was made (off by {worst:.2g}, "
-            f"allowed {tolerance:g})",
-        )
+def _parts(node: Any, key: str) -> list[Mapping[str, Any]]:
+    """Return all steps of a nested sequence."""
+    if node is None:
+        return []
+    if node.get("type") == "Sequence":
+        return [part for each in node[key] for part in _parts(each, key)]
+    return [node]
+
+
+def _check_charsmap(text: str) -> None:
+    """Refuse a compiled table whose first number, the size of its first part, is larger than the table."""
+    import base64
+
+    raw = base64.b64decode(text, validate=True)
+    size = int.from_bytes(raw[:4], "little")
+    if len(raw) < 4 or size > len(raw) - 4 or size % 4:
+        raise ValueError("normalizer Precompiled: its table does not fit its size")

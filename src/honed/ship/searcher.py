@@ -1,7 +1,6 @@
-"""Look-up in both directions over an index artifact: a hit is an entity, with the string that matched."""
+"""Look-up in both directions over a bundle or an index artifact: a hit is an entity, with the string that matched."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from honed.core.artifacts import Artifact, Manifest
 from honed.core.errors import ArtifactError, ConfigError
-from honed.core.protocols import Encoder, Vectors
+from honed.core.protocols import Encoder, VectorIndex
 from honed.core.records import Hit
-from honed.core.text import fold
-from honed.encode.config import EncoderConfig
-from honed.index.flat import VECTOR_INDEXES
-from honed.ship.bundle import Bundle, is_bundle, load_bundle
+from honed.core.text import is_blank
+from honed.index.stored import StoredVectors
+from honed.ship.bundle import BundleEncoder, load_bundle
+from honed.ship.names import ALIAS, LABEL, NameTable
+from honed.ship.seal import is_bundle
 
 Hits = list[Hit]
 DIRECTIONS = ("alias-to-label", "label-to-alias")
@@ -25,73 +24,108 @@ MAX_CHARS = 10_000
 
 
 class _Side:
-    """One direction: the rows of the strings that are searched, and the index over them."""
+    """One direction: the rows of the strings that are searched (None: the first ``n``), and the index over them."""
 
-    def __init__(self, vectors: Vectors, rows: Sequence[int], backend: str) -> None:
-        self.rows = np.array(rows, dtype=np.int64)
-        self.index = VECTOR_INDEXES[backend](vectors[self.rows])
+    def __init__(self, index: VectorIndex, rows: Any, n: int) -> None:
+        self.index, self._rows, self.n = index, rows, n
+
+    def search(self, vectors: Any, k: int) -> tuple[Any, Any]:
+        """Return scores and rows of texts."""
+        scores, found = self.index.search(vectors, k)
+        return scores, found if isinstance(self._rows, slice) else np.where(found < 0, -1, self._rows[found])
 
 
 class Searcher:
     """Searches names by meaning; make one with `Searcher.load`."""
 
     def __init__(
-        self, encoder: Encoder, vectors: Vectors, texts: Sequence[str], names: Sequence[dict[str, Any]]
+        self,
+        encoder: Encoder,
+        vectors: StoredVectors,
+        names: NameTable,
+        *,
+        settings: Mapping[str, Any],
+        graph: Mapping[str, Any] | None = None,
+        manifest: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+        keep: Any = None,
     ) -> None:
-        self.encoder, self.texts = encoder, list(texts)
-        self._row_of = {text: row for row, text in enumerate(self.texts)}
-        self._vectors = vectors
-        self._entities: dict[str, dict[str, Any]] = {}
-        self._bearers: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._wanted: set[str] = set()
-        self._aliases: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            self._bearers[name["text"]].append((name["entity_id"], name["kind"]))
-            self._known[fold(name["text"])].append((name["entity_id"], name["text"]))
-            if name["kind"] == "alias":
-                self._aliases[name["entity_id"]].append(name["text"])
-        self._sides: dict[str, _Side] = {}
+        self.encoder, self.names = encoder, names
+        self.manifest, self.folder = manifest or {}, folder
+        self._vectors, self._graph, self._keep = vectors, graph, keep
+        self._backend = str(settings.get("backend", "flat"))
+        self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
+        self._sides: dict[str, _Side | None] = {}
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Load a bundle, or an index artifact with its encoder; `ArtifactError` when something does not fit."""
-        path = Path(folder)
-        if is_bundle(path):
-            return cls._of_bundle(load_bundle(path))
-        if not (path / "encoder.json").is_file():
-            raise ArtifactError("E_INDEX", f"{path}: neither a bundle nor an index of honed")
+    def load(
+        cls, path: str | Path, *, engine: str = "auto", threads: int = 0, public_key: str | Path | None = None
+    ) -> Self:
+        """Load a bundle (folder or zip), or an index artifact with its encoder; see `honed.ship.bundle.load_bundle`.
+
+        Raises `ArtifactError` when something does not fit.
+        """
+        place = Path(path)
+        if (place / "encoder.json").is_file():
+            return cls._of_artifact(place)
+        if not is_bundle(place) and not (place / "model").is_dir():
+            raise ArtifactError("E_INDEX", f"{place}: neither a bundle nor an index of honed")
+        key = Path(public_key) if public_key else None
+        found = load_bundle(place, engine=engine, threads=threads, public_key=key)
+        return cls(
+            found.encoder,
+            found.vectors,
+            found.names,
+            settings=found.manifest["index"],
+            graph=found.graph,
+            manifest=found.manifest,
+            folder=found.folder,
+            keep=found.keep,
+        )
+
+    @classmethod
+    def _of_artifact(cls, path: Path) -> Self:
+        from honed.core.artifacts import Artifact, Manifest
+
         Artifact(folder=path, manifest=Manifest.read(path)).verify()
         vectors = np.load(path / "vectors.npy", allow_pickle=False)
-        texts = _column(path / "texts.parquet", "text")
-        encoder = _load_encoder(path)
-        searcher = cls(encoder, vectors, texts, _rows(path / "names.parquet"))
-        settings = json.loads((path / "index.json").read_text(encoding="utf-8"))
-        searcher._build(settings.get("backend", "flat"), settings.get("names", "labels"))
-        for row in _rows(path / "entities.parquet"):
-            searcher._entities[row["entity_id"]] = {"label": row["label"], "fields": json.loads(row["fields"])}
-        return searcher
-
-    @classmethod
-    def _of_bundle(cls, bundle: Bundle) -> Self:
-        names = [
-            {"entity_id": bundle.entities[entity][0], "text": bundle.texts[text], "kind": kind}
-            for text, entity, kind in bundle.names
+        texts = [row["text"] for row in _rows(path / "texts.parquet")]
+        entities = [
+            (row["entity_id"], row["label"], json.loads(row["fields"])) for row in _rows(path / "entities.parquet")
         ]
-        searcher = cls(bundle.encoder, bundle.vectors, bundle.texts, names)
-        searcher._entities = {key: {"label": label, "fields": fields} for key, label, fields in bundle.entities}
-        searcher._build("exact", bundle.manifest["index"].get("names", "labels"))
-        return searcher
+        text_row = {text: row for row, text in enumerate(texts)}
+        entity_row = {entity[0]: row for row, entity in enumerate(entities)}
+        names = [
+            (text_row[row["text"]], entity_row[row["entity_id"]], row["kind"]) for row in _rows(path / "names.parquet")
+        ]
+        settings = json.loads((path / "index.json").read_text(encoding="utf-8"))
+        table = NameTable.build(texts, names, entities)
+        return cls(_load_encoder(path), StoredVectors(vectors), table, settings=settings, folder=path)
 
-    def _build(self, backend: str, names: str) -> None:
-        kinds = [{kind for _, kind in self._bearers[text]} for text in self.texts]
-        wanted = {"label"} if names == "labels" else {"label", "alias"}
-        forward = [row for row, found in enumerate(kinds) if found & wanted]
-        reverse = [row for row, found in enumerate(kinds) if "alias" in found]
-        self._wanted = wanted
-        for direction, rows in zip(DIRECTIONS, (forward, reverse), strict=True):
-            if rows:
-                self._sides[direction] = _Side(self._vectors, rows, backend)
+    def warm(self) -> str:
+        """Load everything that a first answer would wait for; returns the name of the engine."""
+        for direction in DIRECTIONS:
+            self._side(direction)
+        if isinstance(self.encoder, BundleEncoder):
+            self.encoder.warm()
+            return self.encoder.engine
+        return type(self.encoder).__name__
+
+    def _side(self, direction: str) -> _Side | None:
+        if direction not in self._sides:
+            kinds = self._wanted if direction == DIRECTIONS[0] else ALIAS
+            rows = self.names.rows_of(kinds)
+            n = rows.stop if isinstance(rows, slice) else len(rows)
+            self._sides[direction] = _Side(self._index(rows, direction), rows, n) if n else None
+        return self._sides[direction]
+
+    def _index(self, rows: Any, direction: str) -> VectorIndex:
+        if self._graph is not None and direction == DIRECTIONS[0]:
+            from honed.index.hnsw import HnswIndex
+
+            return HnswIndex.from_tensors(self._vectors.take(rows), self._graph)
+        exact = self.manifest and self._backend == "flat"  # a bundle answers without FAISS
+        return self._vectors.index(rows, "exact" if exact else self._backend)
 
     def search(self, text: str, k: int = 10, *, direction: str = "alias-to-label") -> Hits:
         """Return up to ``k`` hits for a text, best first; scores are cosines in [-1, 1]."""
@@ -104,61 +138,81 @@ class Searcher:
         where several do), then the nearest by meaning. ``label-to-alias`` returns aliases, each with its entity; an
         alias of several entities is a hit for each.
         """
-        _check_request(texts, k, direction)
-        if direction not in self._sides or not texts:
+        check_request(texts, k, direction)
+        side = self._side(direction)
+        if side is None or not texts:
             return [[] for _ in texts]
         vectors = self.encoder.encode(list(texts), "query")
-        by_entity = direction == "alias-to-label"
+        by_entity = direction == DIRECTIONS[0]
         waiting, width = list(range(len(texts))), 4 * k
         hits: list[Hits] = [[] for _ in texts]
-        side = self._sides[direction]
         while waiting:  # one entity may bear many near strings: look further until k are found
-            scores, found = side.index.search(vectors[waiting], width)
+            scores, found = side.search(vectors[waiting], width)
             for row, rows, line in zip(waiting, found, scores, strict=True):
                 exact = self._exact(texts[row], vectors[row]) if by_entity else []
-                hits[row] = self._hits(exact, side.rows[rows], line, vectors[row], k, by_entity=by_entity)
-            waiting = [row for row in waiting if len(hits[row]) < k] if width < len(side.rows) else []
+                hits[row] = self._hits(exact, rows, line, vectors[row], k, by_entity=by_entity)
+            waiting = [row for row in waiting if len(hits[row]) < k] if width < side.n else []
             width *= 4
         return hits
 
-    def _nearest_first(self, bearers: Mapping[str, str], vector: Any) -> list[tuple[str, str]]:
-        """Order the (entity, string) bearers of one name by how near the entity's label is to the query."""
+    def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
+        """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
+        return self._vectors.index(self.names.rows_of(LABEL), "exact").search(vectors, k)
+
+    def is_cut(self, text: str) -> bool:
+        """Tell whether a query is longer than the model reads, so that its end was not seen."""
+        return isinstance(self.encoder, BundleEncoder) and self.encoder.is_cut(text, "query")
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model would read for all texts, none beyond its length."""
+        encoder = self.encoder
+        return encoder.count_tokens(texts, "query") if isinstance(encoder, BundleEncoder) else 0
+
+    def _nearest_first(self, bearers: Sequence[tuple[int, int]], vector: Any) -> list[tuple[int, int]]:
+        """Order (entity, text) bearers of one name by how near the entity's label is to the query."""
         if len(bearers) < 2:
-            return list(bearers.items())
-        near = {each: float(self._vectors[self._row_of[self._entities[each]["label"]]] @ vector) for each in bearers}
-        return sorted(bearers.items(), key=lambda each: (-near[each[0]], each))
+            return list(bearers)
+        labels = self._vectors.take(np.array([self.names.label_of[entity] for entity, _ in bearers])) @ vector
+        keys = [(-float(near), self.names.entity(each[0])[0]) for near, each in zip(labels, bearers, strict=True)]
+        return [each for _, each in sorted(zip(keys, bearers, strict=True))]
 
     def _exact(self, text: str, vector: Any) -> Hits:
         """Return the entities that bear a text as a known name, with the cosine to the name as it is written there."""
-        found = self._nearest_first(dict(self._known.get(fold(text), ())), vector)
-        return [
-            self._hit(each, name, float(self._vectors[self._row_of[name]] @ vector), 0, by_entity=True)
-            for each, name in found
-        ]
+        bearers: dict[int, int] = {}
+        for row in self.names.rows_named(text):
+            for entity in self.names.bearers(row, LABEL | ALIAS):
+                bearers.setdefault(entity, row)
+        hits = []
+        for entity, row in self._nearest_first(list(bearers.items()), vector):
+            score = float(self._vectors.take(np.array([row]))[0] @ vector)
+            hits.append(self._hit(entity, self.names.text(row), score, 0, by_entity=True))
+        return hits
 
     def _hits(self, exact: Hits, rows: Any, scores: Any, vector: Any, k: int, *, by_entity: bool) -> Hits:
         hits: Hits = [replace(hit, rank=rank) for rank, hit in enumerate(exact[:k], 1)]
         seen = {(hit.doc_id, "") for hit in hits}
-        for row, score in zip(rows, scores, strict=True):
-            text = self.texts[row]
-            kinds = self._wanted if by_entity else {"alias"}
-            bearers = {entity_id: text for entity_id, kind in self._bearers[text] if kind in kinds}
-            for entity_id, _ in self._nearest_first(bearers, vector):
-                key = (entity_id, "" if by_entity else text)
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+            if len(hits) >= k:
+                break
+            if row < 0:  # an approximate index may find fewer
+                continue
+            text = self.names.text(row)
+            bearers = [(entity, row) for entity in self.names.bearers(row, self._wanted if by_entity else ALIAS)]
+            for entity, _ in self._nearest_first(bearers, vector):
+                hit = self._hit(entity, text, score, len(hits) + 1, by_entity=by_entity)
+                key = (hit.doc_id, "" if by_entity else text)
                 if key not in seen and len(hits) < k:
                     seen.add(key)
-                    hits.append(self._hit(entity_id, text, float(score), len(hits) + 1, by_entity=by_entity))
+                    hits.append(hit)
         return hits
 
-    def _hit(self, entity_id: str, text: str, score: float, rank: int, *, by_entity: bool) -> Hit:
-        entity = self._entities.get(entity_id, {"label": text, "fields": {}})
-        fields = dict(entity["fields"])
+    def _hit(self, entity: int, text: str, score: float, rank: int, *, by_entity: bool) -> Hit:
+        entity_id, label, fields = self.names.entity(entity)
         if not by_entity:
-            fields["label"] = entity["label"]
-        shown = entity["label"] if by_entity else text
+            fields["label"] = label
         return Hit(
             doc_id=entity_id,
-            text=shown,
+            text=label if by_entity else text,
             score=round(max(-1.0, min(score, 1.0)), 6),
             matched=text,
             rank=rank,
@@ -167,27 +221,36 @@ class Searcher:
 
     def entity(self, entity_id: str) -> dict[str, Any]:
         """Return an entity with its fields and all its aliases; `ConfigError` for an unknown id."""
-        if entity_id not in self._entities:
+        row = self.names.entity_row(entity_id)
+        if row is None:
             raise ConfigError("E_NO_ENTITY", f"no entity {entity_id!r}")
-        return {"id": entity_id, **self._entities[entity_id], "aliases": self._aliases[entity_id]}
+        _, label, fields = self.names.entity(row)
+        return {"id": entity_id, "label": label, "fields": fields, "aliases": self.names.aliases(row)}
 
 
-def _check_request(texts: Sequence[str], k: int, direction: str) -> None:
+def check_request(texts: Sequence[str], k: int, direction: str) -> None:
+    """Refuse what cannot be answered; `ConfigError` says which query, and what is allowed."""
     if direction not in DIRECTIONS:
         raise ConfigError("E_DIRECTION", f"direction {direction!r} is not one of {', '.join(DIRECTIONS)}")
     if not 1 <= k <= MAX_K:
-        raise ConfigError("E_K", f"k = {k} is out of range; allowed: 1 to {MAX_K}")
-    for text in texts:
-        if not text.strip():
-            raise ConfigError("E_QUERY_EMPTY", "the query is empty")
+        raise ConfigError("E_RANGE", f"k = {k} is out of range; allowed: 1..max_k, which is {MAX_K}")
+    for number, text in enumerate(texts):
+        which = "the query" if len(texts) == 1 else f"queries[{number}]"
+        if is_blank(text[:MAX_CHARS]):
+            raise ConfigError("E_QUERY_EMPTY", f"{which} is empty")
         if len(text) > MAX_CHARS:
-            raise ConfigError("E_QUERY_TOO_LONG", f"the query has {len(text)} characters; allowed are {MAX_CHARS}")
+            raise ConfigError("E_QUERY_TOO_LONG", f"{which} has {len(text)} characters; allowed are {MAX_CHARS}")
+        if "\0" in text:
+            raise ConfigError("E_NUL", f"{which} holds a NUL character")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise ConfigError("E_ENCODING", f"{which} holds a lone surrogate, which is no text")
 
 
 def _load_encoder(folder: Path) -> Encoder:
     from honed.core.optional import require
 
     require("torch encoder")
+    from honed.encode.config import EncoderConfig
     from honed.encode.torch_encoder import TorchEncoder
 
     source = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
@@ -207,7 +270,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq  # not needed to search a bundle
 
     return [dict(row) for row in pq.read_table(path, page_checksum_verification=True).to_pylist()]
-
-
-def _column(path: Path, name: str) -> list[str]:
-    return [str(row[name]) for row in _rows(path)]

@@ -177,7 +177,7 @@ class PackingCollator:
 
     def __init__(self, base: TorchEncoder, examples: Sequence[Example]) -> None:
         tokens = base.tokens
-        self.packed, self.padding_id = base.packed, tokens.padding_id
+        self.packed, self.padding_id = base.packed, base.padding_id
         self.ids = {
             "anchor": tokens([base.spec.query_prompt + each.anchor for each in examples]),
             "positive": tokens([base.spec.document_prompt + each.positive for each in examples]),

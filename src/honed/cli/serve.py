@@ -1,0 +1,66 @@
+"""honed serve."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli import terminal
+from honed.core.errors import ConfigError
+from honed.ship.requests import Limits
+from honed.ship.server import ServeOptions
+from honed.ship.server import serve as serve_bundle
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: honed serve bundle  then open  http://127.0.0.1:8080")(serve)
+
+
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="The bundle: a folder, a link to one, or a zip.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; a public one needs a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8080,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the key; the variable HONED_API_KEY works too.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name that clients may use for this server; may be given again.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or numpy.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads of the encoder; 0 takes all cores.", min=0)] = 0,
+    max_k: Annotated[int, typer.Option(help="Most hits of one query.", min=1, max=1000)] = 100,
+    max_waiting: Annotated[int, typer.Option(help="Requests that may wait; one more is answered 429.", min=1)] = 128,
+    deadline: Annotated[float, typer.Option(help="Seconds until a request is given up with 503.", min=0.01)] = 10.0,
+    require_signature: Annotated[
+        Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
+    ] = None,
+    *,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow a public address without a key.")] = False,
+    access_log: Annotated[bool, typer.Option("--access-log", help="One line a request on stderr.")] = False,
+) -> None:
+    """Answer over HTTP, with a page; SIGHUP loads the bundle again, SIGTERM stops without losing a request."""
+    key = os.environ.get("HONED_API_KEY", "")
+    if api_key_file is not None:
+        key = api_key_file.read_text(encoding="utf-8").strip()
+        if not key:
+            raise ConfigError("E_KEY", f"{api_key_file}: holds no key")
+    terminal.log_to_stderr(
+        {"honed.server": logging.INFO, "honed.access": logging.INFO if access_log else logging.ERROR}
+    )
+    serve_bundle(
+        bundle,
+        ServeOptions(
+            host=host,
+            port=port,
+            api_key=key,
+            insecure=insecure,
+            allow_hosts=tuple(allow_host or ()),
+            engine=engine,
+            threads=threads,
+            public_key=require_signature,
+            limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline),
+        ),
+    )

@@ -1,0 +1,58 @@
+"""Arrays over memory-mapped safetensors files."""
+
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.core.errors import ArtifactError
+
+_MAX_HEADER = 16 << 20
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U8": np.dtype("u1"),
+}
+
+
+def map_file(path: Path) -> mmap.mmap:
+    """Return a read-only memory map of a file that is not empty."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def map_safetensors(path: Path) -> dict[str, Any]:
+    """Return the tensors of a safetensors file as read-only arrays over a memory map.
+
+    Raises `ArtifactError` when the header does not fit the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(size - 8, _MAX_HEADER):
+            raise ArtifactError("E_SAFETENSORS", f"{path}: the header does not fit the file")
+        header: dict[str, Any] = json.loads(file.read(length))
+    data = map_file(path)
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        dtype = _DTYPES.get(entry["dtype"])
+        count = int(np.prod(entry["shape"], dtype=np.int64))
+        if (
+            dtype is None
+            or any(side < 0 for side in entry["shape"])
+            or not 0 <= begin <= end <= size - 8 - length
+            or end - begin != count * dtype.itemsize
+        ):
+            raise ArtifactError("E_SAFETENSORS", f"{path}: tensor {name} does not fit the file")
+        array: Any = np.frombuffer(data, dtype=dtype, count=count, offset=8 + length + begin)
+        tensors[name] = array.reshape(entry["shape"])
+    return tensors

@@ -1,0 +1,87 @@
+"""The exported graph under a fast engine: onnxruntime, or OpenVINO where it is installed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.core.optional import is_installed, require
+from honed.core.protocols import Role, Vectors
+from honed.core.records import EncoderSpec
+from honed.encode import hardware
+from honed.encode.onnx_file import INPUTS, OUTPUT
+from honed.encode.tokens import Tokens, padded, token_batches
+
+_TOKENS_A_BATCH = 2048
+Forward = Callable[[Any, Any], Any]
+
+
+def _onnxruntime(path: Path, threads: int) -> Forward:
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = False  # kept memory after one long batch would never come back
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda ids, mask: session.run([OUTPUT], {INPUTS[0]: ids, INPUTS[1]: mask})[0]
+
+
+def _openvino(path: Path, threads: int) -> Forward:
+    import openvino
+
+    core = openvino.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "bf16" if hardware.cpu_has_bf16() else "f32",
+    }
+    request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+    return lambda ids, mask: request.infer({INPUTS[0]: ids, INPUTS[1]: mask}, share_inputs=True)[0].copy()
+
+
+# engine -> (how it loads a graph, the optional part that it needs)
+ENGINES: dict[str, tuple[Callable[[Path, int], Forward], str]] = {
+    "onnxruntime": (_onnxruntime, "onnxruntime"),
+    "openvino": (_openvino, "OpenVINO"),
+}
+
+
+def best_engine(precision: str) -> str:
+    """Return the engine for a precision: OpenVINO for bf16 where it and the CPU can, else onnxruntime."""
+    able = precision == "bf16" and is_installed("OpenVINO") and hardware.cpu_has_bf16()
+    return "openvino" if able else "onnxruntime"
+
+
+class GraphEncoder:
+    """Token ids to unit vectors through one graph, which holds pooling and normalisation.
+
+    ``threads`` 0 takes all cores of the process. It is not for several threads at a time under OpenVINO.
+    """
+
+    def __init__(self, forward: Forward, tokens: Tokens, spec: EncoderSpec) -> None:
+        self._forward, self.tokens, self._spec = forward, tokens, spec
+
+    @classmethod
+    def load(cls, path: Path, tokenizer: Any, spec: EncoderSpec, *, engine: str, threads: int = 0) -> "GraphEncoder":
+        """Load a graph; `honed.core.errors.MissingPartError` names the extra that an engine needs."""
+        build, part = ENGINES[engine]
+        require(part)
+        return cls(build(path, threads or hardware.cpu_count()), Tokens(tokenizer, spec.max_length), spec)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """How the encoder is to be used."""
+        return self._spec
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
+        prompt = self._spec.prompt(role)
+        ids = self.tokens([prompt + text for text in texts])
+        vectors = np.empty((len(texts), self._spec.dim), dtype=np.float32)
+        for rows in token_batches(ids, _TOKENS_A_BATCH):
+            vectors[rows] = self._forward(*padded([ids[row] for row in rows]))
+        return vectors

@@ -1,0 +1,82 @@
+"""The model card of an exported model: what it is, how it is used, what was measured and how."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from honed.core.records import EncoderSpec
+
+
+def model_card(facts: Mapping[str, Any], spec: EncoderSpec) -> str:
+    """Return a model card in Markdown with the Hub's front matter."""
+    licence = facts["licences"]["base model"]
+    front = [
+        "---",
+        "library_name: sentence-transformers",
+        "pipeline_tag: sentence-similarity",
+        "tags:",
+        "- sentence-transformers",
+        "- feature-extraction",
+        "- sentence-similarity",
+        "- honed",
+        *([f"base_model: {facts['base_model']}"] if "/" in facts["base_model"] else []),
+        *([f"license: {licence.lower()}"] if licence != "not stated" else []),
+        "---",
+    ]
+    return "\n".join(
+        [*front, "", f"# {facts['title']}", "", *_use(facts, spec), *_measures(facts), *_training(facts), ""]
+    )
+
+
+def _use(facts: Mapping[str, Any], spec: EncoderSpec) -> list[str]:
+    return [
+        f"A sentence-transformers model fine-tuned from `{facts['base_model']}` with honed: {spec.dim} dimensions, "
+        f"{spec.pooling} pooling, at most {spec.max_length} tokens, cosine similarity.",
+        "",
+        f"Licences: base model {facts['licences']['base model']}; training data {facts['licences']['data']}.",
+        "",
+        "```python",
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        'model = SentenceTransformer("path/to/this/folder")',
+        'queries = model.encode(["..."], prompt_name="query", normalize_embeddings=True)',
+        'documents = model.encode(["..."], prompt_name="document", normalize_embeddings=True)',
+        "scores = queries @ documents.T",
+        "```",
+        "",
+        f"Prompts: query {spec.query_prompt!r}, document {spec.document_prompt!r}.",
+    ]
+
+
+def _measures(facts: Mapping[str, Any]) -> list[str]:
+    found = facts["measures"]
+    if not found:
+        return ["", "Nothing was measured at export."]
+    note = (
+        "on entities that training never saw"
+        if found["protocol"] == "held-out"
+        else "on pairs that training has seen: the model is asked what it was taught"
+    )
+    names = list(next(iter(found["systems"].values())))
+    lines = [
+        "",
+        f"## Measures, protocol {found['protocol']}",
+        "",
+        f"{found['n_queries']} queries, {note}; in percent, with 95 % intervals.",
+        "",
+        f"| system | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+    ]
+    for system, measures in found["systems"].items():
+        cells = [
+            f"{100 * each['mean']:.1f} ({100 * each['low']:.1f} to {100 * each['high']:.1f})"
+            for each in measures.values()
+        ]
+        lines.append(f"| {system} | {' | '.join(cells)} |")
+    return lines
+
+
+def _training(facts: Mapping[str, Any]) -> list[str]:
+    if not facts.get("train"):
+        return ["", "The base model was not changed."]
+    settings = ", ".join(f"{name} {value}" for name, value in facts["train"].items())
+    return ["", "## Training", "", f"Multiple negatives ranking with every co-positive masked; {settings}."]

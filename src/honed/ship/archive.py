@@ -1,0 +1,68 @@
+"""A bundle as one zip: written stored, unpacked with every name and size checked first."""
+
+import os
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from honed.core.errors import ArtifactError
+
+_MAX_FILES, _MAX_BYTES = 64, 8 << 30
+_BLOCK = 1 << 20
+
+
+def pack(folder: Path, target: Path) -> Path:
+    """Write a bundle's folder as a zip, uncompressed: weights and vectors do not shrink."""
+    beside = target.with_name(f".{target.name}.new")
+    with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            archive.write(path, path.relative_to(folder).as_posix())
+    beside.replace(target)
+    return target
+
+
+def unpack(file: Path, folder: Path) -> Path:
+    """Unpack a zip into an empty folder; `ArtifactError` names what is wrong with a member, before it is written."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [each for each in archive.infolist() if not each.is_dir()]
+            _check(file, members)
+            for member in members:
+                target = folder / member.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy(archive, member, target)
+    except zipfile.BadZipFile as error:
+        raise ArtifactError("E_ARCHIVE", f"{file}: {error}") from error
+    return folder
+
+
+def _check(file: Path, members: list[zipfile.ZipInfo]) -> None:
+    seen: set[str] = set()
+    for member in members:
+        name = member.filename
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not name.isprintable():
+            raise ArtifactError("E_BUNDLE_PATH", f"{file}: the member {name!r} leads outside")
+        if os.path.normpath(name).casefold() in seen:
+            raise ArtifactError("E_ARCHIVE_DUP", f"{file}: holds {name} twice")
+        seen.add(os.path.normpath(name).casefold())
+        mode = member.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise ArtifactError("E_BUNDLE_LINK", f"{file}: {name} is no plain file")
+        if member.flag_bits & 1:
+            raise ArtifactError("E_ARCHIVE", f"{file}: {name} is encrypted")
+    if len(members) > _MAX_FILES or sum(member.file_size for member in members) > _MAX_BYTES:
+        raise ArtifactError("E_ARCHIVE", f"{file}: over {_MAX_FILES} files or {_MAX_BYTES >> 30} GiB")
+    packed = sum(member.compress_size for member in members)
+    if sum(member.file_size for member in members) > 100 * max(packed, 1 << 20):
+        raise ArtifactError("E_ARCHIVE", f"{file}: would swell more than a hundredfold")
+
+
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    left = member.file_size
+    with archive.open(member) as source, target.open("wb") as out:
+        while block := source.read(_BLOCK):
+            left -= len(block)
+            if left < 0:
+                raise ArtifactError("E_ARCHIVE", f"{member.filename}: holds more than it says")
+            out.write(block)

@@ -1,0 +1,113 @@
+"""HTTP connections that cannot be held open or flooded, and a server that stops without losing a request."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from honed.ship.requests import Limits
+
+_LINGER = 1.0
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Busy"}
+
+
+def connection_class(limits: Limits) -> type[H11Protocol]:
+    """Return the protocol of one connection: headers in time and in size, errors that arrive, grace at the end."""
+
+    class Connection(H11Protocol):
+        """One connection under the server's limits."""
+
+        _timer: asyncio.TimerHandle | None = None
+        _lingers = _drains = False
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.server_state.connections) > limits.max_connections:
+                self._refuse(503, "too many connections")
+            else:
+                self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            if self._lingers:
+                return
+            super().data_received(data)
+            if self._lingers or self.transport.is_closing():
+                return
+            if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+                self._watch()
+            elif self.conn.their_state is not h11.IDLE:
+                self._unwatch()
+
+        def handle_events(self) -> None:
+            super().handle_events()
+            if self._drains and self.cycle is not None and not self.cycle.response_complete:
+                self.cycle.keep_alive = False
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._unwatch()
+            super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            error = sys.exc_info()[1]
+            self._refuse(getattr(error, "error_status_hint", 400), msg)
+
+        def shutdown(self) -> None:
+            """Serve what the client may have sent already, then close."""
+            idle = self.cycle is None or self.cycle.response_complete
+            if not idle:
+                super().shutdown()
+                return
+            self._drains = True
+            self.loop.call_later(_LINGER, self._close_if_idle)
+
+        def _close_if_idle(self) -> None:
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.close()
+
+        def _watch(self) -> None:
+            if self._timer is None:
+                self._timer = self.loop.call_later(limits.header_timeout, self._too_slow)
+
+        def _unwatch(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            self._timer = None
+            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+                self._refuse(408, f"no whole request within {limits.header_timeout:g} s")
+
+        def _refuse(self, status: int, message: str) -> None:
+            """Answer and close, but read on for a moment: unread bytes would make the kernel drop the answer."""
+            body = f'{{"error": {{"code": "E_HTTP", "message": "{message}"}}}}'.encode()
+            head = (
+                f"HTTP/1.1 {status} {_PHRASES.get(status, 'Error')}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self._unwatch()
+            self._lingers = True
+            self.transport.write(head.encode() + body)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.loop.call_later(_LINGER, self.transport.close)
+
+    return Connection
+
+
+class GracefulServer(uvicorn.Server):
+    """Stops in three steps: says so in every answer, closes its door, waits for what is under way."""
+
+    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_drain = on_drain
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Let clients leave before the door closes."""
+        self._on_drain()
+        await asyncio.sleep(0.3)
+        await super().shutdown(sockets)

@@ -1,0 +1,157 @@
+"""All names and entities of a catalogue as flat arrays: mapped from a file, they answer without being read."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Self
+
+import numpy as np
+
+from honed.core.errors import ArtifactError
+from honed.core.text import fold
+
+LABEL, ALIAS = 1, 2
+KINDS = {"label": LABEL, "alias": ALIAS}
+Name = tuple[int, int, str]  # row of a text, row of an entity, "label" or "alias"
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _strings(texts: Iterable[str]) -> tuple[Any, Any]:
+    raw = [text.encode() for text in texts]
+    ends = np.cumsum([0, *(len(each) for each in raw)], dtype=np.int64)
+    return np.frombuffer(b"".join(raw) or b" ", dtype=np.uint8), ends
+
+
+def _sorted_keys(texts: Sequence[str]) -> tuple[Any, Any]:
+    keys = np.array([_key(text) for text in texts], dtype=np.uint64)
+    order = np.argsort(keys, kind="stable")
+    return keys[order], order.astype(np.int32)
+
+
+class NameTable:
+    """Texts, the entities that bear them, and the entities' fields; row numbers are the vectors' and the records'."""
+
+    def __init__(self, tensors: Mapping[str, Any]) -> None:
+        """Take the arrays that `build` made; `ArtifactError` when their sizes do not fit together."""
+        self.tensors = tensors
+        try:
+            self._text, self._text_ends = tensors["text"], tensors["text_ends"]
+            self._entity, self._entity_ends = tensors["entity"], tensors["entity_ends"]
+            self._bearers, self._bearer_ends, self._kinds = (
+                tensors[name] for name in ("bearers", "bearer_ends", "kinds")
+            )
+            self._names, self._name_ends = tensors["names"], tensors["name_ends"]
+            self.label_of, self.kinds_of = tensors["label_of"], tensors["kinds_of"]
+            self.n_texts, self.n_entities = len(self._text_ends) - 1, len(self._entity_ends) - 1
+            self._check()
+        except (KeyError, ValueError, IndexError) as error:
+            raise ArtifactError("E_BUNDLE_MISMATCH", f"the names do not fit together: {error}") from error
+
+    def _check(self) -> None:
+        n_names = len(self._bearers)
+        ends = {
+            "text_ends": (self._text_ends, self.n_texts, len(self._text)),
+            "entity_ends": (self._entity_ends, self.n_entities, len(self._entity)),
+            "bearer_ends": (self._bearer_ends, self.n_texts, n_names),
+            "name_ends": (self._name_ends, self.n_entities, n_names),
+        }
+        for name, (array, n, limit) in ends.items():
+            if len(array) != n + 1 or array[0] != 0 or array[-1] > limit or (np.diff(array) < 0).any():
+                raise ValueError(name)
+        rows = {
+            "bearers": (self._bearers, n_names, self.n_entities),
+            "names": (self._names, n_names, n_names),
+            "label_of": (self.label_of, self.n_entities, self.n_texts),
+            "text_rows": (self.tensors["text_rows"], self.n_texts, self.n_texts),
+            "id_rows": (self.tensors["id_rows"], self.n_entities, self.n_entities),
+        }
+        for name, (array, n, limit) in rows.items():
+            if len(array) != n or (n and not 0 <= int(array.min()) <= int(array.max()) < limit):
+                raise ValueError(name)
+        if len(self._kinds) != n_names or len(self.kinds_of) != self.n_texts:
+            raise ValueError("kinds")
+
+    @classmethod
+    def build(
+        cls, texts: Sequence[str], names: Sequence[Name], entities: Sequence[tuple[str, str, Mapping[str, str]]]
+    ) -> Self:
+        """Build the arrays of (row of text, row of entity, kind) names and (id, label, fields) entities."""
+        by_text = sorted(range(len(names)), key=lambda each: names[each][0])
+        place = {name: at for at, name in enumerate(by_text)}
+        by_entity = sorted(range(len(names)), key=lambda each: names[each][1])
+        labels = {entity: text for text, entity, kind in reversed(names) if kind == "label"}
+        kinds = np.zeros(len(texts), dtype=np.uint8)
+        for text, _, kind in names:
+            kinds[text] |= KINDS[kind]
+        text, text_ends = _strings(texts)
+        shown = [json.dumps([key, label, dict(fields)], ensure_ascii=False) for key, label, fields in entities]
+        entity, entity_ends = _strings(shown)
+        text_keys, text_rows = _sorted_keys([fold(each) for each in texts])
+        id_keys, id_rows = _sorted_keys([key for key, _, _ in entities])
+
+        def ends(rows: Iterable[int], n: int) -> Any:
+            return np.concatenate([[0], np.cumsum(np.bincount(np.fromiter(rows, np.int64), minlength=n))])
+
+        return cls(
+            {
+                "text": text,
+                "text_ends": text_ends,
+                "entity": entity,
+                "entity_ends": entity_ends,
+                "bearers": np.array([names[each][1] for each in by_text], dtype=np.int32),
+                "kinds": np.array([KINDS[names[each][2]] for each in by_text], dtype=np.uint8),
+                "bearer_ends": ends((name[0] for name in names), len(texts)).astype(np.int64),
+                "names": np.array([place[each] for each in by_entity], dtype=np.int32),
+                "name_ends": ends((name[1] for name in names), len(entities)).astype(np.int64),
+                "label_of": np.array([labels.get(row, 0) for row in range(len(entities))], dtype=np.int32),
+                "kinds_of": kinds,
+                "text_keys": text_keys,
+                "text_rows": text_rows,
+                "id_keys": id_keys,
+                "id_rows": id_rows,
+            }
+        )
+
+    def text(self, row: int) -> str:
+        """Return the text of a row."""
+        return bytes(self._text[self._text_ends[row] : self._text_ends[row + 1]]).decode()
+
+    def entity(self, row: int) -> tuple[str, str, dict[str, str]]:
+        """Return (id, label, fields) of an entity."""
+        key, label, fields = json.loads(bytes(self._entity[self._entity_ends[row] : self._entity_ends[row + 1]]))
+        return key, label, fields
+
+    def rows_of(self, kinds: int) -> Any:
+        """Return the rows of the texts that are of one of the kinds; a slice where they are the first ones."""
+        rows = np.flatnonzero(self.kinds_of & kinds)
+        return slice(0, len(rows)) if len(rows) and rows[-1] == len(rows) - 1 else rows
+
+    def bearers(self, row: int, kinds: int) -> list[int]:
+        """Return the entities that bear a text as one of the kinds (`LABEL`, `ALIAS` or their sum)."""
+        some = slice(int(self._bearer_ends[row]), int(self._bearer_ends[row + 1]))
+        found = zip(self._bearers[some].tolist(), self._kinds[some].tolist(), strict=True)
+        return list(dict.fromkeys(entity for entity, kind in found if kind & kinds))
+
+    def aliases(self, entity: int) -> list[str]:
+        """Return all aliases of an entity, in the order of the data."""
+        places = self._names[self._name_ends[entity] : self._name_ends[entity + 1]]
+        rows = np.searchsorted(self._bearer_ends, places, side="right") - 1
+        return [self.text(int(row)) for row, place in zip(rows, places, strict=True) if self._kinds[place] == ALIAS]
+
+    def rows_named(self, text: str) -> list[int]:
+        """Return the rows of the texts that count as the same as ``text``."""
+        key = fold(text)
+        return [row for row in self._rows("text", key) if fold(self.text(row)) == key]
+
+    def entity_row(self, entity_id: str) -> int | None:
+        """Return the row of an entity, or None for an unknown id."""
+        return next((row for row in self._rows("id", entity_id) if self.entity(row)[0] == entity_id), None)
+
+    def _rows(self, kind: str, key: str) -> list[int]:
+        keys, rows = self.tensors[f"{kind}_keys"], self.tensors[f"{kind}_rows"]
+        wanted = np.uint64(_key(key))
+        some = slice(int(np.searchsorted(keys, wanted)), int(np.searchsorted(keys, wanted, side="right")))
+        return [int(row) for row in sorted(rows[some].tolist())]

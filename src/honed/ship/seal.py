@@ -1,0 +1,253 @@
+"""What makes a bundle trustworthy before anything in it is used: its manifest, every byte, and its signature.
+
+Only the standard library is needed here, so that hashing can begin before numpy is imported.
+"""
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from honed.core.errors import ArtifactError
+from honed.core.fingerprint import canonical_json, sha256_file
+
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+FORMAT, VERSION = "honed-bundle", 2
+_MAX_MANIFEST = 16 << 20
+_MAX_FILES = 64
+_SMALL = 1 << 20
+_ENDINGS = (".onnx", ".safetensors", ".json", ".parquet", ".html")
+_NEVER = {
+    ".pkl": "a pickle",
+    ".pickle": "a pickle",
+    ".pt": "a pickle",
+    ".bin": "possibly a pickle",
+    ".npy": "npy files can hold pickles, and bundles hold none",
+}
+
+
+class Seal:
+    """A manifest that fits its folder; the big files are hashed in the background until `wait`."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._threads: list[threading.Thread] = []
+        self._wrong: list[ArtifactError] = []
+
+    @classmethod
+    def open(cls, folder: Path, public_key: Path | None = None) -> Self:
+        """Check the manifest, its signature, the listing and the small files, and begin to hash the others.
+
+        Raises `ArtifactError` that names the file.
+        """
+        manifest = _read_manifest(folder)
+        _check_signature(folder, manifest, public_key)
+        _check_listing(folder, manifest["files"])
+        seal = cls(folder, manifest)
+        files = sorted(manifest["files"].items(), key=lambda each: -each[1]["size"])
+        lanes: list[list[tuple[str, Any]]] = [[], []]
+        for name, entry in files:
+            if entry["size"] <= _SMALL:
+                _check_bytes(folder, name, entry)
+            else:
+                min(lanes, key=lambda lane: sum(each["size"] for _, each in lane)).append((name, entry))
+        for lane in lanes:
+            thread = threading.Thread(target=seal._hash, args=(lane,), daemon=True)
+            thread.start()
+            seal._threads.append(thread)
+        return seal
+
+    def _hash(self, lane: list[tuple[str, Any]]) -> None:
+        try:
+            for name, entry in lane:
+                _check_bytes(self.folder, name, entry)
+        except ArtifactError as error:
+            self._wrong.append(error)
+        except OSError as error:
+            self._wrong.append(ArtifactError("E_BUNDLE_INCOMPLETE", f"{error.filename}: {error.strerror}"))
+
+    def wait(self) -> None:
+        """Return when every byte is checked; `ArtifactError` names the first file that differs."""
+        for thread in self._threads:
+            thread.join()
+        if self._wrong:
+            raise self._wrong[0]
+
+
+def self_hash(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest without the field that holds it."""
+    return sha256(canonical_json({key: each for key, each in manifest.items() if key != "self"}).encode()).hexdigest()
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Return what a manifest says of a file."""
+    return {"sha256": sha256_file(path), "size": path.stat().st_size}
+
+
+def is_bundle(path: Path) -> bool:
+    """Tell whether a path claims to be a bundle: a folder with our manifest, or a zip."""
+    if path.suffix == ".zip":
+        return path.is_file()
+    try:
+        with (path / MANIFEST).open("rb") as file:
+            return FORMAT.encode() in file.read(_MAX_MANIFEST)
+    except OSError:
+        return False
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise ArtifactError("E_NOT_A_BUNDLE", f"{folder}: no such bundle")
+    if path.is_symlink() or not path.is_file():
+        raise ArtifactError("E_BUNDLE_INCOMPLETE", f"{folder}: no {MANIFEST}: not a whole bundle of honed")
+    if path.stat().st_size > _MAX_MANIFEST:
+        raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: larger than {_MAX_MANIFEST} bytes")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: cannot be read: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+        known = manifest if isinstance(manifest, dict) else {}
+        raise ArtifactError(
+            "E_BUNDLE_VERSION",
+            f"{path}: format {known.get('format')!r} version {known.get('version')!r}; this honed reads {FORMAT} "
+            f"version {VERSION}",
+        )
+    if manifest.get("self") != self_hash(manifest):
+        raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: was changed: its own sha256 does not fit")
+    if not _well_formed(manifest.get("files")):
+        raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: the list of files is not one of ours")
+    return manifest
+
+
+def _well_formed(files: Any) -> bool:
+    return (
+        isinstance(files, dict)
+        and 0 < len(files) <= _MAX_FILES
+        and all(
+            isinstance(each, dict) and isinstance(each.get("size"), int) and isinstance(each.get("sha256"), str)
+            for each in files.values()
+        )
+    )
+
+
+def _check_listing(folder: Path, files: Mapping[str, Any]) -> None:
+    """Check that the folder holds the files of the manifest with their sizes, nothing else, and no link."""
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or "\0" in name:
+            raise ArtifactError("E_BUNDLE_PATH", f"{folder}: the manifest names {name!r}, outside the bundle")
+    found = {}
+    for name, status in _walk(folder):
+        if stat.S_ISLNK(status.st_mode):
+            raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is a link; a bundle holds plain files")
+        if stat.S_ISDIR(status.st_mode):
+            continue
+        if name not in files and name not in (MANIFEST, SIGNATURE):
+            _refuse_kind(folder, name)
+            raise ArtifactError("E_BUNDLE_EXTRA", f"{folder / name}: {name} is not in the manifest")
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is no plain file")
+        if status.st_nlink > 1:
+            raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is a hard link; a bundle holds files of its own")
+        found[name] = status.st_size
+    for name, entry in files.items():
+        _refuse_kind(folder, name)
+        if name not in found:
+            raise ArtifactError("E_BUNDLE_INCOMPLETE", f"{folder / name}: missing")
+        if found[name] != entry["size"]:
+            raise ArtifactError(
+                "E_BUNDLE_SIZE", f"{folder / name}: size expected {entry['size']}, actual {found[name]} bytes"
+            )
+
+
+def _refuse_kind(folder: Path, name: str) -> None:
+    ending = PurePosixPath(name).suffix
+    if ending in _NEVER:
+        raise ArtifactError("E_BUNDLE_FORMAT", f"{folder / name}: {_NEVER[ending]}; it is not read")
+    if ending in (".faiss", ".index"):
+        raise ArtifactError(
+            "E_BUNDLE_INDEX_TYPE",
+            f"{folder / name}: FAISS files can name files outside (OnDiskInvertedLists); bundles hold none",
+        )
+    if ending not in _ENDINGS and name != SIGNATURE:
+        raise ArtifactError("E_BUNDLE_EXTRA", f"{folder / name}: {name} is no file of a bundle")
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield (name, status) of everything in a folder; links are told, not followed."""
+    waiting = [folder]
+    while waiting:
+        for entry in sorted(os.scandir(waiting.pop()), key=lambda each: each.name):
+            status = entry.stat(follow_symlinks=False)
+            yield Path(entry.path).relative_to(folder).as_posix(), status
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(Path(entry.path))
+
+
+def _check_bytes(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
+    found = sha256_file(folder / name)
+    if found != entry["sha256"]:
+        raise ArtifactError(
+            "E_BUNDLE_CHECKSUM",
+            f"{folder / name}: sha256 expected {entry['sha256'][:16]}..., actual {found[:16]}...: bytes differ from "
+            "the manifest",
+        )
+
+
+def sign(folder: Path, private_key: bytes) -> None:
+    """Sign a bundle's manifest with an Ed25519 key; the manifest must name its public half (see `signer_of`)."""
+    key = _private(private_key)
+    (folder / SIGNATURE).write_bytes(key.sign((folder / MANIFEST).read_bytes()))
+
+
+def signer_of(private_key: bytes) -> str:
+    """Return the public half of an Ed25519 private key (PEM), as hexadecimal digits."""
+    return str(_private(private_key).public_key().public_bytes_raw().hex())
+
+
+def _private(pem: bytes) -> Any:
+    _require_signatures()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key(pem, password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ArtifactError("E_BUNDLE_SIGNATURE", "the key is no Ed25519 private key")
+    return key
+
+
+def _require_signatures() -> None:
+    from honed.core.optional import require
+
+    require("signatures")
+
+
+def _check_signature(folder: Path, manifest: Mapping[str, Any], public_key: Path | None) -> None:
+    """Check a signature that is there or wanted; without ``public_key`` it only proves that nothing was changed."""
+    path, signer = folder / SIGNATURE, manifest.get("signer")
+    if not path.exists() and not signer:
+        if public_key is not None:
+            raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: a signature is required and there is none")
+        return
+    if not path.is_file() or path.is_symlink() or path.stat().st_size != 64 or not isinstance(signer, str):
+        raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: the signature and the manifest do not fit together")
+    _require_signatures()
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer)).verify(
+            path.read_bytes(), (folder / MANIFEST).read_bytes()
+        )
+    except (InvalidSignature, ValueError):
+        raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: does not match the manifest") from None
+    if public_key is not None:
+        trusted = load_pem_public_key(public_key.read_bytes())
+        if not isinstance(trusted, Ed25519PublicKey) or trusted.public_bytes_raw().hex() != signer:
+            raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: signed by another key than {public_key}")

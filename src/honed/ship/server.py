@@ -1,0 +1,110 @@
+"""``honed serve``: a bundle behind HTTP until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from honed.core.errors import ConfigError, HonedError, StorageError
+from honed.core.optional import require
+from honed.ship.requests import Limits
+
+log = logging.getLogger("honed.server")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeOptions:
+    """How a bundle is served; a public address needs a key, unless it is meant to be open."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_key: str = ""
+    insecure: bool = False
+    allow_hosts: Sequence[str] = ()
+    engine: str = "auto"
+    threads: int = 0
+    public_key: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def serve(path: Path, options: ServeOptions) -> None:
+    """Serve a bundle until SIGTERM or SIGINT; SIGHUP loads it again.
+
+    Raises `ConfigError` for a public address without a key, `honed.core.errors.ArtifactError` for an unfit bundle,
+    `StorageError` when the address is taken.
+    """
+    require("HTTP server")
+    import uvicorn
+
+    from honed.ship.app import Service, make_app
+    from honed.ship.connection import GracefulServer, connection_class
+    from honed.ship.gate import is_loopback
+
+    if not is_loopback(options.host) and not options.api_key and not options.insecure:
+        raise ConfigError(
+            "E_CONFIG_UNSAFE",
+            f"{options.host} is reachable from outside: give --api-key-file (or HONED_API_KEY), or --insecure for a "
+            "server that is meant to be open",
+        )
+    listener = _listen(options.host, options.port)
+    limits = options.limits
+    service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
+    gate = make_app(service, hosts=_hosts(options), api_key=options.api_key)
+    config = uvicorn.Config(
+        gate,
+        http=connection_class(limits),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.keep_alive,
+        timeout_graceful_shutdown=int(limits.grace),
+        h11_max_incomplete_event_size=16 << 10,
+        backlog=2048,
+    )
+
+    def reload() -> None:
+        try:
+            found = service.reload()
+            log.info("reloaded %s: %s", path, found["self"][:12])
+        except (HonedError, OSError) as error:
+            log.error("not reloaded, the old bundle goes on: %s", error)
+
+    def drain() -> None:
+        gate.draining = True
+
+    server = GracefulServer(config, drain)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
+        await server.serve(sockets=[listener])
+
+    address = listener.getsockname()
+    log.info("serving %s at http://%s:%d", path, options.host, address[1])
+    with asyncio.Runner() as runner:
+        runner.run(run())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StorageError("E_ADDRESS", f"{host}:{port}: {error.strerror}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _hosts(options: ServeOptions) -> frozenset[str]:
+    """Return the names that a Host header may have."""
+    own = {"localhost", "127.0.0.1", "::1", options.host.lower(), socket.gethostname().lower()}
+    return frozenset({*own, *(each.lower() for each in options.allow_hosts)})
