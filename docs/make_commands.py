@@ -5,14 +5,14 @@ from pathlib import Path
 
 import typer
 
-from honed.cli.main import app
+from honed.cli.main import make_app
 
 TARGET = Path(__file__).with_name("commands.md")
 
 
 def reference() -> str:
     """Return the page: each command with its help."""
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(make_app())
     assert isinstance(root, typer.core.TyperGroup)
     parts = ["# Commands", "", "Made by `make docs`. stdout is data (`--json`), stderr is progress and errors.", ""]
     parts += [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from honed.cli.main import app, run_command
+from honed.cli.main import make_app, run_command
 from tests.conftest import ROOT, write_project
 
 
@@ -25,7 +25,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(make_app())
     assert isinstance(group, typer.core.TyperGroup)
     return group.commands
 

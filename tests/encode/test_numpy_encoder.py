@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError
+from honed.core.tensors import map_safetensors
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
-from honed.core.tensors import map_safetensors
 from honed.encode.numpy_encoder import NumpyEncoder, Weights, _gelu
 from honed.encode.torch_encoder import TorchEncoder
 

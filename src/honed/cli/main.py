@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 
 # transformers looks for updates and telemetry endpoints unless told not to
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -12,23 +13,46 @@ import typer
 from typer.exceptions import TyperException
 
 from honed import __version__
-from honed.cli import check, datasets, doctor, encode, evaluate, export, init, run, search, serve, show, terminal
+from honed.cli import terminal
 from honed.core.errors import HonedError
 
-app = typer.Typer(
-    name="honed",
-    help="From a team's own data to a search model it can ship.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (init, check, run, evaluate, search, export, serve, encode, show, doctor, datasets):
-    module.register(app)
+# command -> the module of honed.cli that holds it; only the one that is asked for is imported
+COMMANDS = {
+    "init": "init",
+    "check": "check",
+    "run": "run",
+    "train": "run",
+    "index": "run",
+    "evaluate": "evaluate",
+    "gate": "evaluate",
+    "search": "search",
+    "export": "export",
+    "serve": "serve",
+    "encode": "encode",
+    "show": "show",
+    "doctor": "doctor",
+    "datasets": "datasets",
+}
 
 
-@app.callback(invoke_without_command=True)
+def make_app(command: str | None = None) -> typer.Typer:
+    """Return the command line: whole, or with the modules that one command needs."""
+    app = typer.Typer(
+        name="honed",
+        help="From a team's own data to a search model it can ship.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    wanted = [COMMANDS[command]] if command in COMMANDS else list(dict.fromkeys(COMMANDS.values()))
+    for name in wanted:
+        import_module(f"honed.cli.{name}").register(app)
+    return app
+
+
 def _root(
     context: typer.Context,
     *,
@@ -52,7 +76,8 @@ def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     debug = "--debug" in arguments
     try:
-        result = app(args=arguments, standalone_mode=False)
+        command = next((each for each in arguments if not each.startswith("-")), None)
+        result = make_app(command)(args=arguments, standalone_mode=False)
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):

@@ -3,16 +3,17 @@
 import json as json_module
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Direction, Folder, Json, TopK
 from honed.core.errors import ConfigError
-from honed.core.records import Hit
-from honed.data.tables import read_lines
-from honed.ship.searcher import Searcher
+
+if TYPE_CHECKING:
+    from honed.core.records import Hit
+    from honed.ship.searcher import Searcher
 
 
 def register(app: typer.Typer) -> None:
@@ -26,13 +27,16 @@ def search(
     file: Annotated[Path | None, typer.Option(help="A text file with one query a line.")] = None,
     k: TopK = 10,
     direction: Direction = "alias-to-label",
-    bundle: Annotated[Path | None, typer.Option(help="Search a bundle instead of a project.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Search a bundle (folder or zip) instead of a project.")] = None,
+    require_signature: Annotated[
+        Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
+    ] = None,
     *,
     json: Json = False,
 ) -> None:
     """Look names up; for many queries the JSON is one line a query."""
     queries = _queries(text, file)
-    found = _searcher(project, bundle).search_many(queries, k, direction=direction)
+    found = _searcher(project, bundle, require_signature).search_many(queries, k, direction=direction)
     many = file is not None or text == "-"
     for query, hits in zip(queries, found, strict=True):
         if json and many:
@@ -46,9 +50,11 @@ def search(
             _print_hits(hits)
 
 
-def _searcher(project: Path, bundle: Path | None) -> Searcher:
+def _searcher(project: Path, bundle: Path | None, public_key: Path | None) -> "Searcher":
+    from honed.ship.searcher import Searcher
+
     if bundle is not None:
-        return Searcher.load(bundle)
+        return Searcher.load(bundle, public_key=public_key)
     from honed.pipeline.project import Project
 
     return Project(project).searcher()
@@ -58,6 +64,8 @@ def _queries(text: str | None, file: Path | None) -> list[str]:
     if (text is None) == (file is None):
         raise ConfigError("E_OPTION", "give one text, or --file; see  honed search --help")
     if file is not None:
+        from honed.data.tables import read_lines
+
         lines = read_lines(file)
     elif text == "-":
         lines = sys.stdin.read().splitlines()
@@ -69,7 +77,7 @@ def _queries(text: str | None, file: Path | None) -> list[str]:
     return queries
 
 
-def _print_hits(hits: list[Hit]) -> None:
+def _print_hits(hits: "list[Hit]") -> None:
     rows = []
     for hit in hits:
         matched = "" if hit.matched == hit.text else hit.matched

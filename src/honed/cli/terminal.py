@@ -7,16 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 from honed.core.progress import Bar, show_progress_with
 
@@ -28,6 +18,15 @@ class _RichBar:
     """A bar on stderr with rate and time left; a line at the end when stderr is no terminal."""
 
     def __init__(self, label: str, total: int | None) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         self.label, self.total, self.done = label, total, 0
         self.progress = Progress(
             TextColumn("  {task.description}"),
@@ -42,7 +41,7 @@ class _RichBar:
             transient=True,
             disable=not err.is_terminal,
         )
-        self.task: TaskID = self.progress.add_task(label, total=total, rate="", note="")
+        self.task = self.progress.add_task(label, total=total, rate="", note="")
         self.progress.start()
 
     def advance(self, count: int = 1) -> None:
@@ -132,6 +131,8 @@ def emit_json(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", bold: int | None = None) -> None:
     """Print a table to stdout; columns of words to the left, columns of numbers to the right."""
+    from rich.table import Table
+
     grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         numbers = bool(rows) and all(re.fullmatch(r"[-+.,\d ]*(to[-+.,\d ]*)?", row[number]) for row in rows)

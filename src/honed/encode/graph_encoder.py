@@ -1,5 +1,6 @@
 """The exported graph under a fast engine: onnxruntime, or OpenVINO where it is installed."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,13 @@ def _openvino(path: Path, threads: int) -> Forward:
         "INFERENCE_PRECISION_HINT": "bf16" if hardware.cpu_has_bf16() else "f32",
     }
     request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
-    return lambda ids, mask: request.infer({INPUTS[0]: ids, INPUTS[1]: mask}, share_inputs=True)[0].copy()
+    lock = threading.Lock()  # a request serves one caller at a time
+
+    def forward(ids: Any, mask: Any) -> Any:
+        with lock:
+            return request.infer({INPUTS[0]: ids, INPUTS[1]: mask}, share_inputs=True)[0].copy()
+
+    return forward
 
 
 # engine -> (how it loads a graph, the optional part that it needs)
@@ -51,23 +58,23 @@ ENGINES: dict[str, tuple[Callable[[Path, int], Forward], str]] = {
 
 
 def best_engine(precision: str) -> str:
-    """Return the engine for a precision: OpenVINO for bf16 where it and the CPU can, else onnxruntime."""
-    able = precision == "bf16" and is_installed("OpenVINO") and hardware.cpu_has_bf16()
+    """Return the engine for a precision: OpenVINO for bf16 and int8 where it and the CPU can, else onnxruntime."""
+    able = precision in ("bf16", "int8") and is_installed("OpenVINO") and hardware.cpu_has_bf16()
     return "openvino" if able else "onnxruntime"
 
 
 class GraphEncoder:
-    """Token ids to unit vectors through one graph, which holds pooling and normalisation.
-
-    ``threads`` 0 takes all cores of the process. It is not for several threads at a time under OpenVINO.
-    """
+    """Token ids to unit vectors through one graph, which holds pooling and normalisation."""
 
     def __init__(self, forward: Forward, tokens: Tokens, spec: EncoderSpec) -> None:
         self._forward, self.tokens, self._spec = forward, tokens, spec
 
     @classmethod
     def load(cls, path: Path, tokenizer: Any, spec: EncoderSpec, *, engine: str, threads: int = 0) -> "GraphEncoder":
-        """Load a graph; `honed.core.errors.MissingPartError` names the extra that an engine needs."""
+        """Load a graph, for ``threads`` threads (0: all cores of the process).
+
+        `honed.core.errors.MissingPartError` names the extra that an engine needs.
+        """
         build, part = ENGINES[engine]
         require(part)
         return cls(build(path, threads or hardware.cpu_count()), Tokens(tokenizer, spec.max_length), spec)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import threading
 from collections.abc import AsyncIterator
 from importlib.resources import files
@@ -53,6 +55,7 @@ class Service:
         try:
             if self._how["engine"] != "numpy":
                 self.searcher.warm()
+                give_memory_back()
             self.ready.set()
         except HonedError as error:
             self.fault = str(error)
@@ -72,6 +75,7 @@ class Service:
                 raise
             self.engine.replace(fresh)
             self.searcher = fresh
+            give_memory_back()
             self.metrics.reloads.labels("done").inc()
             return self.about()
 
@@ -80,6 +84,13 @@ class Service:
         shown = {key: value for key, value in self.searcher.manifest.items() if key not in ("model", "files")}
         shown["files"] = {name: each["size"] for name, each in self.searcher.manifest["files"].items()}
         return {**shown, "engine": getattr(self.searcher.encoder, "engine", ""), "honed": __version__}
+
+
+def give_memory_back() -> None:
+    """Hand freed memory back to the system where the C library can; it would stay with the process otherwise."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> Gate:

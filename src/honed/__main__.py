@@ -1,0 +1,5 @@
+"""``python -m honed``: the same as the command."""
+
+from honed.cli.main import main
+
+main()
