@@ -81,7 +81,7 @@ def main() -> None:
             "honed, numpy first": (HONED, [options.bundle, scratch, options.query, "auto"]),
         }
         runs: dict[str, list[list[float]]] = {name: [] for name in ways}
-        for name, (code, arguments) in ways.items():  # warm the page cache, for every way alike
+        for code, arguments in ways.values():  # warm the page cache, for every way alike
             once(code, arguments)
         for _ in range(options.repeat):
             for name, (code, arguments) in ways.items():

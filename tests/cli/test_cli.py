@@ -79,7 +79,7 @@ def test_queries_come_from_stdin_too(
     ("arguments", "code", "message"),
     [
         (["search", ""], 2, "the query is empty"),
-        (["search", "x", "-k", "0"], 2, "allowed: 1 to 1000"),
+        (["search", "x", "-k", "0"], 2, "allowed: 1..max_k, which is 1000"),
         (["search"], 2, "give one text, or --file"),
         (["search", "x", "--file", "missing.txt"], 2, "give one text, or --file"),
         (["search", "--file", "/no/such/file"], 74, "No such file"),

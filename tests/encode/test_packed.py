@@ -41,7 +41,7 @@ def test_gradients_of_packed_batches_equal_those_of_padded_ones(tiny_model: Path
         ids = encoder.tokens(TEXTS)
         from honed.encode.packed import pad
 
-        features = pack(ids) if packed else pad(ids, encoder.tokens.padding_id)
+        features = pack(ids) if packed else pad(ids, encoder.padding_id)
         encoder.model(features)["sentence_embedding"].square().sum().backward()
         found.append([each.grad for each in encoder.model.parameters() if each.grad is not None])
     for left, right in zip(*found, strict=True):

@@ -3,45 +3,31 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from honed import Project, Searcher
 from honed.core.errors import ArtifactError, ConfigError
-from honed.pipeline.export import export_bundle
-from honed.ship.bundle import load_bundle
-from tests.conftest import write_project
+from honed.pipeline.export import BOUNDS, ExportOptions, export_bundle
+from honed.ship import seal
+from honed.ship.bundle import load_bundle, read_manifest
+from tests.ship.conftest import reseal
 
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
-    base = f'{tiny_model.as_posix()}"\nprecision = "fp32'  # so that answers can be compared exactly
-    folder = write_project(tmp_path_factory.mktemp("ship"), institutions, base, n_entities=150)
-    found = Project(folder)
-    found.run(until="evaluate")
-    return found
-
-
-@pytest.fixture(scope="module")
-def made(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_bundle(project, tmp_path_factory.mktemp("bundle") / "b")
-
-
-@pytest.fixture
-def bundle(made: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
-    return Path(shutil.copytree(made, tmp_path / "b"))
+QUERIES = ["university", "college of x", "UM", "politecnico", "an unknown name"]
+Forge = Callable[..., Path]
 
 
 @pytest.mark.parametrize("direction", ["alias-to-label", "label-to-alias"])
 def test_a_bundle_answers_as_the_trained_model_does(project: Project, made: Path, direction: str) -> None:
     ours, trained = Searcher.load(made), project.searcher()
-    queries = ["university", "college of x", "UM", "politecnico", "an unknown name"]
     for left, right in zip(
-        ours.search_many(queries, 10, direction=direction),
-        trained.search_many(queries, 10, direction=direction),
+        ours.search_many(QUERIES, 10, direction=direction),
+        trained.search_many(QUERIES, 10, direction=direction),
         strict=True,
     ):
         assert len({(hit.doc_id, hit.text) for hit in left} & {(hit.doc_id, hit.text) for hit in right}) >= 9
@@ -49,43 +35,115 @@ def test_a_bundle_answers_as_the_trained_model_does(project: Project, made: Path
         assert left[0].fields == right[0].fields or left[0].text != right[0].text
 
 
+@pytest.mark.parametrize("engine", ["numpy", "onnxruntime"])
+def test_every_engine_gives_the_trained_models_vectors(project: Project, made: Path, engine: str) -> None:
+    exact = project.searcher().encoder.encode(QUERIES, "query")
+    found = Searcher.load(made, engine=engine)
+    assert np.abs(found.encoder.encode(QUERIES, "query") - exact).max() < 1e-5
+    assert found.encoder.engine == engine
+
+
+def test_the_fast_engine_takes_over_and_the_answers_stay(made: Path) -> None:
+    searcher = Searcher.load(made)
+    assert searcher.encoder.engine == "numpy"
+    first = searcher.search_many(QUERIES, 5)
+    assert searcher.warm() == "onnxruntime"
+    for left, right in zip(first, searcher.search_many(QUERIES, 5), strict=True):
+        assert [hit.doc_id for hit in left] == [hit.doc_id for hit in right]
+        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-5)
+
+
+def test_many_texts_at_once_load_the_fast_engine(made: Path) -> None:
+    searcher = Searcher.load(made)
+    searcher.search_many([f"name {number}" for number in range(40)], 2)
+    assert searcher.encoder.engine == "onnxruntime"
+
+
+def test_an_int8_bundle_is_small_and_near(project: Project, made: Path, made_int8: Path) -> None:
+    exact = project.searcher().encoder.encode(QUERIES, "query")
+    for engine in ("numpy", "onnxruntime"):
+        found = Searcher.load(made_int8, engine=engine).encoder.encode(QUERIES, "query")
+        assert (found * exact).sum(axis=1).min() > 0.99
+    vectors = "index/vectors.safetensors"
+    assert (made_int8 / vectors).stat().st_size < 0.4 * (made / vectors).stat().st_size
+    assert read_manifest(made_int8)["parity"]["mean_cosine"] > BOUNDS["int8"][1]
+
+
+def test_a_bf16_bundle_is_near(project: Project, tmp_path: Path) -> None:
+    folder = export_bundle(project, tmp_path / "b", ExportOptions(precision="bf16", most_flips=0.1))
+    exact = project.searcher().encoder.encode(QUERIES, "query")
+    for engine in ("numpy", "onnxruntime"):
+        found = Searcher.load(folder, engine=engine).encoder.encode(QUERIES, "query")
+        assert (found * exact).sum(axis=1).min() > 0.999
+
+
+def test_openvino_answers_from_the_same_bundle(project: Project, made: Path) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    exact = project.searcher().encoder.encode(QUERIES, "query")
+    searcher = Searcher.load(made, engine="openvino")
+    assert searcher.warm() == "openvino"
+    assert (searcher.encoder.encode(QUERIES, "query") * exact).sum(axis=1).min() > 0.998
+
+
+def test_a_bundle_that_answers_otherwise_is_not_written(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"E_PARITY.*top-1 answers differ \(allowed 0 %\)"):
+        export_bundle(project, tmp_path / "b", ExportOptions(precision="int8", most_flips=0.0))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bundle_knows_its_entities(project: Project, made: Path) -> None:
     key = project.searcher().search("university", k=1)[0].doc_id
     assert Searcher.load(made).entity(key) == project.searcher().entity(key)
+    with pytest.raises(ConfigError, match="no entity 'nobody'"):
+        Searcher.load(made).entity("nobody")
 
 
 def test_answering_from_a_bundle_imports_nothing_heavy(made: Path) -> None:
     code = (
-        "import sys; from honed import Searcher; hits = Searcher.load(sys.argv[1]).search('university', k=2); "
-        "assert len(hits) == 2; heavy = ('torch', 'transformers', 'sentence_transformers', 'pandas', 'pyarrow', "
-        "'scipy', 'sklearn', 'faiss'); print([name for name in heavy if name in sys.modules])"
+        "import sys; from honed import Searcher; s = Searcher.load(sys.argv[1]); hits = s.search('university', k=2); "
+        "assert len(hits) == 2; s.warm(); s.search('college'); heavy = ('torch', 'transformers', "
+        "'sentence_transformers', 'pandas', 'pyarrow', 'scipy', 'sklearn', 'faiss', 'onnx', 'requests', 'urllib3', "
+        "'huggingface_hub'); print([name for name in heavy if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code, str(made)], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
 def test_the_manifest_says_what_is_inside(made: Path) -> None:
-    manifest = json.loads((made / "bundle.json").read_text())
+    manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["format"] == "honed-bundle"
     assert set(manifest["files"]) == {
-        "encoder/model.safetensors",
-        "encoder/config.json",
-        "encoder/tokenizer.json",
-        "vectors.npy",
-        "golden.npy",
-        "names.json",
-        "records.jsonl",
+        "model/model.onnx",
+        "model/tokenizer.json",
+        "index/vectors.safetensors",
+        "index/names.safetensors",
+        "golden.safetensors",
+        "records.parquet",
+        "report.html",
+        "report.json",
     }
     assert manifest["measures"]["protocol"] == "held-out"
     assert {"import", "check", "train", "index", "evaluate"} == set(manifest["fingerprints"])
+    assert manifest["licences"] == {"base model": "not stated", "data": "not stated"}
+    assert manifest["parity"]["top1_flips"] <= BOUNDS["fp32"][0]
+    assert manifest["parity"]["top10_overlap"] > 0.99
+
+
+def test_the_records_are_a_table_for_anyone(made: Path, project: Project) -> None:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(made / "records.parquet", page_checksum_verification=True).to_pylist()
+    searcher = Searcher.load(made)
+    assert len(rows) == 150
+    assert rows[7]["aliases"] == searcher.entity(rows[7]["entity_id"])["aliases"]
 
 
 def test_every_changed_byte_is_refused_by_file_name(bundle: Path) -> None:
     random = np.random.default_rng(0)
-    for name in json.loads((bundle / "bundle.json").read_text())["files"]:
+    for name in [*json.loads((bundle / "manifest.json").read_text())["files"], "manifest.json"]:
         path = bundle / name
         whole = path.read_bytes()
-        for at in random.integers(0, len(whole), 3):
+        for at in random.integers(0, len(whole), 4):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
             with pytest.raises(ArtifactError, match=path.name):
                 load_bundle(bundle)
@@ -98,39 +156,54 @@ def test_every_changed_byte_is_refused_by_file_name(bundle: Path) -> None:
 
 def test_files_that_are_missing_or_foreign_are_refused(bundle: Path) -> None:
     (bundle / "extra.py").write_text("raise SystemExit")
-    with pytest.raises(ArtifactError, match=r"extra.py: not in the manifest"):
+    with pytest.raises(ArtifactError, match=r"extra.py: extra.py is no file of a bundle|extra.py is not in"):
         load_bundle(bundle)
     (bundle / "extra.py").unlink()
-    (bundle / "vectors.npy").unlink()
-    with pytest.raises(ArtifactError, match=r"vectors.npy: missing"):
+    (bundle / "index" / "vectors.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"vectors.safetensors: missing"):
         load_bundle(bundle)
 
 
 def test_links_are_not_followed(bundle: Path, tmp_path: Path) -> None:
-    shutil.move(bundle / "names.json", tmp_path / "outside.json")
-    (bundle / "names.json").symlink_to(tmp_path / "outside.json")
+    name = Path("index") / "names.safetensors"
+    shutil.move(bundle / name, tmp_path / "outside")
+    (bundle / name).symlink_to(tmp_path / "outside")
     with pytest.raises(ArtifactError, match="is a link"):
         load_bundle(bundle)
-    (bundle / "names.json").unlink()
-    os.link(tmp_path / "outside.json", bundle / "names.json")
+    (bundle / name).unlink()
+    os.link(tmp_path / "outside", bundle / name)
     with pytest.raises(ArtifactError, match="hard link"):
         load_bundle(bundle)
+    shutil.rmtree(bundle / "index")
+    (tmp_path / "elsewhere").mkdir()
+    (bundle / "index").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="is a link"):
+        load_bundle(bundle)
+
+
+def test_a_link_to_a_whole_bundle_is_followed(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(made)
+    assert Searcher.load(tmp_path / "current").search("university", k=1)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 99}, "reads honed-bundle version 1"),
-        ({"format": "other"}, "reads honed-bundle version 1"),
+        ({"version": 99}, "reads honed-bundle version 2"),
+        ({"format": "honed-bundle-x"}, "reads honed-bundle version 2"),
         ({"files": {"../../etc/passwd": {"sha256": "", "size": 1}}}, "outside the bundle"),
         ({"files": {"/etc/passwd": {"sha256": "", "size": 1}}}, "outside the bundle"),
-        ({"files": []}, "reads honed-bundle version 1"),
+        ({"files": []}, "the list of files"),
+        ({"files": {"a": 1}}, "the list of files"),
         ({"spec": {}}, "missing or unknown fields"),
+        ({"index": {}}, "cannot be read"),
+        ({"precision": None, "model": {}}, "cannot be read"),
     ],
 )
-def test_a_manifest_that_is_not_ours_is_refused(bundle: Path, change: dict[str, object], message: str) -> None:
-    manifest = json.loads((bundle / "bundle.json").read_text())
-    (bundle / "bundle.json").write_text(json.dumps({**manifest, **change}))
+def test_a_manifest_that_is_not_ours_is_refused(bundle: Path, change: dict[str, Any], message: str) -> None:
+    manifest = {**json.loads((bundle / "manifest.json").read_text()), **change}
+    manifest["self"] = seal.self_hash(manifest)
+    (bundle / "manifest.json").write_bytes(seal.manifest_bytes(manifest))
     with pytest.raises(ArtifactError, match=message):
         load_bundle(bundle)
 
@@ -142,7 +215,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
 
 def test_an_encoder_that_answers_otherwise_here_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("honed.encode.numpy_encoder._gelu", lambda values: np.maximum(values, 0))
-    with pytest.raises(ArtifactError, match="gives other vectors here"):
+    with pytest.raises(ArtifactError, match=r"E_BUNDLE_SELFTEST: golden vectors: numpy gives other vectors here"):
         load_bundle(bundle)
 
 
@@ -156,3 +229,132 @@ def test_an_old_bundle_is_replaced_and_anything_else_is_not(project: Project, bu
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "x"
     with pytest.raises(ConfigError, match="name a new folder"):
         export_bundle(project, tmp_path / "mine" / "thesis.txt")
+
+
+def test_an_index_cache_is_used_and_made_anew_when_it_does_not_fit(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    settings = project.runner.latest("index").folder / "index.json"
+    before = settings.read_text()
+    settings.write_text(json.dumps({**json.loads(before), "backend": "hnsw"}))
+    try:
+        folder = export_bundle(project, tmp_path / "b")
+    finally:
+        settings.write_text(before)
+    exact = Searcher.load(tmp_path / "b")
+    assert load_bundle(folder).graph is not None
+    wanted = [[hit.doc_id for hit in hits] for hits in exact.search_many(QUERIES, 3)]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["index"]["cache"]["vectors"] = "0" * 64
+    manifest["self"] = seal.self_hash(manifest)
+    (folder / "manifest.json").write_bytes(seal.manifest_bytes(manifest))
+    assert load_bundle(folder).graph is None
+    assert [[hit.doc_id for hit in hits] for hits in Searcher.load(folder).search_many(QUERIES, 3)] == wanted
+
+
+class TestZip:
+    def test_a_zip_answers_as_its_folder(self, project: Project, made: Path, tmp_path: Path) -> None:
+        packed = export_bundle(project, tmp_path / "b.zip")
+        assert Searcher.load(packed).search("university", k=3) == Searcher.load(made).search("university", k=3)
+        assert read_manifest(packed)["format"] == "honed-bundle"
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [("../outside.json", "E_BUNDLE_PATH"), ("/outside.json", "E_BUNDLE_PATH"), ("a\\b.json", "E_BUNDLE_PATH")],
+    )
+    def test_a_member_that_leads_outside_is_refused(self, tmp_path: Path, name: str, code: str) -> None:
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+            archive.writestr(name, "{}")
+        with pytest.raises(ArtifactError, match=code):
+            load_bundle(tmp_path / "b.zip")
+        assert not (tmp_path / "outside.json").exists()
+
+    def test_a_link_in_a_zip_is_refused(self, tmp_path: Path) -> None:
+        member = zipfile.ZipInfo("manifest.json")
+        member.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+            archive.writestr(member, "/etc/passwd")
+        with pytest.raises(ArtifactError, match="is no plain file"):
+            load_bundle(tmp_path / "b.zip")
+
+    def test_a_zip_that_swells_is_refused(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("manifest.json", b"\0" * (200 << 20))
+        with pytest.raises(ArtifactError, match="hundredfold"):
+            load_bundle(tmp_path / "b.zip")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private and a public key."""
+    pytest.importorskip("cryptography", reason="the extra sign is not installed")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "private.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(public)
+    return tmp_path / "private.pem", tmp_path / "public.pem"
+
+
+class TestSignature:
+    def test_a_signed_bundle_is_known_by_its_key(
+        self, project: Project, made: Path, keys: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        signed = export_bundle(project, tmp_path / "b", ExportOptions(private_key=keys[0]))
+        assert Searcher.load(signed, public_key=keys[1]).search("university", k=1)
+        with pytest.raises(ArtifactError, match="a signature is required"):
+            Searcher.load(made, public_key=keys[1])
+        reseal(signed, title="forged")
+        with pytest.raises(ArtifactError, match="does not match the manifest"):
+            Searcher.load(signed)
+
+    def test_a_signature_of_another_key_is_refused(
+        self, project: Project, keys: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        other = tmp_path / "other.pem"
+        key = Ed25519PrivateKey.generate()
+        other.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        signed = export_bundle(project, tmp_path / "b", ExportOptions(private_key=other))
+        assert Searcher.load(signed)
+        with pytest.raises(ArtifactError, match="signed by another key"):
+            Searcher.load(signed, public_key=keys[1])
+
+
+def test_a_hub_folder_gives_the_same_vectors_and_has_a_card(project: Project, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from honed.pipeline.export import export_hub
+
+    folder = export_hub(project, tmp_path / "hub")
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    found = model.encode(QUERIES, prompt_name="query", normalize_embeddings=True)
+    assert np.abs(found - project.searcher().encoder.encode(QUERIES, "query")).max() < 1e-5
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: sentence-transformers")
+    assert "protocol held-out" in card
+    assert "| fine-tuned |" in card
+    assert not (folder / "honed_spec.json").exists()
+    with pytest.raises(ConfigError, match="name a new folder"):
+        export_hub(project, folder)
+
+
+def test_prompts_are_part_of_what_a_bundle_answers(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    from tests.conftest import write_project
+
+    base = f'{tiny_model.as_posix()}"\nprecision = "fp32"\nquery_prompt = "query: "\ndocument_prompt = "passage: '
+    prompted = Project(write_project(tmp_path, institutions, base, n_entities=80))
+    prompted.run(until="index")
+    searcher = Searcher.load(export_bundle(prompted, tmp_path / "b"))
+    exact = prompted.searcher().encoder
+    for engine in ("numpy", "onnxruntime"):
+        ours = Searcher.load(tmp_path / "b", engine=engine).encoder
+        for role in ("query", "document"):
+            assert np.abs(ours.encode(QUERIES, role) - exact.encode(QUERIES, role)).max() < 1e-5
+    assert not np.allclose(searcher.encoder.encode(["x"], "query"), searcher.encoder.encode(["x"], "document"))
+    assert read_manifest(tmp_path / "b")["measures"] is None

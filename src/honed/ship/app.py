@@ -225,10 +225,9 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
         )
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
+    async def refused(request: Request, error: Refused) -> Response:
+        await request.scope["honed.body"].drain()
         content = {"error": {"code": error.code, "message": error.message}}
-        if error.code in ("E_BODY_TOO_BIG", "E_SLOW"):
-            raise error  # the gate answers these: it knows what is still on the wire
         return JSONResponse(content, error.status, headers=error.headers)
 
     gate = Gate(app, limits, metrics, hosts=hosts, api_key=api_key)

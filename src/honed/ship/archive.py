@@ -1,7 +1,10 @@
 """A bundle as one zip: written stored, unpacked with every name and size checked first."""
 
 import os
+import shutil
 import stat
+import tempfile
+import weakref
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -13,12 +16,21 @@ _BLOCK = 1 << 20
 
 def pack(folder: Path, target: Path) -> Path:
     """Write a bundle's folder as a zip, uncompressed: weights and vectors do not shrink."""
-    beside = target.with_name(f".{target.name}.new")
+    beside = target.with_name(f".{target.name}.packed")
     with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
             archive.write(path, path.relative_to(folder).as_posix())
     beside.replace(target)
     return target
+
+
+class Unpacked:
+    """A zip unpacked into a folder of its own, which goes when this object or the process does."""
+
+    def __init__(self, file: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="honed-bundle-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        unpack(file, self.folder)
 
 
 def unpack(file: Path, folder: Path) -> Path:

@@ -53,14 +53,12 @@ def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_ke
     ``engine`` "auto" answers first from numpy over mapped weights and loads the fast engine when there is more to do.
     With ``public_key`` (Ed25519, PEM) the bundle must be signed by its private half.
     """
-    folder, keep = path, None
+    folder, keep = path, None  # what is unpacked goes with the last who keeps it
     if path.is_file():
-        import tempfile
+        from honed.ship.archive import Unpacked
 
-        from honed.ship.archive import unpack
-
-        keep = tempfile.TemporaryDirectory(prefix="honed-bundle-")
-        folder = unpack(path, Path(keep.name))
+        keep = Unpacked(path)
+        folder = keep.folder
     seal = Seal.open(folder, public_key)
     manifest = seal.manifest
     try:

@@ -36,6 +36,9 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             if self._lingers:
                 return
+            if self.conn.their_state is h11.IDLE and self._header_size(data) > limits.max_headers:
+                self._refuse(431, f"the headers are over {limits.max_headers} bytes")
+                return
             super().data_received(data)
             if self._lingers or self.transport.is_closing():
                 return
@@ -43,6 +46,10 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
                 self._watch()
             elif self.conn.their_state is not h11.IDLE:
                 self._unwatch()
+
+        def _header_size(self, data: bytes) -> int:
+            end = data.find(b"\r\n\r\n")
+            return len(self.conn.trailing_data[0]) + (end if end >= 0 else len(data))
 
         def handle_events(self) -> None:
             super().handle_events()
@@ -104,9 +111,14 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
 class GracefulServer(uvicorn.Server):
     """Stops in three steps: says so in every answer, closes its door, waits for what is under way."""
 
-    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, *, on_start: Callable[[], None], on_drain: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_drain = on_drain
+        self._on_start, self._on_drain = on_start, on_drain
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Listen, and then say so."""
+        await super().startup(sockets)
+        self._on_start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

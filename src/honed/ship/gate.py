@@ -24,6 +24,7 @@ log = logging.getLogger("honed.access")
 COOKIE = "honed_session"
 OPEN_PATHS = ("/", "/healthz", "/readyz", "/v1/session")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_MAX_RANGES = 8
 _DRAIN_BYTES, _DRAIN_SECONDS = 16 << 20, 3.0
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -71,7 +72,7 @@ class Gate:
         started = time.perf_counter()
         status = 499
         self.metrics.in_flight.inc()
-        body = _Body(receive, self.limits)
+        scope["honed.body"] = body = Body(receive, self.limits)
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -114,6 +115,8 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower():
             raise Refused(403, "E_ORIGIN", "requests of other origins are refused")
+        if headers.get(b"range", b"").count(b",") >= _MAX_RANGES:
+            raise Refused(416, "E_RANGE", "too many ranges")
         path = scope["path"]
         if self._key is not None and path not in OPEN_PATHS and not path.startswith("/static/"):
             self._check_key(headers)
@@ -135,7 +138,7 @@ class Gate:
         return f"{COOKIE}={self._session}; HttpOnly; SameSite=Strict; Path=/"
 
 
-class _Body:
+class Body:
     """Counts the bytes of a request's body, waits for them only so long, and stops reading at the limit."""
 
     def __init__(self, receive: Receive, limits: Limits) -> None:
@@ -143,6 +146,7 @@ class _Body:
         self.read, self.refused, self.more = 0, False, True
 
     def check_length(self, scope: Scope) -> None:
+        """Refuse a body that says it is too big, before any of it is read."""
         length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         if length is None:
             self.more = any(name == b"transfer-encoding" for name, _ in scope["headers"])
@@ -171,7 +175,9 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read on for a moment without keeping anything, so that the client hears the refusal."""
+        """Read on for a moment what was refused, without keeping it, so that the client hears the answer."""
+        if not self.refused:
+            return
         end, read = time.monotonic() + _DRAIN_SECONDS, 0
         while self.more and read < _DRAIN_BYTES and (left := end - time.monotonic()) > 0:
             try:
@@ -182,10 +188,9 @@ class _Body:
             self.more = bool(message.get("more_body"))
 
 
-async def refuse(send: Send, refusal: Refused, body: _Body | None = None) -> None:
+async def refuse(send: Send, refusal: Refused, body: Body) -> None:
     """Send an error as JSON."""
-    if body is not None and body.refused:
-        await body.drain()
+    await body.drain()
     content = json.dumps({"error": {"code": refusal.code, "message": refusal.message}}).encode()
     headers = [
         (b"content-type", b"application/json"),

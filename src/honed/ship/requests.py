@@ -25,6 +25,7 @@ class Limits:
     """Bounds of one request and of the server: bytes, characters, hits, texts, tokens, seconds, connections."""
 
     max_body: int = 1 << 20
+    max_headers: int = 16 << 10
     max_chars: int = 2_000
     max_k: int = 100
     max_batch: int = 128

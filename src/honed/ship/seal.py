@@ -83,6 +83,11 @@ def self_hash(manifest: Mapping[str, Any]) -> str:
     return sha256(canonical_json({key: each for key, each in manifest.items() if key != "self"}).encode()).hexdigest()
 
 
+def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as it is written; one that is written otherwise was changed."""
+    return (json.dumps(manifest, ensure_ascii=False, indent=1) + "\n").encode()
+
+
 def file_entry(path: Path) -> dict[str, Any]:
     """Return what a manifest says of a file."""
     return {"sha256": sha256_file(path), "size": path.stat().st_size}
@@ -107,8 +112,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError("E_BUNDLE_INCOMPLETE", f"{folder}: no {MANIFEST}: not a whole bundle of honed")
     if path.stat().st_size > _MAX_MANIFEST:
         raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: larger than {_MAX_MANIFEST} bytes")
+    raw = path.read_bytes()
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: cannot be read: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
@@ -118,7 +124,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: format {known.get('format')!r} version {known.get('version')!r}; this honed reads {FORMAT} "
             f"version {VERSION}",
         )
-    if manifest.get("self") != self_hash(manifest):
+    if manifest.get("self") != self_hash(manifest) or raw != manifest_bytes(manifest):
         raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: was changed: its own sha256 does not fit")
     if not _well_formed(manifest.get("files")):
         raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: the list of files is not one of ours")

@@ -64,7 +64,7 @@ def serve(path: Path, options: ServeOptions) -> None:
         server_header=False,
         timeout_keep_alive=limits.keep_alive,
         timeout_graceful_shutdown=int(limits.grace),
-        h11_max_incomplete_event_size=16 << 10,
+        h11_max_incomplete_event_size=limits.max_headers,
         backlog=2048,
     )
 
@@ -78,15 +78,16 @@ def serve(path: Path, options: ServeOptions) -> None:
     def drain() -> None:
         gate.draining = True
 
-    server = GracefulServer(config, drain)
+    def started() -> None:
+        log.info("serving %s at http://%s:%d", path, options.host, listener.getsockname()[1])
+
+    server = GracefulServer(config, on_start=started, on_drain=drain)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
         await server.serve(sockets=[listener])
 
-    address = listener.getsockname()
-    log.info("serving %s at http://%s:%d", path, options.host, address[1])
     with asyncio.Runner() as runner:
         runner.run(run())
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from honed.core.artifacts import write_json
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
@@ -128,7 +127,7 @@ def _write_manifest(folder: Path, manifest: dict[str, Any], content: BundleConte
         manifest["signer"] = seal.signer_of(content.private_key)
     manifest = json.loads(json.dumps(manifest))
     manifest["self"] = seal.self_hash(manifest)
-    write_json(folder / seal.MANIFEST, manifest)
+    (folder / seal.MANIFEST).write_bytes(seal.manifest_bytes(manifest))
     if content.private_key is not None:
         seal.sign(folder, content.private_key)
     return manifest
