@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from honed.core.errors import ArtifactError
 from honed.index.flat import VECTOR_INDEXES, ExactIndex
+from honed.index.hnsw import HnswIndex
 from honed.index.lexical import (
     Analyzer,
     Bm25Index,
@@ -15,6 +17,7 @@ from honed.index.lexical import (
     TfidfIndex,
     initialisms,
 )
+from honed.index.stored import StoredVectors
 
 RANDOM = np.random.default_rng(0)
 VECTORS = RANDOM.normal(size=(200, 16)).astype(np.float32)
@@ -135,3 +138,61 @@ def test_bm25_equals_its_formula() -> None:
     for row, count, length in ((0, 1, 2), (1, 2, 3)):
         wanted = idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * length / mean))
         assert found[row] == pytest.approx(wanted, rel=1e-3)
+
+
+class TestStoredVectors:
+    def test_codes_are_searched_as_their_vectors_would_be(self) -> None:
+        stored = StoredVectors.quantised(VECTORS)
+        scores, rows = stored.index(slice(0, 200), "flat").search(QUERIES, 10)
+        wanted_scores, wanted = ExactIndex(stored.take(slice(0, 200))).search(QUERIES, 10)
+        assert (rows == wanted).all()
+        assert np.allclose(scores, wanted_scores, atol=1e-5)
+        assert np.abs(stored.take(slice(0, 200)) - VECTORS).max() < 0.005
+
+    def test_what_was_stored_comes_back(self) -> None:
+        for stored in (StoredVectors(VECTORS), StoredVectors.quantised(VECTORS)):
+            again = StoredVectors.from_tensors(stored.tensors())
+            assert np.array_equal(again.take(np.array([3, 1])), stored.take(np.array([3, 1])))
+
+    def test_some_rows_alone_can_be_searched(self) -> None:
+        some = np.array([5, 9, 40])
+        for stored in (StoredVectors(VECTORS), StoredVectors.quantised(VECTORS)):
+            assert stored.index(some, "exact").search(VECTORS[9:10], 1)[1].tolist() == [[1]]
+
+    def test_an_empty_and_a_single_query_are_answered(self) -> None:
+        index = StoredVectors.quantised(VECTORS).index(slice(0, 3), "exact")
+        assert index.search(np.empty((0, 16), dtype=np.float32), 5)[1].shape == (0, 3)
+        assert index.search(np.zeros((1, 16), dtype=np.float32), 5)[1].tolist() == [[0, 1, 2]]
+
+
+class TestHnsw:
+    def test_a_saved_graph_answers_as_before(self) -> None:
+        before = HnswIndex(VECTORS)
+        after = HnswIndex.from_tensors(VECTORS, before.tensors())
+        for left, right in zip(before.search(QUERIES, 10), after.search(QUERIES, 10), strict=True):
+            assert np.array_equal(left, right)
+
+    def test_most_neighbours_are_found_in_a_larger_set(self) -> None:
+        vectors = RANDOM.normal(size=(5000, 32)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        found = HnswIndex(vectors).search(vectors[:200], 10)[1]
+        wanted = ExactIndex(vectors).search(vectors[:200], 10)[1]
+        overlap = np.mean([len(set(left) & set(right)) / 10 for left, right in zip(found, wanted, strict=True)])
+        assert overlap > 0.9
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("neighbors", lambda array: array + 1000),
+            ("neighbors", lambda array: array[:-1]),
+            ("offsets", lambda array: array + 1),
+            ("levels", lambda array: array + 40),
+            ("levels", lambda array: array * 0),
+            ("entry", lambda array: array + 1000),
+            ("entry", lambda array: array + np.array([0, 3])),
+        ],
+    )
+    def test_links_that_lead_out_of_the_graph_are_refused(self, name: str, change) -> None:
+        tensors = HnswIndex(VECTORS).tensors()
+        with pytest.raises(ArtifactError, match="no graph over these vectors"):
+            HnswIndex.from_tensors(VECTORS, {**tensors, name: change(tensors[name])})

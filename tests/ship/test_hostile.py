@@ -27,10 +27,19 @@ def of(area: str) -> Any:
 
 # what is damaged after the manifest was made is found by its hash; what the manifest covers must be found otherwise
 FORGED = {
-    "onnx_external_data_escape", "onnx_infinite_loop", "onnx_wrong_io", "tokenizer_of_other_model",
-    "tokenizer_pad_200m", "tokenizer_precompiled", "tokenizer_replace_bomb", "vectors_nan", "records_bad_order", "pickle_file", "object_npy",
+    "onnx_external_data_escape",
+    "onnx_infinite_loop",
+    "onnx_wrong_io",
+    "tokenizer_of_other_model",
+    "tokenizer_pad_200m",
+    "tokenizer_precompiled",
+    "tokenizer_replace_bomb",
+    "vectors_nan",
+    "records_bad_order",
+    "pickle_file",
+    "object_npy",
     "faiss_ondisk_invlists",
-}  # fmt: skip
+}
 # outcomes of ours that differ, and why they are better
 BETTER: dict[str, dict[str, Any]] = {
     # a graph within the graph is refused as it is read: nothing runs, so no self-test has to be stopped
