@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SCRATCH ?= examples/institutions/work/shipped
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench bench-serve docs clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,offline,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,openvino,sign,offline,dev]'
 	touch $(READY)
 
 demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shipped with the project
@@ -30,6 +31,13 @@ check: $(READY)  ## style and types
 bench: $(READY)  ## speed, side by side with the usual way
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/train.py
+
+bench-serve: $(READY)  ## cold start and load of the demo's bundle (needs make demo)
+	rm -rf $(SCRATCH)/hub
+	$(BIN)/honed export $(SCRATCH)/bundle --precision int8 --project examples/institutions
+	$(BIN)/honed export $(SCRATCH)/hub --to hf --project examples/institutions
+	$(BIN)/python benchmarks/cold_start.py $(SCRATCH)/bundle $(SCRATCH)/hub
+	$(BIN)/python benchmarks/load.py $(SCRATCH)/bundle
 
 docs: $(READY)  ## the command reference, from the commands themselves
 	$(BIN)/python docs/make_commands.py

@@ -8,6 +8,7 @@ import pytest
 from honed.cli.main import run_command
 from honed.pipeline.config import SECTIONS, Config
 from tests.conftest import ROOT
+from tests.ship.conftest import Server
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
@@ -47,6 +48,13 @@ def test_the_commands_of_the_readme_work(
     assert block is not None
     for line in block[1].splitlines():
         words = line.split("#")[0].removeprefix("$ honed").replace('"', "").split()
+        if words[0] == "serve":
+            server = Server(tmp_path / words[1], log=tmp_path / "log")
+            assert server.ask("GET", "/v1/search?query=UdeG")[0] == 200
+            assert server.stop() == 0
+            continue
+        if words[0] == "export":
+            words += ["--most-flips", "1"]  # the nearest neighbours of a random model are a matter of chance
         code = run_command(["--quiet", *words])
         assert code in ((0, 1) if words[0] == "run" else (0,)), line  # a random tiny model may fail the gate
         if words[0] == "init":

@@ -42,10 +42,13 @@ def _fields(event: dict[str, Any]) -> dict[str, Any]:
     body = event.get("body") or ""
     if not body and event.get("queryStringParameters"):
         given = dict(event["queryStringParameters"])
-        if str(given.get("k", "")).isdecimal():
+        if str(given.get("k", "")).isdecimal() and len(given["k"]) < 10:
             given["k"] = int(given["k"])
         return given
-    raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass")
+    try:
+        raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode("utf-8")
+    except ValueError:
+        raise Refused(400, "E_ENCODING", "the body is no base64 or no UTF-8") from None
     if len(raw) > LIMITS.max_body:
         raise Refused(413, "E_BODY_TOO_BIG", f"the body is over max_body, {LIMITS.max_body} bytes")
     return strict_json(raw)

@@ -38,13 +38,15 @@ def tokenizer(folder: Path):
 
 
 def test_the_graph_pools_and_normalises_as_the_model_does(graph: Path, tiny_model: Path, exact: TorchEncoder) -> None:
-    found = GraphEncoder.load(graph, tokenizer(tiny_model), exact.spec, engine="onnxruntime").encode(TEXTS, "query")
+    found = GraphEncoder.load(graph.read_bytes(), tokenizer(tiny_model), exact.spec, engine="onnxruntime").encode(
+        TEXTS, "query"
+    )
     assert np.abs(found - exact.encode(TEXTS, "query")).max() < 1e-5
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
 def test_a_text_does_not_depend_on_its_batch(graph: Path, tiny_model: Path, exact: TorchEncoder) -> None:
-    encoder = GraphEncoder.load(graph, tokenizer(tiny_model), exact.spec, engine="onnxruntime")
+    encoder = GraphEncoder.load(graph.read_bytes(), tokenizer(tiny_model), exact.spec, engine="onnxruntime")
     alone = np.concatenate([encoder.encode([text], "query") for text in TEXTS])
     assert np.abs(alone - encoder.encode(TEXTS, "query")).max() < 1e-5
 
@@ -105,7 +107,9 @@ def test_int8_is_near_and_the_same_for_every_engine(tiny_model: Path, exact: Tor
     ids = Tokens(tokenizer(tiny_model), 64)([f"{text} {number}" for text in TEXTS for number in range(20)])
     path = tmp_path / "m.onnx"
     path.write_bytes(aligned(to_int8(export_onnx(tiny_model), ids).SerializeToString()))
-    found = GraphEncoder.load(path, tokenizer(tiny_model), exact.spec, engine="onnxruntime").encode(TEXTS, "query")
+    found = GraphEncoder.load(path.read_bytes(), tokenizer(tiny_model), exact.spec, engine="onnxruntime").encode(
+        TEXTS, "query"
+    )
     assert (found * exact.encode(TEXTS, "query")).sum(axis=1).min() > 0.999
     assert path.stat().st_size < 400_000
 

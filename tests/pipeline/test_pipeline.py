@@ -176,8 +176,8 @@ def test_search_answers_known_names_exactly_and_others_by_meaning(project: Path)
     [
         ("", 3, "alias-to-label", "the query is empty"),
         ("x" * 20_000, 3, "alias-to-label", "allowed are 10000"),
-        ("x", 0, "alias-to-label", "allowed: 1 to 1000"),
-        ("x", 10**8, "alias-to-label", "allowed: 1 to 1000"),
+        ("x", 0, "alias-to-label", "allowed: 1..max_k, which is 1000"),
+        ("x", 10**8, "alias-to-label", "allowed: 1..max_k, which is 1000"),
         ("x", 3, "sideways", "is not one of alias-to-label, label-to-alias"),
     ],
 )
@@ -199,11 +199,11 @@ def test_an_index_refuses_another_model(project: Path) -> None:
     source["spec"]["weights"] = "0" * 64
     write_json(artifact.folder / "encoder.json", source)
     with pytest.raises(ArtifactError, match=r"encoder.json: bytes differ"):
-        Searcher.load(artifact.folder)
+        Searcher.of_artifact(artifact.folder)
     files = {**artifact.manifest.files, "encoder.json": sha256_file(artifact.folder / "encoder.json")}
     write_json(artifact.folder / MANIFEST, dataclasses.replace(artifact.manifest, files=files).as_dict())
     with pytest.raises(ArtifactError, match="made with another model"):
-        Searcher.load(artifact.folder)
+        Searcher.of_artifact(artifact.folder)
 
 
 def test_a_damaged_index_is_refused(project: Path) -> None:
@@ -221,21 +221,21 @@ def test_an_alias_of_several_entities_is_a_hit_for_each_nearest_label_first(tmp_
     import numpy as np
 
     from honed.encode.hashing import HashEncoder
+    from honed.index.stored import StoredVectors
+    from honed.ship.names import NameTable
     from honed.ship.searcher import Searcher
 
     encoder = HashEncoder(256)
-    texts = ["University of Michigan", "University of Miami", "UM", "Wolverines"]
-    names = [
-        {"entity_id": "miami", "text": "University of Miami", "kind": "label"},
-        {"entity_id": "michigan", "text": "University of Michigan", "kind": "label"},
-        {"entity_id": "miami", "text": "UM", "kind": "alias"},
-        {"entity_id": "michigan", "text": "UM", "kind": "alias"},
-        *({"entity_id": "michigan", "text": f"UM {n}", "kind": "alias"} for n in range(60)),
-    ]
-    texts += [f"UM {n}" for n in range(60)]
-    searcher = Searcher(encoder, np.asarray(encoder.encode(texts, "document")), texts, names)
-    searcher._entities = {key: {"label": f"University of {key.title()}", "fields": {}} for key in ("miami", "michigan")}
-    searcher._build("exact", "all")
+    texts = ["University of Michigan", "University of Miami", "UM", "Wolverines", *(f"UM {n}" for n in range(60))]
+    entities = [(key, f"University of {key.title()}", {}) for key in ("miami", "michigan")]
+    names = [(1, 0, "label"), (0, 1, "label"), (2, 0, "alias"), (2, 1, "alias")]
+    names += [(4 + n, 1, "alias") for n in range(60)]
+    searcher = Searcher(
+        encoder,
+        StoredVectors(np.asarray(encoder.encode(texts, "document"))),
+        NameTable.build(texts, names, entities),
+        settings={"backend": "exact", "names": "all"},
+    )
     found = searcher.search("University of Michigan", k=70, direction="label-to-alias")
     assert [hit.doc_id for hit in found if hit.text == "UM"] == ["michigan", "miami"]
     assert {hit.doc_id for hit in searcher.search("UM 7", k=2)} == {"michigan", "miami"}  # 61 strings of one entity

@@ -209,8 +209,133 @@ def test_a_manifest_that_is_not_ours_is_refused(bundle: Path, change: dict[str, 
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="neither a bundle nor an index"):
+    with pytest.raises(ArtifactError, match=r"no manifest.json: not a whole bundle"):
         Searcher.load(tmp_path)
+    with pytest.raises(ArtifactError, match="no such bundle"):
+        Searcher.load(tmp_path / "nowhere")
+
+
+def test_an_index_artifact_does_not_pass_for_a_bundle(project: Project, tmp_path: Path) -> None:
+    """It would name an encoder outside the folder, and ask for no signature."""
+    with pytest.raises(ArtifactError, match="E_BUNDLE"):
+        Searcher.load(project.runner.latest("index").folder, public_key=tmp_path / "no.pem")
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "openvino"])
+def test_a_changed_model_reaches_no_engine(bundle: Path, engine: str) -> None:
+    data = (bundle / "model" / "model.onnx").read_bytes()
+    (bundle / "model" / "model.onnx").write_bytes(data.replace(b"MatMul", b"MatMuX", 1))
+    with pytest.raises(ArtifactError, match="E_BUNDLE_CHECKSUM"):
+        load_bundle(bundle, engine=engine)
+
+
+def test_a_graph_that_no_engine_can_read_is_unfit(bundle: Path) -> None:
+    data = (bundle / "model" / "model.onnx").read_bytes()
+    (bundle / "model" / "model.onnx").write_bytes(data.replace(b"MatMul", b"MatMuX", 1))
+    reseal(bundle)
+    with pytest.raises(ArtifactError, match="onnxruntime cannot read it"):
+        load_bundle(bundle, engine="onnxruntime")
+
+
+def test_the_fast_engine_reads_what_was_checked_whatever_happens_to_the_place(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(made)
+    searcher = Searcher.load(tmp_path / "current")
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").mkdir()
+    assert searcher.warm() == "onnxruntime"
+    assert searcher.report.startswith(b"<!doctype html>")
+
+
+def test_numpy_goes_on_alone_where_no_fast_engine_is(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> None:
+        raise ConfigError("E_MISSING_PART", "no engine")
+
+    monkeypatch.setattr("honed.ship.bundle.GraphEncoder.load", missing)
+    searcher = Searcher.load(made)
+    assert len(searcher.search_many(["a name"] * 40, 2)) == 40
+    assert searcher.encoder.engine == "numpy"
+
+
+def test_a_tokenizer_that_swells_texts_is_refused_however_it_is_spelled(bundle: Path) -> None:
+    path = bundle / "model" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    swell = {"type": "Replace", "pattern": {"String": "\u2603"}, "content": "b" * 1_000_000}
+    content["normalizer"] = {"normalizers": [swell, swell]}
+    path.write_text(json.dumps(content))
+    reseal(bundle)
+    with pytest.raises(ArtifactError, match=r"E_BUNDLE_TOKENIZER.*Replace: would make text"):
+        load_bundle(bundle)
+    content["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAAAAAA"}
+    path.write_text(json.dumps(content))
+    reseal(bundle)
+    with pytest.raises(ArtifactError, match=r"E_BUNDLE_TOKENIZER.*does not fit its size"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_length": -1},
+        {"max_length": 10**9},
+        {"dim": 7},
+        {"backend": "bogus"},
+        {"num_attention_heads": 0},
+        {"weights": []},
+        {"precision": "fp7"},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(bundle: Path, change: dict[str, Any]) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for key, value in change.items():
+        for place in (manifest, manifest["spec"], manifest["index"], manifest["model"]["numpy"]):
+            if key in place and key != "weights":
+                place[key] = value
+        if key == "num_attention_heads":
+            manifest["model"]["numpy"]["config"][key] = value
+        if key == "weights":
+            manifest["model"]["numpy"][key] = value
+    manifest["self"] = seal.self_hash(manifest)
+    (bundle / "manifest.json").write_bytes(seal.manifest_bytes(manifest))
+    with pytest.raises(ArtifactError, match="E_BUNDLE"):
+        load_bundle(bundle)
+
+
+def test_a_manifest_of_odd_numbers_is_refused(bundle: Path) -> None:
+    text = (bundle / "manifest.json").read_text()
+    for odd in ('"version": NaN', '"version": "\\ud800"'):
+        (bundle / "manifest.json").write_text(text.replace('"version": 2', odd))
+        with pytest.raises(ArtifactError, match="E_BUNDLE"):
+            load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "change"),
+    [
+        ("index/vectors.safetensors", "vectors", lambda array: array.astype(np.float16)),
+        ("index/names.safetensors", "kinds_of", lambda array: array.astype(np.float32)),
+        ("index/names.safetensors", "text", lambda array: np.full_like(array, 255)),
+        ("golden.safetensors", "rows", lambda array: array + 10**6),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(bundle: Path, file: str, name: str, change: Any) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(bundle / file)
+    save_file({**tensors, name: np.ascontiguousarray(change(tensors[name]))}, bundle / file)
+    reseal(bundle)
+    with pytest.raises(ArtifactError, match="E_BUNDLE"):
+        load_bundle(bundle)
+
+
+def test_a_link_and_a_foreign_zip_are_not_written_over(project: Project, made: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(made)
+    with pytest.raises(ArtifactError, match="is a link; write to a folder of its own"):
+        export_bundle(project, tmp_path / "current")
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("holiday.jpg", b"x")
+    with pytest.raises(ArtifactError, match="is no bundle; it is not replaced"):
+        export_bundle(project, tmp_path / "photos.zip")
+    assert zipfile.ZipFile(tmp_path / "photos.zip").namelist() == ["holiday.jpg"]
 
 
 def test_an_encoder_that_answers_otherwise_here_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +392,25 @@ class TestZip:
         with pytest.raises(ArtifactError, match=code):
             load_bundle(tmp_path / "b.zip")
         assert not (tmp_path / "outside.json").exists()
+
+    @pytest.mark.parametrize("damage", ["stream", "method", "cut", "clash"])
+    def test_a_damaged_zip_is_an_error_of_one_line(self, tmp_path: Path, damage: str) -> None:
+        path = tmp_path / "b.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a", b"some text " * 100)
+            if damage == "clash":
+                archive.writestr("a/b", b"x")
+        data = bytearray(path.read_bytes())
+        if damage == "stream":
+            data[40:44] = b"\xff\xff\xff\xff"
+        elif damage == "method":
+            at = data.rindex(b"PK\x01\x02")
+            data[at + 10] = 99
+        elif damage == "cut":
+            data = data[: len(data) // 2]
+        path.write_bytes(bytes(data))
+        with pytest.raises(ArtifactError, match="E_ARCHIVE"):
+            load_bundle(path)
 
     def test_a_link_in_a_zip_is_refused(self, tmp_path: Path) -> None:
         member = zipfile.ZipInfo("manifest.json")

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from honed import Searcher
 from honed.core.errors import ConfigError
+from honed.ship.app import Service
 from honed.ship.engine import Busy, Engine
+from honed.ship.requests import Limits, Refused
 from honed.ship.server import ServeOptions
 from honed.ship.server import serve as serve_bundle
 from tests.ship.conftest import Server, reseal
@@ -125,6 +128,89 @@ class TestWhoMayAsk:
         assert "SameSite=Strict" in cookie
         assert server.ask("GET", "/report", headers={"Cookie": cookie.split(";")[0]})[0] == 200
         assert "s3cret" not in server.log.read_text()
+
+
+class TestOddClients:
+    def test_an_origin_that_is_no_address_is_refused(self, server: Server) -> None:
+        assert server.ask("GET", "/healthz", headers={"Origin": "http://["})[0] == 403
+
+    def test_a_request_may_arrive_in_pieces(self, server: Server) -> None:
+        body = json.dumps({"texts": ["x" * 400] * 60}).encode()  # more than all headers may have
+        head = b"POST /v1/encode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        head += b"Content-Length: %d\r\nConnection: close\r\n" % len(body)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(head)
+            time.sleep(0.2)
+            connection.sendall(b"\r\n" + body)
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+    def test_one_who_leaves_is_counted_as_such(self, made: Path, serve: Serve) -> None:
+        server = serve(made)
+        server.wait_ready()
+        body = json.dumps({"texts": ["a long name of something " * 4] * 60}).encode()
+        for sent in (body, body[:100]):
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(
+                    b"POST /v1/encode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: %d\r\n\r\n" % len(body) + sent
+                )
+                time.sleep(0.02)
+        for _ in range(100):
+            text = server.ask("GET", "/metrics")[1]
+            if "honed_cancelled_total 2.0" in text:
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError(text)
+        assert 'status="500"' not in text
+        assert "Traceback" not in server.log.read_text()
+
+    def test_brackets_in_names_are_no_nesting(self, server: Server) -> None:
+        names = ["University of X [formerly"] * 17
+        assert server.ask("POST", "/v1/search", {"queries": names})[0] == 200
+
+    def test_too_many_tokens_are_told_while_others_are_answered(self, made: Path) -> None:
+        service = Service(made, Limits(max_tokens=100))
+
+        async def main() -> list[object]:
+            asks = [service.engine.ask(("encode", "query"), texts) for texts in (["a"], ["long " * 40] * 3, ["b"])]
+            return await asyncio.gather(*asks, return_exceptions=True)
+
+        first, long, last = asyncio.run(main())
+        assert isinstance(long, Refused)
+        assert (long.status, long.code) == (413, "E_TOO_MANY_TOKENS")
+        assert np.shape(first) == np.shape(last) == (1, 32)
+        service.engine.stop()
+
+    def test_more_connections_than_files_leave_the_server_alive(self, made: Path, tmp_path: Path) -> None:
+        script = "ulimit -n 300; exec " + " ".join([sys.executable, "-m", "honed", "serve", str(made), "--port", "0"])
+        log = tmp_path / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(["bash", "-c", script], stderr=out, stdout=out)
+        try:
+            for _ in range(200):
+                if "serving" in log.read_text():
+                    break
+                time.sleep(0.05)
+            port = int(log.read_text().strip().rpartition(":")[2])
+            idle = []
+            for _ in range(400):
+                each = socket.socket()
+                each.settimeout(5)
+                each.connect(("127.0.0.1", port))
+                idle.append(each)
+            time.sleep(0.5)
+            for each in idle:
+                each.close()
+            time.sleep(0.5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+            connection.close()
+            assert len(log.read_text().splitlines()) < 10
+        finally:
+            process.kill()
+            process.wait()
 
 
 class TestReload:

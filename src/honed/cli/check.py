@@ -7,7 +7,6 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
-from honed.pipeline.project import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +18,8 @@ def check(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Audit the data: duplicates, leaks, conflicts, ambiguity, ceiling, trivial baselines."""
+    from honed.pipeline.project import Project
+
     opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     opened.run(until="check")
     audit = opened.audit()

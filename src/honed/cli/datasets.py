@@ -7,7 +7,6 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Json
-from honed.data.datasets import REGISTRY, fetch, find
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def list_datasets(*, json: Json = False) -> None:
     """List the known data sets with licence and size."""
+    from honed.data.datasets import REGISTRY
+
     if json:
         terminal.emit_json([each.as_dict() for each in REGISTRY])
         return
@@ -38,5 +39,7 @@ def fetch_dataset(
     mirror: Annotated[str | None, typer.Option("--from", help="A local mirror: folder, or base URL.")] = None,
 ) -> None:
     """Fetch a data set, checked against its sha256; a broken download is taken up again."""
+    from honed.data.datasets import fetch, find
+
     for path in fetch(find(name), to, mirror=mirror):
         terminal.emit(str(path))

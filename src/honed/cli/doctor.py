@@ -7,7 +7,6 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
-from honed.pipeline.doctor import examine
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def doctor(project: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine has and what would run where; exit code 2 when honed.toml asks for what cannot run."""
+    from honed.pipeline.doctor import examine
+
     found = examine(project)
     if json:
         terminal.emit_json(found)

@@ -8,8 +8,6 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.errors import ConfigError
-from honed.pipeline.project import Project, refuse_failed
-from honed.pipeline.stages import read_report
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +25,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure every system on the test queries and write report.json and report.html."""
+    from honed.pipeline.project import Project
+    from honed.pipeline.stages import read_report
+
     opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if sample:
         from honed.pipeline.quick import quick_report
@@ -46,6 +47,8 @@ def gate(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Check the gates of the last report; exit code 1 when one failed."""
+    from honed.pipeline.project import Project, refuse_failed
+
     opened = Project(project, overrides=overrides(on_bad_row, encoding))
     gates = opened.report()["gates"]
     planned = {plan.stage.name: plan.key.key for plan in opened.plan()}

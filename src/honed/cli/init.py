@@ -7,7 +7,6 @@ import typer
 
 from honed.cli import terminal
 from honed.core.errors import ConfigError
-from honed.pipeline.init import propose
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +26,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing honed.toml.")] = False,
 ) -> None:
     """Look at the data and write honed.toml."""
+    from honed.pipeline.init import propose
+
     given = dict(_pair(each) for each in columns or [])
     target = project / "honed.toml"
     if target.exists() and not force:

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from honed import __version__
 from honed.cli import terminal
 from honed.core.errors import HonedError
+from honed.core.optional import require
 
 # command -> the module of honed.cli that holds it; only the one that is asked for is imported
 COMMANDS = {
@@ -33,6 +34,9 @@ COMMANDS = {
     "doctor": "doctor",
     "datasets": "datasets",
 }
+
+
+WITHOUT_TABLES = ("search", "serve")  # all that honed[serve] is for; the others read and write tables
 
 
 def make_app(command: str | None = None) -> typer.Typer:
@@ -77,6 +81,8 @@ def run_command(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         command = next((each for each in arguments if not each.startswith("-")), None)
+        if command in COMMANDS and command not in WITHOUT_TABLES and not {"-h", "--help"} & set(arguments):
+            require("reading tables")
         result = make_app(command)(args=arguments, standalone_mode=False)
     except typer.Exit as stop:
         return stop.exit_code

@@ -8,8 +8,6 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.errors import GateError
-from honed.pipeline.project import Project
-from honed.pipeline.stages import read_report
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +28,9 @@ def run(
     json: Json = False,
 ) -> None:
     """Run all stages of honed.toml; what stands is skipped."""
+    from honed.pipeline.project import Project
+    from honed.pipeline.stages import read_report
+
     opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if dry_run:
         for plan in opened.plan(start=start, until=until):
@@ -60,5 +61,7 @@ def index(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encod
 
 
 def _until(project: Path, stage: str, given: dict[str, Any]) -> None:
+    from honed.pipeline.project import Project
+
     artifact = Project(project, overrides=given, listener=terminal.stage_line).run(until=stage)[stage]
     terminal.emit(str(artifact.folder))

@@ -10,6 +10,7 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Direction, Folder, Json, TopK
 from honed.core.errors import ConfigError
+from honed.core.optional import require
 
 if TYPE_CHECKING:
     from honed.core.records import Hit
@@ -55,6 +56,7 @@ def _searcher(project: Path, bundle: Path | None, public_key: Path | None) -> "S
 
     if bundle is not None:
         return Searcher.load(bundle, public_key=public_key)
+    require("reading tables")
     from honed.pipeline.project import Project
 
     return Project(project).searcher()
@@ -64,7 +66,7 @@ def _queries(text: str | None, file: Path | None) -> list[str]:
     if (text is None) == (file is None):
         raise ConfigError("E_OPTION", "give one text, or --file; see  honed search --help")
     if file is not None:
-        from honed.data.tables import read_lines
+        from honed.core.lines import read_lines
 
         lines = read_lines(file)
     elif text == "-":

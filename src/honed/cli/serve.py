@@ -9,6 +9,7 @@ import typer
 
 from honed.cli import terminal
 from honed.core.errors import ConfigError
+from honed.ship.config import ServerSection, server_section
 from honed.ship.requests import Limits
 from honed.ship.server import ServeOptions
 from honed.ship.server import serve as serve_bundle
@@ -21,8 +22,13 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     bundle: Annotated[Path, typer.Argument(help="The bundle: a folder, a link to one, or a zip.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; a public one needs a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8080,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; a public one needs a key.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, show_default="8080")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A honed.toml whose section [server] gives the defaults.")] = None,
     api_key_file: Annotated[
         Path | None, typer.Option(help="File that holds the key; the variable HONED_API_KEY works too.")
     ] = None,
@@ -42,7 +48,8 @@ def serve(
     access_log: Annotated[bool, typer.Option("--access-log", help="One line a request on stderr.")] = False,
 ) -> None:
     """Answer over HTTP, with a page; SIGHUP loads the bundle again, SIGTERM stops without losing a request."""
-    key = os.environ.get("HONED_API_KEY", "")
+    section = server_section(config) if config is not None else ServerSection()
+    key = os.environ.get("HONED_API_KEY", "") or section.api_key
     if api_key_file is not None:
         key = api_key_file.read_text(encoding="utf-8").strip()
         if not key:
@@ -53,11 +60,11 @@ def serve(
     serve_bundle(
         bundle,
         ServeOptions(
-            host=host,
-            port=port,
+            host=section.host if host is None else host,
+            port=section.port if port is None else port,
             api_key=key,
             insecure=insecure,
-            allow_hosts=tuple(allow_host or ()),
+            allow_hosts=(*section.allow_hosts, *(allow_host or ())),
             engine=engine,
             threads=threads,
             public_key=require_signature,

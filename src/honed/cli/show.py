@@ -8,7 +8,6 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.artifacts import Artifact, Manifest
-from honed.pipeline.project import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +23,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what an artifact is, what it was made from, and whether it is whole."""
+    from honed.pipeline.project import Project
+
     folder = Path(artifact)
     found = (
         Artifact(folder=folder, manifest=Manifest.read(folder))

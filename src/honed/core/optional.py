@@ -6,6 +6,8 @@ from honed.core.errors import MissingPartError
 
 # part -> (module that must be importable, extra that installs it)
 PARTS = {
+    "reading tables": ("pyarrow", "train"),
+    "report page": ("jinja2", "train"),
     "fine-tuning": ("sentence_transformers", "train"),
     "torch encoder": ("sentence_transformers", "train"),
     "lexical baselines": ("bm25s", "train"),

@@ -79,7 +79,14 @@ class Hit:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the hit as plain data for JSON."""
-        return asdict(self)
+        return {
+            "doc_id": self.doc_id,
+            "text": self.text,
+            "score": self.score,
+            "matched": self.matched,
+            "rank": self.rank,
+            "fields": dict(self.fields),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,8 @@ def map_safetensors(path: Path) -> dict[str, Any]:
         if not 2 <= length <= min(size - 8, _MAX_HEADER):
             raise ArtifactError("E_SAFETENSORS", f"{path}: the header does not fit the file")
         header: dict[str, Any] = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ArtifactError("E_SAFETENSORS", f"{path}: the header is no table")
     data = map_file(path)
     tensors = {}
     for name, entry in header.items():

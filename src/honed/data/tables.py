@@ -125,16 +125,6 @@ def _check_start(path: Path, form: TableFormat) -> None:
         raise DataError("E_NUL", f"{path.name}: holds only NUL bytes (a file cut by a crash looks like this)")
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 text file, cut at line feeds only; `DataError` for other bytes."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError("E_ENCODING", f"{path}: not utf-8: {error.reason} at byte {error.start}") from error
-    lines = text.split("\n")
-    return [line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
-
-
 # -- lines ---------------------------------------------------------------------------------------
 
 

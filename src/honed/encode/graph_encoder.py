@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from honed.core.errors import ArtifactError
 from honed.core.optional import is_installed, require
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
@@ -18,7 +18,7 @@ _TOKENS_A_BATCH = 2048
 Forward = Callable[[Any, Any], Any]
 
 
-def _onnxruntime(path: Path, threads: int) -> Forward:
+def _onnxruntime(model: bytes, threads: int) -> Forward:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
@@ -27,11 +27,11 @@ def _onnxruntime(path: Path, threads: int) -> Forward:
     options.enable_cpu_mem_arena = False  # kept memory after one long batch would never come back
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda ids, mask: session.run([OUTPUT], {INPUTS[0]: ids, INPUTS[1]: mask})[0]
 
 
-def _openvino(path: Path, threads: int) -> Forward:
+def _openvino(model: bytes, threads: int) -> Forward:
     import openvino
 
     core = openvino.Core()
@@ -40,7 +40,7 @@ def _openvino(path: Path, threads: int) -> Forward:
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "bf16" if hardware.cpu_has_bf16() else "f32",
     }
-    request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     lock = threading.Lock()  # a request serves one caller at a time
 
     def forward(ids: Any, mask: Any) -> Any:
@@ -51,7 +51,7 @@ def _openvino(path: Path, threads: int) -> Forward:
 
 
 # engine -> (how it loads a graph, the optional part that it needs)
-ENGINES: dict[str, tuple[Callable[[Path, int], Forward], str]] = {
+ENGINES: dict[str, tuple[Callable[[bytes, int], Forward], str]] = {
     "onnxruntime": (_onnxruntime, "onnxruntime"),
     "openvino": (_openvino, "OpenVINO"),
 }
@@ -70,14 +70,21 @@ class GraphEncoder:
         self._forward, self.tokens, self._spec = forward, tokens, spec
 
     @classmethod
-    def load(cls, path: Path, tokenizer: Any, spec: EncoderSpec, *, engine: str, threads: int = 0) -> "GraphEncoder":
-        """Load a graph, for ``threads`` threads (0: all cores of the process).
+    def load(cls, model: bytes, tokenizer: Any, spec: EncoderSpec, *, engine: str, threads: int = 0) -> "GraphEncoder":
+        """Load an ONNX file's bytes, for ``threads`` threads (0: all cores of the process).
 
-        `honed.core.errors.MissingPartError` names the extra that an engine needs.
+        Raises `honed.core.errors.MissingPartError` that names the extra that an engine needs, `ArtifactError` when the
+        engine cannot read the graph.
         """
         build, part = ENGINES[engine]
         require(part)
-        return cls(build(path, threads or hardware.cpu_count()), Tokens(tokenizer, spec.max_length), spec)
+        try:
+            forward = build(model, threads or hardware.cpu_count())
+        except Exception as error:  # the engines have no common exception
+            raise ArtifactError(
+                "E_BUNDLE_FORMAT", f"model.onnx: {engine} cannot read it: {str(error)[:200]}"
+            ) from error
+        return cls(forward, Tokens(tokenizer, spec.max_length), spec)
 
     @property
     def spec(self) -> EncoderSpec:

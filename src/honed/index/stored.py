@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from honed.core.errors import ArtifactError
 from honed.core.protocols import VectorIndex, Vectors
 from honed.index.flat import VECTOR_INDEXES, Rows, top_rows
 
@@ -27,8 +28,15 @@ class StoredVectors:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Any]) -> Self:
-        """Read what `tensors` returned."""
-        return cls(tensors["vectors"], tensors.get("scales"))
+        """Read what `tensors` returned; `ArtifactError` for arrays of another kind."""
+        values, scales = tensors["vectors"], tensors.get("scales")
+        if scales is None:
+            fits = values.dtype == np.float32
+        else:
+            fits = values.dtype == np.int8 and scales.dtype == np.float32 and scales.shape == values.shape[:1]
+        if values.ndim != 2 or not fits:
+            raise ArtifactError("E_BUNDLE_FORMAT", "the vectors are neither fp32 nor int8 with a scale for each row")
+        return cls(values, scales)
 
     def tensors(self) -> dict[str, Any]:
         """Return named arrays for a safetensors file."""

@@ -1,7 +1,6 @@
 """honed.toml: one section a stage, in the order of the stages."""
 
 import codecs
-import ipaddress
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,7 @@ from honed.data.importer import SHAPES, ImportConfig
 from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
 from honed.encode.config import EncoderConfig
+from honed.ship.config import ServerSection
 from honed.train.config import TrainConfig
 
 FILE = "honed.toml"
@@ -131,28 +131,6 @@ class GateSection:
 
     gain_over_base: float = field(default=0.0, metadata=limits(low=-1, high=1))
     gain_over_best_baseline: float | None = field(default=None, metadata=limits())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServerSection:
-    """The HTTP server; a public address needs a key."""
-
-    host: str = "127.0.0.1"
-    port: int = field(default=8080, metadata=limits(low=1, high=65535))
-    api_key: str = ""
-
-    def check(self, file: str) -> None:
-        """Refuse to listen to the world without a key."""
-        try:
-            loopback = ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            loopback = self.host == "localhost"
-        if not loopback and not self.api_key:
-            raise ConfigError(
-                "E_CONFIG_UNSAFE",
-                f"{file}: server.host: {self.host} is reachable from outside; set server.api_key (or pass --insecure "
-                "to a server that is meant to be open)",
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

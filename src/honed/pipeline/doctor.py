@@ -8,6 +8,7 @@ from honed.core.errors import HonedError
 from honed.core.optional import PARTS, installed_version, is_installed
 from honed.encode import hardware
 from honed.encode.base_models import resolve
+from honed.encode.graph_encoder import best_engine
 from honed.pipeline.config import FILE, Config
 
 _PACKAGES = (
@@ -16,6 +17,8 @@ _PACKAGES = (
     "sentence-transformers",
     "transformers",
     "faiss-cpu",
+    "onnxruntime",
+    "openvino",
     "tokenizers",
     "pyarrow",
     "numpy",
@@ -74,8 +77,13 @@ def _would_run(found: dict[str, Any]) -> dict[str, str]:
     gpu = next((name for name in found["gpus"] if name.startswith("cuda")), None)
     device = gpu or "cpu"
     bf16 = "bf16" in found["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
+    engines = f"fp32 by onnxruntime, bf16 and int8 by {best_engine('int8')}; the first answers by numpy"
     threads = "" if gpu else f", {hardware.cpu_count()} threads"
-    return {"encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}", "index, search": "cpu, FAISS"}
+    return {
+        "encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}",
+        "index, search": "cpu, FAISS",
+        "bundles": engines,
+    }
 
 
 def _problems(project: Path) -> list[str]:

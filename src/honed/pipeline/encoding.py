@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.lines import read_lines
 from honed.core.optional import require
 from honed.core.protocols import Encoder, Vectors
 from honed.core.text import is_blank
-from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, read_lines, table_files
+from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
 from honed.encode.config import EncoderConfig
 
 FORMATS = (".npy", ".safetensors", ".parquet")

@@ -23,6 +23,7 @@ from honed.pipeline.model_card import model_card
 from honed.pipeline.project import Project
 from honed.pipeline.stages import read_report
 from honed.ship import bundle
+from honed.ship.seal import signer_of
 from honed.ship.searcher import Searcher
 from honed.ship.writer import BundleContent, write_bundle
 
@@ -50,6 +51,9 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
     options = options or ExportOptions()
     if options.precision not in PRECISIONS:
         raise ConfigError("E_CONFIG_RANGE", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
+    key = options.private_key.read_bytes() if options.private_key else None
+    if key is not None:
+        signer_of(key)  # a key that cannot sign is told before the work
     index = project.runner.latest("index")
     _refuse_place(project, target)
     source = index.read_json("encoder.json")
@@ -75,7 +79,7 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
         settings={"backend": "flat", "names": "labels", **index.read_json("index.json")},
         facts=_facts(project),
         files=_report_files(project),
-        private_key=options.private_key.read_bytes() if options.private_key else None,
+        private_key=key,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     trained = _trained(folder, spec)

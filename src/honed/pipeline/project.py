@@ -55,7 +55,7 @@ class Project:
     def searcher(self) -> Searcher:
         """Return a searcher over the index of the last run, loaded once."""
         if self._searcher is None:
-            self._searcher = Searcher.load(self.runner.latest("index").folder)
+            self._searcher = Searcher.of_artifact(self.runner.latest("index").folder)
         return self._searcher
 
     def search(

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,22 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from honed import __version__
 from honed.core.errors import ConfigError, HonedError
 from honed.core.records import Hit
-from honed.ship import bundle
 from honed.ship.engine import Busy, Engine, Work
 from honed.ship.gate import PAGE_POLICY, Gate, Metrics
 from honed.ship.requests import Limits, Refused, encode_request, one_text, search_request, strict_json
 from honed.ship.searcher import DIRECTIONS, Searcher
 
+log = logging.getLogger("honed.server")
+
 _PAGE = files("honed.ship") / "page"
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
+_REPORT_POLICY += "sandbox; form-action 'none'; base-uri 'none'"
 
 
 class Service:
@@ -41,11 +45,19 @@ class Service:
         self.searcher = Searcher.load(path, **self._how)
         if not self.searcher.manifest:
             raise ConfigError("E_NOT_A_BUNDLE", f"{path}: only bundles are served; make one with  honed export")
-        self.engine = Engine(self.searcher, max_waiting=limits.max_waiting, on_batch=self._count)
+        self.engine = Engine(
+            self.searcher, max_waiting=limits.max_waiting, on_batch=self._count, check=self._check_tokens
+        )
         self.ready = threading.Event()
         self._reloading = threading.Lock()
         self.fault = ""
         threading.Thread(target=self._warm, daemon=True).start()
+
+    def _check_tokens(self, searcher: Searcher, texts: Sequence[str]) -> None:
+        """Refuse texts that have more tokens in all than one request may; few characters cannot."""
+        limit = self.limits.max_tokens
+        if sum(map(len, texts)) > limit and (total := searcher.count_tokens(texts)) > limit:
+            raise Refused(413, "E_TOO_MANY_TOKENS", f"the texts have {total} tokens; max_tokens is {limit}")
 
     def _count(self, n_texts: int, seconds: float) -> None:
         self.metrics.batch.observe(n_texts)
@@ -57,15 +69,18 @@ class Service:
                 self.searcher.warm()
                 give_memory_back()
             self.ready.set()
-        except HonedError as error:
-            self.fault = str(error)
+        except Exception as error:  # whatever it is, the server must say that it is not ready
+            log.error("the fast engine cannot be used: %s", error)
+            self.fault = "the bundle is unfit"
 
     def reload(self) -> dict[str, Any]:
         """Load the bundle again and answer from it; the old one goes on when the new one is unfit.
 
-        Blocks for as long as loading takes; requests are answered meanwhile.
+        Blocks for as long as loading takes; requests are answered meanwhile. Raises `Refused` while another one runs.
         """
-        with self._reloading:
+        if not self._reloading.acquire(blocking=False):
+            raise Refused(429, "E_BUSY", "a reload is under way", {"retry-after": "1"})
+        try:
             try:
                 fresh = Searcher.load(self.path, **self._how)
                 if self._how["engine"] != "numpy":
@@ -77,7 +92,11 @@ class Service:
             self.searcher = fresh
             give_memory_back()
             self.metrics.reloads.labels("done").inc()
+            self.fault = ""
+            self.ready.set()
             return self.about()
+        finally:
+            self._reloading.release()
 
     def about(self) -> dict[str, Any]:
         """Return what the page and scripts may know of the bundle."""
@@ -113,9 +132,6 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
 
     async def ask(request: Request, work: Work, texts: list[str], k: int = 0) -> Any:
         """Wait for an answer until the deadline, and only as long as the client does."""
-        total = sum(len(text) for text in texts)
-        if total > limits.max_tokens:
-            await asyncio.to_thread(_check_tokens, service.searcher, texts, limits)
         answer = asyncio.ensure_future(service.engine.ask(work, texts, k))
         gone = asyncio.ensure_future(_disconnected(request))
         try:
@@ -128,7 +144,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
             gone.cancel()
             answer.cancel()
         if gone.done() and not gone.cancelled():
-            raise ConnectionAbortedError
+            raise ClientDisconnect
         raise Refused(503, "E_DEADLINE", f"no answer within {limits.deadline:g} s", {"retry-after": "1"})
 
     async def answer_search(request: Request, fields: dict[str, Any]) -> JSONResponse:
@@ -200,11 +216,9 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
 
     @app.get("/report", include_in_schema=False)
     async def report() -> Response:
-        name = bundle.REPORT_PAGE
-        folder = service.searcher.folder
-        if folder is None or name not in service.searcher.manifest["files"]:
+        content = service.searcher.report
+        if not content:
             raise Refused(404, "E_NO_REPORT", "this bundle was exported before anything was evaluated")
-        content = await asyncio.to_thread((folder / name).read_bytes)
         return Response(content, media_type="text/html", headers={"content-security-policy": _REPORT_POLICY})
 
     @app.get("/", include_in_schema=False)
@@ -223,6 +237,11 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
         return JSONResponse(
             {"error": {"code": "E_HTTP", "message": str(error.detail)}}, error.status_code, headers=error.headers
         )
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        metrics.cancelled.inc()
+        return Response(status_code=499)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
@@ -244,12 +263,6 @@ async def _fields(request: Request) -> dict[str, Any]:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _check_tokens(searcher: Searcher, texts: list[str], limits: Limits) -> None:
-    total = searcher.count_tokens(texts)
-    if total > limits.max_tokens:
-        raise Refused(413, "E_TOO_MANY_TOKENS", f"the texts have {total} tokens; max_tokens is {limits.max_tokens}")
 
 
 def _result(text: str, hits: list[Hit], searcher: Searcher) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """A bundle as one zip: written stored, unpacked with every name and size checked first."""
 
+import lzma
 import os
 import shutil
 import stat
 import tempfile
 import weakref
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from honed.core.errors import ArtifactError
@@ -43,8 +45,10 @@ def unpack(file: Path, folder: Path) -> Path:
                 target = folder / member.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy(archive, member, target)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ArtifactError("E_ARCHIVE", f"{file}: {error}") from error
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        raise ArtifactError("E_ARCHIVE", f"{file}: two members get in each other's way") from error
     return folder
 
 
@@ -61,11 +65,11 @@ def _check(file: Path, members: list[zipfile.ZipInfo]) -> None:
         mode = member.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             raise ArtifactError("E_BUNDLE_LINK", f"{file}: {name} is no plain file")
-        if member.flag_bits & 1:
-            raise ArtifactError("E_ARCHIVE", f"{file}: {name} is encrypted")
+        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ArtifactError("E_ARCHIVE", f"{file}: {name} is encrypted, or packed in another way than deflate")
     if len(members) > _MAX_FILES or sum(member.file_size for member in members) > _MAX_BYTES:
         raise ArtifactError("E_ARCHIVE", f"{file}: over {_MAX_FILES} files or {_MAX_BYTES >> 30} GiB")
-    packed = sum(member.compress_size for member in members)
+    packed = file.stat().st_size
     if sum(member.file_size for member in members) > 100 * max(packed, 1 << 20):
         raise ArtifactError("E_ARCHIVE", f"{file}: would swell more than a hundredfold")
 

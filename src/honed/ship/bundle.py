@@ -5,7 +5,6 @@ tokenizers only; a fast engine is loaded when it pays.
 """
 
 import json
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,11 +27,11 @@ MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
 VECTORS, NAMES, GRAPH = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
+PRECISIONS, BACKENDS = ("fp32", "bf16", "int8"), ("flat", "exact", "hnsw")
 ENGINES = ("auto", "numpy", "onnxruntime", "openvino")
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
 _FEW = 16
-# what a tokenizer file must hold to be dangerous; the whole file is read only when one of these is in it
-_SUSPECT = re.compile(rb'Precompiled|"Replace"|"Prepend"|"(?:padding|truncation)"\s*:\s*[{\["]|\\u')
+_MAX_LENGTH = 1 << 16
 
 
 class Bundle(NamedTuple):
@@ -44,6 +43,7 @@ class Bundle(NamedTuple):
     vectors: StoredVectors
     names: NameTable
     graph: Mapping[str, Any] | None
+    report: bytes = b""
     keep: Any = None
 
 
@@ -54,32 +54,63 @@ def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_ke
     With ``public_key`` (Ed25519, PEM) the bundle must be signed by its private half.
     """
     folder, keep = path, None  # what is unpacked goes with the last who keeps it
-    if path.is_file():
-        from honed.ship.archive import Unpacked
-
-        keep = Unpacked(path)
-        folder = keep.folder
-    seal = Seal.open(folder, public_key)
-    manifest = seal.manifest
+    seal: Seal | None = None
     try:
-        spec = EncoderSpec.from_dict(manifest["spec"])
-        outline = _model(folder)
-        vectors = StoredVectors.from_tensors(map_safetensors(folder / VECTORS))
-        names = NameTable(map_safetensors(folder / NAMES))
-        _check_together(seal, spec, vectors, names)
-        golden = map_safetensors(folder / GOLDEN)
-        encoder = BundleEncoder(folder, manifest, spec, outline, _golden(golden, names), engine=engine, threads=threads)
-        graph = map_safetensors(folder / GRAPH) if _fits(manifest) else None
-    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
-        seal.wait()  # a changed byte is the better explanation
-        raise ArtifactError("E_BUNDLE_FORMAT", f"{folder}: cannot be read: {type(error).__name__}: {error}") from error
-    except ArtifactError:
-        seal.wait()
+        if path.is_file():
+            from honed.ship.archive import Unpacked
+
+            keep = Unpacked(path)
+            folder = keep.folder
+        folder = folder.resolve()
+        seal = Seal.open(folder, public_key)
+        return _read(seal, keep, engine, threads)
+    except (HonedError, OSError):
+        if seal is not None:
+            seal.wait()  # a changed byte is the better explanation
         raise
+    except BaseException as error:  # whatever a forged file provokes, panics of a library included
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        if seal is not None:
+            seal.wait()
+        shown = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ArtifactError("E_BUNDLE_FORMAT", f"{path}: cannot be read: {shown}") from error
+
+
+def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
+    """Read what the seal guards; the big files are still being hashed, so no native code sees them before the end."""
+    folder, manifest = seal.folder, seal.manifest
+    spec = EncoderSpec.from_dict(manifest["spec"])
+    _check_settings(manifest, spec)
+    outline = _model(folder)
+    vectors = StoredVectors.from_tensors(map_safetensors(folder / VECTORS))
+    names = NameTable(map_safetensors(folder / NAMES))
+    _check_together(seal, spec, vectors, names)
+    golden = _golden(map_safetensors(folder / GOLDEN), names)
+    encoder = BundleEncoder(folder, manifest, spec, outline, golden, engine=engine, threads=threads)
+    graph = map_safetensors(folder / GRAPH) if _fits(manifest) else None
+    report = (folder / REPORT_PAGE).read_bytes() if REPORT_PAGE in manifest["files"] else b""
     seal.wait()
+    if encoder.engine == "":
+        encoder.warm()
     return Bundle(
-        manifest=manifest, folder=folder, encoder=encoder, vectors=vectors, names=names, graph=graph, keep=keep
+        manifest=manifest,
+        folder=folder,
+        encoder=encoder,
+        vectors=vectors,
+        names=names,
+        graph=graph,
+        report=report,
+        keep=keep,
     )
+
+
+def _check_settings(manifest: Mapping[str, Any], spec: EncoderSpec) -> None:
+    index = manifest["index"]
+    if index["backend"] not in BACKENDS or index["names"] not in ("labels", "all"):
+        raise ValueError(f"index: unknown backend {index['backend']!r} or names {index['names']!r}")
+    if manifest["precision"] not in PRECISIONS or not 1 <= spec.max_length <= _MAX_LENGTH or spec.dim < 1:
+        raise ValueError("precision, max_length or dim is out of range")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -147,7 +178,10 @@ class Golden(NamedTuple):
     def check(self, encoder: Encoder, least: float, engine: str) -> None:
         """Encode the texts on this machine; `ArtifactError` when one vector points elsewhere."""
         for role, vectors in self.vectors.items():
-            found = encoder.encode(self.texts, role)
+            try:
+                found = encoder.encode(self.texts, role)
+            except Exception as error:
+                raise ArtifactError("E_BUNDLE_MODEL_IO", f"golden vectors: {engine}: {str(error)[:200]}") from error
             if found.shape != vectors.shape:
                 raise ArtifactError(
                     "E_BUNDLE_MODEL_IO", f"the model gives {found.shape} vectors, not dim {vectors.shape}"
@@ -182,17 +216,17 @@ class BundleEncoder:
         self._tokenizer = load_tokenizer(folder / TOKENIZER)
         self._fast: GraphEncoder | None = None
         self._numpy: NumpyEncoder | None = None
-        self.engine = "numpy"
+        self._model = outline.data  # the bytes that were checked, whatever happens to the folder
+        self.engine = ""
         self._wanted = best_engine(self.precision) if engine in ("auto", "numpy") else engine
         self._seen, self._only_numpy = 0, engine == "numpy"
         self._lock = threading.Lock()
         if engine in ("auto", "numpy") and manifest["model"]["numpy"] is not None:
             self._numpy = _numpy_encoder(manifest["model"]["numpy"], outline, self._tokenizer, spec)
             golden.check(self._numpy, EXACT if self.precision == "fp32" else CLOSE, "numpy")
+            self.engine = "numpy"
         elif engine == "numpy":
             raise ArtifactError("E_ENGINE", f"{folder}: the numpy engine does not know this model; use onnxruntime")
-        else:
-            self.warm()
 
     @property
     def spec(self) -> EncoderSpec:
@@ -206,11 +240,15 @@ class BundleEncoder:
             return fast.encode(texts, role)
         before, self._seen = self._seen, self._seen + len(texts)
         if not self._only_numpy and len(texts) > _FEW:
-            return self.warm().encode(texts, role)
+            self._warm_quietly()
+            return (self._fast or self._of_numpy()).encode(texts, role)
         if not self._only_numpy and before and before <= _FEW:
             threading.Thread(target=self._warm_quietly).start()
-        current = self._numpy
-        return current.encode(texts, role) if current is not None else self.warm().encode(texts, role)
+        return self._of_numpy().encode(texts, role)
+
+    def _of_numpy(self) -> Encoder:
+        """Return the numpy encoder, or the fast one when that has taken its place meanwhile."""
+        return self._numpy or self.warm()
 
     def is_cut(self, text: str, role: Role) -> bool:
         """Tell whether a text is longer than the model reads."""
@@ -228,7 +266,7 @@ class BundleEncoder:
         with self._lock:
             if self._fast is None:
                 fast = GraphEncoder.load(
-                    self._folder / MODEL, self._tokenizer, self._spec, engine=self._wanted, threads=self._threads
+                    bytes(self._model), self._tokenizer, self._spec, engine=self._wanted, threads=self._threads
                 )
                 exact = self.precision == "fp32" and self._wanted == "onnxruntime"
                 self._golden.check(fast, EXACT if exact else CLOSE, self._wanted)
@@ -239,6 +277,8 @@ class BundleEncoder:
         try:
             self.warm()
         except HonedError:
+            if self._numpy is None:
+                raise
             self._only_numpy = True  # numpy's vectors fit the golden ones: it goes on alone
 
 
@@ -262,33 +302,35 @@ def load_tokenizer(path: Path) -> Any:
     """Load a tokenizer file, after refusing what is known to abort or to swell."""
     try:
         content = path.read_bytes()
-        if _SUSPECT.search(content):
-            _check_tokenizer(json.loads(content))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if b"charsmap" in content or b"\\u" in content:  # the latter may spell anything
+            json.loads(content, object_pairs_hook=_check_charsmaps)
+    except (ValueError, TypeError, RecursionError) as error:
         raise ArtifactError("E_BUNDLE_TOKENIZER", f"{path}: {error}") from error
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_str(content.decode())
+        _check_tokenizer(tokenizer)
     except BaseException as error:  # a panic of the library is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
         raise ArtifactError("E_BUNDLE_TOKENIZER", f"{path}: {str(error)[:200]}") from None
+    return tokenizer
 
 
-def _check_tokenizer(content: Mapping[str, Any]) -> None:
+def _check_tokenizer(tokenizer: Any) -> None:
+    """Check what the library made of the file: no padding, no normalizer that swells a text."""
     for key in ("padding", "truncation"):
-        if content.get(key) is not None:
+        if getattr(tokenizer, key) is not None:
             raise ValueError(f"{key} is set; a bundle's tokenizer has none")
+    if tokenizer.normalizer is None:
+        return
     growth = 1
-    for part in _parts(content.get("normalizer"), "normalizers"):
-        kind = part.get("type")
-        if kind == "Precompiled":
-            _check_charsmap(part["precompiled_charsmap"])
-        if kind in ("Replace", "Prepend"):
+    for part in _parts(json.loads(tokenizer.normalizer.__getstate__()), "normalizers"):
+        if part.get("type") in ("Replace", "Prepend"):
             growth *= max(1, len(str(part.get("content", part.get("prepend", "")))))
         if growth > 64:
-            raise ValueError(f"normalizer {kind}: would make text {growth} times longer")
+            raise ValueError(f"normalizer {part['type']}: would make text {growth} times longer")
 
 
 def _parts(node: Any, key: str) -> list[Mapping[str, Any]]:
@@ -300,11 +342,14 @@ def _parts(node: Any, key: str) -> list[Mapping[str, Any]]:
     return [node]
 
 
-def _check_charsmap(text: str) -> None:
-    """Refuse a compiled table whose first number, the size of its first part, is larger than the table."""
+def _check_charsmaps(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a compiled table whose first number, the size of its first part, does not fit the table."""
     import base64
 
-    raw = base64.b64decode(text, validate=True)
-    size = int.from_bytes(raw[:4], "little")
-    if len(raw) < 4 or size > len(raw) - 4 or size % 4:
-        raise ValueError("normalizer Precompiled: its table does not fit its size")
+    for key, value in pairs:
+        if key == "precompiled_charsmap":
+            raw = base64.b64decode(value, validate=True)
+            size = int.from_bytes(raw[:4], "little")
+            if not 4 <= size <= len(raw) - 4 or size % 4:
+                raise ValueError("normalizer Precompiled: its table does not fit its size")
+    return dict(pairs)

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from honed.ship.requests import Limits
 
 _LINGER = 1.0
-_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Busy"}
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
 def connection_class(limits: Limits) -> type[H11Protocol]:
@@ -29,7 +29,7 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             if len(self.server_state.connections) > limits.max_connections:
-                self._refuse(503, "too many connections")
+                transport.abort()  # an answer would keep the file open that is missing
             else:
                 self._watch()
 
@@ -48,8 +48,10 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
                 self._unwatch()
 
         def _header_size(self, data: bytes) -> int:
-            end = data.find(b"\r\n\r\n")
-            return len(self.conn.trailing_data[0]) + (end if end >= 0 else len(data))
+            before = self.conn.trailing_data[0]
+            seen = before[-3:] + data
+            end = min((at for at in (seen.find(b"\r\n\r\n"), seen.find(b"\n\n")) if at >= 0), default=len(seen))
+            return len(before) - len(before[-3:]) + end
 
         def handle_events(self) -> None:
             super().handle_events()

@@ -44,16 +44,24 @@ class _Job:
 class Engine:
     """A bounded queue before a searcher; ``on_batch(n_texts, seconds)`` hears of each batch.
 
+    ``check(searcher, texts)`` may raise for a job that is too much; the others of its batch are answered.
+
     Jobs of one kind that wait at the same time share one pass through the model: the first that waits is never held
     back for others.
     """
 
     def __init__(
-        self, searcher: Searcher, *, max_waiting: int, on_batch: Callable[[int, float], None] | None = None
+        self,
+        searcher: Searcher,
+        *,
+        max_waiting: int,
+        on_batch: Callable[[int, float], None] | None = None,
+        check: Callable[[Searcher, Sequence[str]], None] | None = None,
     ) -> None:
         self.searcher = searcher
         self.max_waiting = max_waiting
         self._on_batch = on_batch or (lambda *_: None)
+        self._check = check or (lambda *_: None)
         self._waiting: deque[_Job] = deque()
         self._running = 0
         self._change = threading.Condition()
@@ -115,8 +123,11 @@ class Engine:
             return jobs
 
     def _work(self) -> None:
-        while jobs := self._take():
+        while taken := self._take():
             started = time.monotonic()
+            jobs = [job for job in taken if self._passes(job)]
+            if not jobs:
+                continue
             texts = [text for job in jobs for text in job.texts]
             try:
                 found = self._answer(jobs[0].work, texts, max(job.k for job in jobs))
@@ -130,6 +141,14 @@ class Engine:
                 at += len(job.texts)
                 job.finish([hits[: job.k] for hits in part] if job.k else part)
             self._on_batch(len(texts), time.monotonic() - started)
+
+    def _passes(self, job: _Job) -> bool:
+        try:
+            self._check(self.searcher, job.texts)
+        except Exception as error:
+            job.finish(None, error)
+            return False
+        return True
 
     def _answer(self, work: Work, texts: Sequence[str], k: int) -> Any:
         searcher, (kind, how) = self.searcher, work

@@ -12,6 +12,12 @@ from honed.core.text import fold
 
 LABEL, ALIAS = 1, 2
 KINDS = {"label": LABEL, "alias": ALIAS}
+_KINDS_OF_ARRAYS = {
+    **dict.fromkeys(("text", "entity", "kinds", "kinds_of"), np.uint8),
+    **dict.fromkeys(("text_ends", "entity_ends", "bearer_ends", "name_ends"), np.int64),
+    **dict.fromkeys(("bearers", "names", "label_of", "text_rows", "id_rows"), np.int32),
+    **dict.fromkeys(("text_keys", "id_keys"), np.uint64),
+}
 Name = tuple[int, int, str]  # row of a text, row of an entity, "label" or "alias"
 
 
@@ -51,6 +57,9 @@ class NameTable:
             raise ArtifactError("E_BUNDLE_MISMATCH", f"the names do not fit together: {error}") from error
 
     def _check(self) -> None:
+        for name, kind in _KINDS_OF_ARRAYS.items():
+            if self.tensors[name].ndim != 1 or self.tensors[name].dtype != kind:
+                raise ValueError(name)
         n_names = len(self._bearers)
         ends = {
             "text_ends": (self._text_ends, self.n_texts, len(self._text)),

@@ -1,6 +1,7 @@
 """What may be asked over HTTP: strict JSON, and bounds that are checked before any work."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from honed.core.text import is_blank
 from honed.ship.searcher import DIRECTIONS
 
 _MAX_DEPTH = 16
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 ROLES = ("query", "document")
 
 
@@ -34,6 +36,7 @@ class Limits:
     max_connections: int = 1_024
     deadline: float = 10.0
     header_timeout: float = 10.0
+    body_timeout: float = 20.0
     keep_alive: int = 75
     grace: float = 30.0
 
@@ -68,11 +71,11 @@ def strict_json(body: bytes) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """Return a bound on the nesting: brackets in strings count too, which only the hostile notice."""
+    """Return how deep arrays and objects are nested, strings left out."""
     if text.count("[") + text.count("{") <= _MAX_DEPTH:
         return 0
     depth = deepest = 0
-    for char in text:
+    for char in _STRINGS.sub("", text):
         if char in "[{":
             depth += 1
             deepest = max(deepest, depth)

@@ -12,14 +12,14 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from honed.core.errors import ArtifactError
+from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import canonical_json, sha256_file
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 FORMAT, VERSION = "honed-bundle", 2
 _MAX_MANIFEST = 16 << 20
 _MAX_FILES = 64
-_SMALL = 1 << 20
+_SMALL, _TOKENIZER = 1 << 20, "model/tokenizer.json"  # what is parsed at once is checked at once
 _ENDINGS = (".onnx", ".safetensors", ".json", ".parquet", ".html")
 _NEVER = {
     ".pkl": "a pickle",
@@ -51,7 +51,7 @@ class Seal:
         files = sorted(manifest["files"].items(), key=lambda each: -each[1]["size"])
         lanes: list[list[tuple[str, Any]]] = [[], []]
         for name, entry in files:
-            if entry["size"] <= _SMALL:
+            if entry["size"] <= _SMALL or name == _TOKENIZER:
                 _check_bytes(folder, name, entry)
             else:
                 min(lanes, key=lambda lane: sum(each["size"] for _, each in lane)).append((name, entry))
@@ -95,12 +95,15 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 def is_bundle(path: Path) -> bool:
     """Tell whether a path claims to be a bundle: a folder with our manifest, or a zip."""
-    if path.suffix == ".zip":
-        return path.is_file()
     try:
+        if path.suffix == ".zip":
+            import zipfile  # slow to import
+
+            with zipfile.ZipFile(path) as archive, archive.open(MANIFEST) as file:
+                return FORMAT.encode() in file.read(_MAX_MANIFEST)
         with (path / MANIFEST).open("rb") as file:
             return FORMAT.encode() in file.read(_MAX_MANIFEST)
-    except OSError:
+    except Exception:  # a zip can be broken in a dozen ways
         return False
 
 
@@ -221,9 +224,12 @@ def _private(pem: bytes) -> Any:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    key = load_pem_private_key(pem, password=None)
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise ConfigError("E_KEY", f"the private key cannot be read: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ArtifactError("E_BUNDLE_SIGNATURE", "the key is no Ed25519 private key")
+        raise ConfigError("E_KEY", "the key is no Ed25519 private key")
     return key
 
 
@@ -254,6 +260,9 @@ def _check_signature(folder: Path, manifest: Mapping[str, Any], public_key: Path
     except (InvalidSignature, ValueError):
         raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: does not match the manifest") from None
     if public_key is not None:
-        trusted = load_pem_public_key(public_key.read_bytes())
+        try:
+            trusted = load_pem_public_key(public_key.read_bytes())
+        except (ValueError, TypeError) as error:
+            raise ConfigError("E_KEY", f"{public_key}: no public key in PEM") from error
         if not isinstance(trusted, Ed25519PublicKey) or trusted.public_bytes_raw().hex() != signer:
             raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: signed by another key than {public_key}")

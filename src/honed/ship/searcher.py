@@ -15,7 +15,6 @@ from honed.core.text import is_blank
 from honed.index.stored import StoredVectors
 from honed.ship.bundle import BundleEncoder, load_bundle
 from honed.ship.names import ALIAS, LABEL, NameTable
-from honed.ship.seal import is_bundle
 
 Hits = list[Hit]
 DIRECTIONS = ("alias-to-label", "label-to-alias")
@@ -48,10 +47,11 @@ class Searcher:
         graph: Mapping[str, Any] | None = None,
         manifest: Mapping[str, Any] | None = None,
         folder: Path | None = None,
+        report: bytes = b"",
         keep: Any = None,
     ) -> None:
         self.encoder, self.names = encoder, names
-        self.manifest, self.folder = manifest or {}, folder
+        self.manifest, self.folder, self.report = manifest or {}, folder, report
         self._vectors, self._graph, self._keep = vectors, graph, keep
         self._backend = str(settings.get("backend", "flat"))
         self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
@@ -61,15 +61,8 @@ class Searcher:
     def load(
         cls, path: str | Path, *, engine: str = "auto", threads: int = 0, public_key: str | Path | None = None
     ) -> Self:
-        """Load a bundle (folder or zip), or an index artifact with its encoder; see `honed.ship.bundle.load_bundle`.
-
-        Raises `ArtifactError` when something does not fit.
-        """
+        """Load a bundle, a folder or a zip; see `honed.ship.bundle.load_bundle` for what is checked."""
         place = Path(path)
-        if (place / "encoder.json").is_file():
-            return cls._of_artifact(place)
-        if not is_bundle(place) and not (place / "model").is_dir():
-            raise ArtifactError("E_INDEX", f"{place}: neither a bundle nor an index of honed")
         key = Path(public_key) if public_key else None
         found = load_bundle(place, engine=engine, threads=threads, public_key=key)
         return cls(
@@ -80,11 +73,15 @@ class Searcher:
             graph=found.graph,
             manifest=found.manifest,
             folder=found.folder,
+            report=found.report,
             keep=found.keep,
         )
 
     @classmethod
-    def _of_artifact(cls, path: Path) -> Self:
+    def of_artifact(cls, path: Path) -> Self:
+        """Load an index artifact of a project, with the encoder that made it (PyTorch)."""
+        if not (path / "encoder.json").is_file():
+            raise ArtifactError("E_INDEX", f"{path}: not an index of honed")
         from honed.core.artifacts import Artifact, Manifest
 
         Artifact(folder=path, manifest=Manifest.read(path)).verify()

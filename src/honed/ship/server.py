@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from honed.core.errors import ConfigError, HonedError, StorageError
 from honed.core.optional import require
-from honed.ship.requests import Limits
+from honed.ship.config import is_loopback
+from honed.ship.requests import Limits, Refused
 
 log = logging.getLogger("honed.server")
+_BACKLOG = 2048
+_ACCEPTED = 16  # asyncio accepts as many connections at a time as its backlog says, some turns before it looks at them
+_RESERVED = 64 + 6 * _ACCEPTED  # files for everything else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +46,6 @@ def serve(path: Path, options: ServeOptions) -> None:
 
     from honed.ship.app import Service, make_app
     from honed.ship.connection import GracefulServer, connection_class
-    from honed.ship.gate import is_loopback
 
     if not is_loopback(options.host) and not options.api_key and not options.insecure:
         raise ConfigError(
@@ -49,8 +53,8 @@ def serve(path: Path, options: ServeOptions) -> None:
             f"{options.host} is reachable from outside: give --api-key-file (or HONED_API_KEY), or --insecure for a "
             "server that is meant to be open",
         )
+    limits = replace(options.limits, max_connections=min(options.limits.max_connections, _descriptors() - _RESERVED))
     listener = _listen(options.host, options.port)
-    limits = options.limits
     service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
     gate = make_app(service, hosts=_hosts(options), api_key=options.api_key)
     config = uvicorn.Config(
@@ -65,20 +69,21 @@ def serve(path: Path, options: ServeOptions) -> None:
         timeout_keep_alive=limits.keep_alive,
         timeout_graceful_shutdown=int(limits.grace),
         h11_max_incomplete_event_size=limits.max_headers,
-        backlog=2048,
+        backlog=_ACCEPTED,
     )
 
     def reload() -> None:
         try:
             found = service.reload()
             log.info("reloaded %s: %s", path, found["self"][:12])
-        except (HonedError, OSError) as error:
+        except (HonedError, OSError, Refused) as error:
             log.error("not reloaded, the old bundle goes on: %s", error)
 
     def drain() -> None:
         gate.draining = True
 
     def started() -> None:
+        listener.listen(_BACKLOG)
         log.info("serving %s at http://%s:%d", path, options.host, listener.getsockname()[1])
 
     server = GracefulServer(config, on_start=started, on_drain=drain)
@@ -90,6 +95,15 @@ def serve(path: Path, options: ServeOptions) -> None:
 
     with asyncio.Runner() as runner:
         runner.run(run())
+
+
+def _descriptors() -> int:
+    """Raise the number of files that the process may open as far as it may, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(wanted, soft)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -56,6 +56,8 @@ def write_bundle(
     noted in the manifest. Raises `ArtifactError` when it does not load, or when the target is there and no bundle.
     """
     is_zip = target.suffix == ".zip"
+    if target.is_symlink():
+        raise ArtifactError("E_OUT", f"{target}: is a link; write to a folder of its own, then turn the link")
     if target.exists() and not seal.is_bundle(target):
         raise ArtifactError("E_NOT_A_BUNDLE", f"{target}: exists and is no bundle; it is not replaced")
     beside = target.with_name(f".{target.name}.new")
@@ -151,7 +153,7 @@ def _golden(folder: Path, content: BundleContent, texts: Sequence[str]) -> dict[
     They are spread over all texts of one length in tokens, so that checking them costs one small batch.
     """
     tokenizer = bundle.load_tokenizer(folder / bundle.TOKENIZER)
-    encoder = GraphEncoder.load(folder / bundle.MODEL, tokenizer, content.spec, engine="onnxruntime")
+    encoder = GraphEncoder.load(content.model, tokenizer, content.spec, engine="onnxruntime")
     some = range(0, len(texts), max(1, len(texts) // 5000))
     lengths = {row: len(ids) for row, ids in zip(some, encoder.tokens([texts[row] for row in some]), strict=True)}
     counts = Counter(lengths.values())
