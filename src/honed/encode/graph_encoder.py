@@ -58,8 +58,11 @@ ENGINES: dict[str, tuple[Callable[[bytes, int], Forward], str]] = {
 
 
 def best_engine(precision: str) -> str:
-    """Return the engine for a precision: OpenVINO for bf16 and int8 where it and the CPU can, else onnxruntime."""
-    able = precision in ("bf16", "int8") and is_installed("OpenVINO") and hardware.cpu_has_bf16()
+    """Return the engine for a precision: OpenVINO for bf16 where it and the CPU can, else onnxruntime.
+
+    OpenVINO would be faster for int8 too, but keeps memory for every shape of a batch that it has seen.
+    """
+    able = precision == "bf16" and is_installed("OpenVINO") and hardware.cpu_has_bf16()
     return "openvino" if able else "onnxruntime"
 
 

@@ -77,7 +77,7 @@ def _would_run(found: dict[str, Any]) -> dict[str, str]:
     gpu = next((name for name in found["gpus"] if name.startswith("cuda")), None)
     device = gpu or "cpu"
     bf16 = "bf16" in found["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
-    engines = f"fp32 by onnxruntime, bf16 and int8 by {best_engine('int8')}; the first answers by numpy"
+    engines = f"fp32 and int8 by onnxruntime, bf16 by {best_engine('bf16')}; the first answers by numpy"
     threads = "" if gpu else f", {hardware.cpu_count()} threads"
     return {
         "encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}",

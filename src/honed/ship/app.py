@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from honed import __version__
 from honed.core.errors import ConfigError, HonedError
 from honed.core.records import Hit
+from honed.ship import memory
 from honed.ship.engine import Busy, Engine, Work
 from honed.ship.gate import PAGE_POLICY, Gate, Metrics
 from honed.ship.requests import Limits, Refused, encode_request, one_text, search_request, strict_json
@@ -67,7 +66,7 @@ class Service:
         try:
             if self._how["engine"] != "numpy":
                 self.searcher.warm()
-                give_memory_back()
+                memory.give_back()
             self.ready.set()
         except Exception as error:  # whatever it is, the server must say that it is not ready
             log.error("the fast engine cannot be used: %s", error)
@@ -90,7 +89,8 @@ class Service:
                 raise
             self.engine.replace(fresh)
             self.searcher = fresh
-            give_memory_back()
+            self.engine.settle()
+            memory.give_back()
             self.metrics.reloads.labels("done").inc()
             self.fault = ""
             self.ready.set()
@@ -103,13 +103,6 @@ class Service:
         shown = {key: value for key, value in self.searcher.manifest.items() if key not in ("model", "files")}
         shown["files"] = {name: each["size"] for name, each in self.searcher.manifest["files"].items()}
         return {**shown, "engine": getattr(self.searcher.encoder, "engine", ""), "honed": __version__}
-
-
-def give_memory_back() -> None:
-    """Hand freed memory back to the system where the C library can; it would stay with the process otherwise."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> Gate:

@@ -63,7 +63,7 @@ class Engine:
         self._on_batch = on_batch or (lambda *_: None)
         self._check = check or (lambda *_: None)
         self._waiting: deque[_Job] = deque()
-        self._running = 0
+        self._running = self._batches = 0
         self._change = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="honed-engine", daemon=True)
@@ -84,7 +84,7 @@ class Engine:
             if len(self._waiting) >= self.max_waiting:
                 raise Busy
             self._waiting.append(job)
-            self._change.notify()
+            self._change.notify_all()
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -97,6 +97,12 @@ class Engine:
         """Answer from another searcher from the next batch on."""
         self.searcher = searcher
 
+    def settle(self) -> None:
+        """Return when no batch is under way that began before; what it held is then free."""
+        with self._change:
+            number = self._batches
+            self._change.wait_for(lambda: self._running == 0 or self._batches > number, timeout=30)
+
     def stop(self) -> None:
         """End the thread after what waits is answered."""
         with self._change:
@@ -108,6 +114,7 @@ class Engine:
         """Wait for a job, and return it with the others of its kind, up to `MAX_TEXTS` texts."""
         with self._change:
             self._running = 0
+            self._change.notify_all()
             while not self._waiting and not self._stopped:
                 self._change.wait()
             if not self._waiting:
@@ -120,6 +127,7 @@ class Engine:
                     jobs.append(job)
                     n_texts += len(job.texts)
             self._running = len(jobs)
+            self._batches += 1
             return jobs
 
     def _work(self) -> None:

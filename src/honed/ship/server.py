@@ -44,6 +44,7 @@ def serve(path: Path, options: ServeOptions) -> None:
     require("HTTP server")
     import uvicorn
 
+    from honed.ship import memory
     from honed.ship.app import Service, make_app
     from honed.ship.connection import GracefulServer, connection_class
 
@@ -53,6 +54,7 @@ def serve(path: Path, options: ServeOptions) -> None:
             f"{options.host} is reachable from outside: give --api-key-file (or HONED_API_KEY), or --insecure for a "
             "server that is meant to be open",
         )
+    memory.keep_small()
     limits = replace(options.limits, max_connections=min(options.limits.max_connections, _descriptors() - _RESERVED))
     listener = _listen(options.host, options.port)
     service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
