@@ -2,8 +2,8 @@
 
     python benchmarks/cold_start.py BUNDLE MODEL_FOLDER [--repeat 7]
 
-BUNDLE is a bundle, MODEL_FOLDER the sentence-transformers folder of the same model (honed export DIR --to hf). Both
-answer the same query over the same labels; the ways take turns, and the median counts. `exit` is the end of the process.
+BUNDLE is a bundle, MODEL_FOLDER the sentence-transformers folder of the same model (honed export DIR --to hf). All
+answer one query over the same labels; the ways take turns, and the median counts. `exit` is the end of the process.
 """
 
 import argparse
@@ -49,11 +49,26 @@ scores, rows = index.search(model.encode([sys.argv[3]], normalize_embeddings=Tru
 hit = texts[rows[0, 0]]
 t.append(time.perf_counter())
 """
+LAMBDA = """
+import os, sys, time
+t = [time.perf_counter()]
+import numpy
+t.append(time.perf_counter())
+import tokenizers
+t.append(time.perf_counter())
+os.environ["HONED_BUNDLE"] = sys.argv[1]
+sys.path.insert(0, sys.argv[4])
+import handler
+t.append(time.perf_counter()); t.append(t[-1])
+hit = handler.handler({"query": sys.argv[3], "k": 1}, None)["hits"][0]["text"]
+t.append(time.perf_counter())
+"""
 END = """
 import json
 print(json.dumps({"phases": [b - a for a, b in zip(t, t[1:])], "at": time.time(), "hit": getattr(hit, "text", hit)}))
 sys.stdout.flush()
 """
+HANDLER = Path(__file__).parent.parent / "examples" / "lambda"
 PHASES = ("interpreter", "numpy", "imports", "model", "index", "first query", "answer", "exit")
 
 
@@ -79,6 +94,7 @@ def main() -> None:
             "sentence-transformers + FAISS": (USUAL, [options.model, scratch, options.query, ""]),
             "honed, onnxruntime at once": (HONED, [options.bundle, scratch, options.query, "onnxruntime"]),
             "honed, numpy first": (HONED, [options.bundle, scratch, options.query, "auto"]),
+            "honed, the Lambda handler": (LAMBDA, [options.bundle, scratch, options.query, str(HANDLER)]),
         }
         runs: dict[str, list[list[float]]] = {name: [] for name in ways}
         for code, arguments in ways.values():  # warm the page cache, for every way alike
