@@ -18,7 +18,7 @@ from honed.encode.torch_encoder import TorchEncoder
 from honed.train.checkpoint import clear_incomplete, is_complete, last_complete, mark_complete
 from honed.train.config import TrainConfig
 from honed.train.fine_tune import PackingCollator, fine_tune, mean_cosine
-from honed.train.loss import CoPositives, MaskedRankingLoss
+from honed.train.loss import CoPositives, PairLoss
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
 
 EXAMPLES = [Example(anchor=f"u{n}{k}", positive=f"university {n}") for n in range(40) for k in "ab"]
@@ -50,7 +50,7 @@ def test_every_co_positive_is_masked_and_nothing_else() -> None:
 
 def test_the_loss_equals_its_formula_over_the_unmasked(tiny_model: Path) -> None:
     base = load(tiny_model)
-    loss = MaskedRankingLoss(base.model, CoPositives(EXAMPLES), scale=10.0, symmetric=True, mini_batch_size=0)
+    loss = PairLoss(base.model, EXAMPLES, TrainConfig(scale=10.0), objective="ranking", mini_batch_size=0)
     torch.manual_seed(0)
     anchors, positives = torch.randn(4, 8), torch.randn(4, 8)
     rows = [0, 1, 2, 4]  # rows 0 and 1 are aliases of one label
@@ -67,7 +67,7 @@ def test_the_loss_equals_its_formula_over_the_unmasked(tiny_model: Path) -> None
 
 def test_masking_never_pushes_a_co_positive_away() -> None:
     examples = [Example(anchor="a", positive="one"), Example(anchor="b", positive="one")]
-    loss = MaskedRankingLoss(torch.nn.Identity(), CoPositives(examples), scale=20.0, symmetric=True, mini_batch_size=0)
+    loss = PairLoss(torch.nn.Identity(), examples, TrainConfig(), objective="ranking", mini_batch_size=0)
     vectors = torch.randn(2, 4, requires_grad=True)
     loss.loss_of(vectors, torch.randn(2, 4), torch.tensor([0, 1])).backward()
     assert vectors.grad is not None
@@ -76,9 +76,7 @@ def test_masking_never_pushes_a_co_positive_away() -> None:
 
 def gradients(folder: Path, mini_batch_size: int) -> tuple[float, list[torch.Tensor]]:
     base = load(folder)
-    loss = MaskedRankingLoss(
-        base.model, CoPositives(EXAMPLES), scale=20.0, symmetric=True, mini_batch_size=mini_batch_size
-    )
+    loss = PairLoss(base.model, EXAMPLES, TrainConfig(), objective="ranking", mini_batch_size=mini_batch_size)
     batch = PackingCollator(base, EXAMPLES)([{"label": row} for row in range(24)])
     features = [
         {name.removeprefix(column): value for name, value in batch.items() if name.startswith(column)}

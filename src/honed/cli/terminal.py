@@ -1,6 +1,7 @@
 """What people see: stdout is data, stderr is progress and errors."""
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -99,14 +100,13 @@ def start(*, quiet: bool = False) -> None:
     global _quiet
     _quiet = quiet
     show_progress_with(None if quiet else _bar)
+    log_to_stderr({"honed.train": logging.WARNING if quiet else logging.INFO}, "            %(message)s")
 
 
-def log_to_stderr(levels: Mapping[str, int]) -> None:
+def log_to_stderr(levels: Mapping[str, int], form: str = "%(asctime)s %(levelname)s %(message)s") -> None:
     """Write the lines of some loggers to stderr, each from its level on."""
-    import logging
-
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter(form))
     for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

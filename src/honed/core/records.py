@@ -57,13 +57,17 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One training example; ``source`` names where it came from."""
+    """One training example; ``source`` names where it came from.
+
+    ``weight`` scales its loss; ``score`` is the similarity that a scored pair should have, in [-1, 1].
+    """
 
     anchor: str
     positive: str
     negatives: tuple[str, ...] = ()
     weight: float = 1.0
     source: str = ""
+    score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

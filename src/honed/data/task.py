@@ -154,6 +154,7 @@ _EXAMPLES = pa.schema(
         ("negatives", pa.list_(_TEXT)),
         ("weight", pa.float32()),
         ("source", _TEXT),
+        ("score", pa.float32()),
     ]
 )
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
@@ -165,7 +166,7 @@ _QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("grade", pa.int32()
 
 def save_examples(path: Path, examples: Sequence[Example]) -> None:
     """Write training examples."""
-    fields = ("anchor", "positive", "negatives", "weight", "source")
+    fields = ("anchor", "positive", "negatives", "weight", "source", "score")
     write_rows(path, [{name: getattr(each, name) for name in fields} for each in examples], _EXAMPLES)
 
 

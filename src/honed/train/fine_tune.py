@@ -1,6 +1,7 @@
 """Fine-tuning with the sentence-transformers trainer: packed batches, sparse embedding steps, honest stopping."""
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +25,11 @@ from honed.encode.packed import pack, pad
 from honed.encode.torch_encoder import TorchEncoder, choose_precision, quiet_libraries, save_model
 from honed.train.checkpoint import clear_incomplete, last_complete, mark_complete
 from honed.train.config import TrainConfig
-from honed.train.loss import CoPositives, MaskedRankingLoss
+from honed.train.loss import PairLoss
+from honed.train.objectives import choose_objective
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
 
+log = logging.getLogger("honed.train")
 DevScore = Callable[[Encoder], float]
 _COLLAPSED = 0.1
 _ALIKE = 0.9999
@@ -103,9 +106,9 @@ def _trainer(
     _set_dropout(model, config.dropout)
     sparse = torch.cuda.device_count() <= 1 and make_embeddings_sparse(model)
     mini_batch = config.mini_batch_size or (256 if config.batch_size > 512 else 0)
-    loss = MaskedRankingLoss(
-        model, CoPositives(examples), scale=config.scale, symmetric=config.symmetric, mini_batch_size=mini_batch
-    )
+    objective, reason = choose_objective(config.objective, examples)
+    log.info("objective %s: %s", objective, reason)
+    loss = PairLoss(model, examples, config, objective=objective, mini_batch_size=mini_batch)
     args = _arguments(config, len(examples), checkpoints, model.device.type)
     rows = {
         "anchor": [each.anchor for each in examples],
@@ -125,7 +128,12 @@ def _trainer(
         optimizers=(optimizer, None),
     )
     trainer.remove_callback(PrinterCallback)
-    facts = {"packed": base.packed, "sparse_embeddings": sparse, "bf16": args.bf16, "mini_batch_size": mini_batch}
+    facts = {"objective": objective, "reason": reason} | {
+        "packed": base.packed,
+        "sparse_embeddings": sparse,
+        "bf16": args.bf16,
+        "mini_batch_size": mini_batch,
+    }
     return trainer, facts
 
 

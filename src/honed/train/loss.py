@@ -1,4 +1,4 @@
-"""Multiple-negatives ranking with every co-positive of the batch masked.
+"""The loss of a batch of pairs, with every co-positive known.
 
 In a catalogue several aliases name one entity and one alias names several entities, so the other positives of a batch
 are often right answers too. Counting them as negatives teaches the model to push true matches apart.
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from honed.core.records import Example
 from honed.core.text import fold
+from honed.train.config import TrainConfig
+from honed.train.objectives import OBJECTIVES, Batch
 
 
 class CoPositives:
@@ -37,21 +39,23 @@ class CoPositives:
         return torch.from_numpy(block)
 
 
-class MaskedRankingLoss(CachedLossMixin, nn.Module):
-    """InfoNCE over in-batch negatives (Henderson et al. 2017), co-positives masked, optionally symmetric.
+class PairLoss(CachedLossMixin, nn.Module):
+    """An objective over batches of pairs that knows every co-positive, and the examples' weights and scores.
 
     With ``mini_batch_size`` > 0 gradients are cached (Gao et al. 2021, GradCache): memory is that of a mini-batch, the
     negatives are those of the whole batch. ``labels`` carry the row numbers of the examples.
     """
 
     def __init__(
-        self, model: Any, co_positives: CoPositives, *, scale: float, symmetric: bool, mini_batch_size: int
+        self, model: Any, examples: Sequence[Example], config: TrainConfig, *, objective: str, mini_batch_size: int
     ) -> None:
         super().__init__()
         self.model = model
-        self.co_positives = co_positives
-        self.scale = scale
-        self.symmetric = symmetric
+        self.co_positives = CoPositives(examples)
+        self.weights = torch.tensor([each.weight for each in examples], dtype=torch.float32)
+        scores = [1.0 if each.score is None else each.score for each in examples]
+        self.scores = torch.tensor(scores, dtype=torch.float32)
+        self.config, self.name, self.objective = config, objective, OBJECTIVES[objective]
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = None
         self.show_progress_bar = False
@@ -71,7 +75,7 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):
     ) -> Tensor:
         """Return the loss from embeddings in mini-batches; called by the gradient cache."""
         if labels is None:
-            raise ValueError("the ranking loss needs the row numbers of its examples")
+            raise ValueError("the loss needs the row numbers of its examples")
         loss = self.loss_of(torch.cat(reps[0]), torch.cat(reps[1]), labels)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -80,16 +84,17 @@ class MaskedRankingLoss(CachedLossMixin, nn.Module):
 
     def loss_of(self, anchors: Tensor, positives: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of embeddings ``(batch, dim)`` of examples ``labels``."""
-        anchors = nn.functional.normalize(anchors.float(), dim=1)
-        positives = nn.functional.normalize(positives.float(), dim=1)
-        scores = anchors @ positives.T * self.scale
-        scores = scores.masked_fill(self.co_positives.mask(labels.tolist()).to(scores.device), float("-inf"))
-        target = torch.arange(len(scores), device=scores.device)
-        loss = nn.functional.cross_entropy(scores, target)
-        if self.symmetric:
-            loss = (loss + nn.functional.cross_entropy(scores.T, target)) / 2
-        return loss
+        device, rows = anchors.device, labels.cpu()
+        related = self.co_positives.mask(rows.tolist()).fill_diagonal_(True)
+        batch = Batch(
+            anchors=nn.functional.normalize(anchors.float(), dim=1),
+            positives=nn.functional.normalize(positives.float(), dim=1),
+            related=related.to(device),
+            weights=self.weights[rows].to(device),
+            targets=self.scores[rows].to(device),
+        )
+        return self.objective(batch, self.config)
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the settings, for the model card of sentence-transformers."""
-        return {"scale": self.scale, "symmetric": self.symmetric, "mini_batch_size": self.mini_batch_size}
+        return {"objective": self.name, "scale": self.config.scale, "symmetric": self.config.symmetric}

@@ -1,0 +1,161 @@
+"""What a batch of pairs is trained for. Every objective knows which pairs of the batch are known to be right.
+
+A batch holds n examples: anchor i belongs to positive i, and ``related`` tells which other pairs are right as well (all
+aliases of one label, all labels of one alias). No objective pushes such a pair apart. Example weights scale the loss of
+their rows.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, softplus
+
+from honed.core.errors import TrainingError
+from honed.core.records import Example
+from honed.train.config import TrainConfig
+
+_NEVER = float("-inf")
+
+
+class Batch(NamedTuple):
+    """Unit vectors ``(n, dim)`` of anchors and positives, right pairs ``(n, n)``, weights and targets ``(n,)``."""
+
+    anchors: Tensor
+    positives: Tensor
+    related: Tensor
+    weights: Tensor
+    targets: Tensor
+
+    @property
+    def cosines(self) -> Tensor:
+        """Cosines ``(n, n)`` of every anchor with every positive."""
+        return self.anchors @ self.positives.T
+
+    def turned(self) -> "Batch":
+        """Return the batch from label to alias."""
+        return self._replace(anchors=self.positives, positives=self.anchors, related=self.related.T)
+
+
+Objective = Callable[[Batch, TrainConfig], Tensor]
+
+
+def _mean(rows: Tensor, weights: Tensor) -> Tensor:
+    return (rows * weights).sum() / weights.sum().clamp_min(1e-12)
+
+
+def _both_ways(one_way: Objective) -> Objective:
+    def objective(batch: Batch, config: TrainConfig) -> Tensor:
+        loss = one_way(batch, config)
+        return (loss + one_way(batch.turned(), config)) / 2 if config.symmetric else loss
+
+    return objective
+
+
+@_both_ways
+def ranking(batch: Batch, config: TrainConfig) -> Tensor:
+    """Multiple negatives ranking, the softmax over the batch (Henderson et al. 2017, arXiv 1705.00652)."""
+    own = torch.eye(len(batch.anchors), dtype=torch.bool, device=batch.anchors.device)
+    scores = (batch.cosines * config.scale).masked_fill(batch.related & ~own, _NEVER)
+    target = torch.arange(len(scores), device=scores.device)
+    return _mean(cross_entropy(scores, target, reduction="none"), batch.weights)
+
+
+@_both_ways
+def triplet(batch: Batch, config: TrainConfig) -> Tensor:
+    """A margin in cosine to one negative of the batch: the hardest, or the hardest of those that are further away than
+    the positive (semi-hard; Schroff et al. 2015, arXiv 1503.03832)."""
+    cosines = batch.cosines
+    own = cosines.diagonal()
+    negatives = cosines.masked_fill(batch.related, _NEVER)
+    hardest = negatives.max(dim=1).values
+    if config.negatives == "semi-hard":
+        beyond = negatives.masked_fill(negatives >= own[:, None], _NEVER).max(dim=1).values
+        hardest = torch.where(torch.isfinite(beyond), beyond, hardest)
+    there = torch.isfinite(hardest)
+    rows = torch.relu(config.margin - own + hardest.masked_fill(~there, -2.0))
+    return _mean(rows * there, batch.weights)
+
+
+def contrastive(batch: Batch, config: TrainConfig) -> Tensor:
+    """Supervised contrastive over groups: every text of a group attracts every other (Khosla et al. 2020,
+    arXiv 2004.11362, L_out)."""
+    vectors = torch.cat([batch.anchors, batch.positives])
+    same = (batch.related | batch.related.T).repeat(2, 2)
+    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    scores = (vectors @ vectors.T * config.scale).masked_fill(own, _NEVER)
+    likelihood = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(own | ~same, 0.0)
+    rows = -likelihood.sum(dim=1) / (same & ~own).sum(dim=1).clamp_min(1)
+    return _mean(rows, batch.weights.repeat(2))
+
+
+@_both_ways
+def multi_similarity(batch: Batch, config: TrainConfig) -> Tensor:
+    """Soft counts of positives that are too far and negatives that are too near (Wang et al. 2019, arXiv 1904.06627),
+    which SapBERT uses for synonyms; only pairs that are harder than the other side's hardest, within 0.1, count."""
+    alpha, beta, centre, slack = 2.0, 50.0, 0.5, 0.1
+    cosines, related = batch.cosines, batch.related
+    nearest_wrong = cosines.masked_fill(related, _NEVER).max(dim=1, keepdim=True).values
+    farthest_right = cosines.masked_fill(~related, float("inf")).min(dim=1, keepdim=True).values
+    right = related & (cosines - slack < nearest_wrong)
+    wrong = ~related & (cosines + slack > farthest_right)
+    pulled = (-alpha * (cosines - centre)).masked_fill(~right, _NEVER)
+    pushed = (beta * (cosines - centre)).masked_fill(~wrong, _NEVER)
+    rows = softplus(_logsumexp(pulled)) / alpha + softplus(_logsumexp(pushed)) / beta
+    return _mean(rows, batch.weights)
+
+
+def _logsumexp(scores: Tensor) -> Tensor:
+    """Return the log of the sum of exponentials over rows; a very small number, not -inf, for empty rows."""
+    return scores.clamp_min(-1e4).logsumexp(dim=1)
+
+
+def cosine(batch: Batch, config: TrainConfig) -> Tensor:
+    """Mean squared difference of the pair's cosine and its given score."""
+    own = (batch.anchors * batch.positives).sum(dim=1)
+    return _mean((own - batch.targets).square(), batch.weights)
+
+
+def cosent(batch: Batch, config: TrainConfig) -> Tensor:
+    """Pairs with a higher score must have the higher cosine (CoSENT: Su 2022): the order counts, not the values."""
+    own = (batch.anchors * batch.positives).sum(dim=1) * config.scale
+    above = batch.targets[:, None] > batch.targets[None, :]
+    differences = (own[None, :] - own[:, None])[above]
+    weights = (batch.weights[:, None] * batch.weights[None, :])[above]
+    terms = differences + weights.clamp_min(1e-12).log()
+    return torch.cat([terms.new_zeros(1), terms]).logsumexp(dim=0)
+
+
+# name in honed.toml -> objective; "mse" is what people call the squared difference to a score
+OBJECTIVES: dict[str, Objective] = {
+    "ranking": ranking,
+    "triplet": triplet,
+    "contrastive": contrastive,
+    "multi-similarity": multi_similarity,
+    "cosine": cosine,
+    "mse": cosine,
+    "cosent": cosent,
+}
+SCORED = ("cosine", "mse", "cosent")
+
+
+def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str]:
+    """Return the objective for examples and the reason; "auto" looks at what they hold.
+
+    Raises `TrainingError` for an objective that has nothing to learn from: without different scores, pulling pairs
+    together is best done by one vector for every text.
+    """
+    scores = {each.score for each in examples if each.score is not None}
+    if wanted in SCORED and len(scores) < 2:
+        raise TrainingError(
+            "E_TRAIN_POSITIVES_ONLY",
+            f"train.objective {wanted} on positives alone: nothing pushes texts apart, and the best solution gives "
+            'every text the same vector. Take objective = "ranking", which uses the other pairs of a batch as '
+            "negatives, or give the pairs different scores",
+        )
+    if wanted != "auto":
+        return wanted, "set in honed.toml"
+    if len(scores) >= 2 and all(each.score is not None for each in examples):
+        return "cosent", "the pairs carry scores: their order is learned"
+    return "ranking", "pairs without scores: the other pairs of a batch are the negatives, every co-positive masked"

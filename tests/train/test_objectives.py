@@ -1,0 +1,167 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from honed.core.errors import TrainingError
+from honed.core.records import Example
+from honed.encode.config import EncoderConfig
+from honed.encode.torch_encoder import TorchEncoder
+from honed.train.config import OBJECTIVES as NAMES
+from honed.train.config import TrainConfig
+from honed.train.fine_tune import fine_tune
+from honed.train.objectives import OBJECTIVES, SCORED, Batch, choose_objective
+from tests.train.test_fine_tune import EXAMPLES, dev_score
+
+IN_BATCH = sorted(set(OBJECTIVES) - set(SCORED))
+CONFIG = TrainConfig(scale=10.0, symmetric=False, margin=0.3)
+
+
+def batch(anchors: list[list[float]], positives: list[list[float]], **changes: torch.Tensor) -> Batch:
+    left, right = torch.tensor(anchors), torch.tensor(positives)
+    n = len(left)
+    found = Batch(
+        anchors=torch.nn.functional.normalize(left, dim=1),
+        positives=torch.nn.functional.normalize(right, dim=1),
+        related=torch.eye(n, dtype=torch.bool),
+        weights=torch.ones(n),
+        targets=torch.ones(n),
+    )
+    return found._replace(**changes)
+
+
+def test_every_objective_has_a_name_in_the_configuration() -> None:
+    assert set(NAMES) == {"auto", *OBJECTIVES}
+
+
+class TestByHand:
+    def test_ranking(self) -> None:
+        found = OBJECTIVES["ranking"](batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]), CONFIG)
+        first = -10 + math.log(2 * math.exp(10))
+        second = math.log(2)
+        assert float(found) == pytest.approx((first + second) / 2, abs=1e-5)
+
+    def test_triplet_takes_the_hardest_of_those_beyond_the_positive(self) -> None:
+        cosines = [(1.0, 0.0), (0.8, 0.6), (0.6, 0.8), (0.0, 1.0)]
+        anchors = [[1.0, 0.0]] * 4
+        pairs = batch(anchors, [[0.8, 0.6], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        only_first = torch.tensor([1.0, 0.0, 0.0, 0.0])
+        found = OBJECTIVES["triplet"](pairs._replace(weights=only_first), CONFIG)
+        assert float(found) == pytest.approx(0.3 - 0.8 + 0.6, abs=1e-5)  # 1.0 is nearer than the positive
+        hard = TrainConfig(symmetric=False, margin=0.3, negatives="hard")
+        found = OBJECTIVES["triplet"](pairs._replace(weights=only_first), hard)
+        assert float(found) == pytest.approx(0.3 - 0.8 + 1.0, abs=1e-5)
+        assert len(cosines) == 4
+
+    def test_contrastive(self) -> None:
+        found = OBJECTIVES["contrastive"](batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]), CONFIG)
+        assert float(found) == pytest.approx(-math.log(math.exp(10) / (math.exp(10) + 2)), abs=1e-5)
+
+    def test_multi_similarity(self) -> None:
+        # cosines 0.6 to the own positive, 0.8 to the other: both count for the first anchor
+        pairs = batch([[1.0, 0.0], [1.0, 0.0]], [[0.6, 0.8], [0.8, 0.6]], weights=torch.tensor([1.0, 0.0]))
+        wanted = math.log1p(math.exp(-2 * 0.1)) / 2 + math.log1p(math.exp(50 * 0.3)) / 50
+        assert float(OBJECTIVES["multi-similarity"](pairs, CONFIG)) == pytest.approx(wanted, abs=1e-5)
+
+    def test_cosine(self) -> None:
+        pairs = batch([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], targets=torch.tensor([0.5, 0.5]))
+        assert float(OBJECTIVES["cosine"](pairs, CONFIG)) == pytest.approx(0.25, abs=1e-6)
+
+    def test_cosent(self) -> None:
+        pairs = batch([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], targets=torch.tensor([1.0, 0.0]))
+        assert float(OBJECTIVES["cosent"](pairs, CONFIG)) == pytest.approx(math.log1p(math.exp(-10)), abs=1e-5)
+        wrong = pairs._replace(targets=torch.tensor([0.0, 1.0]))
+        assert float(OBJECTIVES["cosent"](wrong, CONFIG)) == pytest.approx(math.log1p(math.exp(10)), abs=1e-5)
+
+
+class _Cosines:
+    """A batch whose cosines are given, so that their gradients can be seen."""
+
+    def __init__(self, pairs: Batch, cosines: torch.Tensor) -> None:
+        self.anchors, self.positives, self.related = pairs.anchors, pairs.positives, pairs.related
+        self.weights, self.cosines, self.pairs = pairs.weights, cosines, pairs
+
+    def turned(self) -> "_Cosines":
+        return _Cosines(self.pairs.turned(), self.cosines.T)
+
+
+@pytest.mark.parametrize("name", IN_BATCH)
+class TestInBatch:
+    def test_a_right_pair_is_never_pushed_apart(self, name: str) -> None:
+        """Two aliases of one label: moving either towards the label's other mention can only lower the loss."""
+        torch.manual_seed(0)
+        related = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+        for symmetric in (False, True):
+            left = torch.randn(3, 8)
+            right = torch.randn(3, 8)
+            pairs = batch(left.tolist(), right.tolist(), related=related)
+            config = TrainConfig(scale=10.0, symmetric=symmetric)
+            # the loss as a function of the cosines: more of a right pair's cosine never costs
+            cosines = (pairs.anchors @ pairs.positives.T).requires_grad_()
+            stand_in = _Cosines(pairs, cosines)
+            if name != "contrastive":  # it sees the cosines within each side too; the next test covers it
+                OBJECTIVES[name](stand_in, config).backward()  # type: ignore[arg-type]
+                assert cosines.grad is not None
+                assert (cosines.grad[related] <= 1e-7).all()
+
+    def test_a_batch_of_right_pairs_alone_gives_no_push(self, name: str) -> None:
+        together = batch([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], related=torch.ones(2, 2, dtype=torch.bool))
+        apart = batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], related=torch.ones(2, 2, dtype=torch.bool))
+        assert float(OBJECTIVES[name](together, CONFIG)) <= float(OBJECTIVES[name](apart, CONFIG)) + 1e-6
+
+    def test_weights_scale_their_rows(self, name: str) -> None:
+        torch.manual_seed(1)
+        left, right = torch.randn(4, 8).tolist(), torch.randn(4, 8).tolist()
+        whole = OBJECTIVES[name](batch(left, right), CONFIG)
+        same = OBJECTIVES[name](batch(left, right, weights=torch.full((4,), 0.25)), CONFIG)
+        assert float(whole) == pytest.approx(float(same), abs=1e-5)
+        one = OBJECTIVES[name](batch(left, right, weights=torch.tensor([1.0, 0.0, 0.0, 0.0])), CONFIG)
+        assert float(one) != pytest.approx(float(whole), abs=1e-5)
+
+    def test_no_batch_gives_a_loss_that_is_not_finite(self, name: str) -> None:
+        for n in (1, 2, 5):
+            vectors = torch.randn(n, 4).tolist()
+            for related in (torch.eye(n, dtype=torch.bool), torch.ones(n, n, dtype=torch.bool)):
+                left = torch.nn.functional.normalize(torch.tensor(vectors), dim=1).requires_grad_()
+                value = OBJECTIVES[name](batch(vectors, vectors, related=related)._replace(anchors=left), CONFIG)
+                value.backward()
+                assert torch.isfinite(value)
+                assert left.grad is not None
+                assert torch.isfinite(left.grad).all()
+
+    def test_a_tiny_model_learns_by_it(self, name: str, tiny_model: Path, tmp_path: Path) -> None:
+        base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
+        before = dev_score(base)
+        config = TrainConfig(objective=name, epochs=6, batch_size=16, learning_rate=1e-3, evaluations=3)
+        history = fine_tune(base, EXAMPLES, dev_score, config, tmp_path).history
+        assert history["objective"] == name
+        assert max(each["score"] for each in history["dev"]) > before + 0.1
+
+
+class TestChoice:
+    def test_pairs_without_scores_are_ranked(self) -> None:
+        name, reason = choose_objective("auto", EXAMPLES)
+        assert name == "ranking"
+        assert "negatives" in reason
+
+    def test_pairs_with_scores_are_ordered(self) -> None:
+        scored = [Example(anchor="a", positive="b", score=score) for score in (0.1, 0.9)]
+        assert choose_objective("auto", scored)[0] == "cosent"
+
+    def test_what_is_asked_for_is_taken(self) -> None:
+        assert choose_objective("triplet", EXAMPLES) == ("triplet", "set in honed.toml")
+
+    @pytest.mark.parametrize("name", SCORED)
+    def test_positives_alone_would_collapse_and_are_refused_with_the_way_out(
+        self, name: str, tiny_model: Path, tmp_path: Path
+    ) -> None:
+        base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
+        with pytest.raises(TrainingError, match=r"nothing pushes texts apart.*Take objective = .ranking."):
+            fine_tune(base, EXAMPLES, dev_score, TrainConfig(objective=name), tmp_path)
+
+    def test_the_constant_vector_is_the_best_for_positives_alone(self) -> None:
+        """Why it is refused: one vector for every text has loss 0, which no other solution beats."""
+        same = batch([[1.0, 0.0]] * 3, [[1.0, 0.0]] * 3)
+        assert float(OBJECTIVES["mse"](same, CONFIG)) == 0.0
+        assert float(OBJECTIVES["ranking"](same, CONFIG)) == pytest.approx(math.log(3), abs=1e-5)
