@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 from tests.ship.conftest import Server
 
 
+@pytest.mark.timeout(900)
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     import warnings
 
@@ -21,7 +22,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
         from nbclient import NotebookClient
 
         notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
-        NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(ROOT / "examples")}}).execute()
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT / "examples")}}).execute()
     printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
     assert "fine-tuned" in printed
 

@@ -7,6 +7,8 @@ import pytest
 from honed import Hit, Project
 from tests.conftest import write_project
 
+pytestmark = pytest.mark.timeout(900)  # a real training run, on machines that do other things as well
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, institutions: list[dict[str, str]]) -> Project:
