@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SCRATCH ?= examples/institutions/work/shipped
+SCRATCH ?= .shipped
 
 .PHONY: demo test check bench bench-serve docs clean
 
