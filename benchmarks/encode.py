@@ -1,4 +1,4 @@
-"""Encoding speed: honed beside sentence-transformers' default, in one run, on the same texts.
+"""Encoding speed: honed and the engines of its bundles beside sentence-transformers, in one run, on the same texts.
 
 Prints texts per second, the ratio, and the cosine of each way to fp32; names are the labels of the demo table, passages
 are made of them.
@@ -12,9 +12,16 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
+from tokenizers import Tokenizer
 
+from honed.core.optional import is_installed
+from honed.core.protocols import Encoder
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
+from honed.encode.graph_encoder import ENGINES, GraphEncoder
+from honed.encode.onnx_export import export_onnx, to_bf16, to_int8
+from honed.encode.onnx_file import aligned
+from honed.encode.tokens import Tokens
 from honed.encode.torch_encoder import TorchEncoder, load_model
 
 ROOT = Path(__file__).parent.parent
@@ -37,9 +44,32 @@ def timed(work, count: int) -> tuple[float, np.ndarray]:
     return best, vectors
 
 
+def engines(names: list[str]) -> dict[str, GraphEncoder]:
+    """The engines of a bundle over the exported graph, in its precisions."""
+    base = resolve("minilm").folder
+    spec = TorchEncoder.load(EncoderConfig(precision="fp32")).spec
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    ids = Tokens(tokenizer, spec.max_length)(names[:512])
+    graphs = {"fp32": export_onnx(base), "bf16": to_bf16(export_onnx(base)), "int8": to_int8(export_onnx(base), ids)}
+    ways = [("fp32", "onnxruntime"), ("int8", "onnxruntime"), ("bf16", "openvino"), ("int8", "openvino")]
+    return {
+        f"bundle {precision}, {engine}": GraphEncoder.load(
+            aligned(graphs[precision].SerializeToString()),
+            Tokenizer.from_file(str(base / "tokenizer.json")),
+            spec,
+            engine=engine,
+        )
+        for precision, engine in ways
+        if is_installed(ENGINES[engine][1])
+    }
+
+
 def main() -> None:
     usual = load_model(resolve("minilm").folder)
-    ours = {name: TorchEncoder.load(EncoderConfig(precision=name)) for name in ("fp32", "bf16")}
+    ours: dict[str, Encoder] = {
+        f"honed {name}": TorchEncoder.load(EncoderConfig(precision=name)) for name in ("fp32", "bf16")
+    }
+    ours |= engines(texts()["names"])
     print(f"{'':<34}{'texts/s':>9}{'ratio':>8}{'cosine mean':>13}{'min':>10}")
     for kind, sample in texts().items():
         usual.encode(sample[:64])
@@ -49,7 +79,7 @@ def main() -> None:
             encoder.encode(sample[:64], "query")
             found, vectors = timed(lambda: encoder.encode(sample, "query"), len(sample))  # noqa: B023
             cosine = (vectors * exact).sum(axis=1)
-            row = f"{kind + ': honed ' + name:<34}{found:>9.0f}{found / speed:>8.2f}"
+            row = f"{kind + ': ' + name:<34}{found:>9.0f}{found / speed:>8.2f}"
             print(f"{row}{cosine.mean():>13.6f}{cosine.min():>10.6f}")
 
 

@@ -154,7 +154,6 @@ class TestOddClients:
                     b"POST /v1/encode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\n\r\n" % len(body) + sent
                 )
-                time.sleep(0.02)
         for _ in range(100):
             text = server.ask("GET", "/metrics")[1]
             if "honed_cancelled_total 2.0" in text:
