@@ -83,7 +83,7 @@ def test_a_server_without_ranges_is_asked_for_everything_again(server: Server, t
 
 def test_wrong_bytes_are_never_used(server: Server, tmp_path: Path) -> None:
     server.body = b"x" + CONTENT[1:]
-    with pytest.raises(DataError, match="sha256 is .* expected .*; not used"):
+    with pytest.raises(DataError, match=r"sha256 is .* expected .*; not used"):
         fetch(dataset(server), tmp_path)
     assert list((tmp_path / "d").iterdir()) == []
 
