@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
+import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -134,4 +137,24 @@ class GracefulServer(uvicorn.Server):
         """Let clients leave before the door closes."""
         self._on_drain()
         await asyncio.sleep(0.3)
+        await self._close_door()
         await super().shutdown(sockets)
+
+    async def _close_door(self) -> None:
+        """Take in everyone who is connected already, and close: nobody may come between the two."""
+        inside: list[socket.socket] = []
+        for server in self.servers:
+            for listener in server.sockets:
+                twin = socket.socket(fileno=os.dup(listener.fileno()))
+                twin.setblocking(False)
+                with contextlib.suppress(BlockingIOError, OSError):
+                    while True:
+                        inside.append(twin.accept()[0])
+                twin.close()
+            server.close()
+        config: Any = self.config
+        make = functools.partial(
+            config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        for each in inside:
+            await asyncio.get_running_loop().connect_accepted_socket(make, each)
