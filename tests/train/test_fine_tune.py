@@ -17,9 +17,10 @@ from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
 from honed.train.checkpoint import clear_incomplete, is_complete, last_complete, mark_complete
 from honed.train.config import TrainConfig
-from honed.train.fine_tune import PackingCollator, fine_tune, mean_cosine
+from honed.train.fine_tune import PackingCollator, fine_tune
 from honed.train.loss import CoPositives, PairLoss
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
+from honed.train.trainer import mean_cosine
 
 EXAMPLES = [Example(anchor=f"u{n}{k}", positive=f"university {n}") for n in range(40) for k in "ab"]
 
@@ -36,6 +37,10 @@ def dev_score(encoder: TorchEncoder) -> float:
     return float((1 / (1 + ranks)).mean())
 
 
+def labels(rows: list[int], epoch: int = 0) -> torch.Tensor:
+    return torch.tensor([[row, epoch] for row in rows])
+
+
 def test_every_co_positive_is_masked_and_nothing_else() -> None:
     examples = [
         Example(anchor="UM", positive="Michigan"),
@@ -43,9 +48,9 @@ def test_every_co_positive_is_masked_and_nothing_else() -> None:
         Example(anchor="Mich", positive="Michigan"),
         Example(anchor="MIT", positive="Institute"),
     ]
-    mask = CoPositives(examples).mask([0, 1, 2, 3])
+    related = CoPositives(examples).related([0, 1, 2, 3]).fill_diagonal_(False)
     # UM and um are one alias with two labels; Mich and UM share a label
-    assert mask.nonzero().tolist() == [[0, 1], [0, 2], [1, 0], [1, 2], [2, 0]]
+    assert related.nonzero().tolist() == [[0, 1], [0, 2], [1, 0], [1, 2], [2, 0]]
 
 
 def test_the_loss_equals_its_formula_over_the_unmasked(tiny_model: Path) -> None:
@@ -61,7 +66,7 @@ def test_the_loss_equals_its_formula_over_the_unmasked(tiny_model: Path) -> None
         for scores in ((left @ right.T)[i], (left @ right.T)[:, i]):
             others = [j for j in range(4) if {i, j} != {0, 1}]
             wanted += -10 * scores[i] + torch.logsumexp(10 * scores[others], 0)
-    found = loss.loss_of(anchors, positives, torch.tensor(rows))
+    found = loss.loss_of(anchors, positives, labels(rows))
     assert float(found) == pytest.approx(float(wanted) / 8, abs=1e-5)
 
 
@@ -69,7 +74,7 @@ def test_masking_never_pushes_a_co_positive_away() -> None:
     examples = [Example(anchor="a", positive="one"), Example(anchor="b", positive="one")]
     loss = PairLoss(torch.nn.Identity(), examples, TrainConfig(), objective="ranking", mini_batch_size=0)
     vectors = torch.randn(2, 4, requires_grad=True)
-    loss.loss_of(vectors, torch.randn(2, 4), torch.tensor([0, 1])).backward()
+    loss.loss_of(vectors, torch.randn(2, 4), labels([0, 1])).backward()
     assert vectors.grad is not None
     assert vectors.grad.abs().max() == 0
 
@@ -80,7 +85,7 @@ def gradients(folder: Path, mini_batch_size: int) -> tuple[float, list[torch.Ten
     batch = PackingCollator(base, EXAMPLES)([{"label": row} for row in range(24)])
     features = [
         {name.removeprefix(column): value for name, value in batch.items() if name.startswith(column)}
-        for column in ("anchor_", "positive_")
+        for column in ("anchor_", "document_")
     ]
     value = loss(features, batch["label"])
     value.backward()
@@ -171,7 +176,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_checkpoint(tiny_mode
 
 def test_a_collapsed_model_stops(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cosines = iter([0.2, 0.25, 0.99])
-    monkeypatch.setattr("honed.train.fine_tune.mean_cosine", lambda _: next(cosines))
+    monkeypatch.setattr("honed.train.trainer.mean_cosine", lambda _: next(cosines))
     config = TrainConfig(epochs=2, batch_size=16, evaluations=4)
     with pytest.raises(TrainingError, match=r"E_TRAIN_COLLAPSE.*mean cosine 0.990, base 0.200"):
         fine_tune(load(tiny_model), EXAMPLES, dev_score, config, tmp_path)
@@ -210,7 +215,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.train.test_fine_tune import EXAMPLES, dev_score, load
-from honed.train import fine_tune as module
+from honed.train import trainer as module
+from honed.train.fine_tune import fine_tune
 from honed.train.config import TrainConfig
 when, folder = sys.argv[1], Path(sys.argv[2])
 if when == "after a checkpoint":
@@ -230,7 +236,7 @@ elif when == "inside a checkpoint":
 elif when == "while saving the model":
     module.save_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 config = TrainConfig(epochs=4, batch_size=16, learning_rate=1e-3, evaluations=4, dropout=0.1)
-module.fine_tune(load(Path({model!r})), EXAMPLES, dev_score, config, folder)
+fine_tune(load(Path({model!r})), EXAMPLES, dev_score, config, folder)
 """
 
 

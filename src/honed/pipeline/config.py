@@ -14,7 +14,7 @@ from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
 from honed.encode.config import EncoderConfig
 from honed.ship.config import ServerSection
-from honed.train.config import TrainConfig
+from honed.train.config import MineConfig, TrainConfig
 
 FILE = "honed.toml"
 PROTOCOLS = ("held-out", "catalogue")
@@ -142,6 +142,7 @@ class Config:
     model: EncoderConfig = field(default_factory=EncoderConfig)
     split: SplitSection = field(default_factory=SplitSection)
     baselines: BaselinesSection | None = None
+    mine: MineConfig | None = None
     train: TrainConfig | None = None
     index: IndexSection | None = None
     evaluate: EvaluateSection | None = None
@@ -190,6 +191,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "model": EncoderConfig,
     "split": SplitSection,
     "baselines": BaselinesSection,
+    "mine": MineConfig,
     "train": TrainConfig,
     "index": IndexSection,
     "evaluate": EvaluateSection,
@@ -207,14 +209,16 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
                 "E_CONFIG_PATH",
                 f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
-    if server := sections.get("server"):
-        server.check(file)
+    for name in ("server", "mine"):
+        if section := sections.get(name):
+            section.check(file)
     if (split := sections.get("split")) and split.test + split.dev >= 1:
         raise ConfigError("E_CONFIG_RANGE", f"{file}: split.test + split.dev must stay below 1")
     if model := sections.get("model"):
         _check_max_length(model, file)
     gate = sections.get("gate")
     for wanted, needs in {
+        "mine": ("train",),
         "gate": ("train", "evaluate", "index"),
         "evaluate": ("index",) if "train" in sections else ("baselines",),
     }.items():

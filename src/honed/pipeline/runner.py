@@ -13,7 +13,8 @@ from honed.core.artifacts import Artifact, ArtifactStore, StageKey, write_json
 from honed.core.errors import ConfigError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
 from honed.pipeline.config import Config
-from honed.pipeline.stages import STAGES, Stage, Work
+from honed.pipeline.stage import Stage, Work
+from honed.pipeline.stages import STAGES
 
 Listener = Callable[[str, str, float], None]
 LATEST = "latest.json"
@@ -117,7 +118,7 @@ class Runner:
         started = time.monotonic()
         inputs = {name: artifacts[name] for name in stage.needs if name in artifacts}
         with self.store.staging(key) as folder:
-            if stage.name != "train":  # only training can take up half-done work
+            if not stage.resumes:
                 shutil.rmtree(folder)
                 folder.mkdir()
             facts = stage.run(Work(config=self.config, root=self.root, inputs=inputs, folder=folder))

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ import numpy as np
 from honed.core.artifacts import Artifact, write_json
 from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
-from honed.core.optional import installed_version, require
-from honed.core.protocols import Encoder
+from honed.core.optional import installed_version
 from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
 from honed.data.tables import table_files
@@ -22,34 +21,13 @@ from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES, Measure
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, task_ceiling
+from honed.pipeline import training
 from honed.pipeline.config import Config
+from honed.pipeline.stage import Stage, Work, base_encoder, judged, model_key, trained_encoder
 from honed.pipeline.systems import encoder_run, lexical_runs, with_known_names
 
-Inputs = Mapping[str, Artifact]
 BASE, TUNED, TUNED_NAMES = "base model", "fine-tuned", "fine-tuned + known names"
 R1 = Measure("R", 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """What a stage is given: the configuration, the folder of honed.toml, its inputs, and where to write."""
-
-    config: Config
-    root: Path
-    inputs: Inputs
-    folder: Path
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """One step of the pipeline. ``key`` returns all that shapes its result besides its inputs."""
-
-    name: str
-    version: int
-    needs: tuple[str, ...]
-    wanted: Callable[[Config], bool]
-    key: Callable[[Config, Path], Mapping[str, Any]]
-    run: Callable[[Work], Mapping[str, Any]]
 
 
 # -- import --------------------------------------------------------------------------------------
@@ -148,15 +126,9 @@ def _unknown_to(config: Config) -> Callable[[str], bool] | None:
 # -- baselines -----------------------------------------------------------------------------------
 
 
-def _model_key(config: Config, root: Path) -> Mapping[str, Any]:
-    from honed.encode.base_models import resolve
-
-    return {**asdict(config.model), "weights": resolve(config.model.base).weights}
-
-
 def _baselines_key(config: Config, root: Path) -> Mapping[str, Any]:
     baselines = asdict(config.baselines) if config.baselines else {}
-    return {**baselines, "k": _depth(config), "model": _model_key(config, root)}
+    return {**baselines, "k": _depth(config), "model": model_key(config, root)}
 
 
 def _depth(config: Config) -> int:
@@ -167,83 +139,20 @@ def _baselines(work: Work) -> Mapping[str, Any]:
     check, k = work.inputs["check"].folder, _depth(work.config)
     names = task.load_names(check)
     language = work.config.baselines.language if work.config.baselines else "english"
-    encoder = _encoder(work.config)
+    encoder = base_encoder(work.config)
     for direction in task.DIRECTIONS:
-        judged = _judged(work, direction, "test")
-        runs = (
-            lexical_runs(judged, names, language, k)
-            if direction == task.FORWARD
-            else lexical_runs(judged, (), language, k)
-        )
-        for run in [*runs, encoder_run(BASE, encoder, judged, k)]:
+        test = judged(work, direction, "test")
+        runs = lexical_runs(test, names if direction == task.FORWARD else (), language, k)
+        for run in [*runs, encoder_run(BASE, encoder, test, k)]:
             save_run(work.folder / "runs" / direction, run)
     return {"base": encoder.spec.as_dict()}
-
-
-def _judged(work: Work, direction: str, split: str) -> JudgedTask:
-    """Load a judged task; `DataError` when its split is empty."""
-    judged = task.load_task(work.inputs["check"].folder, direction, split)
-    if not judged.queries:
-        raise DataError("E_SPLIT_EMPTY", f"the {split} split is empty: too few entities, or set [split] test and dev")
-    return judged
-
-
-def _encoder(config: Config, *, precision: str | None = None) -> Any:
-    require("torch encoder")
-    from dataclasses import replace
-
-    from honed.encode.torch_encoder import TorchEncoder
-
-    return TorchEncoder.load(replace(config.model, precision=precision) if precision else config.model)
-
-
-# -- train ---------------------------------------------------------------------------------------
-
-
-def _train_key(config: Config, root: Path) -> Mapping[str, Any]:
-    model = {name: value for name, value in _model_key(config, root).items() if name != "precision"}
-    return {"train": asdict(config.train) if config.train else None, "model": model}
-
-
-def _train(work: Work) -> Mapping[str, Any]:
-    require("fine-tuning")
-    from honed.train.fine_tune import fine_tune
-
-    assert work.config.train is not None  # the stage is wanted only then
-    check = work.inputs["check"].folder
-    dev = _judged(work, task.FORWARD, "dev")
-    trained = fine_tune(
-        _encoder(work.config, precision="fp32"),
-        task.load_examples(check / "examples.parquet"),
-        lambda encoder: _dev_score(encoder, dev),
-        work.config.train,
-        work.folder,
-    )
-    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
-
-
-def _dev_score(encoder: Encoder, dev: JudgedTask) -> float:
-    """Return MRR@10 on dev: finer than R@1, so that small gains are seen."""
-    scores = TaskScores(dev, [Measure("MRR", 10)])
-    scores.add(encoder_run("dev", encoder, dev, 10))
-    return float(scores.scores["dev"][Measure("MRR", 10)].mean())
-
-
-def trained_encoder(config: Config, inputs: Inputs) -> Any:
-    """Return the encoder of the run: the trained one, or the base where nothing was trained."""
-    if "train" not in inputs:
-        return _encoder(config)
-    require("torch encoder")
-    from honed.encode.torch_encoder import TorchEncoder
-
-    return TorchEncoder.load_folder(inputs["train"].folder / "model", precision=config.model.precision)
 
 
 # -- index ---------------------------------------------------------------------------------------
 
 
 def _index_key(config: Config, root: Path) -> Mapping[str, Any]:
-    return {"index": asdict(config.index) if config.index else None, "model": _model_key(config, root)}
+    return {"index": asdict(config.index) if config.index else None, "model": model_key(config, root)}
 
 
 def _index(work: Work) -> Mapping[str, Any]:
@@ -272,7 +181,7 @@ def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
         "evaluate": asdict(config.evaluate) if config.evaluate else None,
         "gate": asdict(config.gate) if config.gate else None,
         "protocol": config.split.protocol,
-        "model": _model_key(config, root),
+        "model": model_key(config, root),
     }
 
 
@@ -303,36 +212,36 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
 
 def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
     k = _depth(work.config)
-    judged = _judged(work, direction, "test")
+    test = judged(work, direction, "test")
     forward = direction == task.FORWARD
     measures = DEFAULT_MEASURES if forward else REVERSE_MEASURES
-    scores = TaskScores(judged, measures, seed=work.config.evaluate.seed if work.config.evaluate else 0)
+    scores = TaskScores(test, measures, seed=work.config.evaluate.seed if work.config.evaluate else 0)
     baselines = load_runs(work.inputs["baselines"].folder / "runs" / direction) if "baselines" in work.inputs else []
     for run in baselines:
         scores.add(run)
-    for run in _tuned_runs(work, judged, k, forward=forward):
+    for run in _tuned_runs(work, test, k, forward=forward):
         save_run(work.folder / "runs" / direction, run)
         scores.add(run)
     lexical = [run.name for run in baselines if run.name != BASE]
     return {
-        "n_queries": len(judged.queries),
-        "n_candidates": len(judged.corpus),
-        "ceiling": round(task_ceiling(judged), 5) if forward else None,
+        "n_queries": len(test.queries),
+        "n_candidates": len(test.corpus),
+        "ceiling": round(task_ceiling(test), 5) if forward else None,
         "systems": scores.systems(),
         "comparisons": _comparisons(scores, lexical, measures),
         "gates": scores.judge(_gates(work.config, scores, lexical)) if forward else [],
     }
 
 
-def _tuned_runs(work: Work, judged: JudgedTask, k: int, *, forward: bool) -> list[Run]:
+def _tuned_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Run]:
     if "index" not in work.inputs or "train" not in work.inputs:
         return []
     encoder = trained_encoder(work.config, work.inputs)
     vectors = stored_vectors(work.inputs["index"].folder)
-    runs = [encoder_run(TUNED, encoder, judged, k, stored=vectors)]
+    runs = [encoder_run(TUNED, encoder, test, k, stored=vectors)]
     if forward:
         names = task.load_names(work.inputs["check"].folder)
-        runs.append(with_known_names(TUNED_NAMES, runs[0], judged, names, k))
+        runs.append(with_known_names(TUNED_NAMES, runs[0], test, names, k))
     return runs
 
 
@@ -365,42 +274,28 @@ def _always(_: Config) -> bool:
     return True
 
 
+def _drafts(config: Config) -> bool:
+    return config.mine is not None and config.mine.encoder == "tuned" and config.train is not None
+
+
+# fmt: off
 STAGES: tuple[Stage, ...] = (
     Stage(name="import", version=1, needs=(), wanted=_always, key=_import_key, run=_import),
     Stage(name="check", version=1, needs=("import",), wanted=_always, key=_check_key, run=_check),
-    Stage(
-        name="baselines",
-        version=1,
-        needs=("check",),
-        wanted=lambda config: config.baselines is not None,
-        key=_baselines_key,
-        run=_baselines,
-    ),
-    Stage(
-        name="train",
-        version=1,
-        needs=("check",),
-        wanted=lambda config: config.train is not None,
-        key=_train_key,
-        run=_train,
-    ),
-    Stage(
-        name="index",
-        version=1,
-        needs=("check", "train"),
-        wanted=lambda config: config.index is not None,
-        key=_index_key,
-        run=_index,
-    ),
-    Stage(
-        name="evaluate",
-        version=1,
-        needs=("check", "baselines", "train", "index"),
-        wanted=lambda config: config.evaluate is not None,
-        key=_evaluate_key,
-        run=_evaluate,
-    ),
+    Stage(name="baselines", version=1, needs=("check",), wanted=lambda config: config.baselines is not None,
+          key=_baselines_key, run=_baselines),
+    Stage(name="draft", version=1, needs=("check",), wanted=_drafts,
+          key=training.train_key, run=training.train, resumes=True),
+    Stage(name="mine", version=1, needs=("check", "draft"), wanted=lambda config: config.mine is not None,
+          key=training.mine_key, run=training.mine),
+    Stage(name="train", version=2, needs=("check", "mine"), wanted=lambda config: config.train is not None,
+          key=training.train_key, run=training.train, resumes=True),
+    Stage(name="index", version=1, needs=("check", "train"), wanted=lambda config: config.index is not None,
+          key=_index_key, run=_index),
+    Stage(name="evaluate", version=1, needs=("check", "baselines", "mine", "train", "index"),
+          wanted=lambda config: config.evaluate is not None, key=_evaluate_key, run=_evaluate),
 )
+# fmt: on
 
 
 def read_report(artifact: Artifact) -> dict[str, Any]:

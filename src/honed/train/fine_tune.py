@@ -1,315 +1,91 @@
-"""Fine-tuning with the sentence-transformers trainer: packed batches, sparse embedding steps, honest stopping."""
+"""Fine-tuning on examples: packed batches of pairs and their mined negatives."""
 
-import json
 import logging
-import math
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import Dataset
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.base.evaluation import BaseEvaluator
-from transformers import PrinterCallback, TrainerCallback
 
-from honed.core.artifacts import write_json
 from honed.core.errors import TrainingError
-from honed.core.progress import Bar, progress
-from honed.core.protocols import Encoder
-from honed.core.records import EncoderSpec, Example
-from honed.encode.packed import pack, pad
-from honed.encode.torch_encoder import TorchEncoder, choose_precision, quiet_libraries, save_model
-from honed.train.checkpoint import clear_incomplete, last_complete, mark_complete
+from honed.core.records import Example
+from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import TrainConfig
-from honed.train.loss import PairLoss
+from honed.train.loss import PairLoss, turns
 from honed.train.objectives import choose_objective
-from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
+from honed.train.trainer import DevScore, Recipe, Trained, train_model
 
 log = logging.getLogger("honed.train")
-DevScore = Callable[[Encoder], float]
-_COLLAPSED = 0.1
-_ALIKE = 0.9999
-HISTORY = "history.json"
-
-
-@dataclass(kw_only=True)
-class Trained:
-    """What training gave: the spec of the saved model and the story of the run, as plain data."""
-
-    spec: EncoderSpec
-    history: dict[str, Any]
+_CACHE_OVER, _MINI_BATCH = 512, 256
 
 
 def fine_tune(
-    base: TorchEncoder, examples: Sequence[Example], dev_score: DevScore, config: TrainConfig, folder: Path
+    base: TorchEncoder,
+    examples: Sequence[Example],
+    dev_score: DevScore,
+    config: TrainConfig,
+    folder: Path,
+    logs: Path | None = None,
 ) -> Trained:
-    """Fine-tune a base model and save the one that is best on dev to ``folder/model``.
+    """Fine-tune a base model on examples and save the state that is best on dev; see `train_model` for the rest.
 
-    ``dev_score`` scores an encoder on the dev task, higher is better; when no training step beats the base model, the
-    base model is what is saved. Work in ``folder/checkpoints`` is taken up again after a crash.
-
-    Raises `TrainingError` when there is nothing to learn from, when the loss is not finite and when the model
-    collapses; the last good checkpoint stays in the folder.
+    Raises `TrainingError` when there is nothing to learn from, or nothing that the objective could learn from.
     """
     if len(examples) < 2:
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
-    if base.precision != "fp32":
-        raise ValueError("training starts from fp32 weights: load the base model with precision fp32")
-    if (folder / HISTORY).is_file():  # everything was done when a crash came
-        return _read_back(folder)
-    checkpoints = folder / "checkpoints"
-    steps = total_steps(len(examples), config)
-    untouched = {name: value.clone() for name, value in base.model.state_dict().items()}
-    with quiet_libraries(), progress("fine-tune steps", steps) as bar:
-        evaluator = _DevEvaluator(base, examples, dev_score, config.precision, checkpoints)
-        watch = _Watch(evaluator, bar, folder / "base_dev.json")
-        trainer, facts = _trainer(base, examples, evaluator, config, checkpoints)
-        trainer.add_callback(watch)
-        clear_incomplete(checkpoints)
-        resume = last_complete(checkpoints)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        history = {**_history(trainer, watch.base_score), **facts, "config": asdict(config)}
-        if not (trainer.state.best_metric or float("-inf")) > watch.base_score:
-            base.model.load_state_dict(untouched)
-            history |= {"kept": "base", "best_step": 0}
-        spec = save_model(base.model, base.spec, folder / "model")
-    write_json(folder / HISTORY, history)
-    shutil.rmtree(checkpoints)
-    return Trained(spec=spec, history=history)
-
-
-def _read_back(folder: Path) -> Trained:
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    spec = json.loads((folder / "model" / "honed_spec.json").read_text(encoding="utf-8"))
-    history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
-    return Trained(spec=EncoderSpec.from_dict(spec), history=history)
-
-
-def total_steps(n_examples: int, config: TrainConfig) -> int:
-    """Return how many optimiser steps a run takes."""
-    return max(1, math.ceil(math.ceil(n_examples / config.batch_size) * config.epochs))
-
-
-def _trainer(
-    base: TorchEncoder,
-    examples: Sequence[Example],
-    evaluator: "_DevEvaluator",
-    config: TrainConfig,
-    checkpoints: Path,
-) -> tuple["_Trainer", dict[str, Any]]:
-    model = base.model
-    torch.manual_seed(config.seed)
-    _set_dropout(model, config.dropout)
-    sparse = torch.cuda.device_count() <= 1 and make_embeddings_sparse(model)
-    mini_batch = config.mini_batch_size or (256 if config.batch_size > 512 else 0)
     objective, reason = choose_objective(config.objective, examples)
     log.info("objective %s: %s", objective, reason)
-    loss = PairLoss(model, examples, config, objective=objective, mini_batch_size=mini_batch)
-    args = _arguments(config, len(examples), checkpoints, model.device.type)
-    rows = {
-        "anchor": [each.anchor for each in examples],
-        "positive": [each.positive for each in examples],
-        "label": list(range(len(examples))),
-    }
-    optimizer = SparseAwareAdamW(
-        model, lr=config.learning_rate, weight_decay=config.weight_decay, max_norm=config.max_grad_norm
+    mini_batch = config.mini_batch_size or (_MINI_BATCH if config.batch_size > _CACHE_OVER else 0)
+    n_negatives = negatives_a_step(examples, config)
+    recipe = Recipe(
+        n=len(examples),
+        loss=PairLoss(base.model, examples, config, objective=objective, mini_batch_size=mini_batch),
+        collator=PackingCollator(base, examples, n_negatives=n_negatives),
+        probe=[each.positive for each in examples],
+        facts={
+            "objective": objective,
+            "reason": reason,
+            "mini_batch_size": mini_batch,
+            "mined_negatives": sum(len(each.negatives) for each in examples),
+        },
     )
-    trainer = _Trainer(
-        model=model,
-        args=args,
-        train_dataset=Dataset.from_dict(rows),
-        loss=loss,
-        evaluator=evaluator,
-        data_collator=PackingCollator(base, examples),
-        optimizers=(optimizer, None),
-    )
-    trainer.remove_callback(PrinterCallback)
-    facts = {"objective": objective, "reason": reason} | {
-        "packed": base.packed,
-        "sparse_embeddings": sparse,
-        "bf16": args.bf16,
-        "mini_batch_size": mini_batch,
-    }
-    return trainer, facts
+    return train_model(base, recipe, dev_score, config, folder, logs)
 
 
-def _set_dropout(model: Any, share: float) -> None:
-    for part in model.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = share
-
-
-def _arguments(
-    config: TrainConfig, n_examples: int, checkpoints: Path, device: str
-) -> SentenceTransformerTrainingArguments:
-    steps = total_steps(n_examples, config)
-    every = max(1, math.ceil(steps / max(1, config.evaluations)))
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        warmup_steps=math.ceil(steps * config.warmup),
-        lr_scheduler_type="linear",
-        max_grad_norm=0.0,  # the optimizer clips, sparse gradients included
-        bf16=choose_precision(config.precision, device) == "bf16",
-        use_cpu=device == "cpu",
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_dev",
-        greater_is_better=True,
-        logging_steps=max(1, every // 10),
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        report_to="none",
-        seed=config.seed,
-        data_seed=config.seed,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=device != "cpu",
-        prediction_loss_only=True,
-    )
+def negatives_a_step(examples: Sequence[Example], config: TrainConfig) -> int:
+    """Return how many mined negatives an example brings to a batch."""
+    return min(config.hard_negatives, max(len(each.negatives) for each in examples))
 
 
 class PackingCollator:
-    """Batches of examples from token ids made once: prompts included, laid end to end, without padding."""
+    """Batches of examples from token ids made once: prompts included, laid end to end, without padding.
+
+    A batch has the anchors, then the documents: the positives and, for each example, ``n_negatives`` of its mined
+    negatives, other ones in each epoch. Where an example has too few, its own positive fills the gap.
+    """
 
     valid_label_columns = ("label",)
 
-    def __init__(self, base: TorchEncoder, examples: Sequence[Example]) -> None:
-        tokens = base.tokens
-        self.packed, self.padding_id = base.packed, base.padding_id
-        self.ids = {
-            "anchor": tokens([base.spec.query_prompt + each.anchor for each in examples]),
-            "positive": tokens([base.spec.document_prompt + each.positive for each in examples]),
-        }
+    def __init__(self, base: TorchEncoder, examples: Sequence[Example], *, n_negatives: int = 0) -> None:
+        self.base, self.n_negatives, self.epoch = base, n_negatives, 0
+        spec = base.spec
+        self.anchors = base.tokens([spec.query_prompt + each.anchor for each in examples])
+        texts = [text for each in examples for text in (each.positive, *(each.negatives if n_negatives else ()))]
+        row = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        self.documents = base.tokens([spec.document_prompt + text for text in row])
+        self.positives = [row[each.positive] for each in examples]
+        self.negatives = [[row[text] for text in each.negatives] if n_negatives else [] for each in examples]
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the features of one batch under the names that the trainer splits them by."""
         labels = [row["label"] for row in rows]
-        batch: dict[str, Any] = {"label": torch.tensor(labels)}
-        for column, ids in self.ids.items():
-            chosen = [ids[label] for label in labels]
-            features = pack(chosen) if self.packed else pad(chosen, self.padding_id)
-            batch |= {f"{column}_{name}": value for name, value in features.items()}
+        numbers = [self.positives[label] for label in labels]
+        for label in labels:
+            mined = self.negatives[label]
+            for turn in turns(len(mined), self.n_negatives, self.epoch):
+                numbers.append(self.positives[label] if turn is None else mined[turn])
+        parts = {"anchor": [self.anchors[label] for label in labels], "document": [self.documents[n] for n in numbers]}
+        batch: dict[str, Any] = {"label": torch.tensor([[label, self.epoch] for label in labels])}
+        for column, ids in parts.items():
+            batch |= {f"{column}_{name}": value for name, value in self.base.features(ids).items()}
         return batch
-
-
-class _DevEvaluator(BaseEvaluator):
-    """Scores the model in training on dev, and stops it when its vectors have collapsed into one."""
-
-    def __init__(
-        self,
-        base: TorchEncoder,
-        examples: Sequence[Example],
-        dev_score: DevScore,
-        precision: str,
-        checkpoints: Path,
-    ) -> None:
-        super().__init__()
-        self.spec, self.dev_score, self.precision, self.checkpoints = base.spec, dev_score, precision, checkpoints
-        self.probe = list(dict.fromkeys(each.positive for each in examples))[:256]
-        self.base_cosine = mean_cosine(base.encode(self.probe, "document"))
-        if len(self.probe) > 1 and self.base_cosine > _ALIKE:
-            raise TrainingError(
-                "E_TRAIN_BASE",
-                f"the base model cannot tell these texts apart (mean cosine {self.base_cosine:.4f}); its vocabulary "
-                "may not know their script: take a multilingual model.base",
-            )
-        self.primary_metric = "dev"
-
-    def __call__(self, model: Any, output_path: Any = None, epoch: float = -1, steps: int = -1) -> dict[str, float]:
-        encoder = TorchEncoder.snapshot(model, self.spec, precision=self.precision)
-        cosine = mean_cosine(encoder.encode(self.probe, "document"))
-        if not cosine < 1 - _COLLAPSED * (1 - self.base_cosine):  # also true for NaN
-            raise TrainingError(
-                "E_TRAIN_COLLAPSE",
-                f"step {steps}: the vectors of different texts have become alike (mean cosine {cosine:.3f}, base "
-                f"{self.base_cosine:.3f}); lower train.learning_rate. {_last_good(self.checkpoints)}",
-            )
-        return {"dev": self.dev_score(encoder)}
-
-
-class _Trainer(SentenceTransformerTrainer):
-    """The trainer, with checkpoints marked when complete and a loss that must be finite."""
-
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Leave the model card to the export: gathering widget examples costs time and writes to the terminal."""
-
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        loss = super().compute_loss(*args, **kwargs)
-        value = loss[0] if isinstance(loss, tuple) else loss
-        if not torch.isfinite(value):
-            raise TrainingError(
-                "E_TRAIN_NONFINITE",
-                f"step {self.state.global_step + 1}: the loss is {float(value.detach())}; learning rate "
-                f"{self.args.learning_rate:g} is likely too high. {_last_good(Path(str(self.args.output_dir)))}",
-            )
-        return loss
-
-    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> None:
-        """Leave the norm to the optimizer, which clips sparse gradients too."""
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        mark_complete(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
-
-
-def _last_good(checkpoints: Path) -> str:
-    found = last_complete(checkpoints) if checkpoints.is_dir() else None
-    return f"Last good checkpoint: {found}" if found else "Last good checkpoint: none yet (the base model is untouched)"
-
-
-class _Watch(TrainerCallback):
-    """Shows progress and remembers what the base model scored on dev."""
-
-    def __init__(self, evaluator: _DevEvaluator, bar: Bar, start_file: Path) -> None:
-        self.evaluator, self.bar, self.start_file = evaluator, bar, start_file
-        self.base_score = float("-inf")
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.start_file.is_file():
-            self.base_score = json.loads(self.start_file.read_text(encoding="utf-8"))["dev"]
-        else:
-            self.base_score = self.evaluator(kwargs["model"])["dev"]
-            write_json(self.start_file, {"dev": self.base_score})
-        self.bar.advance(state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self.bar.note(f"loss {logs['loss']:.3f}")
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-        if metrics and "eval_dev" in metrics:
-            self.bar.note(f"dev {metrics['eval_dev']:.4f} (base {self.base_score:.4f})")
-
-
-def mean_cosine(vectors: Any) -> float:
-    """Return the mean cosine between different rows of unit vectors ``(n, dim)``; 1 means collapsed."""
-    n = len(vectors)
-    total = float(np.square(np.asarray(vectors, dtype=np.float64).sum(axis=0)).sum())
-    return (total - n) / (n * (n - 1)) if n > 1 else 0.0
-
-
-def _history(trainer: _Trainer, base_score: float) -> dict[str, Any]:
-    log = trainer.state.log_history
-    return {
-        "steps": trainer.state.global_step,
-        "loss": [{"step": each["step"], "loss": round(each["loss"], 5)} for each in log if "loss" in each],
-        "dev": [
-            {"step": 0, "score": round(base_score, 6)},
-            *({"step": each["step"], "score": round(each["eval_dev"], 6)} for each in log if "eval_dev" in each),
-        ],
-        "best_step": trainer.state.best_global_step or 0,
-        "kept": "tuned",
-    }

@@ -4,6 +4,7 @@ In a catalogue several aliases name one entity and one alias names several entit
 are often right answers too. Counting them as negatives teaches the model to push true matches apart.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather as gather_with_gradients
 
 from honed.core.records import Example
 from honed.core.text import fold
@@ -20,30 +22,40 @@ from honed.train.objectives import OBJECTIVES, Batch
 
 
 class CoPositives:
-    """Which (anchor, positive) pairs are known to be right, by example: a sparse matrix, asked by batch."""
+    """Which (anchor, document) pairs are known to be right, by example: a sparse matrix, asked by batch."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        anchors = {key: row for row, key in enumerate(dict.fromkeys(fold(each.anchor) for each in examples))}
-        positives = {key: row for row, key in enumerate(dict.fromkeys(fold(each.positive) for each in examples))}
+        anchors = _numbers(each.anchor for each in examples)
+        documents = _numbers(text for each in examples for text in (each.positive, *each.negatives))
         self.anchor = np.array([anchors[fold(each.anchor)] for each in examples], dtype=np.int64)
-        self.positive = np.array([positives[fold(each.positive)] for each in examples], dtype=np.int64)
+        self.positive = np.array([documents[fold(each.positive)] for each in examples], dtype=np.int64)
+        self.negatives = [[documents[fold(text)] for text in each.negatives] for each in examples]
         known = np.ones(len(examples), dtype=np.int8)
-        shape = (len(anchors), len(positives))
+        shape = (len(anchors), len(documents))
         self.known = csr_matrix((known, (self.anchor, self.positive)), shape=shape)
 
-    def mask(self, rows: Sequence[int]) -> torch.Tensor:
-        """Return ``(n, n)`` booleans: the anchor of row i is known to match the positive of row j, i != j."""
+    def related(self, rows: Sequence[int], chosen: Sequence[Sequence[int | None]] = ()) -> torch.Tensor:
+        """Return ``(n, n + n * h)`` booleans: the anchor of row i is known to match document j.
+
+        The documents are the positives of the rows, then each row's ``chosen`` h negatives (None: the own positive).
+        """
         index = np.asarray(rows)
-        block = self.known[self.anchor[index]][:, self.positive[index]].toarray() > 0
-        np.fill_diagonal(block, False)
-        return torch.from_numpy(block)
+        columns = self.positive[index].tolist()
+        for row, turns_of_row in zip(rows, chosen, strict=bool(chosen)):
+            columns += [self.positive[row] if turn is None else self.negatives[row][turn] for turn in turns_of_row]
+        return torch.from_numpy(self.known[self.anchor[index]][:, columns].toarray() > 0)
+
+
+def _numbers(texts: Iterable[str]) -> dict[str, int]:
+    return {key: row for row, key in enumerate(dict.fromkeys(fold(text) for text in texts))}
 
 
 class PairLoss(CachedLossMixin, nn.Module):
     """An objective over batches of pairs that knows every co-positive, and the examples' weights and scores.
 
     With ``mini_batch_size`` > 0 gradients are cached (Gao et al. 2021, GradCache): memory is that of a mini-batch, the
-    negatives are those of the whole batch. ``labels`` carry the row numbers of the examples.
+    negatives are those of the whole batch. ``labels`` ``(n, 2)`` carry the row numbers of the examples and the epoch.
+    In several processes the embeddings of all are gathered, gradients included: the loss is that of one large batch.
     """
 
     def __init__(
@@ -55,6 +67,7 @@ class PairLoss(CachedLossMixin, nn.Module):
         self.weights = torch.tensor([each.weight for each in examples], dtype=torch.float32)
         scores = [1.0 if each.score is None else each.score for each in examples]
         self.scores = torch.tensor(scores, dtype=torch.float32)
+        self.teacher = [each.teacher for each in examples] if any(each.teacher for each in examples) else None
         self.config, self.name, self.objective = config, objective, OBJECTIVES[objective]
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = None
@@ -82,19 +95,65 @@ class PairLoss(CachedLossMixin, nn.Module):
             loss = loss.detach()
         return loss
 
-    def loss_of(self, anchors: Tensor, positives: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of embeddings ``(batch, dim)`` of examples ``labels``."""
-        device, rows = anchors.device, labels.cpu()
-        related = self.co_positives.mask(rows.tolist()).fill_diagonal_(True)
-        batch = Batch(
-            anchors=nn.functional.normalize(anchors.float(), dim=1),
-            positives=nn.functional.normalize(positives.float(), dim=1),
-            related=related.to(device),
-            weights=self.weights[rows].to(device),
-            targets=self.scores[rows].to(device),
-        )
-        return self.objective(batch, self.config)
+    def loss_of(self, anchors: Tensor, documents: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of embeddings of anchors ``(n, dim)`` and documents ``(n + n * h, dim)``."""
+        n = len(anchors)
+        positives, negatives = documents[:n], documents[n:].view(n, -1, documents.shape[1])
+        anchors, positives, negatives, labels = (gathered(each) for each in (anchors, positives, negatives, labels))
+        h = negatives.shape[1]
+        rows, epochs = labels[:, 0].tolist(), labels[:, 1].tolist()
+        chosen = [
+            turns(len(self.co_positives.negatives[row]), h, epoch) for row, epoch in zip(rows, epochs, strict=True)
+        ]
+        device = anchors.device
+        related, taught = self.co_positives.related(rows, chosen).to(device), self._taught(rows, chosen, device)
+        weights, targets = self.weights[rows].to(device), self.scores[rows].to(device)
+        documents = torch.cat([positives, negatives.flatten(0, 1)])
+        losses = []
+        for dim in (documents.shape[1], *(each for each in self.config.matryoshka if each < documents.shape[1])):
+            batch = Batch(
+                anchors=nn.functional.normalize(anchors[:, :dim].float(), dim=1),
+                documents=nn.functional.normalize(documents[:, :dim].float(), dim=1),
+                related=related,
+                weights=weights,
+                targets=targets,
+                teacher=taught,
+            )
+            losses.append(self.objective(batch, self.config))
+        return torch.stack(losses).mean()
+
+    def _taught(self, rows: Sequence[int], chosen: Sequence[Sequence[int | None]], device: Any) -> Tensor | None:
+        """Return the teacher's scores ``(n, 1 + h)`` of own positives and chosen negatives, NaN where there is none."""
+        if self.teacher is None:
+            return None
+        found = []
+        for row, turns_of_row in zip(rows, chosen, strict=True):
+            scores = self.teacher[row] or (math.nan,)
+            found.append([scores[0], *(math.nan if turn is None else scores[1 + turn] for turn in turns_of_row)])
+        return torch.tensor(found, device=device)
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the settings, for the model card of sentence-transformers."""
         return {"objective": self.name, "scale": self.config.scale, "symmetric": self.config.symmetric}
+
+
+def turns(negatives: int, wanted: int, epoch: int) -> list[int | None]:
+    """Return which of an example's negatives take part in an epoch: they take turns, and None stands for a gap."""
+    if not negatives:
+        return [None] * wanted
+    found: list[int | None] = [(epoch * wanted + each) % negatives for each in range(min(wanted, negatives))]
+    return found + [None] * (wanted - len(found))
+
+
+def gathered(values: Tensor) -> Tensor:
+    """Return the values of all processes, first dimension after first dimension, with their gradients."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return values
+    gather: Any = gather_with_gradients if values.requires_grad else _gather_plain
+    return torch.cat(list(gather(values.contiguous())))
+
+
+def _gather_plain(values: Tensor) -> list[Tensor]:
+    found = [torch.zeros_like(values) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(found, values)
+    return found

@@ -1,8 +1,8 @@
 """What a batch of pairs is trained for. Every objective knows which pairs of the batch are known to be right.
 
-A batch holds n examples: anchor i belongs to positive i, and ``related`` tells which other pairs are right as well (all
-aliases of one label, all labels of one alias). No objective pushes such a pair apart. Example weights scale the loss of
-their rows.
+A batch holds n examples: anchor i belongs to document i, its positive; the documents after the n-th are mined
+negatives. ``related`` tells which other pairs are right as well (all aliases of one label, all labels of one alias). No
+objective pushes such a pair apart. Example weights scale the loss of their rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy, log_softmax, softmax, softplus
 
 from honed.core.errors import TrainingError
 from honed.core.records import Example
@@ -20,22 +20,41 @@ _NEVER = float("-inf")
 
 
 class Batch(NamedTuple):
-    """Unit vectors ``(n, dim)`` of anchors and positives, right pairs ``(n, n)``, weights and targets ``(n,)``."""
+    """Unit vectors of n anchors ``(n, dim)`` and of documents ``(n + n * h, dim)``: positives, then h negatives each.
+
+    ``related`` ``(n, n + n * h)`` marks the right pairs, ``weights`` and ``targets`` are ``(n,)``; ``teacher``
+    ``(n, 1 + h)`` holds a teacher's scores of the own positive and negatives, NaN where there is none.
+    """
 
     anchors: Tensor
-    positives: Tensor
+    documents: Tensor
     related: Tensor
     weights: Tensor
     targets: Tensor
+    teacher: Tensor | None = None
 
     @property
     def cosines(self) -> Tensor:
-        """Cosines ``(n, n)`` of every anchor with every positive."""
-        return self.anchors @ self.positives.T
+        """Cosines ``(n, n + n * h)`` of every anchor with every document."""
+        return self.anchors @ self.documents.T
+
+    @property
+    def positives(self) -> Tensor:
+        """The own positives ``(n, dim)``."""
+        return self.documents[: len(self.anchors)]
+
+    @property
+    def own(self) -> Tensor:
+        """Cosines ``(n, 1 + h)`` of each anchor with its own positive and its own negatives."""
+        n = len(self.anchors)
+        grouped = self.documents[n:].view(n, -1, self.documents.shape[1])
+        candidates = torch.cat([self.positives[:, None], grouped], dim=1)
+        return (candidates @ self.anchors[:, :, None]).squeeze(2)
 
     def turned(self) -> "Batch":
-        """Return the batch from label to alias."""
-        return self._replace(anchors=self.positives, positives=self.anchors, related=self.related.T)
+        """Return the batch from positive to anchor; mined negatives have no part in it."""
+        n = len(self.anchors)
+        return self._replace(anchors=self.positives, documents=self.anchors, related=self.related[:, :n].T)
 
 
 Objective = Callable[[Batch, TrainConfig], Tensor]
@@ -56,7 +75,7 @@ def _both_ways(one_way: Objective) -> Objective:
 @_both_ways
 def ranking(batch: Batch, config: TrainConfig) -> Tensor:
     """Multiple negatives ranking, the softmax over the batch (Henderson et al. 2017, arXiv 1705.00652)."""
-    own = torch.eye(len(batch.anchors), dtype=torch.bool, device=batch.anchors.device)
+    own = torch.eye(*batch.related.shape, dtype=torch.bool, device=batch.anchors.device)
     scores = (batch.cosines * config.scale).masked_fill(batch.related & ~own, _NEVER)
     target = torch.arange(len(scores), device=scores.device)
     return _mean(cross_entropy(scores, target, reduction="none"), batch.weights)
@@ -81,10 +100,13 @@ def triplet(batch: Batch, config: TrainConfig) -> Tensor:
 def contrastive(batch: Batch, config: TrainConfig) -> Tensor:
     """Supervised contrastive over groups: every text of a group attracts every other (Khosla et al. 2020,
     arXiv 2004.11362, L_out)."""
+    n = len(batch.anchors)
     vectors = torch.cat([batch.anchors, batch.positives])
-    same = (batch.related | batch.related.T).repeat(2, 2)
-    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    scores = (vectors @ vectors.T * config.scale).masked_fill(own, _NEVER)
+    pairs, mined = batch.related[:, :n], batch.related[:, n:]
+    same = torch.cat([(pairs | pairs.T).repeat(2, 2), mined.repeat(2, 1)], dim=1)
+    own = torch.eye(*same.shape, dtype=torch.bool, device=vectors.device)
+    others = torch.cat([vectors, batch.documents[n:]])
+    scores = (vectors @ others.T * config.scale).masked_fill(own, _NEVER)
     likelihood = (scores - scores.logsumexp(dim=1, keepdim=True)).masked_fill(own | ~same, 0.0)
     rows = -likelihood.sum(dim=1) / (same & ~own).sum(dim=1).clamp_min(1)
     return _mean(rows, batch.weights.repeat(2))
@@ -127,6 +149,34 @@ def cosent(batch: Batch, config: TrainConfig) -> Tensor:
     return torch.cat([terms.new_zeros(1), terms]).logsumexp(dim=0)
 
 
+def margin_mse(batch: Batch, config: TrainConfig) -> Tensor:
+    """The margin between positive and negatives shall be the teacher's (Hofstätter et al. 2020, arXiv 2010.02666).
+
+    Cosines times ``scale`` stand against the teacher's scores.
+    """
+    teacher, own = _taught(batch), batch.own * config.scale
+    wanted = teacher[:, :1] - teacher[:, 1:]
+    there = torch.isfinite(wanted)
+    errors = (own[:, :1] - own[:, 1:] - wanted.nan_to_num()).square() * there
+    return _mean(errors.sum(dim=1) / there.sum(dim=1).clamp_min(1), batch.weights)
+
+
+def kl(batch: Batch, config: TrainConfig) -> Tensor:
+    """The softmax over positive and negatives shall be the teacher's (Kullback-Leibler divergence)."""
+    teacher = _taught(batch)
+    absent = ~torch.isfinite(teacher)
+    wanted = softmax(teacher.masked_fill(absent, -1e4), dim=1)
+    found = log_softmax((batch.own * config.scale).masked_fill(absent, -1e4), dim=1)
+    rows = (wanted * (wanted.clamp_min(1e-12).log() - found)).sum(dim=1)
+    return _mean(rows, batch.weights)
+
+
+def _taught(batch: Batch) -> Tensor:
+    if batch.teacher is None:
+        raise ValueError("the objective needs a teacher's scores")
+    return batch.teacher
+
+
 # name in honed.toml -> objective; "mse" is what people call the squared difference to a score
 OBJECTIVES: dict[str, Objective] = {
     "ranking": ranking,
@@ -136,8 +186,11 @@ OBJECTIVES: dict[str, Objective] = {
     "cosine": cosine,
     "mse": cosine,
     "cosent": cosent,
+    "margin-mse": margin_mse,
+    "kl": kl,
 }
 SCORED = ("cosine", "mse", "cosent")
+TAUGHT = ("margin-mse", "kl")
 
 
 def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str]:
@@ -154,8 +207,17 @@ def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str
             'every text the same vector. Take objective = "ranking", which uses the other pairs of a batch as '
             "negatives, or give the pairs different scores",
         )
+    if wanted in TAUGHT and not any(each.teacher for each in examples):
+        raise TrainingError(
+            "E_TRAIN_TEACHER",
+            f"train.objective {wanted} needs a teacher's scores of positive and negatives: add the sections [mine] and "
+            "[cross_encoder] to honed.toml",
+        )
     if wanted != "auto":
         return wanted, "set in honed.toml"
     if len(scores) >= 2 and all(each.score is not None for each in examples):
         return "cosent", "the pairs carry scores: their order is learned"
-    return "ranking", "pairs without scores: the other pairs of a batch are the negatives, every co-positive masked"
+    mined = " beside the mined ones" if any(each.negatives for each in examples) else ""
+    return "ranking", (
+        f"pairs without scores: the other pairs of a batch are the negatives{mined}, every co-positive masked"
+    )

@@ -1,0 +1,91 @@
+"""What a stage is, and what several stages share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from honed.core.artifacts import Artifact
+from honed.core.errors import DataError
+from honed.core.optional import require
+from honed.core.protocols import Encoder
+from honed.core.records import JudgedTask
+from honed.data import task
+from honed.evaluate.measures import Measure
+from honed.evaluate.score import TaskScores
+from honed.pipeline.config import Config
+from honed.pipeline.systems import encoder_run
+
+Inputs = Mapping[str, Artifact]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a stage is given: the configuration, the folder of honed.toml, its inputs, and where to write."""
+
+    config: Config
+    root: Path
+    inputs: Inputs
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        """Where TensorBoard's files of the stage go: beside the artifacts, since they carry times and host names."""
+        return self.root / self.config.paths.output / "logs" / f"{self.folder.parent.name}-{self.folder.stem}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One step of the pipeline. ``key`` returns all that shapes its result besides its inputs.
+
+    A stage that ``resumes`` finds what a crash left in its folder; the others start from an empty one.
+    """
+
+    name: str
+    version: int
+    needs: tuple[str, ...]
+    wanted: Callable[[Config], bool]
+    key: Callable[[Config, Path], Mapping[str, Any]]
+    run: Callable[[Work], Mapping[str, Any]]
+    resumes: bool = False
+
+
+def model_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what identifies the base model and how it is used."""
+    from honed.encode.base_models import resolve
+
+    return {**asdict(config.model), "weights": resolve(config.model.base).weights}
+
+
+def judged(work: Work, direction: str, split: str) -> JudgedTask:
+    """Load a judged task; `DataError` when its split is empty."""
+    found = task.load_task(work.inputs["check"].folder, direction, split)
+    if not found.queries:
+        raise DataError("E_SPLIT_EMPTY", f"the {split} split is empty: too few entities, or set [split] test and dev")
+    return found
+
+
+def base_encoder(config: Config, *, precision: str | None = None) -> Any:
+    """Load the base model."""
+    require("torch encoder")
+    from honed.encode.torch_encoder import TorchEncoder
+
+    return TorchEncoder.load(replace(config.model, precision=precision) if precision else config.model)
+
+
+def trained_encoder(config: Config, inputs: Inputs, *, stages: tuple[str, ...] = ("distil", "train")) -> Any:
+    """Return the encoder of the first of some stages that ran, or the base model where none did."""
+    made = next((inputs[name] for name in stages if name in inputs), None)
+    if made is None:
+        return base_encoder(config)
+    require("torch encoder")
+    from honed.encode.torch_encoder import TorchEncoder
+
+    return TorchEncoder.load_folder(made.folder / "model", precision=config.model.precision)
+
+
+def dev_score(encoder: Encoder, dev: JudgedTask) -> float:
+    """Return MRR@10 on dev: finer than R@1, so that small gains are seen."""
+    scores = TaskScores(dev, [Measure("MRR", 10)])
+    scores.add(encoder_run("dev", encoder, dev, 10))
+    return float(scores.scores["dev"][Measure("MRR", 10)].mean())

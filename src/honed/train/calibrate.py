@@ -1,0 +1,70 @@
+"""How likely it is that a candidate for a hard negative is in fact right: calibrated on the data, never a constant.
+
+Pairs that are known to be right and candidates of which nothing is known are compared by one number (a similarity).
+This is learning from positive and unlabelled data (Elkan & Noto 2008): where candidates are as rare as they are among
+the highest scoring known pairs, they may all be right, which bounds how many right ones are hidden among the rest.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+_FEW = 50
+_TOP = 0.02
+_AT_MOST = 500_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posterior:
+    """The estimated chance, by score, that an unlabelled candidate is right; it never falls as the score rises.
+
+    ``knots`` (scores, rising) and ``chances`` have the same length; ``hidden`` is the estimate, an upper bound, of how
+    many right ones are hidden for each known one.
+    """
+
+    knots: Floats
+    chances: Floats
+    hidden: float
+
+    def __call__(self, scores: npt.ArrayLike) -> Floats:
+        """Return the chance for each score, in [0, 1]."""
+        return np.interp(np.asarray(scores, dtype=np.float64), self.knots, self.chances)
+
+
+def fit_posterior(positives: Floats, candidates: Floats, *, seed: int = 0) -> Posterior | None:
+    """Fit the chance that a candidate is right; None with fewer than 50 known pairs or no candidates.
+
+    ``positives`` are scores of known pairs, ``candidates`` of unlabelled ones, higher is closer, both ``(n,)``.
+    """
+    positives, candidates = _sample(positives, seed), _sample(candidates, seed)
+    if len(positives) < _FEW or not len(candidates):
+        return None
+    from sklearn.isotonic import IsotonicRegression
+
+    scores = np.concatenate([positives, candidates])
+    known = np.concatenate([np.ones(len(positives)), np.zeros(len(candidates))])
+    share = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, known)
+    edge = np.sort(positives)[-max(_FEW, int(_TOP * len(positives)))]
+    hidden = float((candidates >= edge).sum() + 1) / float((positives >= edge).sum())
+    knots = np.unique(np.quantile(scores, np.linspace(0, 1, 513)))
+    found = np.clip(share.predict(knots), 0.0, 1.0 - 1e-9)
+    return Posterior(knots=knots, chances=np.minimum(1.0, hidden * found / (1.0 - found)), hidden=hidden)
+
+
+def _sample(values: Floats, seed: int) -> Floats:
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) <= _AT_MOST:
+        return values
+    return np.random.default_rng(seed).choice(values, _AT_MOST, replace=False)
+
+
+def separation(positives: Floats, candidates: Floats) -> float:
+    """Return the chance that a known pair scores above a candidate (the area under the ROC curve)."""
+    order = np.concatenate([positives, candidates]).argsort(kind="stable")
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(1, len(order) + 1)
+    n = len(positives)
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(candidates)))
