@@ -23,6 +23,8 @@ COMMANDS = {
     "check": "check",
     "run": "run",
     "train": "run",
+    "mine": "run",
+    "distil": "run",
     "index": "run",
     "evaluate": "evaluate",
     "gate": "evaluate",

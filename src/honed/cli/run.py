@@ -7,6 +7,7 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
+from honed.core.artifacts import Artifact
 from honed.core.errors import GateError
 
 
@@ -14,6 +15,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: honed run  or  honed run --until train  or  honed run --dry-run")(run)
     app.command(epilog="Example: honed train")(train)
+    app.command(epilog="Example: honed mine --json")(mine)
+    app.command(epilog="Example: honed distil")(distil)
     app.command(epilog="Example: honed index")(index)
 
 
@@ -52,16 +55,53 @@ def run(
 
 def train(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
     """Fine-tune, running what must come before it."""
-    _until(project, "train", overrides(on_bad_row, encoding))
+    terminal.emit(str(_until(project, "train", overrides(on_bad_row, encoding)).folder))
+
+
+def mine(
+    project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
+) -> None:
+    """Mine hard negatives with a calibrated threshold, running what must come before it."""
+    found = _until(project, "mine", overrides(on_bad_row, encoding)).read_json("mining.json")
+    if json:
+        terminal.emit_json(found)
+        return
+    shares = found["estimated_false_negatives"]
+    terminal.emit(f"{found['chosen']} negatives for {found['anchors']} anchors; {found['anchors_without']} have none")
+    if found["calibrated"]:
+        terminal.emit(
+            f"estimated to be right after all: {100 * shares['chosen']:.2f} % of them ({100 * shares['top']:.2f} % of "
+            f"the nearest); {found['compared_by']} up to {found['threshold']:.3f}, from {found['calibrated_on']}"
+        )
+    terminal.table(["not taken", "count"], [[reason, str(n)] for reason, n in found["rejected"].items()])
+    for kind, lines in found["samples"].items():
+        rows = [[each["anchor"], each["document"], f"{each['score']:.3f}"] for each in lines[:8]]
+        if rows:
+            terminal.emit("")
+            terminal.table([f"{kind}: anchor", "document", "cosine"], rows)
+
+
+def distil(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
+    """Make a small student of the fine-tuned model, running what must come before it."""
+    found = _until(project, "distil", overrides(on_bad_row, encoding)).read_json("student.json")
+    teacher = ["teacher", found["teacher"]["mb"], found["teacher"]["ms"], found["teacher"]["dev"], ""]
+    tried = [
+        [each["name"], each["mb"], each["ms"], each.get("dev"), "kept" if each.get("chosen", True) else ""]
+        for each in found["tried"]
+    ]
+    rows = [
+        [name, f"{mb:.1f}", f"{ms:.2f}", "over budget" if dev is None else f"{dev:.4f}", kept]
+        for name, mb, ms, dev, kept in [teacher, *tried]
+    ]
+    terminal.table(["model", "MB in int8", "ms a query", "dev MRR@10", ""], rows)
 
 
 def index(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
     """Build the search index, running what must come before it."""
-    _until(project, "index", overrides(on_bad_row, encoding))
+    terminal.emit(str(_until(project, "index", overrides(on_bad_row, encoding)).folder))
 
 
-def _until(project: Path, stage: str, given: dict[str, Any]) -> None:
+def _until(project: Path, stage: str, given: dict[str, Any]) -> Artifact:
     from honed.pipeline.project import Project
 
-    artifact = Project(project, overrides=given, listener=terminal.stage_line).run(until=stage)[stage]
-    terminal.emit(str(artifact.folder))
+    return Project(project, overrides=given, listener=terminal.stage_line).run(until=stage)[stage]

@@ -181,6 +181,12 @@ def print_report(report: Mapping[str, Any]) -> None:
                 f"{found['candidate']} - {found['reference']}: {100 * gain['mean']:+.1f} points of R@1 "
                 f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f})"
             )
+    if report.get("student"):
+        same = report["student"]["agreement"]
+        emit(
+            f"first hits that student and teacher share: {100 * same['mean']:.1f} % "
+            f"({100 * same['low']:.1f} to {100 * same['high']:.1f})"
+        )
     for gate in report["gates"]:
         emit(f"gate {gate['name']}: {'passed' if gate['passed'] else 'FAILED'} ({gate['rule']}: low {gate['low']})")
 

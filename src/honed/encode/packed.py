@@ -129,3 +129,12 @@ def pad(token_ids: Sequence[TokenIds], padding_id: int, device: torch.device | s
     """Pad texts to the longest: the features of an ordinary batch, for models that cannot be packed."""
     ids, mask = padded(token_ids, padding_id)
     return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+
+
+def bags(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Lay texts end to end with where each starts: the features of a model that adds up token vectors."""
+    lengths = np.fromiter((len(ids) for ids in token_ids), dtype=np.int64, count=len(token_ids))
+    return {
+        "input_ids": torch.from_numpy(np.concatenate(token_ids)).to(device),
+        "offsets": torch.from_numpy(np.cumsum(lengths) - lengths).to(device),
+    }

@@ -19,10 +19,10 @@ from honed.core.records import EncoderSpec
 from honed.encode import hardware
 from honed.encode.base_models import known_prompts, resolve, weights_of
 from honed.encode.config import PRECISIONS, EncoderConfig
-from honed.encode.packed import pack, pad, use_packed_attention
+from honed.encode.packed import bags, pack, pad, use_packed_attention
 from honed.encode.tokens import TokenIds, Tokens, token_batches
 
-_TOKENS_A_BATCH = 2048
+_TOKENS_A_BATCH, _TOKENS_A_BATCH_OF_BAGS = 2048, 1 << 17
 
 
 class TorchEncoder:
@@ -32,12 +32,14 @@ class TorchEncoder:
         self.model = model
         self._spec = spec
         self.tokens = Tokens(_tokenizer(model), spec.max_length)
-        self.padding_id: int = model.tokenizer.pad_token_id or 0
-        self.precision = choose_precision(precision, model.device.type)
+        self.padding_id: int = getattr(model.tokenizer, "pad_token_id", 0) or 0
+        static = hasattr(model[0], "num_embeddings")
+        self.precision = "fp32" if static else choose_precision(precision, model.device.type)
         self.model.eval()
         if self.precision == "bf16":
             self.model.to(torch.bfloat16)
-        self.packed = use_packed_attention(self.model)
+        self.static = static  # token vectors alone
+        self.packed = not static and use_packed_attention(self.model)
 
     @classmethod
     def load(cls, config: EncoderConfig) -> Self:
@@ -85,7 +87,7 @@ class TorchEncoder:
             for start in range(0, len(texts), 50_000):  # tokens of a block at a time bound the memory
                 block = texts[start : start + 50_000]
                 ids = self.tokens([prompt + text for text in block] if prompt else block)
-                for rows in token_batches(ids, _TOKENS_A_BATCH):
+                for rows in token_batches(ids, _TOKENS_A_BATCH_OF_BAGS if self.static else _TOKENS_A_BATCH):
                     vectors[start + rows] = self.encode_ids([ids[row] for row in rows])
                     bar.advance(len(rows))
         return vectors
@@ -100,6 +102,8 @@ class TorchEncoder:
     def features(self, ids: Sequence[TokenIds]) -> dict[str, Any]:
         """Return the model's input for one batch of token ids, packed where the model can be."""
         device = self.model.device
+        if self.static:
+            return bags(ids, device)
         return pack(ids, device) if self.packed else pad(ids, self.padding_id, device)
 
 
@@ -107,7 +111,8 @@ def _tokenizer(model: Any) -> Any:
     """Return a copy of a model's fast tokenizer, whose settings are then ours."""
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
+    own = model.tokenizer
+    return Tokenizer.from_str(getattr(own, "backend_tokenizer", own).to_str())
 
 
 def choose_precision(precision: str, device: str) -> str:
@@ -176,9 +181,10 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSp
 
 def save_model(model: Any, spec: EncoderSpec, folder: Path) -> EncoderSpec:
     """Save a model with its spec beside it; returns the spec with the fingerprint of the saved weights."""
-    if model.tokenizer is not None and model.tokenizer.is_fast:  # whatever was encoded last leaves its settings there
-        model.tokenizer.backend_tokenizer.no_padding()
-        model.tokenizer.backend_tokenizer.no_truncation()
+    fast = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
+    if hasattr(fast, "no_truncation"):  # whatever was encoded last leaves its settings there
+        fast.no_padding()
+        fast.no_truncation()
     model.save(str(folder), create_model_card=False, safe_serialization=True)
     saved = replace(spec, weights=weights_of(folder))
     (folder / "honed_spec.json").write_text(json.dumps(saved.as_dict(), indent=1), encoding="utf-8")

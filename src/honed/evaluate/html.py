@@ -17,6 +17,7 @@ def render_report(report: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.tests["ours"] = is_ours
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     first = next(iter(report["systems"][0]["measures"])) if report["systems"] else "R@1"
     return environment.get_template("report.html.j2").render(
@@ -28,6 +29,11 @@ def render_report(report: Mapping[str, Any]) -> str:
         curve=curve(report["training"]),
         story=story(report, first),
     )
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a system is one that honed trained."""
+    return name.startswith(("fine-tuned", "student"))
 
 
 def bars(systems: Sequence[Mapping[str, Any]], measure: str, ceiling: float | None) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def bars(systems: Sequence[Mapping[str, Any]], measure: str, ceiling: float | No
                 "low": round(_LABEL + value["low"] * scale, 1),
                 "high": round(_LABEL + value["high"] * scale, 1),
                 "text": f"{100 * value['mean']:.1f}",
-                "ours": system["name"].startswith("fine-tuned"),
+                "ours": is_ours(system["name"]),
             }
         )
     return {
@@ -100,8 +106,7 @@ def story(report: Mapping[str, Any], measure: str) -> list[str]:
         better = [
             each["name"]
             for each in report["systems"]
-            if not each["name"].startswith("fine-tuned")
-            and each["measures"][measure]["mean"] > tuned["measures"][measure]["mean"]
+            if not is_ours(each["name"]) and each["measures"][measure]["mean"] > tuned["measures"][measure]["mean"]
         ]
         if better:
             slices = [

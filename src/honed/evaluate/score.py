@@ -16,13 +16,14 @@ Scored = dict[str, dict[Measure, Scores]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """A rule that a result must meet: the low bound of a paired difference is above ``bound``."""
+    """A rule that a result must meet: the low bound of a paired difference, of a slice or all, is above ``bound``."""
 
     name: str
     candidate: str
     reference: str
     measure: Measure
     bound: float
+    part: str = ""
 
 
 class TaskScores:
@@ -55,22 +56,28 @@ class TaskScores:
     def _rows(self, ids: frozenset[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         return np.array([row for row, query_id in enumerate(self.query_ids) if query_id in ids], dtype=np.int64)
 
+    def _bootstrap_of(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Bootstrap:
+        return Bootstrap([self.task.groups[self.query_ids[row]] for row in rows], seed=self.seed)
+
     def _intervals(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, dict[str, dict[str, float]]]:
         columns = [scores[measure][rows] for scores in self.scores.values() for measure in self.measures]
-        draw = Bootstrap([self.task.groups[self.query_ids[row]] for row in rows], seed=self.seed)
-        found = iter(draw.intervals(np.stack(columns, axis=1)))
+        found = iter(self._bootstrap_of(rows).intervals(np.stack(columns, axis=1)))
         return {system: {str(measure): next(found).as_dict() for measure in self.measures} for system in self.scores}
 
-    def compare(self, candidate: str, reference: str, measure: Measure) -> dict[str, Any]:
-        """Return the paired comparison of two systems: difference, interval, p, wins and losses."""
+    def compare(self, candidate: str, reference: str, measure: Measure, part: str = "") -> dict[str, Any]:
+        """Return the paired comparison of two systems, in a slice or all: difference, interval, p, wins and losses."""
         difference = self.scores[candidate][measure] - self.scores[reference][measure]
-        interval = self.bootstrap.intervals(difference[:, None])[0]
+        bootstrap = self.bootstrap
+        if part:
+            rows = self._rows(self.task.slices[part])
+            difference, bootstrap = difference[rows], self._bootstrap_of(rows)
+        interval = bootstrap.intervals(difference[:, None])[0]
         return {
             "candidate": candidate,
             "reference": reference,
             "measure": str(measure),
             "difference": interval.as_dict(),
-            "p_value": round(self.bootstrap.p_value(difference), 5),
+            "p_value": round(bootstrap.p_value(difference), 5),
             "wins": int((difference > 0).sum()),
             "losses": int((difference < 0).sum()),
             "n": len(difference),
@@ -84,21 +91,42 @@ class TaskScores:
         """Return the ``gates`` of the report; a gate on a system that is not there fails."""
         judged = []
         for gate in gates:
-            rule = f"low bound of paired {gate.measure} of {gate.candidate} over {gate.reference} > {gate.bound:g}"
-            value, low = 0.0, float("-inf")
-            if gate.candidate in self.scores and gate.reference in self.scores:
-                found = self.compare(gate.candidate, gate.reference, gate.measure)["difference"]
-                value, low = found["mean"], found["low"]
-            judged.append(
-                {
-                    "name": gate.name,
-                    "rule": rule,
-                    "value": value,
-                    "low": low if low > float("-inf") else None,
-                    "passed": low > gate.bound,
-                }
+            where = f" in {gate.part}" if gate.part else ""
+            rule = (
+                f"low bound of paired {gate.measure} of {gate.candidate} over {gate.reference}{where} > {gate.bound:g}"
             )
+            there = gate.candidate in self.scores and gate.reference in self.scores
+            found = self.compare(gate.candidate, gate.reference, gate.measure, gate.part) if there else None
+            difference = found["difference"] if found else {"mean": 0.0, "low": None}
+            low = difference["low"]
+            passed = low is not None and low > gate.bound
+            judged.append({"name": gate.name, "rule": rule, "value": difference["mean"], "low": low, "passed": passed})
         return judged
+
+    def judge_mean(self, name: str, what: str, values: Scores, *, at_least: float) -> dict[str, Any]:
+        """Return a gate on the low bound of the mean of one value for each query ``(n_queries,)``."""
+        found = self.bootstrap.intervals(values[:, None])[0].as_dict()
+        rule = f"low bound of {what} > {at_least:g}"
+        return {
+            "name": name,
+            "rule": rule,
+            "value": found["mean"],
+            "low": found["low"],
+            "passed": found["low"] > at_least,
+        }
+
+
+def judge_limit(name: str, what: str, value: float, *, at_most: float, high: float | None = None) -> dict[str, Any]:
+    """Return a gate on a size or a time; ``high`` is the upper bound of what was measured more than once."""
+    bound = value if high is None else high
+    rule = f"{'high bound of ' if high is not None else ''}{what} <= {at_most:g}"
+    return {"name": name, "rule": rule, "value": round(value, 5), "low": round(bound, 5), "passed": bound <= at_most}
+
+
+def agreement(first: Run, second: Run, query_ids: Sequence[str]) -> Scores:
+    """Return for each query ``(n_queries,)`` whether two runs have the same first hit."""
+    tops = [[hits[0][0] if (hits := run.hits.get(each)) else None for each in query_ids] for run in (first, second)]
+    return np.array([float(left == right) for left, right in zip(*tops, strict=True)])
 
 
 def task_ceiling(task: JudgedTask) -> float:

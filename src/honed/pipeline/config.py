@@ -14,7 +14,7 @@ from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
 from honed.encode.config import EncoderConfig
 from honed.ship.config import ServerSection
-from honed.train.config import MineConfig, TrainConfig
+from honed.train.config import DistilConfig, MineConfig, TrainConfig
 
 FILE = "honed.toml"
 PROTOCOLS = ("held-out", "catalogue")
@@ -127,10 +127,23 @@ class EvaluateSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateSection:
-    """The rules a result must meet: low bounds of paired intervals of R@1, in shares (0.05 is 5 points)."""
+    """The rules a result must meet, each on the bound of an interval; shares, so that 0.05 is 5 points of R@1.
+
+    ``gain_over_base`` and ``gain_over_best_baseline`` are of the fine-tuned model. With a student: ``student_gap`` is
+    the most that it may lose against its teacher, ``agreement`` the least share of first hits that the two share.
+    ``slice_gap`` is the most that a slice of at least 100 queries may lose: the student against its teacher, otherwise
+    the fine-tuned model against the base model. Of what is shipped: ``size_mb`` of weights in int8, ``latency_ms`` of
+    one query from text to hits, and ``index_recall``, the share of the exact 10 nearest that the index finds.
+    """
 
     gain_over_base: float = field(default=0.0, metadata=limits(low=-1, high=1))
     gain_over_best_baseline: float | None = field(default=None, metadata=limits())
+    student_gap: float = field(default=0.05, metadata=limits(low=0, high=1))
+    agreement: float = field(default=0.75, metadata=limits(low=0, high=1))
+    slice_gap: float | None = field(default=None, metadata=limits(low=0, high=1))
+    size_mb: float | None = field(default=None, metadata=limits(low=0))
+    latency_ms: float | None = field(default=None, metadata=limits(low=0))
+    index_recall: float | None = field(default=None, metadata=limits(low=0, high=1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +157,7 @@ class Config:
     baselines: BaselinesSection | None = None
     mine: MineConfig | None = None
     train: TrainConfig | None = None
+    distil: DistilConfig | None = None
     index: IndexSection | None = None
     evaluate: EvaluateSection | None = None
     gate: GateSection | None = None
@@ -193,6 +207,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "baselines": BaselinesSection,
     "mine": MineConfig,
     "train": TrainConfig,
+    "distil": DistilConfig,
     "index": IndexSection,
     "evaluate": EvaluateSection,
     "gate": GateSection,
@@ -209,7 +224,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
                 "E_CONFIG_PATH",
                 f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
-    for name in ("server", "mine"):
+    for name in ("server", "mine", "distil"):
         if section := sections.get(name):
             section.check(file)
     if (split := sections.get("split")) and split.test + split.dev >= 1:
@@ -219,6 +234,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
     gate = sections.get("gate")
     for wanted, needs in {
         "mine": ("train",),
+        "distil": ("train",),
         "gate": ("train", "evaluate", "index"),
         "evaluate": ("index",) if "train" in sections else ("baselines",),
     }.items():

@@ -17,6 +17,7 @@ from honed.pipeline.config import Config
 from honed.pipeline.systems import encoder_run
 
 Inputs = Mapping[str, Artifact]
+SHIPPED = ("distil", "train")  # the stages whose model is shipped, the first that ran
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +74,7 @@ def base_encoder(config: Config, *, precision: str | None = None) -> Any:
     return TorchEncoder.load(replace(config.model, precision=precision) if precision else config.model)
 
 
-def trained_encoder(config: Config, inputs: Inputs, *, stages: tuple[str, ...] = ("distil", "train")) -> Any:
+def trained_encoder(config: Config, inputs: Inputs, *, stages: tuple[str, ...] = SHIPPED) -> Any:
     """Return the encoder of the first of some stages that ran, or the base model where none did."""
     made = next((inputs[name] for name in stages if name in inputs), None)
     if made is None:

@@ -17,16 +17,20 @@ from honed.core.optional import installed_version
 from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
 from honed.data.tables import table_files
+from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES, Measure
 from honed.evaluate.runs import load_runs, save_run
-from honed.evaluate.score import Gate, TaskScores, task_ceiling
-from honed.pipeline import training
-from honed.pipeline.config import Config
-from honed.pipeline.stage import Stage, Work, base_encoder, judged, model_key, trained_encoder
+from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_ceiling
+from honed.pipeline import distilling, training
+from honed.pipeline.config import Config, GateSection
+from honed.pipeline.distilling import STUDENT_FILE
+from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, trained_encoder
 from honed.pipeline.systems import encoder_run, lexical_runs, with_known_names
+from honed.ship.searcher import Searcher
 
-BASE, TUNED, TUNED_NAMES = "base model", "fine-tuned", "fine-tuned + known names"
+BASE, TUNED, STUDENT, NAMES = "base model", "fine-tuned", "student", " + known names"
+_SLICE = 100  # queries that a slice needs for a gate
 R1 = Measure("R", 1)
 
 
@@ -165,8 +169,10 @@ def _index(work: Work) -> Mapping[str, Any]:
     for file in ("names.parquet", "entities.parquet"):
         shutil.copyfile(work.inputs["check"].folder / file, work.folder / file)
     source: dict[str, Any] = {"base": asdict(work.config.model)}
-    if "train" in work.inputs:
-        source = {"model": f"../../train/{work.inputs['train'].key}/model", "precision": work.config.model.precision}
+    made = next((name for name in SHIPPED if name in work.inputs), None)
+    if made:
+        model = f"../../{made}/{work.inputs[made].key}/model"
+        source = {"model": model, "precision": work.config.model.precision}
     write_json(work.folder / "encoder.json", {**source, "spec": encoder.spec.as_dict()})
     settings = asdict(work.config.index) if work.config.index else {}
     write_json(work.folder / "index.json", settings)
@@ -199,6 +205,7 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         "published": [asdict(each) for each in settings.published if each.protocol == work.config.split.protocol],
         "audit": work.inputs["check"].read_json("audit.json"),
         "training": work.inputs["train"].read_json("history.json") if "train" in work.inputs else None,
+        "mining": work.inputs["mine"].read_json("mining.json") if "mine" in work.inputs else None,
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
         "seed": settings.seed,
         "versions": {
@@ -217,31 +224,37 @@ def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
     measures = DEFAULT_MEASURES if forward else REVERSE_MEASURES
     scores = TaskScores(test, measures, seed=work.config.evaluate.seed if work.config.evaluate else 0)
     baselines = load_runs(work.inputs["baselines"].folder / "runs" / direction) if "baselines" in work.inputs else []
-    for run in baselines:
+    ours = _our_runs(work, test, k, forward=forward)
+    for run in [*baselines, *ours]:
         scores.add(run)
-    for run in _tuned_runs(work, test, k, forward=forward):
+    for run in ours:
         save_run(work.folder / "runs" / direction, run)
-        scores.add(run)
     lexical = [run.name for run in baselines if run.name != BASE]
+    student = _student(work, scores, ours) if forward and "distil" in work.inputs else None
     return {
         "n_queries": len(test.queries),
         "n_candidates": len(test.corpus),
         "ceiling": round(task_ceiling(test), 5) if forward else None,
         "systems": scores.systems(),
         "comparisons": _comparisons(scores, lexical, measures),
-        "gates": scores.judge(_gates(work.config, scores, lexical)) if forward else [],
+        "student": student,
+        "gates": _gates(work, scores, lexical, ours) if forward else [],
     }
 
 
-def _tuned_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Run]:
+def _our_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Run]:
+    """Return the runs of what was trained: the teacher, the student, and what is shipped with its known names."""
     if "index" not in work.inputs or "train" not in work.inputs:
         return []
-    encoder = trained_encoder(work.config, work.inputs)
     vectors = stored_vectors(work.inputs["index"].folder)
-    runs = [encoder_run(TUNED, encoder, test, k, stored=vectors)]
+    runs = []
+    if "distil" in work.inputs:
+        runs.append(encoder_run(TUNED, trained_encoder(work.config, work.inputs, stages=("train",)), test, k))
+    shipped = trained_encoder(work.config, work.inputs)
+    runs.append(encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=vectors))
     if forward:
         names = task.load_names(work.inputs["check"].folder)
-        runs.append(with_known_names(TUNED_NAMES, runs[0], test, names, k))
+        runs.append(with_known_names(runs[-1].name + NAMES, runs[-1], test, names, k))
     return runs
 
 
@@ -253,21 +266,79 @@ def stored_vectors(folder: Path) -> dict[str, Any]:
 
 def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[dict[str, Any]]:
     first = measures[0]
-    if TUNED not in scores.scores:
-        return []
     references = [name for name in (BASE, scores.best(lexical, first) if lexical else "") if name in scores.scores]
-    return [scores.compare(TUNED, name, measure) for name in references for measure in measures]
+    pairs = [(TUNED, name) for name in references if TUNED in scores.scores]
+    if STUDENT in scores.scores:
+        pairs += [(STUDENT, name) for name in (TUNED, *references)]
+    return [scores.compare(*pair, measure) for pair in pairs for measure in measures]
 
 
-def _gates(config: Config, scores: TaskScores, lexical: list[str]) -> list[Gate]:
-    if config.gate is None:
+def _student(work: Work, scores: TaskScores, runs: list[Run]) -> dict[str, Any]:
+    """Return how the student stands to its teacher: agreement of first hits, sizes, times, and how it was chosen."""
+    by_name = {run.name: run for run in runs}
+    same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids)
+    return {
+        "agreement": scores.bootstrap.intervals(same[:, None])[0].as_dict(),
+        **work.inputs["distil"].read_json(STUDENT_FILE),
+    }
+
+
+def _gates(work: Work, scores: TaskScores, lexical: list[str], ours: list[Run]) -> list[dict[str, Any]]:
+    rules = work.config.gate
+    if rules is None:
         return []
-    gates = [Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=R1, bound=config.gate.gain_over_base)]
-    if config.gate.gain_over_best_baseline is not None and lexical:
-        best = scores.best(lexical, R1)
-        bound = config.gate.gain_over_best_baseline
+    gates = [Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=R1, bound=rules.gain_over_base)]
+    if rules.gain_over_best_baseline is not None and lexical:
+        bound, best = rules.gain_over_best_baseline, scores.best(lexical, R1)
         gates.append(Gate(name="gain over best baseline", candidate=TUNED, reference=best, measure=R1, bound=bound))
-    return gates
+    student = STUDENT in scores.scores
+    ship, reference = (STUDENT, TUNED) if student else (TUNED, BASE)
+    if student:
+        gates.append(Gate(name="student", candidate=ship, reference=reference, measure=R1, bound=-rules.student_gap))
+    if rules.slice_gap is not None:
+        for part, ids in scores.task.slices.items():
+            if len(ids) >= _SLICE:
+                bound = -rules.slice_gap
+                gates.append(
+                    Gate(name=f"slice {part}", candidate=ship, reference=reference, measure=R1, bound=bound, part=part)
+                )
+    found = scores.judge(gates)
+    if student:
+        by_name = {run.name: run for run in ours}
+        same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids)
+        what = "the share of first hits that student and teacher share"
+        found.append(scores.judge_mean("agreement", what, same, at_least=rules.agreement))
+    return found + _shipping_gates(work, rules, scores)
+
+
+def _shipping_gates(work: Work, rules: GateSection, scores: TaskScores) -> list[dict[str, Any]]:
+    """Return the gates on what is shipped: the size of its weights, the time of a query, the index."""
+    found = []
+    encoder = trained_encoder(work.config, work.inputs)
+    if rules.size_mb is not None:
+        from honed.train.students import size_in_mb
+
+        found.append(judge_limit("size", "MB of weights in int8", size_in_mb(encoder.model), at_most=rules.size_mb))
+    if rules.latency_ms is None and rules.index_recall is None:
+        return found
+    vectors = encoder.encode([query.text for query in scores.task.queries], "query")
+    index = Searcher.of_artifact(work.inputs["index"].folder)
+    if rules.latency_ms is not None:
+        times = index.time_queries([query.text for query in scores.task.queries[:200]])
+        found.append(
+            judge_limit(
+                "latency",
+                "ms from text to 10 hits, with PyTorch on this machine (mean of 200 queries)",
+                float(times.mean()),
+                at_most=rules.latency_ms,
+                high=Bootstrap([str(row) for row in range(len(times))]).intervals(times[:, None])[0].high,
+            )
+        )
+    if rules.index_recall is not None:
+        shares = index.index_recall(vectors, 10)
+        what = "index recall, the share of the exact 10 nearest that the index finds"
+        found.append(scores.judge_mean("index recall", what, shares, at_least=rules.index_recall))
+    return found
 
 
 def _always(_: Config) -> bool:
@@ -290,9 +361,11 @@ STAGES: tuple[Stage, ...] = (
           key=training.mine_key, run=training.mine),
     Stage(name="train", version=2, needs=("check", "mine"), wanted=lambda config: config.train is not None,
           key=training.train_key, run=training.train, resumes=True),
-    Stage(name="index", version=1, needs=("check", "train"), wanted=lambda config: config.index is not None,
+    Stage(name="distil", version=1, needs=("check", "mine", "train"), wanted=lambda config: config.distil is not None,
+          key=distilling.distil_key, run=distilling.distil, resumes=True),
+    Stage(name="index", version=1, needs=("check", "train", "distil"), wanted=lambda config: config.index is not None,
           key=_index_key, run=_index),
-    Stage(name="evaluate", version=1, needs=("check", "baselines", "mine", "train", "index"),
+    Stage(name="evaluate", version=2, needs=("check", "baselines", "mine", "train", "distil", "index"),
           wanted=lambda config: config.evaluate is not None, key=_evaluate_key, run=_evaluate),
 )
 # fmt: on

@@ -8,8 +8,8 @@ from typing import Any
 
 from honed.core.artifacts import write_json
 from honed.core.optional import require
-from honed.core.protocols import TextIndex
-from honed.core.records import Example
+from honed.core.protocols import Encoder, TextIndex, Vectors
+from honed.core.records import Example, JudgedTask
 from honed.core.text import fold
 from honed.data import task
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
@@ -75,11 +75,21 @@ def mine(work: Work) -> Mapping[str, Any]:
     vectors = encoder.encode(anchors, "query"), encoder.encode(documents, "document")
     lexical = _lexical(work.config, documents)
     found = find_candidates((anchors, vectors[0]), (documents, vectors[1]), known, lexical, config)
-    mined = choose_negatives(found, config)
+    unseen = _pair_scores(judged(work, task.FORWARD, "dev"), encoder, vectors[1]) if "draft" in work.inputs else None
+    mined = choose_negatives(found, config, unseen)
     shown = samples(anchors, documents, found, mined, seed=config.seed)
     write_json(work.folder / "mining.json", {**mined.report, "samples": shown})
     task.save_examples(work.folder / EXAMPLES, with_negatives(examples, anchors, documents, mined.negatives))
     return {name: mined.report[name] for name in ("anchors", "chosen", "estimated_false_negatives")}
+
+
+def _pair_scores(dev: JudgedTask, encoder: Encoder, documents: Vectors) -> Vectors:
+    """Return the cosines of the right pairs of dev, which no training sees."""
+    row_of = {doc.doc_id: row for row, doc in enumerate(dev.corpus)}
+    pairs = [(query.text, row_of[doc]) for query in dev.queries for doc in dev.qrels.relevant(query.query_id)]
+    queries = encoder.encode([text for text, _ in pairs], "query")
+    scores: Vectors = (queries * documents[[row for _, row in pairs]]).sum(axis=1)
+    return scores
 
 
 def known_documents(

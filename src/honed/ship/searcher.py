@@ -1,6 +1,7 @@
 """Look-up in both directions over a bundle or an index artifact: a hit is an entity, with the string that matched."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,26 @@ class Searcher:
     def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
         return self._vectors.index(self.names.rows_of(LABEL), "exact").search(vectors, k)
+
+    def index_recall(self, vectors: Any, k: int) -> Any:
+        """Return for each query vector ``(n_queries,)`` the share of the exact ``k`` nearest that the index finds."""
+        side = self._side(DIRECTIONS[0])
+        if side is None:
+            return np.ones(len(vectors))
+        rows = self.names.rows_of(self._wanted)
+        exact = _Side(self._vectors.index(rows, "exact"), rows, side.n).search(vectors, k)[1]
+        found = side.search(vectors, k)[1]
+        return np.array([len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+
+    def time_queries(self, texts: Sequence[str]) -> Any:
+        """Return the ms ``(n_texts,)`` that each text takes alone, from text to 10 hits."""
+        self.search_many(texts[:3])
+        took = []
+        for text in texts:
+            started = time.perf_counter()
+            self.search(text)
+            took.append(1000 * (time.perf_counter() - started))
+        return np.array(took)
 
     def is_cut(self, text: str) -> bool:
         """Tell whether a query is longer than the model reads, so that its end was not seen."""

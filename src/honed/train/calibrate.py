@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
-_FEW = 50
+FEW = 50
 _TOP = 0.02
 _AT_MOST = 500_000
 
@@ -40,14 +40,14 @@ def fit_posterior(positives: Floats, candidates: Floats, *, seed: int = 0) -> Po
     ``positives`` are scores of known pairs, ``candidates`` of unlabelled ones, higher is closer, both ``(n,)``.
     """
     positives, candidates = _sample(positives, seed), _sample(candidates, seed)
-    if len(positives) < _FEW or not len(candidates):
+    if len(positives) < FEW or not len(candidates):
         return None
     from sklearn.isotonic import IsotonicRegression
 
     scores = np.concatenate([positives, candidates])
     known = np.concatenate([np.ones(len(positives)), np.zeros(len(candidates))])
     share = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, known)
-    edge = np.sort(positives)[-max(_FEW, int(_TOP * len(positives)))]
+    edge = np.sort(positives)[-max(FEW, int(_TOP * len(positives)))]
     hidden = float((candidates >= edge).sum() + 1) / float((positives >= edge).sum())
     knots = np.unique(np.quantile(scores, np.linspace(0, 1, 513)))
     found = np.clip(share.predict(knots), 0.0, 1.0 - 1e-9)

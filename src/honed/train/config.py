@@ -1,6 +1,7 @@
 """How to fine-tune; free of heavy imports."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from honed.core.config import limits
 from honed.core.errors import ConfigError
@@ -8,6 +9,7 @@ from honed.encode.config import PRECISIONS
 
 OBJECTIVES = (
     "auto", "ranking", "triplet", "contrastive", "multi-similarity", "cosine", "mse", "cosent", "margin-mse", "kl",
+    "pairs",
 )  # fmt: skip
 TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 
@@ -76,3 +78,47 @@ class MineConfig:
         if unknown or not self.candidates:
             shown = unknown[0] if unknown else "empty"
             raise ConfigError("E_CONFIG_RANGE", f"{file}: mine.candidates: {shown} is not one of {', '.join(SOURCES)}")
+
+
+METHODS = ("match", "pairs", "margin-mse", "kl")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistilConfig:
+    """The section ``[distil]``: a small student of the fine-tuned model, which is then what is indexed and shipped.
+
+    ``student`` is "layers" (``layers`` of the teacher's, 0: half of them), "narrow" (``dim`` wide), "static" (token
+    vectors alone, ``dim`` wide), the name of a base model, or "auto": the best on dev of several that fit into
+    ``max_mb`` (MB of weights in int8) and ``max_ms`` (ms for one query; 0: no limit). ``method`` "match" learns the
+    teacher's vectors of all names and ``variants`` of each; "pairs" the cosines of pairs and mined negatives;
+    "margin-mse" and "kl" the scores of a cross-encoder.
+    """
+
+    student: str = "layers"
+    layers: int = field(default=0, metadata=limits(low=0, high=1000))
+    dim: int = field(default=0, metadata=limits(low=0, high=100_000))
+    method: str = field(default="match", metadata=limits(one_of=METHODS))
+    variants: int = field(default=2, metadata=limits(low=0, high=100))
+    max_mb: float = field(default=0.0, metadata=limits(low=0))
+    max_ms: float = field(default=0.0, metadata=limits(low=0))
+    epochs: float = field(default=4.0, metadata=limits(low=0.001, high=1000))
+    batch_size: int = field(default=128, metadata=limits(low=2, high=65536))
+    learning_rate: float = field(default=0.0, metadata=limits(low=0))
+    evaluations: int = field(default=4, metadata=limits(low=1, high=1000))
+    track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
+    seed: int = field(default=0, metadata=limits(low=0))
+
+    def schedule(self, **changes: Any) -> TrainConfig:
+        """Return how the student is trained."""
+        rate = self.learning_rate or (2e-2 if self.student == "static" else 5e-4)
+        values = {name: getattr(self, name) for name in ("epochs", "batch_size", "evaluations", "track", "seed")}
+        return TrainConfig(**{**values, "learning_rate": rate, "weight_decay": 0.0, **changes})
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` when "auto" has no budget to choose within."""
+        if self.student == "auto" and not (self.max_mb or self.max_ms):
+            raise ConfigError(
+                "E_CONFIG_MISSING", f'{file}: distil.student = "auto" needs a budget: max_mb (in int8), max_ms or both'
+            )
+        if self.student == "auto" and self.method != "match":
+            raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.student = "auto" goes with method = "match"')

@@ -13,7 +13,7 @@ from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import TrainConfig
 from honed.train.loss import PairLoss, turns
 from honed.train.objectives import choose_objective
-from honed.train.trainer import DevScore, Recipe, Trained, train_model
+from honed.train.trainer import DevScore, Recipe, Trained, bi_encoder, train_model
 
 log = logging.getLogger("honed.train")
 _CACHE_OVER, _MINI_BATCH = 512, 256
@@ -41,15 +41,16 @@ def fine_tune(
         n=len(examples),
         loss=PairLoss(base.model, examples, config, objective=objective, mini_batch_size=mini_batch),
         collator=PackingCollator(base, examples, n_negatives=n_negatives),
-        probe=[each.positive for each in examples],
+        **bi_encoder(base, [each.positive for each in examples], dev_score, config),
         facts={
+            "packed": base.packed,
             "objective": objective,
             "reason": reason,
             "mini_batch_size": mini_batch,
             "mined_negatives": sum(len(each.negatives) for each in examples),
         },
     )
-    return train_model(base, recipe, dev_score, config, folder, logs)
+    return train_model(recipe, config, folder, logs)
 
 
 def negatives_a_step(examples: Sequence[Example], config: TrainConfig) -> int:

@@ -11,7 +11,7 @@ from honed.core.progress import progress
 from honed.core.protocols import TextIndex, Vectors
 from honed.core.text import bare
 from honed.index.flat import FlatIndex
-from honed.train.calibrate import Posterior, fit_posterior, separation
+from honed.train.calibrate import FEW, Posterior, fit_posterior, separation
 from honed.train.config import MineConfig
 
 Rows = npt.NDArray[np.int32]
@@ -108,15 +108,18 @@ def _found(
     return [list(rows) for rows in found]
 
 
-def choose_negatives(candidates: Candidates, config: MineConfig) -> Mined:
+def choose_negatives(candidates: Candidates, config: MineConfig, unseen: Vectors | None = None) -> Mined:
     """Return for each anchor up to ``config.negatives`` candidates, hardest first, below a calibrated threshold.
 
     The threshold is the highest at which the estimated share of right ones among the chosen stays within
     ``config.false_negatives``. What is compared is the score itself or its distance to the anchor's best known
-    positive, whichever tells known pairs from candidates better.
+    positive, whichever tells known pairs from candidates better. A model that was trained on the known pairs scores
+    them higher than the hidden ones: then ``unseen`` ``(n,)``, scores of right pairs that it never saw, stand for them.
     """
     there = candidates.rows >= 0
     by, features, positives = _feature(candidates, there)
+    if unseen is not None and len(unseen) >= FEW:
+        by, features, positives = "similarity", candidates.scores, unseen
     posterior = fit_posterior(positives, features[there], seed=config.seed)
     allowed, chances, threshold = there, None, None
     if posterior is not None:
@@ -136,7 +139,7 @@ def choose_negatives(candidates: Candidates, config: MineConfig) -> Mined:
         "compared_by": by,
         "threshold": None if threshold is None else round(threshold, 5),
         "calibrated": posterior is not None,
-        "known_pairs": len(positives),
+        "calibrated_on": f"{len(positives)} {'known pairs' if positives is not unseen else 'pairs unseen in training'}",
         "hidden_for_each_known": None if posterior is None else round(posterior.hidden, 4),
         "estimated_false_negatives": {"top": _mean(chances, top), "chosen": _mean(chances, chosen)},
         "curve": [] if posterior is None else _curve(posterior, features, there),

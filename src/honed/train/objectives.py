@@ -171,6 +171,14 @@ def kl(batch: Batch, config: TrainConfig) -> Tensor:
     return _mean(rows, batch.weights)
 
 
+def pairs(batch: Batch, config: TrainConfig) -> Tensor:
+    """The cosines with positive and negatives shall be the teacher's (mean squared difference)."""
+    teacher = _taught(batch)
+    there = torch.isfinite(teacher)
+    errors = (batch.own - teacher.nan_to_num()).square() * there
+    return _mean(errors.sum(dim=1) / there.sum(dim=1).clamp_min(1), batch.weights)
+
+
 def _taught(batch: Batch) -> Tensor:
     if batch.teacher is None:
         raise ValueError("the objective needs a teacher's scores")
@@ -188,9 +196,10 @@ OBJECTIVES: dict[str, Objective] = {
     "cosent": cosent,
     "margin-mse": margin_mse,
     "kl": kl,
+    "pairs": pairs,
 }
 SCORED = ("cosine", "mse", "cosent")
-TAUGHT = ("margin-mse", "kl")
+TAUGHT = ("margin-mse", "kl", "pairs")
 
 
 def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str]:

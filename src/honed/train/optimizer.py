@@ -10,12 +10,13 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer, SparseAdam
 
+_TABLES = (nn.Embedding, nn.EmbeddingBag)
 _NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight", "norm.weight")
 
 
 def make_embeddings_sparse(model: nn.Module) -> bool:
     """Let the largest embedding table give sparse gradients; False when the model has none or ties it."""
-    tables = [part for part in model.modules() if isinstance(part, nn.Embedding)]
+    tables = [part for part in model.modules() if isinstance(part, _TABLES)]
     if not tables:
         return False
     largest = max(tables, key=lambda part: part.weight.numel())
@@ -30,7 +31,7 @@ class SparseAwareAdamW(Optimizer):
     """AdamW for dense parameters, SparseAdam for those with sparse gradients, clipped by one global norm."""
 
     def __init__(self, model: nn.Module, *, lr: float, weight_decay: float, max_norm: float) -> None:
-        tables = {part.weight for part in model.modules() if isinstance(part, nn.Embedding) and part.sparse}
+        tables = {part.weight for part in model.modules() if isinstance(part, _TABLES) and part.sparse}
         named = [(name, each) for name, each in model.named_parameters() if each.requires_grad and each not in tables]
         groups = [
             {"params": [each for name, each in named if not name.endswith(_NO_DECAY)], "weight_decay": weight_decay},

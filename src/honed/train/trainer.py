@@ -15,8 +15,15 @@ import numpy as np
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import (
+    CrossEncoder,
+    CrossEncoderTrainer,
+    CrossEncoderTrainingArguments,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.base.trainer import BaseTrainer
 from torch import distributed
 from transformers import PrinterCallback, TrainerCallback
 
@@ -41,16 +48,19 @@ HISTORY, WEIGHTS = "history.json", "model.safetensors"
 
 @dataclass(kw_only=True)
 class Recipe:
-    """What is trained on: ``n`` rows, known to the loss and the collator by their numbers.
+    """What is trained: a model, and ``n`` rows that the loss and the collator know by their numbers.
 
-    ``collator`` turns ``[{"label": row}, ...]`` into named features, ``loss`` takes those and the row numbers. Texts of
-    ``probe`` must stay apart (the check for a collapsed model); ``facts`` go into the history.
+    ``collator`` turns ``[{"label": row}, ...]`` into named features, ``loss`` takes those and the row numbers;
+    ``evaluator`` gives ``{"dev": score}`` for a model, ``save`` writes the model to a folder. ``facts`` go into the
+    history.
     """
 
+    model: Any
     n: int
     loss: torch.nn.Module
     collator: Any
-    probe: Sequence[str]
+    evaluator: "DevEvaluator"
+    save: Callable[[Path], EncoderSpec]
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,34 +72,24 @@ class Trained:
     history: dict[str, Any]
 
 
-def train_model(
-    base: TorchEncoder,
-    recipe: Recipe,
-    dev_score: DevScore,
-    config: TrainConfig,
-    folder: Path,
-    logs: Path | None = None,
-) -> Trained:
+def train_model(recipe: Recipe, config: TrainConfig, folder: Path, logs: Path | None = None) -> Trained:
     """Train a model and save the state that is best on dev to ``folder/model``.
 
-    ``dev_score`` scores an encoder on the dev task, higher is better; when no training step beats the model as it was
-    given, that one is saved. Work in ``folder/checkpoints`` is taken up again after a crash. TensorBoard's files go to
-    ``logs``.
+    When no training step beats the model as it was given, that one is saved. Work in ``folder/checkpoints`` is taken up
+    again after a crash. TensorBoard's files go to ``logs``.
 
     Raises `TrainingError` when the loss is not finite and when the model collapses; the last good checkpoint stays in
     the folder.
     """
-    if base.precision != "fp32":
-        raise ValueError("training starts from fp32 weights: load the base model with precision fp32")
     if (folder / HISTORY).is_file():  # everything was done when a crash came
         return _read_back(folder)
-    checkpoints = folder / "checkpoints"
-    untouched = {name: value.clone() for name, value in base.model.state_dict().items()}
-    adapted = add_lora(base.model, config.lora) if config.lora else None
+    checkpoints, model = folder / "checkpoints", recipe.model
+    recipe.evaluator.checkpoints = checkpoints
+    untouched = {name: value.clone() for name, value in model.state_dict().items()}
+    adapted = add_lora(model, config.lora) if config.lora else None
     with quiet_libraries(), progress("fine-tune steps", total_steps(recipe.n, config)) as bar:
-        evaluator = _DevEvaluator(base, recipe.probe, dev_score, config.precision, checkpoints)
-        watch = _Watch(evaluator, recipe.collator, bar, folder / "base_dev.json")
-        trainer, facts = _trainer(base, recipe, evaluator, config, checkpoints)
+        watch = _Watch(recipe.evaluator, recipe.collator, bar, folder / "base_dev.json")
+        trainer, facts = _trainer(recipe, config, checkpoints)
         for each in (watch, *_tracking(config.track, logs)):
             trainer.add_callback(each)
         first = trainer.is_world_process_zero()
@@ -100,16 +100,16 @@ def train_model(
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         history = {**_history(trainer, watch.base_score), **facts, "config": asdict(config)}
         if adapted is not None:
-            merge_lora(base.model, adapted)
+            merge_lora(model, adapted)
         if not (trainer.state.best_metric or float("-inf")) > watch.base_score:
-            base.model.load_state_dict(untouched)
+            model.load_state_dict(untouched)
             history |= {"kept": "base", "best_step": 0}
-        spec = save_model(base.model, base.spec, folder / "model") if first else base.spec
-    if first:
-        write_json(folder / HISTORY, history)
-        shutil.rmtree(checkpoints)
+        if first:
+            recipe.save(folder / "model")
+            write_json(folder / HISTORY, history)
+            shutil.rmtree(checkpoints)
     wait_for_all()
-    return Trained(spec=spec, history=history)
+    return _read_back(folder)
 
 
 def wait_for_all() -> None:
@@ -135,35 +135,29 @@ def total_steps(n_examples: int, config: TrainConfig) -> int:
     return max(1, math.ceil(math.ceil(n_examples / config.batch_size) * config.epochs))
 
 
-def _trainer(
-    base: TorchEncoder, recipe: Recipe, evaluator: "_DevEvaluator", config: TrainConfig, checkpoints: Path
-) -> tuple["_Trainer", dict[str, Any]]:
-    model = base.model
+def _trainer(recipe: Recipe, config: TrainConfig, checkpoints: Path) -> tuple["_Checked", dict[str, Any]]:
+    model = recipe.model
     torch.manual_seed(config.seed)
     _set_dropout(model, config.dropout)
-    args = _arguments(config, recipe.n, checkpoints, model.device.type)  # several processes meet here
+    cross = isinstance(model, CrossEncoder)
+    args = _arguments(config, recipe.n, checkpoints, model.device.type, cross=cross)  # several processes meet here
     one = torch.cuda.device_count() <= 1 and world_size() == 1
     sparse = one and not config.lora and make_embeddings_sparse(model)
     optimizer = SparseAwareAdamW(
         model, lr=config.learning_rate, weight_decay=config.weight_decay, max_norm=config.max_grad_norm
     )
-    trainer = _Trainer(
+    kind = _CrossTrainer if cross else _Trainer
+    trainer = kind(
         model=model,
         args=args,
         train_dataset=Dataset.from_dict({"label": list(range(recipe.n))}),
         loss=recipe.loss,
-        evaluator=evaluator,
+        evaluator=recipe.evaluator,
         data_collator=recipe.collator,
         optimizers=(optimizer, None),
     )
     trainer.remove_callback(PrinterCallback)
-    facts = recipe.facts | {
-        "packed": base.packed,
-        "sparse_embeddings": sparse,
-        "bf16": args.bf16,
-        "processes": world_size(),
-    }
-    return trainer, facts
+    return trainer, recipe.facts | {"sparse_embeddings": sparse, "bf16": args.bf16, "processes": world_size()}
 
 
 def _set_dropout(model: Any, share: float) -> None:
@@ -187,13 +181,12 @@ def _tracking(track: str, logs: Path | None) -> list[TrainerCallback]:
     return [{"mlflow": integrations.MLflowCallback, "wandb": integrations.WandbCallback}[track]()]
 
 
-def _arguments(
-    config: TrainConfig, n_examples: int, checkpoints: Path, device: str
-) -> SentenceTransformerTrainingArguments:
+def _arguments(config: TrainConfig, n_examples: int, checkpoints: Path, device: str, *, cross: bool) -> Any:
     steps = total_steps(n_examples, config)
     every = max(1, math.ceil(steps / max(1, config.evaluations)))
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    return SentenceTransformerTrainingArguments(
+    kind: Any = CrossEncoderTrainingArguments if cross else SentenceTransformerTrainingArguments
+    return kind(
         output_dir=str(checkpoints),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=math.ceil(config.batch_size / processes),
@@ -223,49 +216,63 @@ def _arguments(
     )
 
 
-class _DevEvaluator(BaseEvaluator):
-    """Scores the model in training on dev, and stops it when its vectors have collapsed into one."""
+class DevEvaluator(BaseEvaluator):
+    """Scores a model in training on dev; ``score`` takes the model and the step."""
 
-    def __init__(
-        self,
-        base: TorchEncoder,
-        probe: Sequence[str],
-        dev_score: DevScore,
-        precision: str,
-        checkpoints: Path,
-    ) -> None:
+    def __init__(self, score: Callable[[Any, int], float]) -> None:
         super().__init__()
-        self.spec, self.dev_score, self.precision, self.checkpoints = base.spec, dev_score, precision, checkpoints
-        self.probe = list(dict.fromkeys(probe))[:256]
-        self.base_cosine = mean_cosine(base.encode(self.probe, "document"))
-        if len(self.probe) > 1 and self.base_cosine > _ALIKE:
-            raise TrainingError(
-                "E_TRAIN_BASE",
-                f"the base model cannot tell these texts apart (mean cosine {self.base_cosine:.4f}); its vocabulary "
-                "may not know their script: take a multilingual model.base",
-            )
+        self.score, self.checkpoints = score, Path()
         self.primary_metric = "dev"
 
     def __call__(self, model: Any, output_path: Any = None, epoch: float = -1, steps: int = -1) -> dict[str, float]:
-        encoder = TorchEncoder.snapshot(model, self.spec, precision=self.precision)
-        cosine = mean_cosine(encoder.encode(self.probe, "document"))
-        if not cosine < 1 - _COLLAPSED * (1 - self.base_cosine):  # also true for NaN
+        try:
+            return {"dev": self.score(model, steps)}
+        except TrainingError as error:
+            raise TrainingError(error.code, f"{error.message} {_last_good(self.checkpoints)}") from None
+
+
+def bi_encoder(base: TorchEncoder, probe: Sequence[str], dev_score: DevScore, config: TrainConfig) -> dict[str, Any]:
+    """Return the parts of a `Recipe` that every bi-encoder shares: model, dev score with a watch for collapse, saving.
+
+    Texts of ``probe`` must stay apart. Raises `TrainingError` when the base model does not tell them apart.
+    """
+    if base.precision != "fp32":
+        raise ValueError("training starts from fp32 weights: load the base model with precision fp32")
+    texts = list(dict.fromkeys(probe))[:256]
+    apart = mean_cosine(base.encode(texts, "document"))
+    if len(texts) > 1 and apart > _ALIKE:
+        raise TrainingError(
+            "E_TRAIN_BASE",
+            f"the base model cannot tell these texts apart (mean cosine {apart:.4f}); its vocabulary may not know their "
+            "script: take a multilingual model.base",
+        )
+
+    def score(model: Any, step: int) -> float:
+        encoder = TorchEncoder.snapshot(model, base.spec, precision=config.precision)
+        cosine = mean_cosine(encoder.encode(texts, "document"))
+        if not cosine < 1 - _COLLAPSED * (1 - apart):  # also true for NaN
             raise TrainingError(
                 "E_TRAIN_COLLAPSE",
-                f"step {steps}: the vectors of different texts have become alike (mean cosine {cosine:.3f}, base "
-                f"{self.base_cosine:.3f}); lower train.learning_rate. {_last_good(self.checkpoints)}",
+                f"step {step}: the vectors of different texts have become alike (mean cosine {cosine:.3f}, base "
+                f"{apart:.3f}); lower train.learning_rate.",
             )
-        return {"dev": self.dev_score(encoder)}
+        return dev_score(encoder)
+
+    return {
+        "model": base.model,
+        "evaluator": DevEvaluator(score),
+        "save": lambda folder: save_model(base.model, base.spec, folder),
+    }
 
 
-class _Trainer(SentenceTransformerTrainer):
-    """The trainer, with checkpoints marked when complete and a loss that must be finite."""
+class _Checked(BaseTrainer):
+    """What the trainers of sentence-transformers need: complete checkpoints, a finite loss, sparse gradients."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave the model card to the export: gathering widget examples costs time and writes to the terminal."""
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        loss = super().compute_loss(*args, **kwargs)
+        loss = BaseTrainer.compute_loss(self, *args, **kwargs)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
             raise TrainingError(
@@ -274,6 +281,10 @@ class _Trainer(SentenceTransformerTrainer):
                 f"{self.args.learning_rate:g} is likely too high. {_last_good(Path(str(self.args.output_dir)))}",
             )
         return loss
+
+    def collect_features(self, inputs: Any) -> Any:
+        """Split a batch by the names of its parts."""
+        return BaseTrainer.collect_features(self, inputs)
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> None:
         """Leave the norm to the optimizer, which clips sparse gradients too."""
@@ -294,6 +305,14 @@ class _Trainer(SentenceTransformerTrainer):
             mark_complete(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
 
+class _Trainer(_Checked, SentenceTransformerTrainer):
+    """Trains bi-encoders."""
+
+
+class _CrossTrainer(_Checked, CrossEncoderTrainer):
+    """Trains cross-encoders."""
+
+
 def _last_good(checkpoints: Path) -> str:
     found = last_complete(checkpoints) if checkpoints.is_dir() else None
     return f"Last good checkpoint: {found}" if found else "Last good checkpoint: none yet (the base model is untouched)"
@@ -302,7 +321,7 @@ def _last_good(checkpoints: Path) -> str:
 class _Watch(TrainerCallback):
     """Shows progress, remembers what the base model scored on dev, and tells the collator the epoch."""
 
-    def __init__(self, evaluator: _DevEvaluator, collator: Any, bar: Bar, start_file: Path) -> None:
+    def __init__(self, evaluator: DevEvaluator, collator: Any, bar: Bar, start_file: Path) -> None:
         self.evaluator, self.collator, self.bar, self.start_file = evaluator, collator, bar, start_file
         self.base_score = float("-inf")
 
@@ -337,7 +356,7 @@ def mean_cosine(vectors: Any) -> float:
     return (total - n) / (n * (n - 1)) if n > 1 else 0.0
 
 
-def _history(trainer: _Trainer, base_score: float) -> dict[str, Any]:
+def _history(trainer: _Checked, base_score: float) -> dict[str, Any]:
     log = trainer.state.log_history
     return {
         "steps": trainer.state.global_step,
