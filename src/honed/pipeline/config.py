@@ -14,7 +14,7 @@ from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
 from honed.encode.config import EncoderConfig
 from honed.ship.config import ServerSection
-from honed.train.config import DistilConfig, MineConfig, TrainConfig
+from honed.train.config import CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 
 FILE = "honed.toml"
 PROTOCOLS = ("held-out", "catalogue")
@@ -156,12 +156,18 @@ class Config:
     split: SplitSection = field(default_factory=SplitSection)
     baselines: BaselinesSection | None = None
     mine: MineConfig | None = None
+    cross_encoder: CrossEncoderConfig | None = None
     train: TrainConfig | None = None
     distil: DistilConfig | None = None
     index: IndexSection | None = None
     evaluate: EvaluateSection | None = None
     gate: GateSection | None = None
     server: ServerSection | None = None
+
+    @property
+    def wants_scores(self) -> bool:
+        """Tell whether examples shall carry a cross-encoder's scores."""
+        return bool(_wants_scores({"mine": self.mine, "train": self.train, "distil": self.distil}))
 
     @classmethod
     def read(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -206,6 +212,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "split": SplitSection,
     "baselines": BaselinesSection,
     "mine": MineConfig,
+    "cross_encoder": CrossEncoderConfig,
     "train": TrainConfig,
     "distil": DistilConfig,
     "index": IndexSection,
@@ -235,6 +242,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
     for wanted, needs in {
         "mine": ("train",),
         "distil": ("train",),
+        "cross_encoder": ("mine",),
         "gate": ("train", "evaluate", "index"),
         "evaluate": ("index",) if "train" in sections else ("baselines",),
     }.items():
@@ -245,6 +253,9 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         raise ConfigError(
             "E_CONFIG_MISSING", f"{file}: [gate] needs the section [baselines], which holds the base model"
         )
+    wants = _wants_scores(sections)
+    if wants and "cross_encoder" not in sections:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: {wants} needs the section [cross_encoder]")
     data = sections.get("data")
     if data and len(data.delimiter) > 1:
         raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {data.delimiter!r} is not one character")
@@ -253,6 +264,17 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
             codecs.lookup(data.encoding)
         except LookupError:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: data.encoding: unknown encoding {data.encoding!r}") from None
+
+
+def _wants_scores(sections: Mapping[str, Any]) -> str:
+    """Return the setting that needs scores of a cross-encoder, or an empty string."""
+    mine, train, distil = (sections.get(name) for name in ("mine", "train", "distil"))
+    taught = ("margin-mse", "kl")
+    if mine and mine.rescore:
+        return "mine.rescore"
+    if train and train.objective in taught:
+        return f"train.objective {train.objective}"
+    return f"distil.method {distil.method}" if distil and distil.method in taught else ""
 
 
 def _check_max_length(model: EncoderConfig, file: str) -> None:

@@ -1,27 +1,15 @@
 """A quick look: a sample of the test queries, the stored runs, nothing written."""
 
-import dataclasses
 from typing import Any
 
-from honed.core.records import JudgedTask
 from honed.data import task
-from honed.data.split import unit_interval
 from honed.evaluate.measures import DEFAULT_MEASURES
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.lexical import TfidfIndex
 from honed.pipeline.project import Project
-from honed.pipeline.stage import trained_encoder
+from honed.pipeline.stage import sampled, trained_encoder
 from honed.pipeline.stages import BASE, TUNED, stored_vectors
 from honed.pipeline.systems import encoder_run, text_run
-
-
-def sampled(judged: JudgedTask, size: int, seed: int) -> JudgedTask:
-    """Return a task with a fixed sample of its queries; the corpus stays whole."""
-    order = sorted(judged.queries, key=lambda query: unit_interval(seed, query.query_id))[:size]
-    kept = frozenset(query.query_id for query in order)
-    queries = [query for query in judged.queries if query.query_id in kept]
-    slices = {name: ids & kept for name, ids in judged.slices.items() if ids & kept}
-    return dataclasses.replace(judged, queries=queries, slices=slices)
 
 
 def quick_report(project: Project, size: int) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from honed.core.artifacts import Artifact
 from honed.core.errors import DataError
 from honed.core.optional import require
 from honed.core.protocols import Encoder
-from honed.core.records import JudgedTask
+from honed.core.records import JudgedTask, Run
 from honed.data import task
+from honed.data.split import unit_interval
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores
 from honed.pipeline.config import Config
@@ -87,6 +88,21 @@ def trained_encoder(config: Config, inputs: Inputs, *, stages: tuple[str, ...] =
 
 def dev_score(encoder: Encoder, dev: JudgedTask) -> float:
     """Return MRR@10 on dev: finer than R@1, so that small gains are seen."""
-    scores = TaskScores(dev, [Measure("MRR", 10)])
-    scores.add(encoder_run("dev", encoder, dev, 10))
-    return float(scores.scores["dev"][Measure("MRR", 10)].mean())
+    return mean_reciprocal_rank(encoder_run("dev", encoder, dev, 10), dev)
+
+
+def mean_reciprocal_rank(run: Run, judged: JudgedTask) -> float:
+    """Return MRR@10 of a run."""
+    measure = Measure("MRR", 10)
+    scores = TaskScores(judged, [measure])
+    scores.add(run)
+    return float(scores.scores[run.name][measure].mean())
+
+
+def sampled(judged: JudgedTask, size: int, seed: int) -> JudgedTask:
+    """Return a task with a fixed sample of its queries; the corpus stays whole."""
+    order = sorted(judged.queries, key=lambda query: unit_interval(seed, query.query_id))[:size]
+    kept = frozenset(query.query_id for query in order)
+    queries = [query for query in judged.queries if query.query_id in kept]
+    slices = {name: ids & kept for name, ids in judged.slices.items() if ids & kept}
+    return replace(judged, queries=queries, slices=slices)

@@ -26,10 +26,11 @@ from honed.pipeline import distilling, training
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, trained_encoder
-from honed.pipeline.systems import encoder_run, lexical_runs, with_known_names
+from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names
 from honed.ship.searcher import Searcher
 
-BASE, TUNED, STUDENT, NAMES = "base model", "fine-tuned", "student", " + known names"
+BASE, TUNED, STUDENT = "base model", "fine-tuned", "student"
+NAMES, RERANKED = " + known names", " + reranked"
 _SLICE = 100  # queries that a slice needs for a gate
 R1 = Measure("R", 1)
 
@@ -195,7 +196,7 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
     settings = work.config.evaluate
     assert settings is not None  # the stage is wanted only then
     directions = {name: _evaluate_direction(work, name) for name in task.DIRECTIONS}
-    main = directions[task.FORWARD]
+    main, mined = directions[task.FORWARD], ("rescore", "mine")
     report = {
         "title": settings.title or ", ".join(work.config.paths.input),
         "protocol": work.config.split.protocol,
@@ -205,7 +206,7 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         "published": [asdict(each) for each in settings.published if each.protocol == work.config.split.protocol],
         "audit": work.inputs["check"].read_json("audit.json"),
         "training": work.inputs["train"].read_json("history.json") if "train" in work.inputs else None,
-        "mining": work.inputs["mine"].read_json("mining.json") if "mine" in work.inputs else None,
+        "mining": next((work.inputs[each].read_json("mining.json") for each in mined if each in work.inputs), None),
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
         "seed": settings.seed,
         "versions": {
@@ -252,9 +253,15 @@ def _our_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Ru
         runs.append(encoder_run(TUNED, trained_encoder(work.config, work.inputs, stages=("train",)), test, k))
     shipped = trained_encoder(work.config, work.inputs)
     runs.append(encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=vectors))
+    first = runs[-1]
+    if forward and "cross_encoder" in work.inputs and work.config.cross_encoder:
+        from honed.encode.cross_encoder import PairScorer
+
+        scorer = PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
+        runs.append(reranked(first.name + RERANKED, first, test, scorer, work.config.cross_encoder.depth))
     if forward:
         names = task.load_names(work.inputs["check"].folder)
-        runs.append(with_known_names(runs[-1].name + NAMES, runs[-1], test, names, k))
+        runs.append(with_known_names(first.name + NAMES, first, test, names, k))
     return runs
 
 
@@ -268,6 +275,7 @@ def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[
     first = measures[0]
     references = [name for name in (BASE, scores.best(lexical, first) if lexical else "") if name in scores.scores]
     pairs = [(TUNED, name) for name in references if TUNED in scores.scores]
+    pairs += [(name, name.removesuffix(RERANKED)) for name in scores.scores if name.endswith(RERANKED)]
     if STUDENT in scores.scores:
         pairs += [(STUDENT, name) for name in (TUNED, *references)]
     return [scores.compare(*pair, measure) for pair in pairs for measure in measures]
@@ -349,26 +357,62 @@ def _drafts(config: Config) -> bool:
     return config.mine is not None and config.mine.encoder == "tuned" and config.train is not None
 
 
-# fmt: off
+def _has(section: str) -> Callable[[Config], bool]:
+    return lambda config: getattr(config, section) is not None
+
+
+def _stage(name: str, needs: str, key: Any, run: Any, **more: Any) -> Stage:
+    return Stage(**{"name": name, "version": 1, "needs": tuple(needs.split()), "key": key, "run": run, **more})
+
+
 STAGES: tuple[Stage, ...] = (
-    Stage(name="import", version=1, needs=(), wanted=_always, key=_import_key, run=_import),
-    Stage(name="check", version=1, needs=("import",), wanted=_always, key=_check_key, run=_check),
-    Stage(name="baselines", version=1, needs=("check",), wanted=lambda config: config.baselines is not None,
-          key=_baselines_key, run=_baselines),
-    Stage(name="draft", version=1, needs=("check",), wanted=_drafts,
-          key=training.train_key, run=training.train, resumes=True),
-    Stage(name="mine", version=1, needs=("check", "draft"), wanted=lambda config: config.mine is not None,
-          key=training.mine_key, run=training.mine),
-    Stage(name="train", version=2, needs=("check", "mine"), wanted=lambda config: config.train is not None,
-          key=training.train_key, run=training.train, resumes=True),
-    Stage(name="distil", version=1, needs=("check", "mine", "train"), wanted=lambda config: config.distil is not None,
-          key=distilling.distil_key, run=distilling.distil, resumes=True),
-    Stage(name="index", version=1, needs=("check", "train", "distil"), wanted=lambda config: config.index is not None,
-          key=_index_key, run=_index),
-    Stage(name="evaluate", version=2, needs=("check", "baselines", "mine", "train", "distil", "index"),
-          wanted=lambda config: config.evaluate is not None, key=_evaluate_key, run=_evaluate),
+    _stage("import", "", _import_key, _import, wanted=_always),
+    _stage("check", "import", _check_key, _check, wanted=_always),
+    _stage("baselines", "check", _baselines_key, _baselines, wanted=_has("baselines")),
+    _stage("draft", "check", training.train_key, training.train, wanted=_drafts, resumes=True),
+    _stage("mine", "check draft", training.mine_key, training.mine, wanted=_has("mine")),
+    _stage(
+        "cross_encoder",
+        "check draft mine",
+        training.cross_encoder_key,
+        training.cross_encoder,
+        wanted=_has("cross_encoder"),
+        resumes=True,
+    ),
+    _stage(
+        "rescore",
+        "check mine cross_encoder",
+        training.rescore_key,
+        training.rescore,
+        wanted=lambda config: config.wants_scores,
+    ),
+    _stage(
+        "train",
+        "check mine rescore",
+        training.train_key,
+        training.train,
+        version=2,
+        wanted=_has("train"),
+        resumes=True,
+    ),
+    _stage(
+        "distil",
+        "check mine rescore train",
+        distilling.distil_key,
+        distilling.distil,
+        wanted=_has("distil"),
+        resumes=True,
+    ),
+    _stage("index", "check train distil", _index_key, _index, wanted=_has("index")),
+    _stage(
+        "evaluate",
+        "check baselines mine cross_encoder rescore train distil index",
+        _evaluate_key,
+        _evaluate,
+        version=2,
+        wanted=_has("evaluate"),
+    ),
 )
-# fmt: on
 
 
 def read_report(artifact: Artifact) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -82,6 +82,30 @@ def encoder_run(name: str, encoder: Encoder, task: JudgedTask, k: int, *, stored
             for query, found in zip(task.queries, zip(rows, scores, strict=True), strict=True)
         },
     )
+
+
+class Scorer(Protocol):
+    """What gives a pair of texts one score."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
+        """Return the scores ``(n_pairs,)``, higher is closer."""
+        ...
+
+
+def reranked(name: str, run: Run, task: JudgedTask, scorer: Scorer, depth: int) -> Run:
+    """Return a run whose first ``depth`` hits are in the order of a cross-encoder; what follows stays behind them."""
+    text = {doc.doc_id: doc.encoder_text() for doc in task.corpus}
+    pairs = [(query, doc_id) for query in task.queries for doc_id, _ in run.hits[query.query_id][:depth]]
+    scores = scorer.score([(query.text, text[doc_id]) for query, doc_id in pairs])
+    first: dict[str, list[tuple[str, float]]] = {query.query_id: [] for query in task.queries}
+    for (query, doc_id), score in zip(pairs, scores.tolist(), strict=True):
+        first[query.query_id].append((doc_id, score))
+    hits = {}
+    for query_id, found in first.items():
+        low = min((score for _, score in found), default=0.0)
+        rest = [(doc_id, low - 1 - place) for place, (doc_id, _) in enumerate(run.hits[query_id][depth:])]
+        hits[query_id] = found + rest
+    return Run.sorted(name, hits)
 
 
 def with_known_names(name: str, run: Run, task: JudgedTask, names: Sequence[Name], k: int) -> Run:

@@ -1,20 +1,34 @@
 """The stages that train: a first model, hard negatives, the model that is kept."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from honed.core.artifacts import write_json
 from honed.core.optional import require
-from honed.core.protocols import Encoder, TextIndex, Vectors
+from honed.core.protocols import TextIndex
 from honed.core.records import Example, JudgedTask
 from honed.core.text import fold
 from honed.data import task
+from honed.encode.base_models import resolve
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
 from honed.pipeline.config import Config
-from honed.pipeline.stage import Work, base_encoder, dev_score, judged, model_key, trained_encoder
+from honed.pipeline.stage import (
+    Work,
+    base_encoder,
+    dev_score,
+    judged,
+    mean_reciprocal_rank,
+    model_key,
+    sampled,
+    trained_encoder,
+)
+from honed.pipeline.systems import encoder_run, reranked
 
 EXAMPLES = "examples.parquet"
 
@@ -45,7 +59,7 @@ def train(work: Work) -> Mapping[str, Any]:
 
 def examples_file(work: Work) -> Path:
     """Return the examples of the last stage that made some."""
-    made = next(work.inputs[name] for name in ("mine", "check") if name in work.inputs)
+    made = next(work.inputs[name] for name in ("rescore", "mine", "check") if name in work.inputs)
     return made.folder / EXAMPLES
 
 
@@ -64,32 +78,163 @@ def _language(config: Config) -> str:
 
 def mine(work: Work) -> Mapping[str, Any]:
     """Mine hard negatives for the training examples."""
-    from honed.train.mine import choose_negatives, find_candidates, samples
+    from honed.train.mine import choose_negatives, find_candidates
 
     assert work.config.mine is not None  # the stage is wanted only then
-    config, check = work.config.mine, work.inputs["check"].folder
-    examples = task.load_examples(check / EXAMPLES)
-    documents = [doc.encoder_text() for doc in task.load_task(check, task.FORWARD, "dev").corpus]
-    anchors, known = known_documents(examples, task.load_names(check), documents)
+    config, texts = work.config.mine, _Texts.read(work)
     encoder = trained_encoder(work.config, work.inputs, stages=("draft",))
-    vectors = encoder.encode(anchors, "query"), encoder.encode(documents, "document")
-    lexical = _lexical(work.config, documents)
-    found = find_candidates((anchors, vectors[0]), (documents, vectors[1]), known, lexical, config)
-    unseen = _pair_scores(judged(work, task.FORWARD, "dev"), encoder, vectors[1]) if "draft" in work.inputs else None
+    anchors = texts.anchors, encoder.encode(texts.anchors, "query")
+    documents = texts.documents, encoder.encode(texts.documents, "document")
+    found = find_candidates(anchors, documents, texts.known, _lexical(work.config, texts.documents), config)
+    unseen = None
+    if "draft" in work.inputs:  # dev is what the draft never saw
+        queries, rows = _dev_pairs(judged(work, task.FORWARD, "dev"))
+        unseen = (encoder.encode(queries, "query") * documents[1][rows]).sum(axis=1)
     mined = choose_negatives(found, config, unseen)
-    shown = samples(anchors, documents, found, mined, seed=config.seed)
+    np.savez(work.folder / "candidates.npz", **{name: getattr(found, name) for name in _ARRAYS})
+    write_json(work.folder / "rejected.json", dict(found.rejected))
+    return _save_mined(work, texts, found, mined, texts.with_negatives(mined.negatives))
+
+
+_ARRAYS = ("rows", "scores", "positives", "positive_scores")
+
+
+class _Texts(NamedTuple):
+    """The texts that mining works on: distinct anchors, all documents, and what is known to be right."""
+
+    examples: list[Example]
+    anchors: list[str]
+    documents: list[str]
+    known: list[frozenset[int]]
+
+    @classmethod
+    def read(cls, work: Work) -> "_Texts":
+        check = work.inputs["check"].folder
+        examples = task.load_examples(check / EXAMPLES)
+        documents = [doc.encoder_text() for doc in task.load_task(check, task.FORWARD, "dev").corpus]
+        anchors, known = known_documents(examples, task.load_names(check), documents)
+        return cls(examples, anchors, documents, known)
+
+    def with_negatives(self, negatives: Sequence[Sequence[int]]) -> list[Example]:
+        """Return the examples with the negatives of their anchors."""
+        of = {
+            fold(anchor): tuple(self.documents[row] for row in rows)
+            for anchor, rows in zip(self.anchors, negatives, strict=True)
+        }
+        return [replace(each, negatives=of[fold(each.anchor)]) for each in self.examples]
+
+
+def _save_mined(work: Work, texts: _Texts, found: Any, mined: Any, examples: list[Example]) -> Mapping[str, Any]:
+    from honed.train.mine import samples
+
+    seed = work.config.mine.seed if work.config.mine else 0
+    shown = samples(texts.anchors, texts.documents, found, mined, seed=seed)
     write_json(work.folder / "mining.json", {**mined.report, "samples": shown})
-    task.save_examples(work.folder / EXAMPLES, with_negatives(examples, anchors, documents, mined.negatives))
+    task.save_examples(work.folder / EXAMPLES, examples)
     return {name: mined.report[name] for name in ("anchors", "chosen", "estimated_false_negatives")}
 
 
-def _pair_scores(dev: JudgedTask, encoder: Encoder, documents: Vectors) -> Vectors:
-    """Return the cosines of the right pairs of dev, which no training sees."""
+def _dev_pairs(dev: JudgedTask) -> tuple[list[str], list[int]]:
+    """Return the queries of dev's right pairs and the rows of their documents."""
     row_of = {doc.doc_id: row for row, doc in enumerate(dev.corpus)}
     pairs = [(query.text, row_of[doc]) for query in dev.queries for doc in dev.qrels.relevant(query.query_id)]
-    queries = encoder.encode([text for text, _ in pairs], "query")
-    scores: Vectors = (queries * documents[[row for _, row in pairs]]).sum(axis=1)
-    return scores
+    return [text for text, _ in pairs], [row for _, row in pairs]
+
+
+# -- cross-encoder -------------------------------------------------------------------------------
+
+_DEV_QUERIES = 300
+
+
+def cross_encoder_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what shapes the cross-encoder."""
+    settings = asdict(config.cross_encoder) if config.cross_encoder else {}
+    base = settings.get("base") or config.model.base
+    return {"cross_encoder": settings, "weights": resolve(base).weights, "candidates": model_key(config, root)}
+
+
+def cross_encoder(work: Work) -> Mapping[str, Any]:
+    """Train a cross-encoder on the mined examples; dev is the reranking of what the base model finds."""
+    require("fine-tuning")
+    from honed.encode.cross_encoder import PairScorer
+    from honed.train.cross_encoder import train_cross_encoder
+
+    config = work.config.cross_encoder
+    assert config is not None  # the stage is wanted only then
+    dev = sampled(judged(work, task.FORWARD, "dev"), _DEV_QUERIES, config.seed)
+    first = encoder_run("dev", trained_encoder(work.config, work.inputs, stages=("draft",)), dev, config.depth)
+    scorer = PairScorer.new(config.base or work.config.model.base, max_length=config.max_length, seed=config.seed)
+
+    def score(current: PairScorer) -> float:
+        return mean_reciprocal_rank(reranked("dev", first, dev, current, config.depth), dev)
+
+    trained = train_cross_encoder(
+        scorer, task.load_examples(examples_file(work)), score, config, work.folder, work.logs
+    )
+    return {"dev_without": mean_reciprocal_rank(first, dev), "dev": max(e["score"] for e in trained.history["dev"])}
+
+
+def rescore_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what shapes the examples with a cross-encoder's scores."""
+    return {"mine": asdict(config.mine) if config.mine else None}
+
+
+def rescore(work: Work) -> Mapping[str, Any]:
+    """Score the candidates with the cross-encoder, choose negatives by it where asked, and keep its scores."""
+    from honed.encode.cross_encoder import PairScorer
+    from honed.train.mine import Candidates, choose_negatives
+
+    config = work.config.mine
+    assert config is not None  # the stage is wanted only then
+    texts, mined = _Texts.read(work), work.inputs["mine"]
+    scorer = PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
+    with np.load(mined.path("candidates.npz"), allow_pickle=False) as stored:
+        found = Candidates(**{name: stored[name] for name in _ARRAYS}, rejected=mined.read_json("rejected.json"))
+    examples = task.load_examples(mined.path(EXAMPLES))
+    report, shown = mined.read_json("mining.json"), found
+    if config.rescore:
+        judgements = rescored(found, texts.anchors, texts.documents, scorer)
+        queries, rows = _dev_pairs(sampled(judged(work, task.FORWARD, "dev"), 1000, config.seed))
+        unseen = scorer.score([(query, texts.documents[row]) for query, row in zip(queries, rows, strict=True)])
+        chosen = choose_negatives(judgements, config, unseen)
+        _save_mined(work, texts, judgements, chosen, examples := texts.with_negatives(chosen.negatives))
+        report, shown = chosen.report, judgements
+    else:
+        shutil.copyfile(mined.path("mining.json"), work.folder / "mining.json")
+    task.save_examples(work.folder / EXAMPLES, with_scores(examples, scorer))
+    return {"chosen": report["chosen"], "candidates": int((shown.rows >= 0).sum())}
+
+
+def rescored(found: Any, anchors: Sequence[str], documents: Sequence[str], scorer: Any) -> Any:
+    """Return candidates in the order, and with the scores, of a cross-encoder."""
+    from honed.train.mine import Candidates
+
+    places = np.argwhere(found.rows >= 0)
+    pairs = [(anchors[anchor], documents[found.rows[anchor, at]]) for anchor, at in places.tolist()]
+    scores = np.full(found.rows.shape, -np.inf, dtype=np.float32)
+    scores[places[:, 0], places[:, 1]] = scorer.score(pairs)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    known = [(anchors[anchor], documents[row]) for anchor, row in found.positives.tolist()]
+    return Candidates(
+        rows=np.take_along_axis(found.rows, order, axis=1),
+        scores=np.take_along_axis(scores, order, axis=1),
+        positives=found.positives,
+        positive_scores=scorer.score(known),
+        rejected=found.rejected,
+    )
+
+
+def with_scores(examples: Sequence[Example], scorer: Any) -> list[Example]:
+    """Return examples with a cross-encoder's scores of their positives and negatives."""
+    pairs = [(each.anchor, text) for each in examples for text in (each.positive, *each.negatives)]
+    score = dict(zip(pairs, scorer.score(pairs).tolist(), strict=True))
+    return [
+        replace(each, teacher=tuple(score[each.anchor, text] for text in (each.positive, *each.negatives)))
+        for each in examples
+    ]
+
+
+# -- what is known -------------------------------------------------------------------------------
 
 
 def known_documents(
@@ -119,11 +264,3 @@ def _lexical(config: Config, documents: Sequence[str]) -> TextIndex | None:
     if "bm25" in sources:
         return Bm25Index(documents, Analyzer(_language(config)))
     return TfidfIndex(documents) if "tfidf" in sources else None
-
-
-def with_negatives(
-    examples: Sequence[Example], anchors: Sequence[str], documents: Sequence[str], negatives: Sequence[Sequence[int]]
-) -> list[Example]:
-    """Return examples with the negatives of their anchors."""
-    of = {fold(anchor): tuple(documents[row] for row in rows) for anchor, rows in zip(anchors, negatives, strict=True)}
-    return [replace(each, negatives=of[fold(each.anchor)]) for each in examples]

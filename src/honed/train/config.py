@@ -80,6 +80,31 @@ class MineConfig:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: mine.candidates: {shown} is not one of {', '.join(SOURCES)}")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrossEncoderConfig:
+    """The section ``[cross_encoder]``: a model that reads query and document together, for reranking and as a teacher.
+
+    ``base`` is that of ``[model]`` unless named. A batch has ``batch_size`` anchors, each with its positive and
+    ``negatives`` mined ones; ``depth`` is how many hits are reranked, in the report and with ``honed search --rerank``.
+    """
+
+    base: str = ""
+    epochs: float = field(default=2.0, metadata=limits(low=0.001, high=1000))
+    batch_size: int = field(default=32, metadata=limits(low=2, high=65536))
+    negatives: int = field(default=3, metadata=limits(low=1, high=100))
+    learning_rate: float = field(default=1e-4, metadata=limits(low=0))
+    max_length: int = field(default=0, metadata=limits(low=0))
+    depth: int = field(default=20, metadata=limits(low=2, high=1000))
+    evaluations: int = field(default=2, metadata=limits(low=1, high=1000))
+    track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
+    seed: int = field(default=0, metadata=limits(low=0))
+
+    def schedule(self) -> TrainConfig:
+        """Return how it is trained."""
+        names = ("epochs", "batch_size", "learning_rate", "evaluations", "track", "seed")
+        return TrainConfig(**{name: getattr(self, name) for name in names})
+
+
 METHODS = ("match", "pairs", "margin-mse", "kl")
 
 

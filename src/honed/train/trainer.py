@@ -243,8 +243,8 @@ def bi_encoder(base: TorchEncoder, probe: Sequence[str], dev_score: DevScore, co
     if len(texts) > 1 and apart > _ALIKE:
         raise TrainingError(
             "E_TRAIN_BASE",
-            f"the base model cannot tell these texts apart (mean cosine {apart:.4f}); its vocabulary may not know their "
-            "script: take a multilingual model.base",
+            f"the base model cannot tell these texts apart (mean cosine {apart:.4f}); its vocabulary may not know "
+            "their script: take a multilingual model.base",
         )
 
     def score(model: Any, step: int) -> float:
@@ -272,6 +272,7 @@ class _Checked(BaseTrainer):
         """Leave the model card to the export: gathering widget examples costs time and writes to the terminal."""
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the loss; `TrainingError` when it is not finite."""
         loss = BaseTrainer.compute_loss(self, *args, **kwargs)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
