@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from honed.core.errors import TrainingError
+from honed.core.errors import MissingPartError, TrainingError
 from honed.core.records import Example
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
@@ -165,3 +165,109 @@ class TestChoice:
         same = batch([[1.0, 0.0]] * 3, [[1.0, 0.0]] * 3)
         assert float(OBJECTIVES["mse"](same, CONFIG)) == 0.0
         assert float(OBJECTIVES["ranking"](same, CONFIG)) == pytest.approx(math.log(3), abs=1e-5)
+
+
+class TestTaught:
+    def taught(self, teacher: list[list[float]]) -> Batch:
+        """One anchor with a positive at cosine 0.6 and a negative at 0.8."""
+        pairs = batch([[1.0, 0.0]], [[0.6, 0.8]])
+        documents = torch.tensor([[0.6, 0.8], [0.8, 0.6]])
+        related = torch.tensor([[True, False]])
+        return pairs._replace(documents=documents, related=related, teacher=torch.tensor(teacher))
+
+    def test_margin_mse(self) -> None:
+        found = OBJECTIVES["margin-mse"](self.taught([[3.0, 1.0]]), CONFIG)
+        assert float(found) == pytest.approx((10 * (0.6 - 0.8) - 2.0) ** 2, abs=1e-4)
+
+    def test_kl(self) -> None:
+        found = OBJECTIVES["kl"](self.taught([[3.0, 1.0]]), CONFIG)
+        p, q = [1 / (1 + math.exp(x)) for x in (-2.0, 2.0)]
+        left, right = [1 / (1 + math.exp(x)) for x in (2.0, -2.0)]
+        assert float(found) == pytest.approx(p * math.log(p / left) + q * math.log(q / right), abs=1e-4)
+
+    def test_pairs(self) -> None:
+        found = OBJECTIVES["pairs"](self.taught([[0.7, 0.3]]), CONFIG)
+        assert float(found) == pytest.approx((0.01 + 0.25) / 2, abs=1e-5)
+
+    @pytest.mark.parametrize("name", TAUGHT)
+    def test_what_the_teacher_did_not_score_does_not_count(self, name: str) -> None:
+        alone = OBJECTIVES[name](self.taught([[0.7, math.nan]]), CONFIG)
+        assert torch.isfinite(alone)
+        if name != "pairs":
+            assert float(alone) == pytest.approx(0.0, abs=1e-5)
+
+    @pytest.mark.parametrize("name", TAUGHT)
+    def test_without_a_teacher_the_way_out_is_named(self, name: str) -> None:
+        with pytest.raises(TrainingError, match=r"add the sections \[mine\] and \[cross_encoder\]"):
+            choose_objective(name, EXAMPLES)
+
+
+class TestMinedNegatives:
+    def test_they_are_pushed_away(self) -> None:
+        pairs = batch([[1.0, 0.0]], [[0.6, 0.8]])
+        documents = torch.tensor([[0.6, 0.8], [0.8, 0.6]])
+        related = torch.tensor([[True, False]])
+        for name in IN_BATCH:
+            alone = OBJECTIVES[name](pairs, CONFIG)
+            with_mined = OBJECTIVES[name](pairs._replace(documents=documents, related=related), CONFIG)
+            assert float(with_mined) > float(alone) + 0.01, name
+
+    def test_one_that_is_known_to_be_right_is_not(self) -> None:
+        pairs = batch([[1.0, 0.0]], [[0.6, 0.8]])
+        documents = torch.tensor([[0.6, 0.8], [0.8, 0.6]])
+        for name in ("ranking", "triplet"):
+            alone = OBJECTIVES[name](pairs, CONFIG)
+            related = torch.tensor([[True, True]])
+            masked = OBJECTIVES[name](pairs._replace(documents=documents, related=related), CONFIG)
+            assert float(masked) == pytest.approx(float(alone), abs=1e-6)
+
+
+def test_matryoshka_trains_the_shorter_vectors_too(tiny_model: Path, tmp_path: Path) -> None:
+    def dev_of_the_first(encoder: TorchEncoder) -> float:
+        left, right = (
+            torch.nn.functional.normalize(torch.from_numpy(encoder.encode(texts, role)[:, :8]), dim=1)
+            for texts, role in (
+                ([each.anchor for each in EXAMPLES[::2]], "query"),
+                ([each.positive for each in EXAMPLES[::2]], "document"),
+            )
+        )
+        scores = left @ right.T
+        return float((1 / (1 + (scores > scores.diagonal()[:, None]).sum(dim=1))).mean())
+
+    found = {}
+    for widths in ((), (8,)):
+        base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
+        config = TrainConfig(epochs=8, batch_size=16, learning_rate=3e-3, evaluations=2, matryoshka=widths)
+        found[widths] = fine_tune(base, EXAMPLES, dev_of_the_first, config, tmp_path / str(len(widths))).history["dev"]
+    assert max(each["score"] for each in found[8,]) > max(each["score"] for each in found[()])
+
+
+def test_lora_trains_and_leaves_an_ordinary_model(tiny_model: Path, tmp_path: Path) -> None:
+    base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
+    names = set(base.model.state_dict())
+    table = base.model[0].model.embeddings.word_embeddings.weight.detach().clone()
+    config = TrainConfig(epochs=10, batch_size=16, learning_rate=1e-2, evaluations=3, lora=4)
+    history = fine_tune(base, EXAMPLES, dev_score, config, tmp_path).history
+    assert history["kept"] == "tuned"
+    assert set(base.model.state_dict()) == names
+    saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
+    assert torch.equal(saved.model[0].model.embeddings.word_embeddings.weight, table)
+    assert dev_score(saved) == pytest.approx(max(each["score"] for each in history["dev"]), abs=0.02)
+
+
+def test_tensorboard_gets_the_curves(tiny_model: Path, tmp_path: Path) -> None:
+    base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
+    config = TrainConfig(epochs=1, batch_size=16, evaluations=1)
+    fine_tune(base, EXAMPLES, dev_score, config, tmp_path / "work", tmp_path / "logs")
+    assert list((tmp_path / "logs").glob("events.out.tfevents.*"))
+    assert not list((tmp_path / "work").rglob("events.out.tfevents.*"))
+
+
+def test_a_tracker_that_is_not_installed_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("wandb"):
+        pytest.skip("wandb is installed")
+    base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
+    with pytest.raises(MissingPartError, match="wandb"):
+        fine_tune(base, EXAMPLES, dev_score, TrainConfig(track="wandb"), tmp_path)

@@ -59,14 +59,5 @@ def gate(
     if json:
         terminal.emit_json(gates)
     else:
-        rows = [
-            [
-                each["name"],
-                f"{100 * each['value']:+.2f}",
-                "none" if each["low"] is None else f"{100 * each['low']:+.2f}",
-                "yes" if each["passed"] else "NO",
-            ]
-            for each in gates
-        ]
-        terminal.table(["gate", "value", "low", "passed"], rows)
+        terminal.print_gates(gates)
     refuse_failed(gates)

@@ -26,6 +26,7 @@ COMMANDS = {
     "mine": "run",
     "distil": "run",
     "index": "run",
+    "update": "update",
     "evaluate": "evaluate",
     "gate": "evaluate",
     "search": "search",

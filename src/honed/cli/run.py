@@ -53,8 +53,19 @@ def run(
         raise failed
 
 
-def train(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
-    """Fine-tune, running what must come before it."""
+def train(
+    project: Folder = Path(),
+    checkpoint: Annotated[
+        int | None, typer.Option(help="Go on from this checkpoint of a broken-off training, not from the last.")
+    ] = None,
+    on_bad_row: OnBadRow = None,
+    encoding: Encoding = None,
+) -> None:
+    """Fine-tune, running what must come before it; a training that was broken off goes on."""
+    if checkpoint is not None:
+        from honed.pipeline.project import Project
+
+        terminal.say(f"from {Project(project).runner.rewind('train', checkpoint)}")
     terminal.emit(str(_until(project, "train", overrides(on_bad_row, encoding)).folder))
 
 

@@ -33,11 +33,19 @@ def search(
         Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
     ] = None,
     *,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Order the hits by the project's cross-encoder.")] = False,
     json: Json = False,
 ) -> None:
     """Look names up; for many queries the JSON is one line a query."""
     queries = _queries(text, file)
-    found = _searcher(project, bundle, require_signature).search_many(queries, k, direction=direction)
+    if rerank:
+        if bundle is not None:
+            raise ConfigError("E_OPTION", "--rerank needs the project: a bundle holds no cross-encoder")
+        from honed.pipeline.project import Project
+
+        found = Project(project).search_many(queries, k, direction=direction, rerank=True)
+    else:
+        found = _searcher(project, bundle, require_signature).search_many(queries, k, direction=direction)
     many = file is not None or text == "-"
     for query, hits in zip(queries, found, strict=True):
         if json and many:

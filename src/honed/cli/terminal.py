@@ -181,6 +181,8 @@ def print_report(report: Mapping[str, Any]) -> None:
                 f"{found['candidate']} - {found['reference']}: {100 * gain['mean']:+.1f} points of R@1 "
                 f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f})"
             )
+    if (report.get("headroom") or {}).get("said_after"):
+        emit(report["headroom"]["said_after"])
     if report.get("student"):
         same = report["student"]["agreement"]
         emit(
@@ -189,6 +191,16 @@ def print_report(report: Mapping[str, Any]) -> None:
         )
     for gate in report["gates"]:
         emit(f"gate {gate['name']}: {'passed' if gate['passed'] else 'FAILED'} ({gate['rule']}: low {gate['low']})")
+
+
+def print_gates(gates: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of gates; shares in percent, sizes and times as they are."""
+    rows = []
+    for each in gates:
+        scale = 1 if each["name"] in ("size", "latency") else 100
+        value, bound = (None if each[key] is None else f"{scale * each[key]:.2f}" for key in ("value", "low"))
+        rows.append([each["name"], value or "none", bound or "none", "yes" if each["passed"] else "NO", each["rule"]])
+    table(["gate", "value", "bound", "passed", "rule"], rows)
 
 
 def _interval(system: Mapping[str, Any], measure: str) -> str:

@@ -41,7 +41,7 @@ class PairScorer:
         """Make an untrained cross-encoder of a base model: its transformer under a new output."""
         torch.manual_seed(seed)
         model = _load(resolve(base).folder, num_labels=1)
-        return cls(model, max_length or int(model.max_length or 512), precision="fp32")
+        return cls(model, max_length or int(model.max_seq_length or 512), precision="fp32")
 
     @classmethod
     def load_folder(cls, folder: Path, *, precision: str = "auto") -> Self:

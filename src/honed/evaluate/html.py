@@ -101,6 +101,8 @@ def story(report: Mapping[str, Any], measure: str) -> list[str]:
             f"{found['candidate']} against {found['reference']}: {100 * gain['mean']:+.1f} points of {measure} "
             f"(95 %: {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f}): {word}."
         )
+    if report.get("headroom"):
+        told.append(report["headroom"].get("said_after") or report["headroom"]["said"])
     tuned = next((each for each in report["systems"] if each["name"] == "fine-tuned"), None)
     if tuned:
         better = [

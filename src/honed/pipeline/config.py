@@ -185,10 +185,11 @@ class Config:
             section, key = name.split(".")
             if isinstance(tables.setdefault(section, {}), dict):
                 tables[section][key] = value
-        return cls._from_tables(tables, path.name)
+        return cls.from_tables(tables, path.name)
 
     @classmethod
-    def _from_tables(cls, tables: Mapping[str, Any], file: str) -> Self:
+    def from_tables(cls, tables: Mapping[str, Any], file: str) -> Self:
+        """Read a configuration from plain tables; ``file`` is named in errors."""
         for name in tables:
             if name not in SECTIONS:
                 raise ConfigError(

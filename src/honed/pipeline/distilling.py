@@ -42,7 +42,7 @@ def distil(work: Work) -> Mapping[str, Any]:
     else:
         tried = [_train(work, teacher, dev, config, work.folder)]
         _refuse_over_budget(tried[0], config)
-    teacher_facts = {"mb": round(_size(teacher), 2), "ms": _latency(teacher, dev), "dev": dev_score(teacher, dev)}
+    teacher_facts = {"mb": round(_size(teacher), 3), "ms": _latency(teacher, dev), "dev": dev_score(teacher, dev)}
     chosen = next(each for each in tried if each.get("chosen", True))
     write_json(work.folder / STUDENT_FILE, {"teacher": teacher_facts, "student": chosen, "tried": tried})
     return {"spec": chosen["spec"], "student": chosen["name"]}
@@ -61,7 +61,7 @@ def _train(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig, fold
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
     facts = {
         "name": _name(config),
-        "mb": round(_size(student), 2),
+        "mb": round(_size(student), 3),
         "ms": _latency(student, dev),
         "method": config.method,
     }
@@ -142,7 +142,7 @@ def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> li
     for kind, layers, dim in student_ladder(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
         student = make_student(teacher, kind, layers=layers, dim=dim)
-        mb, ms = round(_size(student), 2), _latency(student, dev)
+        mb, ms = round(_size(student), 3), _latency(student, dev)
         facts: dict[str, Any] = {"name": _name(one), "mb": mb, "ms": ms}
         if (config.max_mb and mb > config.max_mb) or (config.max_ms and ms > config.max_ms):
             tried.append(facts | {"chosen": False, "over_budget": True})

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from honed.core.artifacts import Artifact
-from honed.core.errors import GateError
+from honed.core.errors import ConfigError, GateError
+from honed.core.optional import require
+from honed.core.text import fold
 from honed.pipeline.config import FILE, Config
 from honed.pipeline.runner import Listener, Plan, Runner
 from honed.pipeline.stages import read_report
@@ -28,6 +30,7 @@ class Project:
         self.config = _with_local_base(Config.read(self.file, overrides), self.file.parent)
         self.runner = Runner(self.config, self.file.parent, listener)
         self._searcher: Searcher | None = None
+        self._scorer: Any = None
 
     def plan(self, *, start: str | None = None, until: str | None = None) -> list[Plan]:
         """Return what a run would do."""
@@ -39,7 +42,7 @@ class Project:
         Raises `GateError` after everything is written when a gate of the report failed.
         """
         artifacts = self.runner.run(start=start, until=until)
-        self._searcher = None
+        self._searcher = self._scorer = None
         if "evaluate" in artifacts:
             refuse_failed(read_report(artifacts["evaluate"])["gates"])
         return artifacts
@@ -59,12 +62,46 @@ class Project:
         return self._searcher
 
     def search(
-        self, texts: str | Sequence[str], k: int = 10, *, direction: str = "alias-to-label"
+        self, texts: str | Sequence[str], k: int = 10, *, direction: str = "alias-to-label", rerank: bool = False
     ) -> Hits | list[Hits]:
-        """Search with one text (returns its hits) or with several (returns a list of hits for each)."""
+        """Search with one text (returns its hits) or with several (returns a list of hits for each).
+
+        ``rerank`` puts the first hits in the order of the project's cross-encoder; scores stay cosines.
+        """
         if isinstance(texts, str):
-            return self.searcher().search(texts, k, direction=direction)
-        return self.searcher().search_many(texts, k, direction=direction)
+            return self.search_many([texts], k, direction=direction, rerank=rerank)[0]
+        return self.search_many(texts, k, direction=direction, rerank=rerank)
+
+    def search_many(
+        self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label", rerank: bool = False
+    ) -> list[Hits]:
+        """Return the hits of each text; see `search`."""
+        if not rerank:
+            return self.searcher().search_many(texts, k, direction=direction)
+        if self.config.cross_encoder is None:
+            raise ConfigError("E_NO_RERANKER", "nothing to rerank with: honed.toml has no section [cross_encoder]")
+        wide = max(k, self.config.cross_encoder.depth)
+        found = self.searcher().search_many(texts, wide, direction=direction)
+        return [each[:k] for each in reranked_hits(texts, found, self._reranker())]
+
+    def _reranker(self) -> Any:
+        if self._scorer is None:
+            require("torch encoder")
+            from honed.encode.cross_encoder import PairScorer
+
+            self._scorer = PairScorer.load_folder(self.runner.latest("cross_encoder").folder / "model")
+        return self._scorer
+
+
+def reranked_hits(texts: Sequence[str], found: Sequence[Hits], scorer: Any) -> list[Hits]:
+    """Return hits in the order of a cross-encoder; those that bear the text as a known name stay first."""
+    scores = iter(scorer.score([(text, hit.text) for text, hits in zip(texts, found, strict=True) for hit in hits]))
+    ordered = []
+    for text, hits in zip(texts, found, strict=True):
+        keyed = [((fold(hit.matched) != fold(text), -float(next(scores)), hit.rank), hit) for hit in hits]
+        keyed.sort(key=lambda each: each[0])
+        ordered.append([replace(hit, rank=rank) for rank, (_, hit) in enumerate(keyed, 1)])
+    return ordered
 
 
 def _with_local_base(config: Config, root: Path) -> Config:

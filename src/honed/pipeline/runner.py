@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from honed.core.artifacts import Artifact, ArtifactStore, StageKey, write_json
+from honed.core.artifacts import PARTIAL, Artifact, ArtifactStore, StageKey, write_json
 from honed.core.errors import ConfigError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
 from honed.pipeline.config import Config
@@ -32,20 +32,22 @@ class Plan:
 class Runner:
     """All stages of one workspace. ``listener(stage, state, seconds)`` hears "stands", "runs" and "done"."""
 
-    def __init__(self, config: Config, root: Path, listener: Listener | None = None) -> None:
-        self.config, self.root = config, root
+    def __init__(
+        self, config: Config, root: Path, listener: Listener | None = None, *, stages: tuple[Stage, ...] = STAGES
+    ) -> None:
+        self.config, self.root, self.all = config, root, stages
         self.output = root / config.paths.output
         self.store = ArtifactStore(self.output)
         self.tell: Listener = listener or (lambda *_: None)
 
     def stages(self, until: str | None = None) -> list[Stage]:
         """Return the wanted stages, up to and with ``until``."""
-        wanted = [stage for stage in STAGES if stage.wanted(self.config)]
+        wanted = [stage for stage in self.all if stage.wanted(self.config)]
         if self.config.data.shape == "labels":  # the later stages read pairs of names
             wanted = [stage for stage in wanted if stage.name in ("import", "check")]
         if until is None:
             return wanted
-        names = [stage.name for stage in STAGES]
+        names = [stage.name for stage in self.all]
         if until not in names:
             raise ConfigError("E_STAGE", f"no stage {until}{did_you_mean(until, names)} (known: {', '.join(names)})")
         if until not in {stage.name for stage in wanted}:
@@ -67,7 +69,13 @@ class Runner:
         return plans
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
-        """Run what does not stand and return the artifact of each stage."""
+        """Run what does not stand and return the artifact of each stage; they are the latest from then on."""
+        artifacts = self.make(start=start, until=until)
+        self.remember(artifacts)
+        return artifacts
+
+    def make(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
+        """Do what `run` does, and leave the latest as they are."""
         artifacts: dict[str, Artifact] = {}
         with self._locked():
             forced = self._forced(start)
@@ -77,10 +85,27 @@ class Runner:
                 artifacts[stage.name] = found or self._make(stage, key, artifacts)
                 if found:
                     self.tell(stage.name, "stands", 0.0)
-            latest = {name: artifact.key for name, artifact in artifacts.items()}
-            if self._latest() != latest:
-                write_json(self.output / LATEST, {**self._latest(), **latest})
         return artifacts
+
+    def remember(self, artifacts: Mapping[str, Artifact]) -> None:
+        """Make artifacts the latest: what is searched, shown and exported."""
+        latest = {name: artifact.key for name, artifact in artifacts.items()}
+        if self._latest() != latest:
+            write_json(self.output / LATEST, {**self._latest(), **latest})
+
+    def rewind(self, stage: str, step: int) -> Path:
+        """Remove the checkpoints after ``step`` of a training that was broken off; `ConfigError` without that one."""
+        plan = next((each for each in self.plan(until=stage) if each.stage.name == stage), None)
+        folder = self.store.folder(plan.key) if plan else self.output
+        checkpoints = folder.with_name(folder.name + PARTIAL) / "checkpoints"
+        steps = {int(path.name.split("-")[-1]): path for path in checkpoints.glob("checkpoint-*")}
+        if step not in steps:
+            there = ", ".join(str(each) for each in sorted(steps)) or "none"
+            raise ConfigError("E_CHECKPOINT", f"no checkpoint {step} of an unfinished {stage}; there are: {there}")
+        for each, path in steps.items():
+            if each > step:
+                shutil.rmtree(path)
+        return steps[step]
 
     def latest(self, stage: str) -> Artifact:
         """Return the artifact of a stage from the last run; `ConfigError` when there is none."""
@@ -103,7 +128,7 @@ class Runner:
     def _forced(self, start: str | None) -> set[str]:
         if start is None:
             return set()
-        names = [stage.name for stage in STAGES]
+        names = [stage.name for stage in self.all]
         if start not in names:
             raise ConfigError("E_STAGE", f"no stage {start}{did_you_mean(start, names)} (known: {', '.join(names)})")
         return set(names[names.index(start) :])

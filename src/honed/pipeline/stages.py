@@ -25,6 +25,7 @@ from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_
 from honed.pipeline import distilling, training
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
+from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
 from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, trained_encoder
 from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names
 from honed.ship.searcher import Searcher
@@ -204,6 +205,7 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         **main,
         "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]},
         "published": [asdict(each) for each in settings.published if each.protocol == work.config.split.protocol],
+        "headroom": _headroom_after(work, main),
         "audit": work.inputs["check"].read_json("audit.json"),
         "training": work.inputs["train"].read_json("history.json") if "train" in work.inputs else None,
         "mining": next((work.inputs[each].read_json("mining.json") for each in mined if each in work.inputs), None),
@@ -216,6 +218,18 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
     write_json(work.folder / "report.json", report)
     (work.folder / "report.html").write_text(render_report(report), encoding="utf-8")
     return {"gates": report["gates"]}
+
+
+def _headroom_after(work: Work, report: Mapping[str, Any]) -> dict[str, Any] | None:
+    if "headroom" not in work.inputs:
+        return None
+    before = work.inputs["headroom"].read_json(HEADROOM)
+    gains = [
+        each["difference"]
+        for each in report["comparisons"]
+        if (each["candidate"], each["reference"], each["measure"]) == (TUNED, BASE, str(R1))
+    ]
+    return judged_after(before, gains[0]) if gains else dict(before)
 
 
 def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
@@ -357,6 +371,10 @@ def _drafts(config: Config) -> bool:
     return config.mine is not None and config.mine.encoder == "tuned" and config.train is not None
 
 
+def _forecast(config: Config) -> bool:
+    return config.train is not None and config.baselines is not None
+
+
 def _has(section: str) -> Callable[[Config], bool]:
     return lambda config: getattr(config, section) is not None
 
@@ -369,6 +387,7 @@ STAGES: tuple[Stage, ...] = (
     _stage("import", "", _import_key, _import, wanted=_always),
     _stage("check", "import", _check_key, _check, wanted=_always),
     _stage("baselines", "check", _baselines_key, _baselines, wanted=_has("baselines")),
+    _stage("headroom", "check", headroom_key, headroom, wanted=_forecast),
     _stage("draft", "check", training.train_key, training.train, wanted=_drafts, resumes=True),
     _stage("mine", "check draft", training.mine_key, training.mine, wanted=_has("mine")),
     _stage(
@@ -406,7 +425,7 @@ STAGES: tuple[Stage, ...] = (
     _stage("index", "check train distil", _index_key, _index, wanted=_has("index")),
     _stage(
         "evaluate",
-        "check baselines mine cross_encoder rescore train distil index",
+        "check baselines headroom mine cross_encoder rescore train distil index",
         _evaluate_key,
         _evaluate,
         version=2,

@@ -74,14 +74,15 @@ def encoder_run(name: str, encoder: Encoder, task: JudgedTask, k: int, *, stored
     """Return the run of an encoder with exact search over the corpus of a task."""
     documents = _encode(encoder, [doc.encoder_text() for doc in task.corpus], "document", stored)
     queries = encoder.encode([query.text for query in task.queries], "query")
-    scores, rows = FlatIndex(documents).search(queries, k)
-    return Run.sorted(
-        name,
-        {
-            query.query_id: [(task.corpus[row].doc_id, float(score)) for row, score in zip(*found, strict=True)]
-            for query, found in zip(task.queries, zip(rows, scores, strict=True), strict=True)
-        },
-    )
+    return Run.sorted(name, hits_of(task, *FlatIndex(documents).search(queries, k)))
+
+
+def hits_of(task: JudgedTask, scores: Vectors, rows: Any) -> dict[str, list[tuple[str, float]]]:
+    """Return the hits of each query from scores and corpus rows, both ``(n_queries, k)``."""
+    return {
+        query.query_id: [(task.corpus[row].doc_id, float(score)) for row, score in zip(*found, strict=True)]
+        for query, found in zip(task.queries, zip(rows, scores, strict=True), strict=True)
+    }
 
 
 class Scorer(Protocol):

@@ -17,6 +17,7 @@ from honed.core.text import fold
 from honed.data import task
 from honed.encode.base_models import resolve
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
+from honed.pipeline import processes
 from honed.pipeline.config import Config
 from honed.pipeline.stage import (
     Work,
@@ -45,6 +46,8 @@ def train(work: Work) -> Mapping[str, Any]:
     from honed.train.fine_tune import fine_tune
 
     assert work.config.train is not None  # the stage is wanted only then
+    if work.config.train.processes > 1 and not processes.in_process():
+        processes.launch(work, work.config.train.processes)  # and below the result is read back
     dev = judged(work, task.FORWARD, "dev")
     trained = fine_tune(
         base_encoder(work.config, precision="fp32"),

@@ -13,7 +13,6 @@ import torch
 from scipy.sparse import csr_matrix
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_gather as gather_with_gradients
 
 from honed.core.records import Example
 from honed.core.text import fold
@@ -149,11 +148,21 @@ def gathered(values: Tensor) -> Tensor:
     """Return the values of all processes, first dimension after first dimension, with their gradients."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values
-    gather: Any = gather_with_gradients if values.requires_grad else _gather_plain
-    return torch.cat(list(gather(values.contiguous())))
-
-
-def _gather_plain(values: Tensor) -> list[Tensor]:
-    found = [torch.zeros_like(values) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(found, values)
+    found: Tensor = _Gather.apply(values.contiguous())  # type: ignore[no-untyped-call]
     return found
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' values forwards; the sum of all processes' gradients for the own values backwards."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        found = [torch.zeros_like(values) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(found, values)
+        return torch.cat(found)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous()
+        distributed.all_reduce(whole)
+        return whole.chunk(distributed.get_world_size())[distributed.get_rank()]

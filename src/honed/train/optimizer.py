@@ -37,7 +37,8 @@ class SparseAwareAdamW(Optimizer):
             {"params": [each for name, each in named if not name.endswith(_NO_DECAY)], "weight_decay": weight_decay},
             {"params": [each for name, each in named if name.endswith(_NO_DECAY)], "weight_decay": 0.0},
         ]
-        self.parts: list[Optimizer] = [AdamW([group for group in groups if group["params"]], lr=lr)]
+        filled = [group for group in groups if group["params"]]
+        self.parts: list[Optimizer] = [AdamW(filled, lr=lr)] if filled else []
         if tables:
             self.parts.append(SparseAdam(list(tables), lr=lr))
         super().__init__([{"params": [each for _, each in named] + list(tables)}], {"lr": lr})

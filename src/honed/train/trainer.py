@@ -225,6 +225,7 @@ class DevEvaluator(BaseEvaluator):
         self.primary_metric = "dev"
 
     def __call__(self, model: Any, output_path: Any = None, epoch: float = -1, steps: int = -1) -> dict[str, float]:
+        """Return the score of a model on dev."""
         try:
             return {"dev": self.score(model, steps)}
         except TrainingError as error:
