@@ -14,10 +14,12 @@ from honed.core.errors import ConfigError, TrainingError
 from honed.core.records import Example
 from honed.data import task
 from honed.pipeline.config import Config
+from honed.pipeline.export import ExportOptions, export_bundle
 from honed.pipeline.headroom import judged_after
 from honed.pipeline.stages import read_report
 from honed.pipeline.training import known_documents
 from honed.pipeline.update import UpdateOptions, new_and_replayed, update
+from honed.ship.searcher import Searcher
 from tests.conftest import write_project
 
 EVERYTHING = """
@@ -306,3 +308,22 @@ def test_the_estimate_is_held_against_what_came_of_it() -> None:
     assert bad["right"] is False
     assert "wrong" in bad["said_after"]
     assert judged_after({**before, "likely": "unclear"}, {"mean": 0.1, "low": 0.0, "high": 0.2})["right"] is None
+
+
+def test_a_static_student_is_shipped_and_answers_as_it_was_trained(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = '[distil]\nstudent = "static"\ndim = 16\nepochs = 1\nvariants = 0\n'
+    project = Project(write(tmp_path, institutions, tiny_model, section))
+    project.runner.run()
+    texts = ["Univercity of Oslo", "UdeG", "a" * 3000, "日本"]
+    wanted = project.searcher().encoder.encode(texts, "query")
+    for precision, least in (("fp32", 1 - 1e-5), ("int8", 0.999)):
+        options = ExportOptions(precision=precision, most_flips=1.0)
+        searcher = Searcher.load(export_bundle(project, tmp_path / precision, options))
+        found = searcher.encoder.encode(texts, "query")
+        assert searcher.warm() == "numpy"
+        assert (found * wanted).sum(axis=1)[:3].min() > least
+        graph = Searcher.load(tmp_path / precision, engine="onnxruntime").encoder.encode(texts[:3], "query")
+        assert np.allclose(graph, found[:3], atol=1e-5)
+        assert np.array_equal(searcher.encoder.encode(["", "Oslo"], "query")[0], np.zeros(16))

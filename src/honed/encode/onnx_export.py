@@ -21,6 +21,7 @@ from honed.core.progress import progress
 from honed.core.records import EncoderSpec
 from honed.encode.numpy_encoder import WORDS, unknown_to_numpy
 from honed.encode.onnx_file import INPUTS, OUTPUT
+from honed.encode.static_encoder import STATIC
 from honed.encode.tokens import TokenIds, padded, token_batches
 from honed.encode.torch_encoder import quiet_libraries
 
@@ -76,6 +77,53 @@ def export_onnx(folder: Path) -> Any:
             dynamo=False,
         )
         return onnx.load_model(place)
+
+
+def export_static(table: npt.NDArray[np.float32]) -> Any:
+    """Return a model that adds up token vectors ``(n_tokens, dim)`` as an ``onnx.ModelProto``, with the same inputs."""
+    require("ONNX export")
+    from onnx import TensorProto, helper, numpy_helper
+
+    arrays = {"embedding": table, "last": np.array([-1]), "tokens": np.array([1]), "tiny": np.array([1e-12], np.float32)}
+    nodes = [
+        helper.make_node("Gather", ["embedding", INPUTS[0]], ["words"]),
+        helper.make_node("Cast", [INPUTS[1]], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["wide_mask"]),
+        helper.make_node("Mul", ["words", "wide_mask"], ["seen"]),
+        helper.make_node("ReduceSum", ["seen", "tokens"], ["sum"], keepdims=0),
+        helper.make_node("ReduceL2", ["sum", "last"], ["length"], keepdims=1),
+        helper.make_node("Max", ["length", "tiny"], ["divisor"]),
+        helper.make_node("Div", ["sum", "divisor"], [OUTPUT]),
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n_texts", "n_tokens"]) for name in INPUTS]
+    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n_texts", table.shape[1]])]
+    initializers = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "static", inputs, outputs, initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=10)
+
+
+def static_table(folder: Path) -> npt.NDArray[np.float32] | None:
+    """Return the token vectors of a folder that holds nothing else, or None."""
+    from safetensors.numpy import load_file
+
+    modules = folder / "modules.json"
+    if not modules.is_file() or len(found := json.loads(modules.read_text(encoding="utf-8"))) != 1:
+        return None
+    if not found[0]["type"].endswith("StaticEmbedding"):
+        return None
+    table: npt.NDArray[np.float32] = load_file(str(folder / found[0]["path"] / "model.safetensors"))["embedding.weight"]
+    return table
+
+
+def static_layout(model: Any) -> dict[str, Any]:
+    """Return what the static encoder needs to read the graph's table; it is saved in the bundle's manifest."""
+    codes = any(each.name == "embedding.codes" for each in model.graph.initializer)
+    return {
+        "config": {"model_type": STATIC},
+        "weights": {WORDS: "embedding"},
+        "codes": [WORDS] if codes else [],
+        "transposed": [],
+    }
 
 
 def to_bf16(model: Any) -> Any:
@@ -154,6 +202,8 @@ def _moments(model: Any, ids: Sequence[TokenIds]) -> dict[str, Matrix]:
         for node in model.graph.node
         if node.op_type == "MatMul" and node.input[1] in weights and weights[node.input[1]].dims[0] % BLOCK == 0
     ]
+    if not layers:
+        return {}
     probe = ModelProto()
     probe.CopyFrom(model)
     inputs = sorted({name for _, name in layers})

@@ -1,6 +1,7 @@
 """Text to token ids, the same for every engine: characters cut first, no padding, cut at the model's length."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,12 @@ class Tokens:
         """Return the token ids of each text, special tokens included."""
         cut = [text[: self.max_chars] for text in texts]
         return [np.array(each.ids, dtype=np.int64) for each in self.tokenizer.encode_batch_fast(cut)]
+
+    def flat(self, texts: Sequence[str]) -> tuple[TokenIds, TokenIds]:
+        """Return the token ids of all texts, one after the other, and how many each has."""
+        found = [each.ids for each in self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])]
+        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        return np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(lengths.sum())), lengths
 
     def is_cut(self, text: str) -> bool:
         """Tell whether a text (its prompt included) is longer than the model reads."""

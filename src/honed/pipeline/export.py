@@ -125,8 +125,9 @@ def _graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequence[str]
     tokenizer.no_padding()
     tokenizer.no_truncation()
     shown = tokenizer.to_str()
-    model = onnx_export.export_onnx(folder)
-    names = onnx_export.numpy_names(model, folder, spec)
+    table = onnx_export.static_table(folder)
+    model = onnx_export.export_onnx(folder) if table is None else onnx_export.export_static(table)
+    names = onnx_export.numpy_names(model, folder, spec) if table is None else None
     if precision == "bf16":
         model = onnx_export.to_bf16(model)
     elif precision == "int8":
@@ -134,6 +135,8 @@ def _graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequence[str]
         ids = Tokens(tokenizer, spec.max_length)([spec.document_prompt + text for text in chosen])
         model = onnx_export.to_int8(model, ids)
     layout = onnx_export.numpy_layout(model, names, folder) if names else None
+    if table is not None:
+        layout = onnx_export.static_layout(model)
     return aligned(model.SerializeToString()), layout, shown
 
 
@@ -194,7 +197,7 @@ def _report_files(project: Project) -> dict[str, bytes]:
 def _facts(project: Project) -> dict[str, Any]:
     """Return what the manifest says of the bundle's origin: fingerprints, versions, licences, measures."""
     fingerprints = {}
-    for stage in ("import", "check", "train", "index", "evaluate"):
+    for stage in ("import", "check", "train", "distil", "index", "evaluate"):
         try:
             fingerprints[stage] = project.runner.latest(stage).key
         except ConfigError:

@@ -19,6 +19,7 @@ from honed.core.tensors import map_safetensors
 from honed.encode.graph_encoder import GraphEncoder, best_engine
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import OnnxFile, Tensor, check_onnx, read_onnx
+from honed.encode.static_encoder import STATIC, StaticEncoder
 from honed.index.stored import StoredVectors
 from honed.ship.names import NameTable
 from honed.ship.seal import MANIFEST, Seal
@@ -215,7 +216,7 @@ class BundleEncoder:
         self.precision = str(manifest["precision"])
         self._tokenizer = load_tokenizer(folder / TOKENIZER)
         self._fast: GraphEncoder | None = None
-        self._numpy: NumpyEncoder | None = None
+        self._numpy: NumpyEncoder | StaticEncoder | None = None
         self._model = outline.data  # the bytes that were checked, whatever happens to the folder
         self.engine = ""
         self._wanted = best_engine(self.precision) if engine in ("auto", "numpy") else engine
@@ -223,6 +224,7 @@ class BundleEncoder:
         self._lock = threading.Lock()
         if engine in ("auto", "numpy") and manifest["model"]["numpy"] is not None:
             self._numpy = _numpy_encoder(manifest["model"]["numpy"], outline, self._tokenizer, spec)
+            self._only_numpy = self._only_numpy or isinstance(self._numpy, StaticEncoder)  # nothing is faster
             golden.check(self._numpy, EXACT if self.precision == "fp32" else CLOSE, "numpy")
             self.engine = "numpy"
         elif engine == "numpy":
@@ -261,8 +263,10 @@ class BundleEncoder:
         prompt = self._spec.prompt(role)
         return sum(map(len, current.tokens([prompt + text for text in texts]))) if current is not None else 0
 
-    def warm(self) -> GraphEncoder:
+    def warm(self) -> Encoder:
         """Load the fast engine, check it against the golden vectors, and use it from now on."""
+        if isinstance(self._numpy, StaticEncoder):
+            return self._numpy
         with self._lock:
             if self._fast is None:
                 fast = GraphEncoder.load(
@@ -282,7 +286,9 @@ class BundleEncoder:
             self._only_numpy = True  # numpy's vectors fit the golden ones: it goes on alone
 
 
-def _numpy_encoder(layout: Mapping[str, Any], outline: OnnxFile, tokenizer: Any, spec: EncoderSpec) -> NumpyEncoder:
+def _numpy_encoder(
+    layout: Mapping[str, Any], outline: OnnxFile, tokenizer: Any, spec: EncoderSpec
+) -> NumpyEncoder | StaticEncoder:
     """Make the numpy encoder over the graph's own weights; ``layout`` names the initializers."""
     names, codes = layout["weights"], layout["codes"]
     arrays = {
@@ -290,7 +296,10 @@ def _numpy_encoder(layout: Mapping[str, Any], outline: OnnxFile, tokenizer: Any,
         for name, each in names.items()
     }
     scales = {name: outline.array(f"{names[name]}.scales") for name in codes}
-    return NumpyEncoder(Weights(arrays, scales, layout["transposed"]), layout["config"], tokenizer, spec)
+    weights = Weights(arrays, scales, layout["transposed"])
+    if layout["config"].get("model_type") == STATIC:
+        return StaticEncoder(weights, tokenizer, spec)
+    return NumpyEncoder(weights, layout["config"], tokenizer, spec)
 
 
 def _stored(outline: OnnxFile, name: str) -> str:
