@@ -84,7 +84,12 @@ def export_static(table: npt.NDArray[np.float32]) -> Any:
     require("ONNX export")
     from onnx import TensorProto, helper, numpy_helper
 
-    arrays = {"embedding": table, "last": np.array([-1]), "tokens": np.array([1]), "tiny": np.array([1e-12], np.float32)}
+    arrays = {
+        "embedding": table,
+        "last": np.array([-1]),
+        "tokens": np.array([1]),
+        "tiny": np.array([1e-12], np.float32),
+    }
     nodes = [
         helper.make_node("Gather", ["embedding", INPUTS[0]], ["words"]),
         helper.make_node("Cast", [INPUTS[1]], ["mask"], to=TensorProto.FLOAT),
