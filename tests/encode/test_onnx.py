@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 
 from honed.core.errors import ArtifactError
 from honed.core.records import EncoderSpec
-from honed.encode import onnx_export
 from honed.encode.config import EncoderConfig
 from honed.encode.graph_encoder import GraphEncoder, best_engine
 from honed.encode.onnx_export import BLOCK, export_onnx, gptq, needed, numpy_names, to_int8
-from honed.encode.onnx_file import ALIGNMENT, aligned, check_onnx, read_onnx
+from honed.encode.onnx_file import ALIGNMENT, PRECISIONS, aligned, check_onnx, read_onnx
 from honed.encode.tokens import Tokens, padded, token_batches
 from honed.encode.torch_encoder import TorchEncoder
 
@@ -141,9 +140,9 @@ def test_a_graph_is_refused_by_what_it_would_do(tmp_path: Path) -> None:
 def test_engines_are_chosen_by_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("honed.encode.graph_encoder.is_installed", lambda part: True)
     monkeypatch.setattr("honed.encode.hardware.cpu_has_bf16", lambda: True)
-    assert [best_engine(each) for each in onnx_export.PRECISIONS] == ["onnxruntime", "openvino", "onnxruntime"]
+    assert [best_engine(each) for each in PRECISIONS] == ["onnxruntime", "openvino", "onnxruntime"]
     monkeypatch.setattr("honed.encode.hardware.cpu_has_bf16", lambda: False)
-    assert {best_engine(each) for each in onnx_export.PRECISIONS} == {"onnxruntime"}
+    assert {best_engine(each) for each in PRECISIONS} == {"onnxruntime"}
 
 
 class TestTokens:

@@ -25,7 +25,6 @@ from honed.encode.static_encoder import STATIC
 from honed.encode.tokens import TokenIds, padded, token_batches
 from honed.encode.torch_encoder import quiet_libraries
 
-PRECISIONS = ("fp32", "bf16", "int8")
 BLOCK = 32
 _OPSET, _OPSET_BLOCKS = 20, 21
 _DAMPING = 0.01

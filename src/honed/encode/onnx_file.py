@@ -13,6 +13,7 @@ import numpy as np
 from honed.core.errors import ArtifactError
 from honed.core.tensors import map_file
 
+PRECISIONS = ("fp32", "bf16", "int8")
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 ALIGNMENT = 64
 _DTYPES: dict[int, np.dtype[Any]] = {

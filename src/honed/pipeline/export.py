@@ -18,6 +18,7 @@ from honed.core.records import EncoderSpec
 from honed.data import task
 from honed.data.split import unit_interval
 from honed.encode.base_models import licence_of, resolve
+from honed.encode.onnx_file import PRECISIONS
 from honed.index.flat import ExactIndex
 from honed.pipeline.model_card import model_card
 from honed.pipeline.project import Project
@@ -27,7 +28,6 @@ from honed.ship.seal import signer_of
 from honed.ship.searcher import Searcher
 from honed.ship.writer import BundleContent, write_bundle
 
-PRECISIONS = ("fp32", "bf16", "int8")
 # precision -> (most top-1 answers that may differ from the trained model's, least mean cosine of the queries)
 BOUNDS = {"fp32": (0.005, 0.9999), "bf16": (0.02, 0.999), "int8": (0.05, 0.999)}
 _CALIBRATION, _PARITY = 512, 2000

@@ -42,8 +42,6 @@ class Service:
         self.path, self.limits, self.metrics = path, limits, Metrics()
         self._how: dict[str, Any] = {"engine": engine, "threads": threads, "public_key": public_key}
         self.searcher = Searcher.load(path, **self._how)
-        if not self.searcher.manifest:
-            raise ConfigError("E_NOT_A_BUNDLE", f"{path}: only bundles are served; make one with  honed export")
         self.engine = Engine(
             self.searcher, max_waiting=limits.max_waiting, on_batch=self._count, check=self._check_tokens
         )

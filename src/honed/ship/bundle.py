@@ -18,7 +18,7 @@ from honed.core.records import EncoderSpec
 from honed.core.tensors import map_safetensors
 from honed.encode.graph_encoder import GraphEncoder, best_engine
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
-from honed.encode.onnx_file import OnnxFile, Tensor, check_onnx, read_onnx
+from honed.encode.onnx_file import PRECISIONS, OnnxFile, check_onnx, read_onnx
 from honed.encode.static_encoder import STATIC, StaticEncoder
 from honed.index.stored import StoredVectors
 from honed.ship.names import NameTable
@@ -28,7 +28,7 @@ MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
 VECTORS, NAMES, GRAPH = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
-PRECISIONS, BACKENDS = ("fp32", "bf16", "int8"), ("flat", "exact", "hnsw")
+BACKENDS = ("flat", "exact", "hnsw")
 ENGINES = ("auto", "numpy", "onnxruntime", "openvino")
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
 _FEW = 16
@@ -303,8 +303,7 @@ def _numpy_encoder(
 
 
 def _stored(outline: OnnxFile, name: str) -> str:
-    tensors: Mapping[str, Tensor] = outline.tensors
-    return name if name in tensors else f"{name}.bf16"
+    return name if name in outline.tensors else f"{name}.bf16"
 
 
 def load_tokenizer(path: Path) -> Any:

@@ -24,7 +24,7 @@ MAX_CHARS = 10_000
 
 
 class _Side:
-    """One direction: the rows of the strings that are searched (None: the first ``n``), and the index over them."""
+    """One direction: the rows of the strings that are searched (or a slice), and the index over them."""
 
     def __init__(self, index: VectorIndex, rows: Any, n: int) -> None:
         self.index, self._rows, self.n = index, rows, n
