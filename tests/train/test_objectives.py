@@ -1,10 +1,11 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from honed.core.errors import MissingPartError, TrainingError
+from honed.core.errors import ConfigError, MissingPartError, TrainingError
 from honed.core.records import Example
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
@@ -271,3 +272,13 @@ def test_a_tracker_that_is_not_installed_is_named(tiny_model: Path, tmp_path: Pa
     base = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
     with pytest.raises(MissingPartError, match="wandb"):
         fine_tune(base, EXAMPLES, dev_score, TrainConfig(track="wandb"), tmp_path)
+
+
+def test_vectors_can_be_cut_to_their_first_numbers(tiny_model: Path) -> None:
+    whole = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32")).encode(["mit"], "query")
+    cut = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32", dim=8))
+    found = cut.encode(["mit"], "query")
+    assert found.shape == (1, 8)
+    assert found[0] == pytest.approx(whole[0, :8] / np.linalg.norm(whole[0, :8]), abs=1e-5)
+    with pytest.raises(ConfigError, match=r"model\.dim: 99 is over the 32 numbers"):
+        TorchEncoder.load(EncoderConfig(base=str(tiny_model), dim=99))

@@ -126,6 +126,7 @@ class NumpyEncoder:
             inner = _gelu(self._linear(states, f"{name}.intermediate.dense"))
             states = self._norm(states + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
         pooled = states[:, 0] if self._spec.pooling == "cls" else states.mean(axis=1)
+        pooled = pooled[:, : self._spec.dim]
         unit: Array = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
         return unit.reshape(n_texts, -1)
 

@@ -34,20 +34,24 @@ Matrix = npt.NDArray[np.float64]
 class _Sentence(torch.nn.Module):
     """Token ids and mask to unit vectors."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, dim: int) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.dim = model, dim
         self.with_types = "token_type_ids" in model.tokenizer.model_input_names
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         features = {"input_ids": input_ids, "attention_mask": attention_mask}
         if self.with_types:
             features["token_type_ids"] = torch.zeros_like(input_ids)
-        return torch.nn.functional.normalize(self.model(features)["sentence_embedding"], dim=1)
+        found = self.model(features)["sentence_embedding"]
+        return torch.nn.functional.normalize(found[:, : self.dim] if self.dim else found, dim=1)
 
 
-def export_onnx(folder: Path) -> Any:
-    """Return the model of a folder as an ``onnx.ModelProto`` in fp32, ``input_ids, attention_mask -> (n, dim)``."""
+def export_onnx(folder: Path, dim: int = 0) -> Any:
+    """Return the model of a folder as an ``onnx.ModelProto`` in fp32, ``input_ids, attention_mask -> (n, dim)``.
+
+    ``dim`` > 0 keeps only the first numbers of each vector.
+    """
     require("ONNX export")
     import onnx
 
@@ -66,7 +70,7 @@ def export_onnx(folder: Path) -> Any:
         ids = torch.ones(2, 7, dtype=torch.long)
         batch = {0: "n_texts", 1: "n_tokens"}
         torch.onnx.export(
-            _Sentence(model.float().eval()),
+            _Sentence(model.float().eval(), 0 if dim == model.get_embedding_dimension() else dim),
             (ids, torch.ones_like(ids)),
             place,
             input_names=list(INPUTS),

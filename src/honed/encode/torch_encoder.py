@@ -52,7 +52,8 @@ class TorchEncoder:
             query_prompt=config.query_prompt or own.query_prompt or family[0],
             document_prompt=config.document_prompt or own.document_prompt or family[1],
         )
-        return cls(model, with_max_length(spec, config.max_length, model), precision=config.precision)
+        spec = with_dim(with_max_length(spec, config.max_length, model), config.dim)
+        return cls(model, spec, precision=config.precision)
 
     @classmethod
     def load_folder(cls, folder: Path, *, precision: str = "auto") -> Self:
@@ -95,7 +96,7 @@ class TorchEncoder:
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
         """Return unit vectors of one batch of token ids."""
         with torch.inference_mode():
-            found = self.model(self.features(ids))["sentence_embedding"].float()
+            found = self.model(self.features(ids))["sentence_embedding"][:, : self._spec.dim].float()
             vectors: Vectors = torch.nn.functional.normalize(found, dim=1).cpu().numpy()
         return vectors
 
@@ -177,6 +178,13 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSp
             f"model.max_length: {max_length} is over the {limit} positions of the model; at most {limit}",
         )
     return replace(spec, max_length=max_length)
+
+
+def with_dim(spec: EncoderSpec, dim: int) -> EncoderSpec:
+    """Return the spec with vectors cut to ``dim`` numbers; `ConfigError` over what the model gives."""
+    if dim > spec.dim:
+        raise ConfigError("E_CONFIG_RANGE", f"model.dim: {dim} is over the {spec.dim} numbers of the model's vectors")
+    return replace(spec, dim=dim) if dim else spec
 
 
 def save_model(model: Any, spec: EncoderSpec, folder: Path) -> EncoderSpec:

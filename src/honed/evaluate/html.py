@@ -27,6 +27,7 @@ def render_report(report: Mapping[str, Any]) -> str:
         slice_names=_slice_names(report["systems"]),
         few=_FEW,
         curve=curve(report["training"]),
+        chances=chances(report.get("mining")),
         story=story(report, first),
     )
 
@@ -87,6 +88,26 @@ def curve(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
             "high": f"{high:.3f}",
         }
     return {**lines, "steps": steps, "best": 40 + 640 * training["best_step"] / steps}
+
+
+def chances(mining: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the geometry of the calibration: the chance that a candidate is right, by its similarity."""
+    if not mining or len(mining["curve"]) < 2:
+        return None
+    points = [(each["score"], each["chance"]) for each in mining["curve"]]
+    low, high = points[0][0], points[-1][0]
+    span, top = (high - low) or 1.0, max(chance for _, chance in points) or 1.0
+
+    def at(score: float) -> float:
+        return 40 + 640 * (min(max(score, low), high) - low) / span
+
+    return {
+        "points": " ".join(f"{at(score):.1f},{150 - 130 * chance / top:.1f}" for score, chance in points),
+        "threshold": round(at(mining["threshold"]), 1),
+        "low": f"{low:.2f}",
+        "high": f"{high:.2f}",
+        "top": f"{100 * top:.1f}",
+    }
 
 
 def story(report: Mapping[str, Any], measure: str) -> list[str]:

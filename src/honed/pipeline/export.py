@@ -126,7 +126,7 @@ def _graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequence[str]
     tokenizer.no_truncation()
     shown = tokenizer.to_str()
     table = onnx_export.static_table(folder)
-    model = onnx_export.export_onnx(folder) if table is None else onnx_export.export_static(table)
+    model = onnx_export.export_onnx(folder, spec.dim) if table is None else onnx_export.export_static(table)
     names = onnx_export.numpy_names(model, folder, spec) if table is None else None
     if precision == "bf16":
         model = onnx_export.to_bf16(model)

@@ -79,7 +79,8 @@ class MatchLoss(nn.Module):
         """Return the loss of one batch."""
         model: Any = self.model
         (features,) = sentence_features
-        found = nn.functional.normalize(model(features)["sentence_embedding"].float(), dim=1)
+        found = model(features)["sentence_embedding"][:, : self.targets.shape[1]].float()
+        found = nn.functional.normalize(found, dim=1)
         wanted = self.targets[labels.cpu()].to(found.device)
         far = (1 - (found * wanted).sum(dim=1)).mean()
         own = torch.eye(len(found), dtype=torch.bool, device=found.device)

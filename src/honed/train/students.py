@@ -40,7 +40,7 @@ def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int 
 
 
 def _spec(teacher: TorchEncoder, dim: int) -> EncoderSpec:
-    return replace(teacher.spec, weights="student", dim=int(dim))
+    return replace(teacher.spec, weights="student", dim=min(int(dim), teacher.spec.dim))
 
 
 def drop_layers(model: Any, keep: int) -> None:
