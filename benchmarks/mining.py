@@ -62,7 +62,7 @@ def main() -> None:
                 ([texts[row] for row in asked], vectors[asked]),
                 (names, targets),
                 [frozenset(known[row]) for row in asked],
-                None,
+                [],
                 config,
             )
             answers = [true[row] for row in asked]

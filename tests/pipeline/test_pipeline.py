@@ -13,7 +13,7 @@ from honed.pipeline.init import propose
 from honed.pipeline.project import Project
 from tests.conftest import ROOT, write_project
 
-STAGES = ["import", "check", "baselines", "train", "index", "evaluate"]
+STAGES = ("import", "check", "baselines", "headroom", "train", "index", "evaluate")
 
 
 def states(project: Path, **options: str) -> dict[str, str]:
@@ -56,8 +56,8 @@ def test_a_second_run_skips_everything(project: Path) -> None:
         ("[evaluate]", "[evaluate]\nseed = 1", {"evaluate"}),
         ("[baselines]", '[baselines]\nlanguage = "spanish"', {"baselines", "evaluate"}),
         ("[index]", '[index]\nbackend = "exact"', {"index", "evaluate"}),
-        ("[split]", "[split]\nseed = 1", {"check", "baselines", "train", "index", "evaluate"}),
-        ('slice_by = ["kind"]', "", {"check", "baselines", "train", "index", "evaluate"}),
+        ("[split]", "[split]\nseed = 1", {"check", "baselines", "headroom", "train", "index", "evaluate"}),
+        ('slice_by = ["kind"]', "", {"check", "baselines", "headroom", "train", "index", "evaluate"}),
         ("gain_over_base = -1.0", "gain_over_base = -0.9", {"evaluate"}),
     ],
 )

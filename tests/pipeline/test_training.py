@@ -29,7 +29,8 @@ candidates = ["encoder", "tfidf"]
 rescore = true
 false_negatives = 1.0
 [cross_encoder]
-epochs = 1
+epochs = 4
+learning_rate = 3e-3
 depth = 5
 [distil]
 student = "layers"
@@ -249,7 +250,7 @@ def test_a_student_learns_by_every_method(
     method: str, tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
 ) -> None:
     mine = '[mine]\nencoder = "base"\nfalse_negatives = 1.0\n'
-    section = f'{mine}[cross_encoder]\nepochs = 1\n[distil]\nmethod = "{method}"\nepochs = 1\n'
+    section = f'{mine}[cross_encoder]\nepochs = 4\nlearning_rate = 3e-3\n[distil]\nmethod = "{method}"\nepochs = 1\n'
     folder = write(tmp_path, institutions, tiny_model, section)
     artifacts = Project(folder).run(until="distil")
     history = artifacts["distil"].read_json("history.json")
@@ -327,3 +328,76 @@ def test_a_static_student_is_shipped_and_answers_as_it_was_trained(
         graph = Searcher.load(tmp_path / precision, engine="onnxruntime").encoder.encode(texts[:3], "query")
         assert np.allclose(graph, found[:3], atol=1e-5)
         assert np.array_equal(searcher.encoder.encode(["", "Oslo"], "query")[0], np.zeros(16))
+
+
+def test_the_first_model_of_a_taught_one_is_trained_without_a_teacher(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = "[mine]\nfalse_negatives = 1.0\n[cross_encoder]\nepochs = 4\nlearning_rate = 3e-3\n"
+    folder = write(tmp_path, institutions, tiny_model, section, train='objective = "kl"\n')
+    artifacts = Project(folder).run(until="train")
+    assert artifacts["draft"].read_json("history.json")["objective"] == "ranking"
+    assert artifacts["train"].read_json("history.json")["objective"] == "kl"
+
+
+def test_updates_build_on_each_other_and_a_run_does_not_forget_them(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    project = Project(write(tmp_path, institutions, tiny_model, ""))
+    project.run()
+    ids = list(dict.fromkeys(row["id"] for row in institutions))
+    labels = []
+    for number, part in enumerate((ids[150:200], ids[200:250])):
+        file = tmp_path / f"new{number}.csv"
+        with file.open("w", encoding="utf-8", newline="") as opened:
+            writer = csv.DictWriter(opened, list(institutions[0]))
+            writer.writeheader()
+            writer.writerows(row for row in institutions if row["id"] in set(part))
+        labels.append(next(row["label"] for row in institutions if row["id"] == part[0]))
+        done = update(Project(project.file), [file], UpdateOptions(tolerance=1.0, epochs=1))
+        assert all(gate["passed"] for gate in done.gates)
+    texts = {row["text"] for row in task.read_rows(project.runner.latest("index").path("texts.parquet"))}
+    assert set(labels) <= texts
+    with pytest.raises(ConfigError, match=r"has learned new0\.csv, new1\.csv by"):
+        Project(project.file).run()
+    assert run_command(["gate", "--project", str(tmp_path)]) == 0
+    text = project.file.read_text(encoding="utf-8")
+    project.file.write_text(text.replace('"names.csv"', '"names.csv", "new0.csv", "new1.csv"'), encoding="utf-8")
+    Project(project.file).run(until="index")
+    assert Project(project.file).runner.updates() == []
+
+
+def test_an_update_under_the_catalogue_protocol_is_judged_by_what_it_was_asked(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    folder = write(tmp_path, institutions, tiny_model, "")
+    text = (folder / "honed.toml").read_text(encoding="utf-8")
+    (folder / "honed.toml").write_text(text.replace("[split]", '[split]\nprotocol = "catalogue"\nsample = 100'))
+    project = Project(folder)
+    project.run()
+    file = folder / "new.csv"
+    file.write_text("id,label,alias\nX1,Nowhere College,NoCo\nX2,Elsewhere College,ElCo\n", encoding="utf-8")
+    done = update(project, [file], UpdateOptions(tolerance=1.0))
+    assert done.new_examples == 2
+    assert done.gates[0]["value"] is not None
+
+
+def test_a_crash_after_all_students_were_trained_loses_nothing(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from honed.pipeline import distilling
+
+    folder = write(tmp_path, institutions, tiny_model, '[distil]\nstudent = "auto"\nmax_mb = 0.02\nepochs = 1\n')
+    take = distilling._take
+
+    def crash(place: Path, tried: list[dict[str, object]]) -> None:
+        take(place, tried)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(distilling, "_take", crash)
+    with pytest.raises(KeyboardInterrupt):
+        Project(folder).run(until="distil")
+    monkeypatch.setattr(distilling, "_take", take)
+    made = Project(folder).run(until="distil")["distil"]
+    assert (made.folder / "model" / "honed_spec.json").is_file()
+    assert not (made.folder / "candidates").exists()

@@ -40,7 +40,7 @@ def mined(hidden, **settings):
     anchors, documents, known, _ = hidden
     config = MineConfig(negatives=3, depth=12, **settings)
     texts, labels = names(len(anchors), "anchor"), names(len(documents), "document")
-    found = find_candidates((texts, anchors), (labels, documents), known, None, config)
+    found = find_candidates((texts, anchors), (labels, documents), known, [], config)
     return found, choose_negatives(found, config)
 
 
@@ -92,7 +92,7 @@ def test_text_that_equals_the_anchor_or_a_positive_is_no_negative() -> None:
     known = [frozenset({0})]
     labels = ["École Normale", "Ecole normale", "U.d.G.", "Other"]
     config = MineConfig(depth=4, negatives=4)
-    found = find_candidates((["UDG", *[]], vectors[:1]), (labels, vectors), known, None, config)
+    found = find_candidates((["UDG", *[]], vectors[:1]), (labels, vectors), known, [], config)
     assert found.rejected[SAME] == 1  # the near-duplicate of the positive
     assert set(found.rows[0].tolist()) == {2, 3, -1}
 
@@ -105,7 +105,7 @@ def test_words_bring_candidates_that_the_vectors_do_not() -> None:
     vectors = unit(np.eye(20) + 0.01)
     config = MineConfig(candidates=("tfidf",), depth=3)
     found = find_candidates(
-        (names(20, "a"), vectors), (names(20, "d"), vectors), [frozenset({n}) for n in range(20)], Words(), config
+        (names(20, "a"), vectors), (names(20, "d"), vectors), [frozenset({n}) for n in range(20)], [Words()], config
     )
     assert [set(rows.tolist()) for rows in found.rows[:2]] == [{19, -1}, {19, -1}]
 

@@ -65,7 +65,8 @@ def train(
     if checkpoint is not None:
         from honed.pipeline.project import Project
 
-        terminal.say(f"from {Project(project).runner.rewind('train', checkpoint)}")
+        opened = Project(project, overrides=overrides(on_bad_row, encoding))
+        terminal.say(f"from {opened.runner.rewind('train', checkpoint)}")
     terminal.emit(str(_until(project, "train", overrides(on_bad_row, encoding)).folder))
 
 
@@ -79,7 +80,7 @@ def mine(
         return
     shares = found["estimated_false_negatives"]
     terminal.emit(f"{found['chosen']} negatives for {found['anchors']} anchors; {found['anchors_without']} have none")
-    if found["calibrated"]:
+    if found["calibrated"] and found["threshold"] is not None and shares["chosen"] is not None:
         terminal.emit(
             f"estimated to be right after all: {100 * shares['chosen']:.2f} % of them ({100 * shares['top']:.2f} % of "
             f"the nearest); {found['compared_by']} up to {found['threshold']:.3f}, from {found['calibrated_on']}"

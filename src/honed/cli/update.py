@@ -39,6 +39,6 @@ def update(
         terminal.print_gates(done.gates)
     refuse_failed(done.gates)
     terminal.say(
-        f"{done.new_examples} new pairs learned; search and export use the result. For the next full  honed run  add "
-        f"to paths.input: {', '.join(str(file) for file in files)}"
+        f"{done.new_examples} new pairs learned; search and export use the result. Before the next full  honed run  "
+        f"add to paths.input: {', '.join(str(file) for file in files)}"
     )

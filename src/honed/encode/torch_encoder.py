@@ -22,6 +22,7 @@ from honed.encode.config import PRECISIONS, EncoderConfig
 from honed.encode.packed import bags, pack, pad, use_packed_attention
 from honed.encode.tokens import TokenIds, Tokens, token_batches
 
+_LONGEST = 1 << 16  # what claims more has no limit of its own
 _TOKENS_A_BATCH, _TOKENS_A_BATCH_OF_BAGS = 2048, 1 << 17
 
 
@@ -113,6 +114,8 @@ def _tokenizer(model: Any) -> Any:
     from tokenizers import Tokenizer
 
     own = model.tokenizer
+    if not (hasattr(own, "backend_tokenizer") or isinstance(own, Tokenizer)):
+        raise ConfigError("E_TOKENIZER", "the model has no fast tokenizer (tokenizer.json); honed needs one")
     return Tokenizer.from_str(getattr(own, "backend_tokenizer", own).to_str())
 
 
@@ -160,7 +163,7 @@ def spec_of(model: Any, weights: str) -> EncoderSpec:
         pooling=str(pooling),
         normalize=True,
         dim=int(model.get_embedding_dimension()),
-        max_length=int(model.max_seq_length or 512),
+        max_length=int(length) if (length := model.max_seq_length or 512) < _LONGEST else 512,
         query_prompt=prompts.get("query") or "",
         document_prompt=prompts.get("document") or prompts.get("passage") or "",
         similarity="cosine",
@@ -171,7 +174,8 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSp
     """Return the spec with another ``max_length``; `ConfigError` over what the model has positions for."""
     if not max_length:
         return spec
-    limit = getattr(model[0].model.config, "max_position_embeddings", None)
+    config = getattr(getattr(model[0], "model", None), "config", None)
+    limit = getattr(config, "max_position_embeddings", None)
     if limit and max_length > limit:
         raise ConfigError(
             "E_CONFIG_RANGE",

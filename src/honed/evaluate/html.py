@@ -92,10 +92,10 @@ def curve(training: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def chances(mining: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the geometry of the calibration: the chance that a candidate is right, by its similarity."""
-    if not mining or len(mining["curve"]) < 2:
+    if not mining or len(mining["curve"]) < 2 or mining["threshold"] is None:
         return None
     points = [(each["score"], each["chance"]) for each in mining["curve"]]
-    low, high = points[0][0], points[-1][0]
+    low, high = float(points[0][0]), float(points[-1][0])
     span, top = (high - low) or 1.0, max(chance for _, chance in points) or 1.0
 
     def at(score: float) -> float:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,7 +16,10 @@ Scored = dict[str, dict[Measure, Scores]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """A rule that a result must meet: the low bound of a paired difference, of a slice or all, is above ``bound``."""
+    """A rule that a result must meet: the low bound of a paired difference, of a slice or all, is above ``bound``.
+
+    ``or_equal``: at the bound is good enough, as it is for a loss that is allowed.
+    """
 
     name: str
     candidate: str
@@ -24,6 +27,22 @@ class Gate:
     measure: Measure
     bound: float
     part: str = ""
+    or_equal: bool = False
+
+    @classmethod
+    def at_most_lost(
+        cls, name: str, candidate: str, reference: str, measure: Measure, most: float, *, part: str = ""
+    ) -> Self:
+        """Return the rule that a candidate may lose at most a share against a reference."""
+        return cls(
+            name=name,
+            candidate=candidate,
+            reference=reference,
+            measure=measure,
+            bound=-most,
+            part=part,
+            or_equal=True,
+        )
 
 
 class TaskScores:
@@ -92,27 +111,27 @@ class TaskScores:
         judged = []
         for gate in gates:
             where = f" in {gate.part}" if gate.part else ""
-            rule = (
-                f"low bound of paired {gate.measure} of {gate.candidate} over {gate.reference}{where} > {gate.bound:g}"
-            )
+            sign = ">=" if gate.or_equal else ">"
+            who = f"{gate.candidate} over {gate.reference}{where}"
+            rule = f"low bound of paired {gate.measure} of {who} {sign} {gate.bound:g}"
             there = gate.candidate in self.scores and gate.reference in self.scores
             found = self.compare(gate.candidate, gate.reference, gate.measure, gate.part) if there else None
             difference = found["difference"] if found else {"mean": 0.0, "low": None}
             low = difference["low"]
-            passed = low is not None and low > gate.bound
+            passed = low is not None and (low > gate.bound or (gate.or_equal and low == gate.bound))
             judged.append({"name": gate.name, "rule": rule, "value": difference["mean"], "low": low, "passed": passed})
         return judged
 
     def judge_mean(self, name: str, what: str, values: Scores, *, at_least: float) -> dict[str, Any]:
         """Return a gate on the low bound of the mean of one value for each query ``(n_queries,)``."""
         found = self.bootstrap.intervals(values[:, None])[0].as_dict()
-        rule = f"low bound of {what} > {at_least:g}"
+        rule = f"low bound of {what} >= {at_least:g}"
         return {
             "name": name,
             "rule": rule,
             "value": found["mean"],
             "low": found["low"],
-            "passed": found["low"] > at_least,
+            "passed": found["low"] >= at_least,
         }
 
 

@@ -14,7 +14,7 @@ from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
 from honed.encode.config import EncoderConfig
 from honed.ship.config import ServerSection
-from honed.train.config import CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
+from honed.train.config import TAUGHT, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 
 FILE = "honed.toml"
 PROTOCOLS = ("held-out", "catalogue")
@@ -254,6 +254,9 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         raise ConfigError(
             "E_CONFIG_MISSING", f"{file}: [gate] needs the section [baselines], which holds the base model"
         )
+    distil = sections.get("distil")
+    if distil and distil.method == "pairs" and "mine" not in sections:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: distil.method pairs needs the section [mine]")
     wants = _wants_scores(sections)
     if wants and "cross_encoder" not in sections:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: {wants} needs the section [cross_encoder]")
@@ -270,12 +273,11 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
 def _wants_scores(sections: Mapping[str, Any]) -> str:
     """Return the setting that needs scores of a cross-encoder, or an empty string."""
     mine, train, distil = (sections.get(name) for name in ("mine", "train", "distil"))
-    taught = ("margin-mse", "kl")
     if mine and mine.rescore:
         return "mine.rescore"
-    if train and train.objective in taught:
+    if train and train.objective in TAUGHT:
         return f"train.objective {train.objective}"
-    return f"distil.method {distil.method}" if distil and distil.method in taught else ""
+    return f"distil.method {distil.method}" if distil and distil.method in TAUGHT else ""
 
 
 def _check_max_length(model: EncoderConfig, file: str) -> None:

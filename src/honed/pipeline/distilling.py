@@ -1,5 +1,6 @@
 """The stage that makes the student: one that is named, or the best of several within a budget."""
 
+import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -15,17 +16,20 @@ from honed.core.optional import require
 from honed.core.protocols import Encoder, Role
 from honed.core.records import Example, JudgedTask
 from honed.data import task
+from honed.encode.base_models import resolve
 from honed.pipeline.config import Config
 from honed.pipeline.stage import Work, dev_score, judged
 from honed.pipeline.training import examples_file
-from honed.train.config import DistilConfig
+from honed.train.config import KINDS, DistilConfig
 
 STUDENT_FILE = "student.json"
 
 
 def distil_key(config: Config, root: Path) -> Mapping[str, Any]:
     """Return what shapes a student; its teacher is an input."""
-    return {"distil": asdict(config.distil) if config.distil else None}
+    settings = asdict(config.distil) if config.distil else {}
+    named = settings.get("student", "auto") not in (*KINDS, "auto")
+    return {"distil": settings, "weights": resolve(settings["student"]).weights if named else ""}
 
 
 def distil(work: Work) -> Mapping[str, Any]:
@@ -41,7 +45,6 @@ def distil(work: Work) -> Mapping[str, Any]:
         tried = _auto(work, teacher, dev, config)
     else:
         tried = [_train(work, teacher, dev, config, work.folder)]
-        _refuse_over_budget(tried[0], config)
     teacher_facts = {"mb": round(_size(teacher), 3), "ms": _latency(teacher, dev), "dev": dev_score(teacher, dev)}
     chosen = next(each for each in tried if each.get("chosen", True))
     write_json(work.folder / STUDENT_FILE, {"teacher": teacher_facts, "student": chosen, "tried": tried})
@@ -65,6 +68,7 @@ def _train(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig, fold
         "ms": _latency(student, dev),
         "method": config.method,
     }
+    _refuse_over_budget(facts, config)
     way = _match if config.method == "match" else _by_pairs
     trained = way(work, teacher, student, dev, config, folder)
     best = max(each["score"] for each in trained.history["dev"])
@@ -139,6 +143,11 @@ def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> li
     from honed.train.students import make_student, student_ladder
 
     tried: list[dict[str, Any]] = []
+    story = work.folder / "tried.json"
+    if story.is_file():  # a crash came after all were trained
+        tried = json.loads(story.read_text(encoding="utf-8"))
+        _take(work.folder, tried)
+        return tried
     for kind, layers, dim in student_ladder(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
         student = make_student(teacher, kind, layers=layers, dim=dim)
@@ -160,11 +169,18 @@ def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> li
         )
     best = max(fitting, key=lambda each: float(each["dev"]))
     best["chosen"] = True
-    made = work.folder / "candidates" / str(best["folder"])
-    for name in ("model", "history.json", "base_dev.json"):
-        (made / name).rename(work.folder / name)
-    shutil.rmtree(work.folder / "candidates")
+    write_json(story, tried)
+    _take(work.folder, tried)
     return tried
+
+
+def _take(folder: Path, tried: list[dict[str, Any]]) -> None:
+    """Copy the chosen candidate's files to where a student lies, then remove the candidates; may be done again."""
+    best = next(each for each in tried if each["chosen"])
+    made = folder / "candidates" / str(best["folder"])
+    if made.is_dir():
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        shutil.rmtree(folder / "candidates")
 
 
 def _refuse_over_budget(facts: Mapping[str, Any], config: DistilConfig) -> None:

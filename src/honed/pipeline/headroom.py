@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from honed.core.artifacts import write_json
+from honed.core.errors import TrainingError
 from honed.core.optional import require
 from honed.core.protocols import Vectors
 from honed.core.records import JudgedTask, Run
+from honed.core.text import fold
 from honed.data import task
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores, task_ceiling
@@ -38,6 +40,10 @@ def headroom(work: Work) -> Mapping[str, Any]:
 
     dev = judged(work, task.FORWARD, "dev")
     examples = task.load_examples(work.inputs["check"].folder / "examples.parquet")
+    asked = {fold(query.text) for query in dev.queries}
+    examples = [each for each in examples if fold(each.anchor) not in asked]  # in a catalogue dev is trained on too
+    if len(examples) < 2:
+        raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
     encoder = base_encoder(work.config)
     anchors = encoder.encode([each.anchor for each in examples], "query")
     documents = encoder.encode([doc.encoder_text() for doc in dev.corpus], "document")

@@ -1,9 +1,13 @@
 """Training on several processes: torchrun starts them, each does the same stage, and their batches count as one."""
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +20,7 @@ from honed.pipeline.config import Config
 from honed.pipeline.stage import Work
 
 JOB = "job.json"
+_PDEATHSIG = 1
 
 
 def launch(work: Work, processes: int) -> None:
@@ -33,14 +38,39 @@ def launch(work: Work, processes: int) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     threads = max(1, hardware.cpu_count() // processes)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run([*torchrun, "-m", "honed.cli.worker", str(job)], env=environment)  # noqa: S603 - our own
+    command = [*torchrun, "-m", "honed.cli.worker", str(job)]
+    running = subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent)  # noqa: S603 - our own
+    try:
+        code = running.wait()
+    except BaseException:  # whoever stops honed stops its processes too, and waits until they are gone
+        running.terminate()
+        running.wait()
+        raise
     job.unlink()
-    if done.returncode:
+    if code:
         raise TrainingError(
             "E_TRAIN_PROCESSES",
-            f"one of {processes} training processes ended with {done.returncode}; what it said stands above, and "
-            "honed run  goes on from the last checkpoint",
+            f"one of {processes} training processes ended with {code}; what it said stands above, and  honed run  goes "
+            "on from the last checkpoint",
         )
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process when its parent dies, however it dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGTERM)
+
+
+def _watch_parent() -> None:
+    """End this process when the one that started it is gone: two must not write the same checkpoints."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def in_process() -> bool:
@@ -63,6 +93,7 @@ def do(job: Path, run: Callable[[Work], Mapping[str, Any]]) -> None:
     """Do the stage of a job in this process, on the GPU of its number where there are several."""
     import torch
 
+    _watch_parent()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     run(work_of(job))

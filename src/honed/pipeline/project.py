@@ -80,6 +80,8 @@ class Project:
             return self.searcher().search_many(texts, k, direction=direction)
         if self.config.cross_encoder is None:
             raise ConfigError("E_NO_RERANKER", "nothing to rerank with: honed.toml has no section [cross_encoder]")
+        if direction != "alias-to-label":
+            raise ConfigError("E_OPTION", "the cross-encoder was trained from alias to label; rerank in that direction")
         wide = max(k, self.config.cross_encoder.depth)
         found = self.searcher().search_many(texts, wide, direction=direction)
         return [each[:k] for each in reranked_hits(texts, found, self._reranker())]
@@ -105,10 +107,13 @@ def reranked_hits(texts: Sequence[str], found: Sequence[Hits], scorer: Any) -> l
 
 
 def _with_local_base(config: Config, root: Path) -> Config:
-    """Read a relative model folder from where honed.toml lies."""
-    local = root / config.model.base
-    if local.is_dir() and not Path(config.model.base).is_absolute():
-        return replace(config, model=replace(config.model, base=str(local)))
+    """Read relative model folders from where honed.toml lies."""
+    for section, key in (("model", "base"), ("cross_encoder", "base"), ("distil", "student")):
+        settings: Any = getattr(config, section)
+        name = getattr(settings, key, "")
+        if name and (root / name).is_dir() and not Path(name).is_absolute():
+            changed: dict[str, Any] = {section: replace(settings, **{key: str(root / name)})}
+            config = replace(config, **changed)
     return config
 
 

@@ -5,7 +5,7 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from honed.pipeline.stage import Stage, Work
 from honed.pipeline.stages import STAGES
 
 Listener = Callable[[str, str, float], None]
-LATEST = "latest.json"
+LATEST, UPDATES = "latest.json", "updates.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +70,12 @@ class Runner:
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
         """Run what does not stand and return the artifact of each stage; they are the latest from then on."""
+        if left_out := [file for file in self.updates() if file not in self.config.paths.input]:
+            raise ConfigError(
+                "E_UPDATED",
+                f"the model in use has learned {', '.join(left_out)} by  honed update; a run would go back before "
+                f"that: add them to paths.input, or remove {self.output / UPDATES} to forget them",
+            )
         artifacts = self.make(start=start, until=until)
         self.remember(artifacts)
         return artifacts
@@ -87,8 +93,19 @@ class Runner:
                     self.tell(stage.name, "stands", 0.0)
         return artifacts
 
-    def remember(self, artifacts: Mapping[str, Artifact]) -> None:
-        """Make artifacts the latest: what is searched, shown and exported."""
+    def updates(self) -> list[str]:
+        """Return the files that the model in use has learned by updates since the last full run."""
+        try:
+            return list(json.loads((self.output / UPDATES).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return []
+
+    def remember(self, artifacts: Mapping[str, Artifact], *, updates: Sequence[str] = ()) -> None:
+        """Make artifacts the latest: what is searched, shown and exported. ``updates`` are the files learned since."""
+        if updates:
+            write_json(self.output / UPDATES, list(updates))
+        elif "train" in artifacts:
+            (self.output / UPDATES).unlink(missing_ok=True)
         latest = {name: artifact.key for name, artifact in artifacts.items()}
         if self._latest() != latest:
             write_json(self.output / LATEST, {**self._latest(), **latest})
@@ -102,9 +119,10 @@ class Runner:
         if step not in steps:
             there = ", ".join(str(each) for each in sorted(steps)) or "none"
             raise ConfigError("E_CHECKPOINT", f"no checkpoint {step} of an unfinished {stage}; there are: {there}")
-        for each, path in steps.items():
-            if each > step:
-                shutil.rmtree(path)
+        with self._locked():
+            for each, path in steps.items():
+                if each > step:
+                    shutil.rmtree(path)
         return steps[step]
 
     def latest(self, stage: str) -> Artifact:

@@ -272,7 +272,9 @@ def _our_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Ru
         from honed.encode.cross_encoder import PairScorer
 
         scorer = PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
-        runs.append(reranked(first.name + RERANKED, first, test, scorer, work.config.cross_encoder.depth))
+        depth = work.config.cross_encoder.depth
+        wide = first if depth <= k else encoder_run(first.name, shipped, test, depth, stored=vectors)
+        runs.append(reranked(first.name + RERANKED, wide, test, scorer, depth))
     if forward:
         names = task.load_names(work.inputs["check"].folder)
         runs.append(with_known_names(first.name + NAMES, first, test, names, k))
@@ -316,14 +318,11 @@ def _gates(work: Work, scores: TaskScores, lexical: list[str], ours: list[Run]) 
     student = STUDENT in scores.scores
     ship, reference = (STUDENT, TUNED) if student else (TUNED, BASE)
     if student:
-        gates.append(Gate(name="student", candidate=ship, reference=reference, measure=R1, bound=-rules.student_gap))
+        gates.append(Gate.at_most_lost("student", ship, reference, R1, rules.student_gap))
     if rules.slice_gap is not None:
         for part, ids in scores.task.slices.items():
             if len(ids) >= _SLICE:
-                bound = -rules.slice_gap
-                gates.append(
-                    Gate(name=f"slice {part}", candidate=ship, reference=reference, measure=R1, bound=bound, part=part)
-                )
+                gates.append(Gate.at_most_lost(f"slice {part}", ship, reference, R1, rules.slice_gap, part=part))
     found = scores.judge(gates)
     if student:
         by_name = {run.name: run for run in ours}
@@ -388,7 +387,7 @@ STAGES: tuple[Stage, ...] = (
     _stage("check", "import", _check_key, _check, wanted=_always),
     _stage("baselines", "check", _baselines_key, _baselines, wanted=_has("baselines")),
     _stage("headroom", "check", headroom_key, headroom, wanted=_forecast),
-    _stage("draft", "check", training.train_key, training.train, wanted=_drafts, resumes=True),
+    _stage("draft", "check", training.draft_key, training.draft, wanted=_drafts, resumes=True),
     _stage("mine", "check draft", training.mine_key, training.mine, wanted=_has("mine")),
     _stage(
         "cross_encoder",

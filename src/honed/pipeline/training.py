@@ -1,5 +1,6 @@
 """The stages that train: a first model, hard negatives, the model that is kept."""
 
+import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,9 @@ from honed.pipeline.stage import (
     trained_encoder,
 )
 from honed.pipeline.systems import encoder_run, reranked
+from honed.train.config import TAUGHT
 
+log = logging.getLogger("honed.train")
 EXAMPLES = "examples.parquet"
 
 
@@ -58,6 +61,23 @@ def train(work: Work) -> Mapping[str, Any]:
         work.logs,
     )
     return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
+
+
+def draft_config(config: Config) -> Config:
+    """Return how the first model is trained: as the last, but without what only comes after it."""
+    assert config.train is not None  # the stage is wanted only then
+    objective = "auto" if config.train.objective in TAUGHT else config.train.objective
+    return replace(config, train=replace(config.train, objective=objective, hard_negatives=0))
+
+
+def draft_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what shapes the first model."""
+    return train_key(draft_config(config), root)
+
+
+def draft(work: Work) -> Mapping[str, Any]:
+    """Fine-tune a first model, without mined negatives, that mining is done with."""
+    return train(replace(work, config=draft_config(work.config)))
 
 
 def examples_file(work: Work) -> Path:
@@ -90,7 +110,7 @@ def mine(work: Work) -> Mapping[str, Any]:
     documents = texts.documents, encoder.encode(texts.documents, "document")
     found = find_candidates(anchors, documents, texts.known, _lexical(work.config, texts.documents), config)
     unseen = None
-    if "draft" in work.inputs:  # dev is what the draft never saw
+    if "draft" in work.inputs and work.config.split.protocol == "held-out":  # dev is what the draft never saw
         queries, rows = _dev_pairs(judged(work, task.FORWARD, "dev"))
         unseen = (encoder.encode(queries, "query") * documents[1][rows]).sum(axis=1)
     mined = choose_negatives(found, config, unseen)
@@ -174,7 +194,10 @@ def cross_encoder(work: Work) -> Mapping[str, Any]:
     trained = train_cross_encoder(
         scorer, task.load_examples(examples_file(work)), score, config, work.folder, work.logs
     )
-    return {"dev_without": mean_reciprocal_rank(first, dev), "dev": max(e["score"] for e in trained.history["dev"])}
+    before, after = mean_reciprocal_rank(first, dev), max(each["score"] for each in trained.history["dev"][1:])
+    if after < before:
+        log.warning("the cross-encoder ranks dev worse (MRR@10 %.3f) than what it was given (%.3f)", after, before)
+    return {"dev_without": before, "dev": after}
 
 
 def rescore_key(config: Config, root: Path) -> Mapping[str, Any]:
@@ -262,8 +285,11 @@ def known_documents(
     return anchors, [frozenset(rows[fold(anchor)]) for anchor in anchors]
 
 
-def _lexical(config: Config, documents: Sequence[str]) -> TextIndex | None:
+def _lexical(config: Config, documents: Sequence[str]) -> list[TextIndex]:
     sources = config.mine.candidates if config.mine else ()
+    found: list[TextIndex] = []
     if "bm25" in sources:
-        return Bm25Index(documents, Analyzer(_language(config)))
-    return TfidfIndex(documents) if "tfidf" in sources else None
+        found.append(Bm25Index(documents, Analyzer(_language(config))))
+    if "tfidf" in sources:
+        found.append(TfidfIndex(documents))
+    return found

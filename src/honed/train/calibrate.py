@@ -39,6 +39,7 @@ def fit_posterior(positives: Floats, candidates: Floats, *, seed: int = 0) -> Po
 
     ``positives`` are scores of known pairs, ``candidates`` of unlabelled ones, higher is closer, both ``(n,)``.
     """
+    all_positives, all_candidates = len(positives), len(candidates)
     positives, candidates = _sample(positives, seed), _sample(candidates, seed)
     if len(positives) < FEW or not len(candidates):
         return None
@@ -51,7 +52,9 @@ def fit_posterior(positives: Floats, candidates: Floats, *, seed: int = 0) -> Po
     hidden = float((candidates >= edge).sum() + 1) / float((positives >= edge).sum())
     knots = np.unique(np.quantile(scores, np.linspace(0, 1, 513)))
     found = np.clip(share.predict(knots), 0.0, 1.0 - 1e-9)
-    return Posterior(knots=knots, chances=np.minimum(1.0, hidden * found / (1.0 - found)), hidden=hidden)
+    chances = np.minimum(1.0, hidden * found / (1.0 - found))
+    sampled = (all_candidates / len(candidates)) / (all_positives / len(positives))
+    return Posterior(knots=knots, chances=chances, hidden=hidden * sampled)
 
 
 def _sample(values: Floats, seed: int) -> Floats:

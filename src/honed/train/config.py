@@ -9,8 +9,8 @@ from honed.encode.config import PRECISIONS
 
 OBJECTIVES = (
     "auto", "ranking", "triplet", "contrastive", "multi-similarity", "cosine", "mse", "cosent", "margin-mse", "kl",
-    "pairs",
 )  # fmt: skip
+TAUGHT = ("margin-mse", "kl")  # objectives that need a cross-encoder's scores
 TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 
 
@@ -106,6 +106,7 @@ class CrossEncoderConfig:
 
 
 METHODS = ("match", "pairs", "margin-mse", "kl")
+KINDS = ("layers", "narrow", "static")  # students that are made of the teacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,5 +146,10 @@ class DistilConfig:
             raise ConfigError(
                 "E_CONFIG_MISSING", f'{file}: distil.student = "auto" needs a budget: max_mb (in int8), max_ms or both'
             )
+        for key, kinds in {"layers": ("layers", "narrow"), "dim": ("narrow", "static")}.items():
+            if getattr(self, key) and self.student not in kinds:
+                raise ConfigError(
+                    "E_CONFIG_RANGE", f'{file}: distil.{key} does not go with distil.student = "{self.student}"'
+                )
         if self.student == "auto" and self.method != "match":
             raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.student = "auto" goes with method = "match"')

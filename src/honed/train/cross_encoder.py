@@ -41,6 +41,7 @@ def train_cross_encoder(
         collator=GroupCollator(scorer, usable, h),
         evaluator=DevEvaluator(lambda model, _: dev_score(_as_it_is(model, scorer))),
         save=scorer.save,
+        may_keep_base=False,  # its output has not learned anything yet
         facts={"objective": "softmax over the positive and its hard negatives", "negatives": h},
     )
     return train_model(recipe, config.schedule(), folder, logs)

@@ -36,6 +36,10 @@ def fine_tune(
     objective, reason = choose_objective(config.objective, examples)
     log.info("objective %s: %s", objective, reason)
     mini_batch = config.mini_batch_size or (_MINI_BATCH if config.batch_size > _CACHE_OVER else 0)
+    mini_batch = 0 if base.static else mini_batch  # token vectors have no activations to save
+    wrong = [each for each in config.matryoshka if not 0 < each < base.spec.dim]
+    if wrong:
+        raise TrainingError("E_TRAIN_MATRYOSHKA", f"train.matryoshka: {wrong[0]} is not between 0 and {base.spec.dim}")
     n_negatives = negatives_a_step(examples, config)
     recipe = Recipe(
         n=len(examples),

@@ -48,14 +48,14 @@ def find_candidates(
     anchors: tuple[Sequence[str], Vectors],
     documents: tuple[Sequence[str], Vectors],
     known: Sequence[frozenset[int]],
-    lexical: TextIndex | None,
+    lexical: Sequence[TextIndex],
     config: MineConfig,
 ) -> Candidates:
     """Return the nearest documents of each anchor that are not known to be right, in blocks of anchors.
 
     Anchors and documents are given as (texts, unit vectors ``(n, dim)``); ``known[i]`` holds the rows of the documents
-    that are right for anchor i. Documents come from the vectors, the lexical index or both, as configured; their score
-    is the cosine in every case.
+    that are right for anchor i. Documents come from the vectors, where configured, and from the lexical indexes; their
+    score is the cosine in every case.
     """
     (texts, vectors), (names, targets) = anchors, documents
     n, depth = len(texts), config.depth
@@ -91,7 +91,7 @@ def _blocks(pairs: Rows) -> Iterator[Rows]:
 
 def _found(
     index: FlatIndex | None,
-    lexical: TextIndex | None,
+    lexical: Sequence[TextIndex],
     texts: Sequence[str],
     vectors: Vectors,
     block: range,
@@ -102,8 +102,8 @@ def _found(
     if index is not None:
         for rows, line in zip(found, index.search(vectors[block.start : block.stop], k)[1].tolist(), strict=True):
             rows.update(dict.fromkeys(line))
-    if lexical is not None:
-        for rows, hits in zip(found, lexical.search(texts[block.start : block.stop], k), strict=True):
+    for words in lexical:
+        for rows, hits in zip(found, words.search(texts[block.start : block.stop], k), strict=True):
             rows.update(dict.fromkeys(row for row, _ in hits))
     return [list(rows) for rows in found]
 
@@ -137,10 +137,10 @@ def choose_negatives(candidates: Candidates, config: MineConfig, unseen: Vectors
         "anchors_without": int((~chosen.any(axis=1)).sum()),
         "rejected": {**candidates.rejected, LIKELY: int((top & ~chosen).sum())},
         "compared_by": by,
-        "threshold": None if threshold is None else round(threshold, 5),
+        "threshold": None if threshold is None or not np.isfinite(threshold) else round(threshold, 5),
         "calibrated": posterior is not None,
         "calibrated_on": f"{len(positives)} {'known pairs' if positives is not unseen else 'pairs unseen in training'}",
-        "hidden_for_each_known": None if posterior is None else round(posterior.hidden, 4),
+        "hidden_for_each_known": None if posterior is None or positives is unseen else round(posterior.hidden, 4),
         "estimated_false_negatives": {"top": _mean(chances, top), "chosen": _mean(chances, chosen)},
         "curve": [] if posterior is None else _curve(posterior, features, there),
     }
@@ -180,7 +180,7 @@ def _threshold(features: Vectors, chances: Any, there: Any, config: MineConfig) 
         chosen = _first(there & (features <= threshold), config.negatives)
         if not chosen.any() or chances[chosen].mean() <= config.false_negatives:
             return float(threshold)
-    return float(features[there].min())
+    return float("-inf")
 
 
 def _first(allowed: npt.NDArray[np.bool_], n: int) -> npt.NDArray[np.bool_]:

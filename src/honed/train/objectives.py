@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, log_softmax, softmax, softplus
 
 from honed.core.errors import TrainingError
 from honed.core.records import Example
-from honed.train.config import TrainConfig
+from honed.train.config import TAUGHT, TrainConfig
 
 _NEVER = float("-inf")
 
@@ -199,7 +199,7 @@ OBJECTIVES: dict[str, Objective] = {
     "pairs": pairs,
 }
 SCORED = ("cosine", "mse", "cosent")
-TAUGHT = ("margin-mse", "kl", "pairs")
+FROM_TEACHER = (*TAUGHT, "pairs")
 
 
 def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str]:
@@ -216,7 +216,7 @@ def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str
             'every text the same vector. Take objective = "ranking", which uses the other pairs of a batch as '
             "negatives, or give the pairs different scores",
         )
-    if wanted in TAUGHT and not any(each.teacher for each in examples):
+    if wanted in FROM_TEACHER and not any(each.teacher for each in examples):
         raise TrainingError(
             "E_TRAIN_TEACHER",
             f"train.objective {wanted} needs a teacher's scores of positive and negatives: add the sections [mine] and "

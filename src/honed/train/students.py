@@ -13,8 +13,7 @@ from honed.core.errors import TrainingError
 from honed.core.records import EncoderSpec
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
-
-KINDS = ("layers", "narrow", "static")
+from honed.train.config import KINDS
 
 
 def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int = 0) -> TorchEncoder:
@@ -26,8 +25,15 @@ def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int 
     if kind not in KINDS:
         found = TorchEncoder.load(EncoderConfig(base=kind, precision="fp32"))
         spec = replace(found.spec, query_prompt=teacher.spec.query_prompt, document_prompt=teacher.spec.document_prompt)
+        if spec.dim > teacher.spec.dim:
+            raise TrainingError(
+                "E_DISTIL_STUDENT",
+                f"distil.student {kind}: its vectors have {spec.dim} numbers, the teacher's {teacher.spec.dim}",
+            )
         return TorchEncoder(found.model, spec, precision="fp32")
     if kind == "static":
+        if dim > teacher.spec.dim:
+            raise TrainingError("E_DISTIL_STUDENT", f"distil.dim: {dim}; the teacher's vectors have {teacher.spec.dim}")
         return static_student(teacher, dim or min(256, teacher.spec.dim))
     if not layer_count(teacher):
         raise TrainingError("E_DISTIL_STUDENT", f"distil.student {kind}: only BERT can be cut; name a base model")

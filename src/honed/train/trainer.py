@@ -52,7 +52,7 @@ class Recipe:
 
     ``collator`` turns ``[{"label": row}, ...]`` into named features, ``loss`` takes those and the row numbers;
     ``evaluator`` gives ``{"dev": score}`` for a model, ``save`` writes the model to a folder. ``facts`` go into the
-    history.
+    history. With ``may_keep_base`` the model as it was given is kept when no step is better on dev.
     """
 
     model: Any
@@ -62,6 +62,7 @@ class Recipe:
     evaluator: "DevEvaluator"
     save: Callable[[Path], EncoderSpec]
     facts: dict[str, Any] = field(default_factory=dict)
+    may_keep_base: bool = True
 
 
 @dataclass(kw_only=True)
@@ -86,6 +87,7 @@ def train_model(recipe: Recipe, config: TrainConfig, folder: Path, logs: Path | 
     checkpoints, model = folder / "checkpoints", recipe.model
     recipe.evaluator.checkpoints = checkpoints
     untouched = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(config.seed)
     adapted = add_lora(model, config.lora) if config.lora else None
     with quiet_libraries(), progress("fine-tune steps", total_steps(recipe.n, config)) as bar:
         watch = _Watch(recipe.evaluator, recipe.collator, bar, folder / "base_dev.json")
@@ -101,12 +103,14 @@ def train_model(recipe: Recipe, config: TrainConfig, folder: Path, logs: Path | 
         history = {**_history(trainer, watch.base_score), **facts, "config": asdict(config)}
         if adapted is not None:
             merge_lora(model, adapted)
-        if not (trainer.state.best_metric or float("-inf")) > watch.base_score:
+        if recipe.may_keep_base and not (trainer.state.best_metric or float("-inf")) > watch.base_score:
             model.load_state_dict(untouched)
             history |= {"kept": "base", "best_step": 0}
         if first:
             recipe.save(folder / "model")
             write_json(folder / HISTORY, history)
+        wait_for_all()  # the others may still be reading the best checkpoint
+        if first:
             shutil.rmtree(checkpoints)
     wait_for_all()
     return _read_back(folder)
@@ -140,9 +144,10 @@ def _trainer(recipe: Recipe, config: TrainConfig, checkpoints: Path) -> tuple["_
     torch.manual_seed(config.seed)
     _set_dropout(model, config.dropout)
     cross = isinstance(model, CrossEncoder)
-    args = _arguments(config, recipe.n, checkpoints, model.device.type, cross=cross)  # several processes meet here
-    one = torch.cuda.device_count() <= 1 and world_size() == 1
-    sparse = one and not config.lora and make_embeddings_sparse(model)
+    args = _arguments(config, recipe.n, checkpoints, model.device.type, cross=cross)
+    if args.device and args.n_gpu > 1:  # several processes meet here; one process takes one GPU
+        args._n_gpu = 1
+    sparse = world_size() == 1 and not config.lora and make_embeddings_sparse(model)
     optimizer = SparseAwareAdamW(
         model, lr=config.learning_rate, weight_decay=config.weight_decay, max_norm=config.max_grad_norm
     )
@@ -211,7 +216,7 @@ def _arguments(config: TrainConfig, n_examples: int, checkpoints: Path, device: 
         seed=config.seed,
         data_seed=config.seed,
         dataloader_num_workers=0,
-        dataloader_pin_memory=device != "cpu",
+        dataloader_pin_memory=False,  # batches are made where the model is
         prediction_loss_only=True,
     )
 
@@ -299,6 +304,10 @@ class _Checked(BaseTrainer):
 
     def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:
         self.model.load_state_dict(load_file(Path(checkpoint_path) / WEIGHTS))
+
+    def _load_best_model(self) -> None:
+        """Load the best checkpoint, or fail: the trainer's own would keep the last weights without a word."""
+        self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         super()._save_checkpoint(*args, **kwargs)
