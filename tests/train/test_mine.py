@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from honed.train.calibrate import fit_posterior, separation
+from honed.train.calibrate import fit_posterior
 from honed.train.config import MineConfig
 from honed.train.mine import KNOWN, LIKELY, SAME, choose_negatives, find_candidates
 
@@ -80,6 +80,20 @@ def test_the_estimate_for_top_k_mining_is_near_the_truth(hidden) -> None:
     assert result.report["estimated_false_negatives"]["top"] == pytest.approx(wanted, abs=0.06)
 
 
+def test_known_pairs_of_the_same_text_do_not_hide_what_is_hidden() -> None:
+    """No candidate has the text of its anchor, so known pairs that have must not stand for the hidden ones."""
+    anchors, documents, true = crowded()
+    n = len(anchors)
+    texts, labels = names(n, "anchor"), [*names(len(documents), "document"), *names(n, "Anchor")]
+    known = [frozenset({*sorted(each)[:2], len(documents) + row}) for row, each in enumerate(true)]
+    config = MineConfig(negatives=3, depth=12)
+    found = find_candidates((texts, anchors), (labels, np.concatenate([documents, anchors])), known, [], config)
+    assert len(found.positives) == 2 * n
+    result = choose_negatives(found, config)
+    assert result.report["estimated_false_negatives"]["top"] > 0.1
+    assert share_right(result.negatives, true) <= 0.03
+
+
 def test_a_catalogue_without_hidden_positives_is_not_emptied() -> None:
     anchors, documents, true = crowded(seed=1)
     known = [frozenset(each) for each in true]
@@ -126,8 +140,3 @@ def test_the_posterior_rises_with_the_score_and_stays_a_chance() -> None:
     assert (np.diff(chances) >= 0).all()
     assert 0 <= chances.min() <= chances.max() <= 1
     assert fit_posterior(np.ones(10), np.zeros(100)) is None
-
-
-def test_separation_is_the_share_of_ordered_pairs() -> None:
-    assert separation(np.array([3.0, 4.0]), np.array([1.0, 2.0])) == 1.0
-    assert separation(np.array([1.0, 4.0]), np.array([2.0, 3.0])) == 0.5

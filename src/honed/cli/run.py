@@ -83,7 +83,7 @@ def mine(
     if found["calibrated"] and found["threshold"] is not None and shares["chosen"] is not None:
         terminal.emit(
             f"estimated to be right after all: {100 * shares['chosen']:.2f} % of them ({100 * shares['top']:.2f} % of "
-            f"the nearest); {found['compared_by']} up to {found['threshold']:.3f}, from {found['calibrated_on']}"
+            f"the nearest); similarity up to {found['threshold']:.3f}, from {found['calibrated_on']}"
         )
     terminal.table(["not taken", "count"], [[reason, str(n)] for reason, n in found["rejected"].items()])
     for kind, lines in found["samples"].items():

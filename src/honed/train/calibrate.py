@@ -62,12 +62,3 @@ def _sample(values: Floats, seed: int) -> Floats:
     if len(values) <= _AT_MOST:
         return values
     return np.random.default_rng(seed).choice(values, _AT_MOST, replace=False)
-
-
-def separation(positives: Floats, candidates: Floats) -> float:
-    """Return the chance that a known pair scores above a candidate (the area under the ROC curve)."""
-    order = np.concatenate([positives, candidates]).argsort(kind="stable")
-    ranks = np.empty(len(order))
-    ranks[order] = np.arange(1, len(order) + 1)
-    n = len(positives)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(candidates)))

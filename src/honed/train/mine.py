@@ -1,5 +1,6 @@
 """Hard negatives: what looks right and is not, with the share of those that are right after all kept in bounds."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,13 @@ from honed.core.progress import progress
 from honed.core.protocols import TextIndex, Vectors
 from honed.core.text import bare
 from honed.index.flat import FlatIndex
-from honed.train.calibrate import FEW, Posterior, fit_posterior, separation
+from honed.train.calibrate import FEW, Posterior, fit_posterior
 from honed.train.config import MineConfig
 
 Rows = npt.NDArray[np.int32]
 _BLOCK = 1024
 _SAMPLES = 20
 _THRESHOLDS = 200
-_SEVERAL = 100
 KNOWN, SAME, LIKELY = "known positive", "same text as the anchor or a positive", "likely right (above the threshold)"
 
 
@@ -26,7 +26,8 @@ KNOWN, SAME, LIKELY = "known positive", "same text as the anchor or a positive",
 class Candidates:
     """For each anchor its candidates by falling score: ``rows`` and ``scores`` ``(n_anchors, depth)``, -1 for none.
 
-    ``positives`` holds (anchor, document) rows ``(n_pairs, 2)`` of the known pairs, ``positive_scores`` theirs.
+    ``positives`` holds (anchor, document) rows ``(n_pairs, 2)`` of the known pairs, ``positive_scores`` theirs; pairs
+    of the same text are left out, since no candidate is such a pair.
     """
 
     rows: Rows
@@ -77,11 +78,20 @@ def find_candidates(
                 order = np.argsort(-near, kind="stable")[:depth]
                 rows[anchor, : len(order)], scores[anchor, : len(order)] = free[order], near[order]
             bar.advance(len(block))
-    pairs = np.array([(each, row) for each in range(n) for row in sorted(known[each])], dtype=np.int32).reshape(-1, 2)
+    pairs = np.array(list(_comparable(texts, keys, known)), dtype=np.int32).reshape(-1, 2)
     own = np.concatenate([(vectors[part[:, 0]] * targets[part[:, 1]]).sum(axis=1) for part in _blocks(pairs)] or [[]])
     return Candidates(
         rows=rows, scores=scores, positives=pairs, positive_scores=own.astype(np.float32), rejected=rejected
     )
+
+
+def _comparable(
+    texts: Sequence[str], keys: Sequence[str], known: Sequence[frozenset[int]]
+) -> Iterator[tuple[int, int]]:
+    """Yield the known pairs that would be candidates if they were not known: texts that differ, as candidates' do."""
+    for anchor, rows in enumerate(known):
+        times = Counter([bare(texts[anchor]), *(keys[row] for row in rows)])
+        yield from ((anchor, row) for row in sorted(rows) if times[keys[row]] == 1)
 
 
 def _blocks(pairs: Rows) -> Iterator[Rows]:
@@ -112,14 +122,11 @@ def choose_negatives(candidates: Candidates, config: MineConfig, unseen: Vectors
     """Return for each anchor up to ``config.negatives`` candidates, hardest first, below a calibrated threshold.
 
     The threshold is the highest at which the estimated share of right ones among the chosen stays within
-    ``config.false_negatives``. What is compared is the score itself or its distance to the anchor's best known
-    positive, whichever tells known pairs from candidates better. A model that was trained on the known pairs scores
-    them higher than the hidden ones: then ``unseen`` ``(n,)``, scores of right pairs that it never saw, stand for them.
+    ``config.false_negatives``. A model that was trained on the known pairs scores them higher than the hidden ones:
+    then ``unseen`` ``(n,)``, scores of right pairs that it never saw, stand for them.
     """
-    there = candidates.rows >= 0
-    by, features, positives = _feature(candidates, there)
-    if unseen is not None and len(unseen) >= FEW:
-        by, features, positives = "similarity", candidates.scores, unseen
+    there, features = candidates.rows >= 0, candidates.scores
+    positives = unseen if unseen is not None and len(unseen) >= FEW else candidates.positive_scores
     posterior = fit_posterior(positives, features[there], seed=config.seed)
     allowed, chances, threshold = there, None, None
     if posterior is not None:
@@ -136,7 +143,6 @@ def choose_negatives(candidates: Candidates, config: MineConfig, unseen: Vectors
         "chosen": int(chosen.sum()),
         "anchors_without": int((~chosen.any(axis=1)).sum()),
         "rejected": {**candidates.rejected, LIKELY: int((top & ~chosen).sum())},
-        "compared_by": by,
         "threshold": None if threshold is None or not np.isfinite(threshold) else round(threshold, 5),
         "calibrated": posterior is not None,
         "calibrated_on": f"{len(positives)} {'known pairs' if positives is not unseen else 'pairs unseen in training'}",
@@ -146,32 +152,6 @@ def choose_negatives(candidates: Candidates, config: MineConfig, unseen: Vectors
     }
     lines = zip(candidates.rows, chosen, strict=True)
     return Mined(negatives=[row[mark].tolist() for row, mark in lines], report=report)
-
-
-def _feature(candidates: Candidates, there: npt.NDArray[np.bool_]) -> tuple[str, Vectors, Any]:
-    """Return what scores are compared by: its name, its values for candidates ``(n, depth)`` and for known pairs."""
-    anchors, scores = candidates.positives[:, 0], candidates.positive_scores
-    best, second = _two_best(anchors, scores, len(there))
-    several = np.isfinite(second[anchors])
-    if several.sum() >= _SEVERAL:
-        # of a known pair taken away, the best of the others remains
-        rest = np.where(scores >= best[anchors], second[anchors], best[anchors])
-        margins = (scores - rest)[several]
-        relative = candidates.scores - best[:, None]
-        usable = there & np.isfinite(relative)
-        if separation(margins, relative[usable]) > separation(scores, candidates.scores[there]) + 0.01:
-            return "similarity above the best known positive's", relative, margins
-    return "similarity", candidates.scores, scores
-
-
-def _two_best(anchors: Rows, scores: Vectors, n: int) -> tuple[Any, Any]:
-    best, second = np.full(n, -np.inf), np.full(n, -np.inf)
-    for anchor, score in zip(anchors.tolist(), scores.tolist(), strict=True):
-        if score > best[anchor]:
-            best[anchor], second[anchor] = score, best[anchor]
-        elif score > second[anchor]:
-            second[anchor] = score
-    return best, second
 
 
 def _threshold(features: Vectors, chances: Any, there: Any, config: MineConfig) -> float:
