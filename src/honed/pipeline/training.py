@@ -13,8 +13,8 @@ import numpy as np
 from honed.core.artifacts import write_json
 from honed.core.optional import require
 from honed.core.protocols import TextIndex
-from honed.core.records import Example, JudgedTask
-from honed.core.text import fold
+from honed.core.records import Example
+from honed.core.text import bare, fold
 from honed.data import task
 from honed.encode.base_models import resolve
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
@@ -110,8 +110,8 @@ def mine(work: Work) -> Mapping[str, Any]:
     documents = texts.documents, encoder.encode(texts.documents, "document")
     found = find_candidates(anchors, documents, texts.known, _lexical(work.config, texts.documents), config)
     unseen = None
-    if "draft" in work.inputs and work.config.split.protocol == "held-out":  # dev is what the draft never saw
-        queries, rows = _dev_pairs(judged(work, task.FORWARD, "dev"))
+    if "draft" in work.inputs and (pairs := _unseen_pairs(work)):
+        queries, rows = pairs
         unseen = (encoder.encode(queries, "query") * documents[1][rows]).sum(axis=1)
     mined = choose_negatives(found, config, unseen)
     np.savez(work.folder / "candidates.npz", **{name: getattr(found, name) for name in _ARRAYS})
@@ -157,10 +157,21 @@ def _save_mined(work: Work, texts: _Texts, found: Any, mined: Any, examples: lis
     return {name: mined.report[name] for name in ("anchors", "chosen", "estimated_false_negatives")}
 
 
-def _dev_pairs(dev: JudgedTask) -> tuple[list[str], list[int]]:
-    """Return the queries of dev's right pairs and the rows of their documents."""
+def _unseen_pairs(work: Work, most: int = 1_000_000) -> tuple[list[str], list[int]] | None:
+    """Return the queries of dev's right pairs and the rows of their documents; None where dev is trained on.
+
+    Pairs of one text are left out, as they are among the candidates.
+    """
+    if work.config.split.protocol != "held-out":
+        return None
+    dev = sampled(judged(work, task.FORWARD, "dev"), most, 0)
     row_of = {doc.doc_id: row for row, doc in enumerate(dev.corpus)}
-    pairs = [(query.text, row_of[doc]) for query in dev.queries for doc in dev.qrels.relevant(query.query_id)]
+    pairs = [
+        (query.text, row_of[doc])
+        for query in dev.queries
+        for doc in sorted(dev.qrels.relevant(query.query_id))
+        if bare(query.text) != bare(dev.corpus[row_of[doc]].encoder_text())
+    ]
     return [text for text, _ in pairs], [row for _, row in pairs]
 
 
@@ -220,8 +231,9 @@ def rescore(work: Work) -> Mapping[str, Any]:
     report, shown = mined.read_json("mining.json"), found
     if config.rescore:
         judgements = rescored(found, texts.anchors, texts.documents, scorer)
-        queries, rows = _dev_pairs(sampled(judged(work, task.FORWARD, "dev"), 1000, config.seed))
-        unseen = scorer.score([(query, texts.documents[row]) for query, row in zip(queries, rows, strict=True)])
+        unseen = None
+        if dev := _unseen_pairs(work, 1000):
+            unseen = scorer.score([(query, texts.documents[row]) for query, row in zip(*dev, strict=True)])
         chosen = choose_negatives(judgements, config, unseen)
         _save_mined(work, texts, judgements, chosen, examples := texts.with_negatives(chosen.negatives))
         report, shown = chosen.report, judgements
