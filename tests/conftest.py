@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share cores wait for each other's threads most of the time
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("HONED_DATA", ROOT.parent / "shared" / "data"))
 
@@ -104,4 +106,13 @@ gain_over_base = -1.0
 """,
         encoding="utf-8",
     )
+    return folder
+
+
+def write_training_project(
+    folder: Path, rows: list[dict[str, str]], base: Path, more: str, gates: str = "", train: str = ""
+) -> Path:
+    write_project(folder, rows, base.as_posix(), n_entities=150, train="epochs = 1\nbatch_size = 32\n" + train)
+    text = (folder / "honed.toml").read_text(encoding="utf-8")
+    (folder / "honed.toml").write_text(text.replace("[index]", more + "[index]") + gates, encoding="utf-8")
     return folder

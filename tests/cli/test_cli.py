@@ -150,6 +150,7 @@ def test_a_dry_run_does_nothing(
         "import",
         "check",
         "baselines",
+        "headroom",
         "train",
         "index",
         "evaluate",

@@ -21,7 +21,7 @@ def render_report(report: Mapping[str, Any]) -> str:
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
     first = next(iter(report["systems"][0]["measures"])) if report["systems"] else "R@1"
     return environment.get_template("report.html.j2").render(
-        report=report,
+        report={"mining": None, "student": None, **report},  # reports of other runs have neither
         first=first,
         bars=bars(report["systems"], first, report["ceiling"]),
         slice_names=_slice_names(report["systems"]),
