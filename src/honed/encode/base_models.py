@@ -1,18 +1,20 @@
 """Where a base model comes from: the name ``minilm``, a local folder, or a Hub id."""
 
+import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import sha256_file, sha256_files
 from honed.core.optional import is_installed
+from honed.core.records import EncoderSpec
 
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_WEIGHTS = "model.safetensors"
+_WEIGHTS, _SPEC = "model.safetensors", "honed_spec.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,13 +58,33 @@ def weights_of(folder: Path) -> str:
     files = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if path.suffix in (".safetensors", ".json", ".txt", ".model") and path.name != "honed_spec.json"
+        if path.suffix in (".safetensors", ".json", ".txt", ".model") and path.name != _SPEC
     }
     if not any(name.endswith(".safetensors") for name in files):
         raise ArtifactError(
             "E_NO_SAFETENSORS", f"{folder}: holds no *.safetensors weights; pickled weights are not loaded"
         )
     return sha256_files(files)
+
+
+def read_spec(folder: Path) -> EncoderSpec:
+    """Return the spec saved beside a model that honed trained; `ArtifactError` when the two do not fit."""
+    try:
+        spec = EncoderSpec.from_dict(json.loads((folder / _SPEC).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ArtifactError("E_SPEC", f"{folder}: no {_SPEC}; not a model of honed") from None
+    if spec.weights != (found := weights_of(folder)):
+        raise ArtifactError(
+            "E_SPEC", f"{folder}: the weights are {found[:12]}, the spec was made for {spec.weights[:12]}"
+        )
+    return spec
+
+
+def save_spec(spec: EncoderSpec, folder: Path) -> EncoderSpec:
+    """Save a spec beside a model; returns it with the fingerprint of the model's files."""
+    saved = replace(spec, weights=weights_of(folder))
+    (folder / _SPEC).write_text(json.dumps(saved.as_dict(), indent=1), encoding="utf-8")
+    return saved
 
 
 # families whose models were trained with prompts that their folders do not name -> (query prompt, document prompt)

@@ -1,6 +1,5 @@
 """The cross-encoder: reads a query and a document together and gives the pair one score; slower and sharper."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,24 +11,19 @@ from honed.core.errors import ArtifactError
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
-from honed.encode.base_models import resolve, weights_of
-from honed.encode.tokens import token_batches
-from honed.encode.torch_encoder import choose_precision, quiet_libraries
+from honed.encode.base_models import read_spec, resolve, save_spec
+from honed.encode.tokens import Tokens, padded, token_batches
+from honed.encode.torch_encoder import choose_precision, quiet_libraries, tokenizer_of
 
 _TOKENS_A_BATCH = 4096
-_CHARS_A_TOKEN = 12
 
 
 class PairScorer:
     """A sentence-transformers CrossEncoder with one output; scores are logits, higher is closer."""
 
     def __init__(self, model: Any, max_length: int, *, precision: str = "auto") -> None:
-        from tokenizers import Tokenizer
-
         self.model, self.max_length = model, max_length
-        self.tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(max_length)
+        self.tokens = Tokens(tokenizer_of(model), max_length).pairs
         self.padding_id = int(model.tokenizer.pad_token_id or 0)
         self.precision = choose_precision(precision, model.device.type)
         self.model.eval()
@@ -46,19 +40,15 @@ class PairScorer:
     @classmethod
     def load_folder(cls, folder: Path, *, precision: str = "auto") -> Self:
         """Load a cross-encoder that honed trained; `ArtifactError` when weights and spec do not fit."""
-        spec = EncoderSpec.from_dict(json.loads((folder / "honed_spec.json").read_text(encoding="utf-8")))
-        if spec.weights != weights_of(folder) or spec.pooling != "cross-encoder":
-            raise ArtifactError("E_SPEC", f"{folder}: not the cross-encoder that its honed_spec.json was made for")
+        if (spec := read_spec(folder)).pooling != "cross-encoder":
+            raise ArtifactError("E_SPEC", f"{folder}: not a cross-encoder")
         return cls(_load(folder), spec.max_length, precision=precision)
 
     def save(self, folder: Path) -> EncoderSpec:
         """Save the model with its spec."""
         self.model.save_pretrained(str(folder))
-        spec = EncoderSpec(
-            weights=weights_of(folder), pooling="cross-encoder", normalize=False, dim=1, max_length=self.max_length
-        )
-        (folder / "honed_spec.json").write_text(json.dumps(spec.as_dict(), indent=1), encoding="utf-8")
-        return spec
+        spec = EncoderSpec(weights="", pooling="cross-encoder", normalize=False, dim=1, max_length=self.max_length)
+        return save_spec(spec, folder)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
         """Return the logits ``(n_pairs,)`` of (query, document) pairs."""
@@ -72,19 +62,10 @@ class PairScorer:
                     bar.advance(len(rows))
         return scores
 
-    def tokens(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
-        """Return (token ids, segment ids) of each pair."""
-        most = self.max_length * _CHARS_A_TOKEN
-        found = self.tokenizer.encode_batch_fast([(left[:most], right[:most]) for left, right in pairs])
-        return [(np.array(each.ids, dtype=np.int64), np.array(each.type_ids, dtype=np.int64)) for each in found]
-
     def features(self, tokens: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         """Return the model's input for one batch of tokenised pairs, padded to the longest."""
-        width = max(len(ids) for ids, _ in tokens)
-        ids = np.full((len(tokens), width), self.padding_id, dtype=np.int64)
-        types, mask = np.zeros_like(ids), np.zeros_like(ids)
-        for row, (words, segments) in enumerate(tokens):
-            ids[row, : len(words)], types[row, : len(words)], mask[row, : len(words)] = words, segments, 1
+        ids, mask = padded([words for words, _ in tokens], self.padding_id)
+        types, _ = padded([segments for _, segments in tokens])
         arrays = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
         known = "token_type_ids" in getattr(self.model.tokenizer, "model_input_names", [])
         device = self.model.device

@@ -25,6 +25,12 @@ class Tokens:
         cut = [text[: self.max_chars] for text in texts]
         return [np.array(each.ids, dtype=np.int64) for each in self.tokenizer.encode_batch_fast(cut)]
 
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[TokenIds, TokenIds]]:
+        """Return (token ids, segment ids) of each pair of texts."""
+        cut = [(left[: self.max_chars], right[: self.max_chars]) for left, right in pairs]
+        found = self.tokenizer.encode_batch_fast(cut)
+        return [(np.array(each.ids, dtype=np.int64), np.array(each.type_ids, dtype=np.int64)) for each in found]
+
     def flat(self, texts: Sequence[str]) -> tuple[TokenIds, TokenIds]:
         """Return the token ids of all texts, one after the other, and how many each has."""
         found = [each.ids for each in self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])]

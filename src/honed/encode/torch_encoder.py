@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,12 +11,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from honed.core.errors import ArtifactError, ConfigError
+from honed.core.errors import ConfigError
 from honed.core.progress import progress
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.encode import hardware
-from honed.encode.base_models import known_prompts, resolve, weights_of
+from honed.encode.base_models import known_prompts, read_spec, resolve, save_spec
 from honed.encode.config import PRECISIONS, EncoderConfig
 from honed.encode.packed import bags, pack, pad, use_packed_attention
 from honed.encode.tokens import TokenIds, Tokens, token_batches
@@ -32,7 +31,7 @@ class TorchEncoder:
     def __init__(self, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> None:
         self.model = model
         self._spec = spec
-        self.tokens = Tokens(_tokenizer(model), spec.max_length)
+        self.tokens = Tokens(tokenizer_of(model), spec.max_length)
         self.padding_id: int = getattr(model.tokenizer, "pad_token_id", 0) or 0
         static = hasattr(model[0], "num_embeddings")
         self.precision = "fp32" if static else choose_precision(precision, model.device.type)
@@ -59,22 +58,12 @@ class TorchEncoder:
     @classmethod
     def load_folder(cls, folder: Path, *, precision: str = "auto") -> Self:
         """Load a model that honed trained, with the spec saved beside it; `ArtifactError` when the two do not fit."""
-        try:
-            spec = EncoderSpec.from_dict(json.loads((folder / "honed_spec.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise ArtifactError("E_SPEC", f"{folder}: no honed_spec.json; not a model of honed") from None
-        if spec.weights != (found := weights_of(folder)):
-            raise ArtifactError(
-                "E_SPEC", f"{folder}: the weights are {found[:12]}, the spec was made for {spec.weights[:12]}"
-            )
-        return cls(load_model(folder), spec, precision=precision)
+        return cls(load_model(folder), read_spec(folder), precision=precision)
 
     @classmethod
     def snapshot(cls, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> Self:
         """Make an encoder of a model in training, by copy."""
-        twin = copy.deepcopy(model)
-        twin.__dict__.pop("forward", None)  # the mixed-precision wrapper that accelerate puts on the instance
-        return cls(twin, spec, precision=precision)
+        return cls(copied(model), spec, precision=precision)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -109,7 +98,14 @@ class TorchEncoder:
         return pack(ids, device) if self.packed else pad(ids, self.padding_id, device)
 
 
-def _tokenizer(model: Any) -> Any:
+def copied(model: Any) -> Any:
+    """Return a copy of a model in training, without what the trainer put on it."""
+    twin = copy.deepcopy(model)
+    twin.__dict__.pop("forward", None)  # the mixed-precision wrapper that accelerate puts on the instance
+    return twin
+
+
+def tokenizer_of(model: Any) -> Any:
     """Return a copy of a model's fast tokenizer, whose settings are then ours."""
     from tokenizers import Tokenizer
 
@@ -198,6 +194,4 @@ def save_model(model: Any, spec: EncoderSpec, folder: Path) -> EncoderSpec:
         fast.no_padding()
         fast.no_truncation()
     model.save(str(folder), create_model_card=False, safe_serialization=True)
-    saved = replace(spec, weights=weights_of(folder))
-    (folder / "honed_spec.json").write_text(json.dumps(saved.as_dict(), indent=1), encoding="utf-8")
-    return saved
+    return save_spec(spec, folder)

@@ -44,7 +44,10 @@ def distil(work: Work) -> Mapping[str, Any]:
     if config.student == "auto":
         tried = _auto(work, teacher, dev, config)
     else:
-        tried = [_train(work, teacher, dev, config, work.folder)]
+        student, facts = _untrained(teacher, dev, config)
+        if over := _over_budget(facts, config):
+            raise TrainingError("E_DISTIL_BUDGET", f"the student {facts['name']} has {over}")
+        tried = [_train(work, teacher, student, facts, dev, config, work.folder)]
     teacher_facts = {"mb": round(_size(teacher), 3), "ms": _latency(teacher, dev), "dev": dev_score(teacher, dev)}
     chosen = next(each for each in tried if each.get("chosen", True))
     write_json(work.folder / STUDENT_FILE, {"teacher": teacher_facts, "student": chosen, "tried": tried})
@@ -57,22 +60,33 @@ def _size(encoder: Any) -> float:
     return size_in_mb(encoder.model)
 
 
-def _train(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> dict[str, Any]:
-    """Train one student; returns its facts."""
+def _untrained(teacher: Any, dev: JudgedTask, config: DistilConfig) -> tuple[Any, dict[str, Any]]:
+    """Return a student before its training, and its name, size and speed."""
     from honed.train.students import make_student
 
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
-    facts = {
-        "name": _name(config),
-        "mb": round(_size(student), 3),
-        "ms": _latency(student, dev),
-        "method": config.method,
-    }
-    _refuse_over_budget(facts, config)
+    return student, {"name": _name(config), "mb": round(_size(student), 3), "ms": _latency(student, dev)}
+
+
+def _over_budget(facts: Mapping[str, Any], config: DistilConfig) -> str:
+    """Return which limit a student breaks, or nothing."""
+    limits = {"mb": config.max_mb, "ms": config.max_ms}
+    over = [
+        f"{facts[name]} {name}; distil.max_{name} is {most:g}"
+        for name, most in limits.items()
+        if 0 < most < facts[name]
+    ]
+    return over[0] if over else ""
+
+
+def _train(
+    work: Work, teacher: Any, student: Any, facts: dict[str, Any], dev: JudgedTask, config: DistilConfig, folder: Path
+) -> dict[str, Any]:
+    """Train one student; returns its facts."""
     way = _match if config.method == "match" else _by_pairs
     trained = way(work, teacher, student, dev, config, folder)
     best = max(each["score"] for each in trained.history["dev"])
-    return facts | {"dev": best, "spec": trained.spec.as_dict(), "history": trained.history}
+    return facts | {"method": config.method, "dev": best, "spec": trained.spec.as_dict(), "history": trained.history}
 
 
 def _name(config: DistilConfig) -> str:
@@ -140,7 +154,7 @@ def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
 
 def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> list[dict[str, Any]]:
     """Train every student of the ladder that fits the budget, keep the one that is best on dev."""
-    from honed.train.students import make_student, student_ladder
+    from honed.train.students import student_ladder
 
     tried: list[dict[str, Any]] = []
     story = work.folder / "tried.json"
@@ -150,15 +164,13 @@ def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> li
         return tried
     for kind, layers, dim in student_ladder(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
-        student = make_student(teacher, kind, layers=layers, dim=dim)
-        mb, ms = round(_size(student), 3), _latency(student, dev)
-        facts: dict[str, Any] = {"name": _name(one), "mb": mb, "ms": ms}
-        if (config.max_mb and mb > config.max_mb) or (config.max_ms and ms > config.max_ms):
+        student, facts = _untrained(teacher, dev, one)
+        if _over_budget(facts, config):
             tried.append(facts | {"chosen": False, "over_budget": True})
             continue
         folder = work.folder / "candidates" / f"{kind}-{layers}"
         folder.mkdir(parents=True, exist_ok=True)
-        tried.append(_train(work, teacher, dev, one, folder) | {"chosen": False, "folder": folder.name})
+        tried.append(_train(work, teacher, student, facts, dev, one, folder) | {"chosen": False, "folder": folder.name})
     fitting = [each for each in tried if "dev" in each]
     if not fitting:
         smallest = min(tried, key=lambda each: float(each["mb"]))
@@ -181,15 +193,6 @@ def _take(folder: Path, tried: list[dict[str, Any]]) -> None:
     if made.is_dir():
         shutil.copytree(made, folder, dirs_exist_ok=True)
         shutil.rmtree(folder / "candidates")
-
-
-def _refuse_over_budget(facts: Mapping[str, Any], config: DistilConfig) -> None:
-    for name, most in (("mb", config.max_mb), ("ms", config.max_ms)):
-        if most and facts[name] > most:
-            raise TrainingError(
-                "E_DISTIL_BUDGET",
-                f"the student {facts['name']} has {facts[name]} {name}; distil.max_{name} is {most:g}",
-            )
 
 
 def _latency(encoder: Encoder, dev: JudgedTask) -> float:

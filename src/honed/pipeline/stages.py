@@ -245,15 +245,16 @@ def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
     for run in ours:
         save_run(work.folder / "runs" / direction, run)
     lexical = [run.name for run in baselines if run.name != BASE]
-    student = _student(work, scores, ours) if forward and "distil" in work.inputs else None
+    by_name = {run.name: run for run in ours}
+    same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids) if forward and STUDENT in by_name else None
     return {
         "n_queries": len(test.queries),
         "n_candidates": len(test.corpus),
         "ceiling": round(task_ceiling(test), 5) if forward else None,
         "systems": scores.systems(),
         "comparisons": _comparisons(scores, lexical, measures),
-        "student": student,
-        "gates": _gates(work, scores, lexical, ours) if forward else [],
+        "student": None if same is None else _student(work, scores, same),
+        "gates": _gates(work, scores, lexical, same) if forward else [],
     }
 
 
@@ -297,17 +298,16 @@ def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[
     return [scores.compare(*pair, measure) for pair in pairs for measure in measures]
 
 
-def _student(work: Work, scores: TaskScores, runs: list[Run]) -> dict[str, Any]:
+def _student(work: Work, scores: TaskScores, same: Any) -> dict[str, Any]:
     """Return how the student stands to its teacher: agreement of first hits, sizes, times, and how it was chosen."""
-    by_name = {run.name: run for run in runs}
-    same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids)
     return {
         "agreement": scores.bootstrap.intervals(same[:, None])[0].as_dict(),
         **work.inputs["distil"].read_json(STUDENT_FILE),
     }
 
 
-def _gates(work: Work, scores: TaskScores, lexical: list[str], ours: list[Run]) -> list[dict[str, Any]]:
+def _gates(work: Work, scores: TaskScores, lexical: list[str], same: Any) -> list[dict[str, Any]]:
+    """Return the judged gates; ``same`` tells for each query whether student and teacher share the first hit."""
     rules = work.config.gate
     if rules is None:
         return []
@@ -315,18 +315,15 @@ def _gates(work: Work, scores: TaskScores, lexical: list[str], ours: list[Run]) 
     if rules.gain_over_best_baseline is not None and lexical:
         bound, best = rules.gain_over_best_baseline, scores.best(lexical, R1)
         gates.append(Gate(name="gain over best baseline", candidate=TUNED, reference=best, measure=R1, bound=bound))
-    student = STUDENT in scores.scores
-    ship, reference = (STUDENT, TUNED) if student else (TUNED, BASE)
-    if student:
+    ship, reference = (TUNED, BASE) if same is None else (STUDENT, TUNED)
+    if same is not None:
         gates.append(Gate.at_most_lost("student", ship, reference, R1, rules.student_gap))
     if rules.slice_gap is not None:
         for part, ids in scores.task.slices.items():
             if len(ids) >= _SLICE:
                 gates.append(Gate.at_most_lost(f"slice {part}", ship, reference, R1, rules.slice_gap, part=part))
     found = scores.judge(gates)
-    if student:
-        by_name = {run.name: run for run in ours}
-        same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids)
+    if same is not None:
         what = "the share of first hits that student and teacher share"
         found.append(scores.judge_mean("agreement", what, same, at_least=rules.agreement))
     return found + _shipping_gates(work, rules, scores)
@@ -334,16 +331,15 @@ def _gates(work: Work, scores: TaskScores, lexical: list[str], ours: list[Run]) 
 
 def _shipping_gates(work: Work, rules: GateSection, scores: TaskScores) -> list[dict[str, Any]]:
     """Return the gates on what is shipped: the size of its weights, the time of a query, the index."""
+    if rules.size_mb is None and rules.latency_ms is None and rules.index_recall is None:
+        return []
     found = []
-    encoder = trained_encoder(work.config, work.inputs)
+    index = Searcher.of_artifact(work.inputs["index"].folder)
     if rules.size_mb is not None:
         from honed.train.students import size_in_mb
 
-        found.append(judge_limit("size", "MB of weights in int8", size_in_mb(encoder.model), at_most=rules.size_mb))
-    if rules.latency_ms is None and rules.index_recall is None:
-        return found
-    vectors = encoder.encode([query.text for query in scores.task.queries], "query")
-    index = Searcher.of_artifact(work.inputs["index"].folder)
+        model: Any = index.encoder
+        found.append(judge_limit("size", "MB of weights in int8", size_in_mb(model.model), at_most=rules.size_mb))
     if rules.latency_ms is not None:
         times = index.time_queries([query.text for query in scores.task.queries[:200]])
         found.append(
@@ -356,6 +352,7 @@ def _shipping_gates(work: Work, rules: GateSection, scores: TaskScores) -> list[
             )
         )
     if rules.index_recall is not None:
+        vectors = index.encoder.encode([query.text for query in scores.task.queries], "query")
         shares = index.index_recall(vectors, 10)
         what = "index recall, the share of the exact 10 nearest that the index finds"
         found.append(scores.judge_mean("index recall", what, shares, at_least=rules.index_recall))

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from honed.core.errors import TrainingError
 from honed.core.records import Example
 from honed.encode.cross_encoder import PairScorer
+from honed.encode.torch_encoder import copied
 from honed.train.config import CrossEncoderConfig
 from honed.train.loss import turns
 from honed.train.trainer import DevEvaluator, Recipe, Trained, train_model
@@ -39,21 +40,12 @@ def train_cross_encoder(
         n=len(usable),
         loss=GroupLoss(scorer.model, usable),
         collator=GroupCollator(scorer, usable, h),
-        evaluator=DevEvaluator(lambda model, _: dev_score(_as_it_is(model, scorer))),
+        evaluator=DevEvaluator(lambda model, _: dev_score(PairScorer(copied(model), scorer.max_length))),
         save=scorer.save,
         may_keep_base=False,  # its output has not learned anything yet
         facts={"objective": "softmax over the positive and its hard negatives", "negatives": h},
     )
     return train_model(recipe, config.schedule(), folder, logs)
-
-
-def _as_it_is(model: Any, like: PairScorer) -> PairScorer:
-    """Return a scorer over a copy of a model in training."""
-    import copy
-
-    twin = copy.deepcopy(model)
-    twin.__dict__.pop("forward", None)
-    return PairScorer(twin, like.max_length)
 
 
 class GroupCollator:
@@ -95,7 +87,3 @@ class GroupLoss(nn.Module):
         rows = cross_entropy(scores.masked_fill(~real, float("-inf")), target, reduction="none")
         weights = self.weights[labels[:, 0].cpu()].to(scores.device)
         return (rows * weights).sum() / weights.sum().clamp_min(1e-12)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """Return the settings, for the model card of sentence-transformers."""
-        return {}

@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from honed.core.fingerprint import fingerprint
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.encode.torch_encoder import TorchEncoder
+from honed.index.flat import FlatIndex
 from honed.train.config import DistilConfig
 from honed.train.students import main_directions
 from honed.train.trainer import DevScore, Recipe, Trained, bi_encoder, train_model
 
+Rows = npt.NDArray[np.int64]
 _TEMPERATURE = 20.0
+_NEIGHBOURS = 16
 
 
 def match_teacher(
@@ -39,12 +43,20 @@ def match_teacher(
     schedule = config.schedule()
     recipe = Recipe(
         n=len(texts),
-        loss=MatchLoss(student.model, targets),
+        loss=MatchLoss(student.model, targets, nearest_documents(texts, targets)),
         collator=TextCollator(student, texts),
         **bi_encoder(student, [text for text, _ in texts], dev_score, schedule),
         facts={"objective": "match", "reason": "the student's vectors shall be the teacher's"},
     )
     return train_model(recipe, schedule, folder, logs)
+
+
+def nearest_documents(texts: Sequence[tuple[str, Role]], targets: Vectors, k: int = _NEIGHBOURS) -> Rows:
+    """Return for each text the rows of the ``k`` documents that the teacher finds nearest, ``(n_texts, at most k)``."""
+    documents = np.array([row for row, (_, role) in enumerate(texts) if role == "document"], dtype=np.int64)
+    if not len(documents):
+        return np.empty((len(texts), 0), dtype=np.int64)
+    return documents[FlatIndex(targets[documents]).search(targets, k)[1]]
 
 
 class TextCollator:
@@ -64,16 +76,17 @@ class TextCollator:
 
 
 class MatchLoss(nn.Module):
-    """One minus the cosine to the teacher's vector, plus how far the batch's neighbourhoods are from the teacher's.
+    """One minus the cosine to the teacher's vector, plus how far the text's neighbourhood is from the teacher's.
 
-    The second part is the Kullback-Leibler divergence of the softmax over the other texts of the batch: errors that
-    change who is nearest cost more than others.
+    The second part is the Kullback-Leibler divergence of the softmax over the other texts of the batch and the
+    ``neighbours`` ``(n_texts, k)`` of each, rows of ``targets``: errors that change who is nearest cost more.
     """
 
-    def __init__(self, model: Any, targets: Vectors) -> None:
+    def __init__(self, model: Any, targets: Vectors, neighbours: Rows) -> None:
         super().__init__()
         self.model = model
         self.targets = nn.functional.normalize(torch.from_numpy(np.ascontiguousarray(targets)), dim=1)
+        self.neighbours = torch.from_numpy(neighbours)
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Return the loss of one batch."""
@@ -81,16 +94,17 @@ class MatchLoss(nn.Module):
         (features,) = sentence_features
         found = model(features)["sentence_embedding"][:, : self.targets.shape[1]].float()
         found = nn.functional.normalize(found, dim=1)
-        wanted = self.targets[labels.cpu()].to(found.device)
-        far = (1 - (found * wanted).sum(dim=1)).mean()
-        own = torch.eye(len(found), dtype=torch.bool, device=found.device)
-        theirs = (wanted @ wanted.T * _TEMPERATURE).masked_fill(own, -1e4).log_softmax(dim=1)
-        ours = (found @ wanted.T * _TEMPERATURE).masked_fill(own, -1e4).log_softmax(dim=1)
-        return far + nn.functional.kl_div(ours, theirs, log_target=True, reduction="batchmean")
+        labels = labels.cpu()
+        rows = torch.cat([labels.expand(len(labels), -1), self.neighbours[labels]], dim=1)
+        own = (rows == labels[:, None]).to(found.device)
+        wanted, others = self.targets[labels].to(found.device), self.targets[rows].to(found.device)
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """Return the settings, for the model card of sentence-transformers."""
-        return {}
+        def near(vectors: Tensor) -> Tensor:
+            likeness = torch.einsum("bd,bkd->bk", vectors, others) * _TEMPERATURE
+            return likeness.masked_fill(own, -1e4).log_softmax(dim=1)
+
+        far = (1 - (found * wanted).sum(dim=1)).mean()
+        return far + nn.functional.kl_div(near(found), near(wanted), log_target=True, reduction="batchmean")
 
 
 def cached_vectors(cache: Path, teacher: Encoder, texts: Sequence[tuple[str, Role]]) -> Vectors:

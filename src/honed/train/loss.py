@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from honed.core.records import Example
 from honed.core.text import fold
 from honed.train.config import TrainConfig
 from honed.train.objectives import OBJECTIVES, Batch
+from honed.train.together import gathered
 
 
 class CoPositives:
@@ -131,10 +132,6 @@ class PairLoss(CachedLossMixin, nn.Module):
             found.append([scores[0], *(math.nan if turn is None else scores[1 + turn] for turn in turns_of_row)])
         return torch.tensor(found, device=device)
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """Return the settings, for the model card of sentence-transformers."""
-        return {"objective": self.name, "scale": self.config.scale, "symmetric": self.config.symmetric}
-
 
 def turns(negatives: int, wanted: int, epoch: int) -> list[int | None]:
     """Return which of an example's negatives take part in an epoch: they take turns, and None stands for a gap."""
@@ -142,27 +139,3 @@ def turns(negatives: int, wanted: int, epoch: int) -> list[int | None]:
         return [None] * wanted
     found: list[int | None] = [(epoch * wanted + each) % negatives for each in range(min(wanted, negatives))]
     return found + [None] * (wanted - len(found))
-
-
-def gathered(values: Tensor) -> Tensor:
-    """Return the values of all processes, first dimension after first dimension, with their gradients."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return values
-    found: Tensor = _Gather.apply(values.contiguous())  # type: ignore[no-untyped-call]
-    return found
-
-
-class _Gather(torch.autograd.Function):
-    """All processes' values forwards; the sum of all processes' gradients for the own values backwards."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        found = [torch.zeros_like(values) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(found, values)
-        return torch.cat(found)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        whole = gradients[0].contiguous()
-        distributed.all_reduce(whole)
-        return whole.chunk(distributed.get_world_size())[distributed.get_rank()]

@@ -2,7 +2,6 @@
 that can be trusted, honest stopping, and the same on one process or several."""
 
 import json
-import logging
 import math
 import os
 import shutil
@@ -24,7 +23,6 @@ from sentence_transformers import (
 )
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.trainer import BaseTrainer
-from torch import distributed
 from transformers import PrinterCallback, TrainerCallback
 
 from honed.core.artifacts import write_json
@@ -33,13 +31,14 @@ from honed.core.optional import is_installed, require
 from honed.core.progress import Bar, progress
 from honed.core.protocols import Encoder
 from honed.core.records import EncoderSpec
+from honed.encode.base_models import read_spec
 from honed.encode.torch_encoder import TorchEncoder, choose_precision, quiet_libraries, save_model
 from honed.train.checkpoint import clear_incomplete, last_complete, mark_complete
 from honed.train.config import TrainConfig
 from honed.train.lora import add_lora, merge_lora
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
+from honed.train.together import wait_for_all, world_size
 
-log = logging.getLogger("honed.train")
 DevScore = Callable[[Encoder], float]
 _COLLAPSED = 0.1
 _ALIKE = 0.9999
@@ -109,29 +108,14 @@ def train_model(recipe: Recipe, config: TrainConfig, folder: Path, logs: Path | 
         if first:
             recipe.save(folder / "model")
             write_json(folder / HISTORY, history)
-        wait_for_all()  # the others may still be reading the best checkpoint
-        if first:
-            shutil.rmtree(checkpoints)
-    wait_for_all()
+    wait_for_all()  # the others may still be reading the best checkpoint
     return _read_back(folder)
-
-
-def wait_for_all() -> None:
-    """Wait until every process of a distributed run has come here."""
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
-
-
-def world_size() -> int:
-    """Return how many processes train together."""
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def _read_back(folder: Path) -> Trained:
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    spec = json.loads((folder / "model" / "honed_spec.json").read_text(encoding="utf-8"))
     history = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
-    return Trained(spec=EncoderSpec.from_dict(spec), history=history)
+    return Trained(spec=read_spec(folder / "model"), history=history)
 
 
 def total_steps(n_examples: int, config: TrainConfig) -> int:
@@ -141,11 +125,11 @@ def total_steps(n_examples: int, config: TrainConfig) -> int:
 
 def _trainer(recipe: Recipe, config: TrainConfig, checkpoints: Path) -> tuple["_Checked", dict[str, Any]]:
     model = recipe.model
-    torch.manual_seed(config.seed)
     _set_dropout(model, config.dropout)
     cross = isinstance(model, CrossEncoder)
     args = _arguments(config, recipe.n, checkpoints, model.device.type, cross=cross)
-    if args.device and args.n_gpu > 1:  # several processes meet here; one process takes one GPU
+    _ = args.device  # several processes meet here
+    if args.n_gpu > 1:  # one process takes one GPU
         args._n_gpu = 1
     sparse = world_size() == 1 and not config.lora and make_embeddings_sparse(model)
     optimizer = SparseAwareAdamW(
