@@ -20,7 +20,9 @@ def reference() -> str:
         "70 a bug of honed."
     ]
     for name, command in root.commands.items():
-        found = command.commands.items() if isinstance(command, typer.core.TyperGroup) else [("", command)]
+        group = isinstance(command, typer.core.TyperGroup)
+        found = [("", command)] if not group or command.invoke_without_command else []
+        found += command.commands.items() if group else []
         parts += ["", f"## honed {name}"]
         for sub, each in found:
             context = typer.Context(

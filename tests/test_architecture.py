@@ -11,9 +11,10 @@ ALLOWED = {
     "encode": {"core"},
     "index": {"core"},
     "evaluate": {"core"},
+    "label": {"core", "encode"},
     "train": {"core", "encode", "index"},
     "ship": {"core", "encode", "index"},
-    "pipeline": {"core", "data", "encode", "index", "evaluate", "train", "ship"},
+    "pipeline": {"core", "data", "encode", "index", "evaluate", "label", "train", "ship"},
     "cli": {"core", "data", "pipeline", "ship"},
 }
 
@@ -65,5 +66,5 @@ def test_importing_honed_and_its_command_line_does_not_import_torch() -> None:
 def test_public_names_exist() -> None:
     import honed
 
-    assert sorted(honed.__all__) == ["Encoder", "Hit", "Project", "Searcher", "__version__"]
+    assert sorted(honed.__all__) == ["Encoder", "Hit", "Project", "Searcher", "__version__", "rule"]
     assert all(hasattr(honed, name) for name in honed.__all__)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,14 @@ def forge(bundle: Path) -> Callable[..., Path]:
 
 
 class Server:
-    """``honed serve`` as a process of its own."""
+    """``honed serve``, or another command that serves, as a process of its own."""
 
-    def __init__(self, folder: Path, *options: str, log: Path) -> None:
+    def __init__(self, folder: Path, *options: str, log: Path, command: Sequence[str] = ()) -> None:
         self.log = log
+        asked = command or ("serve", str(folder), "--port", "0", "--access-log", *options)
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "honed", "serve", str(folder), "--port", "0", "--access-log", *options],
+                [sys.executable, "-m", "honed", *asked],
                 stderr=out,
                 stdout=out,
                 env={**os.environ, "HONED_API_KEY": ""},

@@ -1,55 +1,23 @@
 """The page in a real browser: Debian's chromium, or the one that HONED_CHROMIUM names."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import Page, browser, needs_browser
 from tests.conftest import ROOT
 from tests.ship.conftest import Server
 
-CHROMIUM = os.environ.get("HONED_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium, or set HONED_CHROMIUM")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield found
-        found.close()
-
-
-class Page:
-    """A page whose errors and foreign requests are noticed."""
-
-    def __init__(self, browser: Any, server: Server, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda line: self.wrong.append(line.text) if line.type == "error" else None)
-        self.page.on("request", lambda request: self._seen(request.url, server))
-        self.base = f"http://127.0.0.1:{server.port}/"
-
-    def _seen(self, url: str, server: Server) -> None:
-        if not url.startswith((f"http://127.0.0.1:{server.port}/", "data:")):
-            self.wrong.append(f"asks {url}")
-
-    def open(self, path: str = "") -> Any:
-        self.page.goto(self.base + path)
-        return self.page
+__all__ = ["browser"]  # a fixture
+pytestmark = needs_browser
 
 
 @pytest.fixture
 def opened(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
-    found = Page(browser, server, **getattr(request, "param", {}))
+    found = Page(browser, server.port, **getattr(request, "param", {}))
     yield found
     found.context.close()
     assert found.wrong == []
@@ -156,7 +124,7 @@ def test_text_stands_out_in_light_and_dark(opened: Page) -> None:
 def test_a_key_is_asked_for_once(browser: Any, made: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cret")
     server = Server(made, "--api-key-file", str(tmp_path / "key"), log=tmp_path / "log")
-    opened = Page(browser, server)
+    opened = Page(browser, server.port)
     page = opened.open()
     page.fill("#key", "wrong")
     page.click("#key-form button")

@@ -22,6 +22,7 @@ COMMANDS = {
     "init": "init",
     "check": "check",
     "run": "run",
+    "label": "label",
     "train": "run",
     "mine": "run",
     "distil": "run",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog='Example: honed search "UdeG"  or  honed search --file names.txt --json > hits.jsonl')(search)
+    app.command(
+        epilog='Example: honed search "UdeG"  or  honed search --file names.txt --json  or  honed search --like n42'
+    )(search)
 
 
 def search(
@@ -32,11 +34,21 @@ def search(
     require_signature: Annotated[
         Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
     ] = None,
+    like: Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")] = None,
     *,
     rerank: Annotated[bool, typer.Option("--rerank", help="Order the hits by the project's cross-encoder.")] = False,
     json: Json = False,
 ) -> None:
     """Look names up; for many queries the JSON is one line a query."""
+    if like is not None:
+        if text is not None or file is not None or rerank:
+            raise ConfigError("E_OPTION", "--like takes no text, --file or --rerank")
+        hits = _searcher(project, bundle, require_signature).similar(like, k)
+        if json:
+            terminal.emit_json([hit.as_dict() for hit in hits])
+        else:
+            _print_hits(hits)
+        return
     queries = _queries(text, file)
     if rerank:
         if bundle is not None:

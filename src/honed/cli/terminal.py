@@ -153,8 +153,8 @@ def stage_line(stage: str, state: str, seconds: float) -> None:
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Print the tables of a report."""
-    for part in (report, report["reverse"]):
-        if not part["systems"]:
+    for part in (report, report.get("reverse")):
+        if not part or not part["systems"]:
             continue
         measures = list(part["systems"][0]["measures"])
         rows = [
@@ -175,10 +175,10 @@ def print_report(report: Mapping[str, Any]) -> None:
     for each in report["published"]:
         emit(f"published, same protocol: {each['name']}: {each['measure']} {100 * each['value']:.2f} {each['note']}")
     for found in report["comparisons"]:
-        if found["measure"] == "R@1":
+        if found["measure"] in report.get("headline", ["R@1"]):
             gain = found["difference"]
             emit(
-                f"{found['candidate']} - {found['reference']}: {100 * gain['mean']:+.1f} points of R@1 "
+                f"{found['candidate']} - {found['reference']}: {100 * gain['mean']:+.1f} points of {found['measure']} "
                 f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f})"
             )
     if (report.get("headroom") or {}).get("said_after"):

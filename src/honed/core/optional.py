@@ -16,6 +16,7 @@ PARTS = {
     "vector index": ("faiss", "serve"),
     "tokenizer": ("tokenizers", "serve"),
     "onnxruntime": ("onnxruntime", "serve"),
+    "patterns": ("re2", "train"),
     "OpenVINO": ("openvino", "openvino"),
     "HTTP server": ("uvicorn", "serve"),
     "ONNX export": ("onnx", "train"),

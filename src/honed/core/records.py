@@ -60,7 +60,8 @@ class Example:
     """One training example; ``source`` names where it came from.
 
     ``weight`` scales its loss; ``score`` is the similarity that a scored pair should have, in [-1, 1]; ``teacher``
-    holds a teacher's scores of the positive and of each negative, higher is closer, or nothing.
+    holds a teacher's scores of the positive and of each negative, higher is closer, or nothing. Texts of one ``group``
+    are all right for each other.
     """
 
     anchor: str
@@ -70,6 +71,7 @@ class Example:
     source: str = ""
     score: float | None = None
     teacher: tuple[float, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,11 @@ _BATCH = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Role:
-    """What a column is for. Kinds: "id", "text", "label" (a class name), "split"."""
+    """What a column is for.
+
+    Kinds: "id", "text", "label" (a class name), "given" (a class that something else gave, or nothing), "share" (a
+    number in [0, 1], or nothing), "split".
+    """
 
     name: str
     kind: str
@@ -42,8 +46,11 @@ SHAPES: Mapping[str, tuple[Role, ...]] = {
     ),
     "labels": (
         Role(name="id", kind="id", required=True, unique=True),
+        Role(name="title", kind="text", required=False, may_be_empty=True),
         Role(name="text", kind="text", required=False),
         Role(name="label", kind="label", required=False),
+        Role(name="weak", kind="given", required=False),
+        Role(name="confidence", kind="share", required=False),
         Role(name="split", kind="split", required=False),
     ),
 }
@@ -258,6 +265,22 @@ class Importer:
                 raise _BadRowError("E_LABEL_UNKNOWN", column, f"{text} is not a declared label{near}")
             return self._labels[fold(text)]
         return text
+
+    def _given_value(self, role: Role, column: str, value: Any, row: Row) -> str:
+        if value is None or (isinstance(value, str) and is_blank(value)):
+            return ""
+        return self._label_value(role, column, value, row)
+
+    def _share_value(self, role: Role, column: str, value: Any, row: Row) -> str:
+        if value is None or (isinstance(value, str) and is_blank(value)):
+            return ""
+        try:
+            share = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            raise _BadRowError("E_CONFIDENCE", column, f"{value!r} is not a number from 0 to 1")
+        return repr(share)
 
     def _split_value(self, role: Role, column: str, value: Any, row: Row) -> str:
         text = fold(value) if isinstance(value, str) else ""

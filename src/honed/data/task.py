@@ -147,6 +147,17 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 _TEXT = pa.string()
 TEXTS = pa.schema([("text", _TEXT)])
+LABELS = pa.schema(
+    [
+        ("id", _TEXT),
+        ("label", _TEXT),
+        ("confidence", pa.float32()),
+        ("source", _TEXT),
+        ("split", _TEXT),
+        ("likeliest", _TEXT),
+        ("hand", _TEXT),
+    ]
+)
 _EXAMPLES = pa.schema(
     [
         ("anchor", _TEXT),
@@ -156,6 +167,7 @@ _EXAMPLES = pa.schema(
         ("source", _TEXT),
         ("score", pa.float32()),
         ("teacher", pa.list_(pa.float32())),
+        ("group", _TEXT),
     ]
 )
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
@@ -174,7 +186,8 @@ def save_examples(path: Path, examples: Sequence[Example]) -> None:
 def load_examples(path: Path) -> list[Example]:
     """Read training examples."""
     lists = ("negatives", "teacher")
-    return [Example(**row | {name: tuple(row.get(name) or ()) for name in lists}) for row in read_rows(path)]
+    rows = read_rows(path)
+    return [Example(**{"group": "", **row} | {name: tuple(row.get(name) or ()) for name in lists}) for row in rows]
 
 
 def save_names(folder: Path, catalogue: Catalogue, names: Sequence[Name]) -> None:
@@ -190,6 +203,17 @@ def save_names(folder: Path, catalogue: Catalogue, names: Sequence[Name]) -> Non
     write_rows(folder / "entities.parquet", rows, _ENTITIES)
     fields = ("entity_id", "text", "kind", "known")
     write_rows(folder / "names.parquet", [{key: getattr(each, key) for key in fields} for each in names], _NAMES)
+
+
+def save_records(folder: Path, ids: Sequence[str], texts: Sequence[str], fields: Sequence[Mapping[str, str]]) -> None:
+    """Write records as entities whose one name is their text."""
+    named = [
+        {"entity_id": entity_id, "label": text, "fields": json.dumps(extra, ensure_ascii=False, sort_keys=True)}
+        for entity_id, text, extra in zip(ids, texts, fields, strict=True)
+    ]
+    write_rows(folder / "entities.parquet", named, _ENTITIES)
+    names = [{"entity_id": row["entity_id"], "text": row["label"], "kind": "label", "known": True} for row in named]
+    write_rows(folder / "names.parquet", names, _NAMES)
 
 
 def load_names(folder: Path) -> list[Name]:

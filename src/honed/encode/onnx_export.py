@@ -276,7 +276,7 @@ def numpy_names(model: Any, folder: Path, spec: EncoderSpec) -> dict[str, str] |
     from safetensors.numpy import load_file
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if unknown_to_numpy(config, spec) or not (folder / "model.safetensors").is_file():
+    if unknown_to_numpy(config, spec) or not (folder / "model.safetensors").is_file() or _has_more_layers(folder):
         return None
     stored = load_file(str(folder / "model.safetensors"))
     weights = {name.removeprefix("bert."): each.astype(np.float32) for name, each in stored.items()}
@@ -288,6 +288,13 @@ def numpy_names(model: Any, folder: Path, spec: EncoderSpec) -> dict[str, str] |
         if initializer is not None:
             names[name] = initializer
     return names if needed(config) <= set(names) else None
+
+
+def _has_more_layers(folder: Path) -> bool:
+    """Tell whether a model has more behind its transformer than pooling and normalisation."""
+    file = folder / "modules.json"
+    parts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return any(each["type"].rsplit(".", 1)[-1] not in ("Transformer", "Pooling", "Normalize") for each in parts)
 
 
 def numpy_layout(model: Any, names: Mapping[str, str], folder: Path) -> dict[str, Any]:

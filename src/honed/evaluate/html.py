@@ -9,8 +9,11 @@ _WIDTH, _LABEL, _BAR = 720, 250, 22
 _FEW = 20
 
 
-def render_report(report: Mapping[str, Any]) -> str:
-    """Return the report page for the content of ``report.json``."""
+_COLOURS = ("#0b7a5d", "#c2410c", "#2563eb", "#a21caf", "#ca8a04", "#0891b2", "#be123c", "#4d7c0f")
+_SHOWN = {"on_test": "test", "on_hand_labels": "hand labels"}
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("honed.evaluate", "templates"),
         autoescape=True,
@@ -19,17 +22,111 @@ def render_report(report: Mapping[str, Any]) -> str:
     )
     environment.tests["ours"] = is_ours
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    return environment
+
+
+def render_report(report: Mapping[str, Any]) -> str:
+    """Return the report page for the content of ``report.json``."""
     first = next(iter(report["systems"][0]["measures"])) if report["systems"] else "R@1"
-    return environment.get_template("report.html.j2").render(
-        report={"mining": None, "student": None, **report},  # reports of other runs have neither
-        first=first,
-        bars=bars(report["systems"], first, report["ceiling"]),
-        slice_names=_slice_names(report["systems"]),
-        few=_FEW,
-        curve=curve(report["training"]),
-        chances=chances(report.get("mining")),
-        story=story(report, first),
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report={"mining": None, "student": None, **report},  # reports of other runs have neither
+            first=first,
+            bars=bars(report["systems"], first, report["ceiling"]),
+            slice_names=_slice_names(report["systems"]),
+            few=_FEW,
+            curve=curve(report["training"]),
+            chances=chances(report.get("mining")),
+            story=story(report, first),
+        )
     )
+
+
+def render_labelling(labels: Mapping[str, Any], title: str) -> str:
+    """Return the page of what ``honed label`` found, for the content of ``label.json``."""
+    page = _environment().get_template("labelling.html.j2")
+    return page.render(report={**labels, "title": title}, **label_pictures(labels))
+
+
+def render_similar(report: Mapping[str, Any], first: str) -> str:
+    """Return the report page of the shape "labels"."""
+    return (
+        _environment()
+        .get_template("similar.html.j2")
+        .render(
+            report=report,
+            first=first,
+            bars=bars(report["systems"], first, None),
+            slice_names=_slice_names(report["systems"]),
+            few=_FEW,
+            curve=curve(report["training"]),
+            story=story(report, first),
+            clouds=clouds(report["picture"]),
+            legend=[
+                {
+                    "name": name,
+                    "x": 30 + at * 680 // max(1, len(report["classes"])),
+                    "colour": _COLOURS[at % len(_COLOURS)],
+                }
+                for at, name in enumerate(report["classes"])
+            ],
+            **label_pictures(report["labels"]),
+        )
+    )
+
+
+def label_pictures(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the geometry of accuracy over coverage, on test and on hand labels, with what stands beside it."""
+    shown = [(part, name) for part, name in _SHOWN.items() if labels[part]]
+    pictures = []
+    for part, name in shown:
+        points = [each for each in labels[part]["curve"] if each["coverage"] > 0]
+        low = min([*(each["accuracy"]["low"] for each in points), 0.9])
+        low = int(10 * low) / 10
+
+        def height(share: float, low: float = low) -> float:
+            return round(190 - 175 * (share - low) / (1 - low), 1)
+
+        def across(share: float) -> float:
+            return round(40 + 640 * share, 1)
+
+        upper = [f"{across(each['coverage'])},{height(each['accuracy']['high'])}" for each in points]
+        lower = [f"{across(each['coverage'])},{height(each['accuracy']['low'])}" for each in points]
+        pictures.append(
+            {
+                "name": name,
+                "points": " ".join(f"{across(each['coverage'])},{height(each['accuracy']['mean'])}" for each in points),
+                "band": " ".join([*upper, *reversed(lower)]),
+                "kept": across(labels[part]["kept"]["coverage"]),
+                "ticks": [
+                    {"y": height(low + at * (1 - low) / 4), "text": f"{100 * low + at * 25 * (1 - low):.0f}"}
+                    for at in range(5)
+                ],
+                "confusion": labels[part]["confusion"],
+            }
+        )
+    return {"shown": shown, "pictures": pictures}
+
+
+def clouds(picture: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the geometry of scatter plots side by side: points ``[x, y, class]`` of each system, each in its range."""
+    found = []
+    for number, system in enumerate(picture):
+        xs, ys = [[point[axis] for point in system["points"]] for axis in (0, 1)]
+        left = 20 + number * 350
+        spans = [(min(values), (max(values) - min(values)) or 1.0) for values in (xs, ys)]
+        dots = [
+            {
+                "x": round(left + 320 * (x - spans[0][0]) / spans[0][1], 1),
+                "y": round(25 + 305 * (y - spans[1][0]) / spans[1][1], 1),
+                "colour": _COLOURS[int(each) % len(_COLOURS)],
+            }
+            for x, y, each in system["points"]
+        ]
+        found.append({"name": system["name"], "x": left, "dots": dots})
+    return found
 
 
 def is_ours(name: str) -> bool:
@@ -143,7 +240,7 @@ def story(report: Mapping[str, Any], measure: str) -> list[str]:
             ]
             where = f" It wins on: {', '.join(slices)}." if slices else ""
             told.append(f"Still ahead of the fine-tuned model in {measure}: {', '.join(better)}.{where}")
-    if report["protocol"] == "catalogue":
+    if report.get("protocol") == "catalogue":
         told.append(
             "Protocol catalogue: the test pairs were trained on. These figures say how well the model repeats what it "
             "was taught, and nothing about new names; the dictionary shows what a plain lookup scores here."

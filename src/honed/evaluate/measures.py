@@ -45,6 +45,10 @@ def _recall(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> floa
     return sum(grades.get(doc_id, 0) > 0 for doc_id in ranking) / relevant
 
 
+def _precision(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> float:
+    return sum(grades.get(doc_id, 0) > 0 for doc_id in ranking) / cut
+
+
 def _hit(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> float:
     return float(any(grades.get(doc_id, 0) > 0 for doc_id in ranking))
 
@@ -68,9 +72,11 @@ def _average_precision(ranking: Sequence[str], grades: Mapping[str, int], cut: i
     return total / sum(grade > 0 for grade in grades.values())
 
 
-# Recall@k is the share of the relevant found; hit rate@k the share of queries with one found.
+# Recall@k is the share of the relevant that were found, P@k the share of the found that are relevant; hit rate@k the
+# share of queries with one found.
 _SCORERS = {
     "R": _recall,
+    "P": _precision,
     "Hit": _hit,
     "MRR": _reciprocal_rank,
     "nDCG": _ndcg,

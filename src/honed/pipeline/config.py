@@ -13,6 +13,7 @@ from honed.data.importer import SHAPES, ImportConfig
 from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
 from honed.encode.config import EncoderConfig
+from honed.label.config import LabelConfig
 from honed.ship.config import ServerSection
 from honed.train.config import TAUGHT, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 
@@ -154,6 +155,7 @@ class Config:
     data: DataSection
     model: EncoderConfig = field(default_factory=EncoderConfig)
     split: SplitSection = field(default_factory=SplitSection)
+    label: LabelConfig | None = None
     baselines: BaselinesSection | None = None
     mine: MineConfig | None = None
     cross_encoder: CrossEncoderConfig | None = None
@@ -211,6 +213,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "data": DataSection,
     "model": EncoderConfig,
     "split": SplitSection,
+    "label": LabelConfig,
     "baselines": BaselinesSection,
     "mine": MineConfig,
     "cross_encoder": CrossEncoderConfig,
@@ -239,6 +242,13 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         raise ConfigError("E_CONFIG_RANGE", f"{file}: split.test + split.dev must stay below 1")
     if model := sections.get("model"):
         _check_max_length(model, file)
+    if data := sections.get("data"):
+        _check_data(data, file)
+    if data and data.shape == "labels":
+        _check_labels(sections, file)
+        return
+    if "label" in sections:
+        raise ConfigError("E_CONFIG_SHAPE", f'{file}: [label] goes with data.shape = "labels"')
     gate = sections.get("gate")
     for wanted, needs in {
         "mine": ("train",),
@@ -260,14 +270,28 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
     wants = _wants_scores(sections)
     if wants and "cross_encoder" not in sections:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: {wants} needs the section [cross_encoder]")
-    data = sections.get("data")
-    if data and len(data.delimiter) > 1:
+
+
+def _check_data(data: DataSection, file: str) -> None:
+    if len(data.delimiter) > 1:
         raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {data.delimiter!r} is not one character")
-    if data:
-        try:
-            codecs.lookup(data.encoding)
-        except LookupError:
-            raise ConfigError("E_CONFIG_RANGE", f"{file}: data.encoding: unknown encoding {data.encoding!r}") from None
+    try:
+        codecs.lookup(data.encoding)
+    except LookupError:
+        raise ConfigError("E_CONFIG_RANGE", f"{file}: data.encoding: unknown encoding {data.encoding!r}") from None
+
+
+def _check_labels(sections: Mapping[str, Any], file: str) -> None:
+    """Check the sections of the shape "labels": pairs have stages of their own."""
+    for name in ("mine", "cross_encoder", "distil"):
+        if name in sections:
+            raise ConfigError("E_CONFIG_SHAPE", f'{file}: [{name}] does not go with data.shape = "labels"')
+    needs = {"train": "label", "index": "label", "evaluate": "index", "gate": "evaluate"}
+    for wanted, needed in needs.items():
+        if wanted in sections and needed not in sections:
+            raise ConfigError("E_CONFIG_MISSING", f"{file}: [{wanted}] needs the section [{needed}]")
+    if "gate" in sections and "train" not in sections:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: [gate] needs the section [train]")
 
 
 def _wants_scores(sections: Mapping[str, Any]) -> str:

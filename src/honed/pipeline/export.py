@@ -147,7 +147,10 @@ def _trained(folder: Path, spec: EncoderSpec) -> Encoder:
 
 
 def _queries(project: Project, texts: Sequence[str]) -> list[str]:
-    """Return up to 2,000 queries: those of the test split, else the names themselves."""
+    """Return up to 2,000 queries: of the test split, else the names themselves; of records, their first halves."""
+    if project.config.data.shape == "labels":
+        halves = (" ".join(words[: (len(words) + 1) // 2]) for words in map(str.split, texts))
+        return sorted(dict.fromkeys(halves), key=lambda text: unit_interval(2, text))[:_PARITY]
     judged = task.load_task(project.runner.latest("check").folder, task.FORWARD, "test")
     found = list(dict.fromkeys(query.text for query in judged.queries)) or list(texts)
     return sorted(found, key=lambda text: unit_interval(2, text))[:_PARITY]
@@ -197,7 +200,7 @@ def _report_files(project: Project) -> dict[str, bytes]:
 def _facts(project: Project) -> dict[str, Any]:
     """Return what the manifest says of the bundle's origin: fingerprints, versions, licences, measures."""
     fingerprints = {}
-    for stage in ("import", "check", "train", "distil", "index", "evaluate"):
+    for stage in ("import", "check", "encode", "label", "train", "distil", "index", "evaluate"):
         try:
             fingerprints[stage] = project.runner.latest(stage).key
         except ConfigError:
@@ -223,6 +226,14 @@ def _facts(project: Project) -> dict[str, Any]:
     }
 
 
+def _training(project: Project) -> dict[str, Any] | None:
+    """Return the settings of the training, with the objective that it came to."""
+    if project.config.train is None:
+        return None
+    history = project.runner.latest("train").read_json("history.json")
+    return {**asdict(project.config.train), "objective": history.get("objective", project.config.train.objective)}
+
+
 def export_hub(project: Project, target: Path) -> Path:
     """Write the trained model as a sentence-transformers folder with prompts and a model card, ready for the Hub."""
     index = project.runner.latest("index")
@@ -241,9 +252,7 @@ def export_hub(project: Project, target: Path) -> Path:
     content["prompts"] = {"query": spec.query_prompt, "document": spec.document_prompt}
     content["similarity_fn_name"] = "cosine"
     settings.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    card = model_card(
-        {**_facts(project), "train": asdict(project.config.train) if project.config.train else None}, spec
-    )
+    card = model_card({**_facts(project), "train": _training(project)}, spec)
     (beside / "README.md").write_text(card, encoding="utf-8")
     beside.rename(target)
     return target

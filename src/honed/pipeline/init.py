@@ -8,14 +8,20 @@ from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import fold
 from honed.data.importer import SHAPES
 from honed.data.tables import Row, Table, TableFormat, open_table, table_files
+from honed.label.store import refinery_columns
 
 # role -> column names that mean it, best first
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "alias": ("alias", "aliases", "synonym", "variant", "mention", "surface", "short_name", "abbreviation", "alt_name"),
-    "id": ("id", "qid", "entity_id", "uid", "key", "code", "doc_id", "identifier"),
+    "id": ("id", "qid", "entity_id", "uid", "key", "code", "doc_id", "identifier", "running_id"),
     "label": ("label", "name", "canonical", "canonical_name", "title", "preferred_label", "class", "category", "topic"),
     "text": ("text", "sentence", "body", "description", "content", "utterance", "message"),
     "split": ("split", "set", "fold"),
+}
+# in texts with labels a title is a title, and a label is a class
+_OF_LABELS: Mapping[str, tuple[str, ...]] = {
+    "title": ("title", "headline", "subject", "heading"),
+    "label": ("label", "class", "category", "topic", "intent"),
 }
 _LOOK = 2000
 
@@ -89,18 +95,22 @@ def _shape(columns: Sequence[str], given: Mapping[str, str]) -> str:
 
 def _mapping(shape: str, columns: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
     mapping: dict[str, str] = {}
-    for role in ("alias", "id", "text", "label", "split"):
-        if any(each.name == role for each in SHAPES[shape]):
-            found = _match(role, columns, set(mapping.values()))
+    if shape == "labels":
+        kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
+        mapping |= {kinds[kind]: column for kind, column in refinery_columns(columns).items()}
+    for role in ("alias", "id", "title", "text", "label", "split"):
+        if any(each.name == role for each in SHAPES[shape]) and role not in mapping:
+            names = _OF_LABELS.get(role) if shape == "labels" else None
+            found = _match(role, columns, set(mapping.values()), names)
             if found and (role != "split" or _is_split(rows, found)):
                 mapping[role] = found
     order = [role.name for role in SHAPES[shape]]
     return dict(sorted(mapping.items(), key=lambda each: order.index(each[0])))
 
 
-def _match(role: str, columns: Sequence[str], taken: set[str]) -> str | None:
+def _match(role: str, columns: Sequence[str], taken: set[str], names: Sequence[str] | None = None) -> str | None:
     free = {fold(column).replace(" ", "_"): column for column in columns if column not in taken}
-    for name in _NAMES[role]:
+    for name in names or _NAMES[role]:
         if name in free:
             return free[name]
     return None
@@ -129,6 +139,7 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
         "[data]",
         f"shape = {_quote(shape)}",
         *([f"encoding = {_quote(encoding)}"] if encoding != "utf-8" else []),
+        *(['empty_label = "abstain"  # an empty label means: not labelled'] if shape == "labels" else []),
         *([f"slice_by = [{', '.join(map(_quote, slices))}]  # measured apart in the report"] if slices else []),
         'on_bad_row = "stop"  # or "quarantine": keep the good rows',
         "",
@@ -160,6 +171,27 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
             "",
             "[gate]",
             "gain_over_base = 0.0  # the low bound of the gain in R@1 must be above this",
+            "",
+        ]
+    if shape == "labels":
+        lines += [
+            "[split]",
+            "test = 0.2  # of the labelled records, to measure with",
+            "dev = 0.2  # of the labelled records, to choose the best step of the fine-tuning by",
+            "",
+            "[label]  # from hand labels, rules and lists to labels for all records; try  honed label --serve",
+            '# rules = ["rules.py"]    # functions from a record to a class or nothing',
+            '# lists = ["lists.toml"]  # terms and patterns of each class',
+            'threshold = "balance"  # keep the classes\' shares; "precision" takes all that keeps a precision',
+            "coverage = 0.7",
+            "",
+            "[train]",
+            "epochs = 1",
+            "batch_size = 64",
+            "",
+            "[index]",
+            "",
+            "[evaluate]",
             "",
         ]
     return "\n".join(lines)

@@ -79,4 +79,4 @@ def _training(facts: Mapping[str, Any]) -> list[str]:
     if not facts.get("train"):
         return ["", "The base model was not changed."]
     settings = ", ".join(f"{name} {value}" for name, value in facts["train"].items())
-    return ["", "## Training", "", f"Multiple negatives ranking with every co-positive masked; {settings}."]
+    return ["", "## Training", "", f"Every co-positive of a batch is known to the loss; {settings}."]

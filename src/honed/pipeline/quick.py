@@ -7,8 +7,8 @@ from honed.evaluate.measures import DEFAULT_MEASURES
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.lexical import TfidfIndex
 from honed.pipeline.project import Project
-from honed.pipeline.stage import sampled, trained_encoder
-from honed.pipeline.stages import BASE, TUNED, stored_vectors
+from honed.pipeline.stage import sampled, stored_vectors, trained_encoder
+from honed.pipeline.stages import BASE, TUNED
 from honed.pipeline.systems import encoder_run, text_run
 
 

@@ -43,8 +43,6 @@ class Runner:
     def stages(self, until: str | None = None) -> list[Stage]:
         """Return the wanted stages, up to and with ``until``."""
         wanted = [stage for stage in self.all if stage.wanted(self.config)]
-        if self.config.data.shape == "labels":  # the later stages read pairs of names
-            wanted = [stage for stage in wanted if stage.name in ("import", "check")]
         if until is None:
             return wanted
         names = [stage.name for stage in self.all]

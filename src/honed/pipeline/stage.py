@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from honed.core.artifacts import Artifact
 from honed.core.errors import DataError
 from honed.core.optional import require
@@ -84,6 +86,12 @@ def trained_encoder(config: Config, inputs: Inputs, *, stages: tuple[str, ...] =
     from honed.encode.torch_encoder import TorchEncoder
 
     return TorchEncoder.load_folder(made.folder / "model", precision=config.model.precision)
+
+
+def stored_vectors(folder: Path) -> dict[str, Any]:
+    """Return the document vector of each string of an index artifact."""
+    texts = [row["text"] for row in task.read_rows(folder / "texts.parquet")]
+    return dict(zip(texts, np.load(folder / "vectors.npy", allow_pickle=False), strict=True))
 
 
 def dev_score(encoder: Encoder, dev: JudgedTask) -> float:

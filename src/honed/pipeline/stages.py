@@ -16,17 +16,18 @@ from honed.core.fingerprint import sha256_file
 from honed.core.optional import installed_version
 from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
+from honed.data.labelled import whole_text
 from honed.data.tables import table_files
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES, Measure
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_ceiling
-from honed.pipeline import distilling, training
+from honed.pipeline import distilling, labelling, similar, training
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
-from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, trained_encoder
+from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, stored_vectors, trained_encoder
 from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names
 from honed.ship.searcher import Searcher
 
@@ -91,7 +92,7 @@ def _check(work: Work) -> Mapping[str, Any]:
     unknown = _unknown_to(work.config)
     if work.config.data.shape == "labels":
         found = audit.audit_labels(
-            records,
+            [{**record, "text": whole_text(record["title"], record["text"])} for record in records],
             has_splits="split" in work.config.data.columns,
             declared=bool(work.config.data.labels),
             unknown=unknown,
@@ -162,14 +163,15 @@ def _index_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _index(work: Work) -> Mapping[str, Any]:
-    names = task.load_names(work.inputs["check"].folder)
+    source_of_names = work.inputs.get("label", work.inputs["check"]).folder
+    names = task.load_names(source_of_names)
     texts = list(dict.fromkeys(name.text for name in names))
     encoder = trained_encoder(work.config, work.inputs)
     vectors = encoder.encode(texts, "document")
     np.save(work.folder / "vectors.npy", vectors, allow_pickle=False)
     task.write_rows(work.folder / "texts.parquet", [{"text": text} for text in texts], task.TEXTS)
     for file in ("names.parquet", "entities.parquet"):
-        shutil.copyfile(work.inputs["check"].folder / file, work.folder / file)
+        shutil.copyfile(source_of_names / file, work.folder / file)
     source: dict[str, Any] = {"base": asdict(work.config.model)}
     made = next((name for name in SHIPPED if name in work.inputs), None)
     if made:
@@ -194,14 +196,17 @@ def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _evaluate(work: Work) -> Mapping[str, Any]:
+    if work.config.data.shape == "labels":
+        return similar.evaluate(work)
     settings = work.config.evaluate
     assert settings is not None  # the stage is wanted only then
     directions = {name: _evaluate_direction(work, name) for name in task.DIRECTIONS}
     main, mined = directions[task.FORWARD], ("rescore", "mine")
     report = {
-        "title": settings.title or ", ".join(work.config.paths.input),
+        "title": labelling.title_of(work.config),
         "protocol": work.config.split.protocol,
         "direction": task.FORWARD,
+        "headline": [str(R1)],
         **main,
         "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]},
         "published": [asdict(each) for each in settings.published if each.protocol == work.config.split.protocol],
@@ -282,12 +287,6 @@ def _our_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Ru
     return runs
 
 
-def stored_vectors(folder: Path) -> dict[str, Any]:
-    """Return the document vector of each string of an index artifact."""
-    texts = [row["text"] for row in task.read_rows(folder / "texts.parquet")]
-    return dict(zip(texts, np.load(folder / "vectors.npy", allow_pickle=False), strict=True))
-
-
 def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[dict[str, Any]]:
     first = measures[0]
     references = [name for name in (BASE, scores.best(lexical, first) if lexical else "") if name in scores.scores]
@@ -363,12 +362,24 @@ def _always(_: Config) -> bool:
     return True
 
 
+def _labels(config: Config) -> bool:
+    return config.label is not None
+
+
 def _drafts(config: Config) -> bool:
     return config.mine is not None and config.mine.encoder == "tuned" and config.train is not None
 
 
 def _forecast(config: Config) -> bool:
-    return config.train is not None and config.baselines is not None
+    return config.train is not None and config.baselines is not None and config.data.shape != "labels"
+
+
+def _encodes(config: Config) -> bool:
+    return config.label is not None and (config.label.learner != "none" or config.evaluate is not None)
+
+
+def _pairs(section: str) -> Callable[[Config], bool]:
+    return lambda config: getattr(config, section) is not None and config.data.shape != "labels"
 
 
 def _has(section: str) -> Callable[[Config], bool]:
@@ -382,7 +393,9 @@ def _stage(name: str, needs: str, key: Any, run: Any, **more: Any) -> Stage:
 STAGES: tuple[Stage, ...] = (
     _stage("import", "", _import_key, _import, wanted=_always),
     _stage("check", "import", _check_key, _check, wanted=_always),
-    _stage("baselines", "check", _baselines_key, _baselines, wanted=_has("baselines")),
+    _stage("encode", "import check", labelling.vectors_key, labelling.vectors, wanted=_encodes),
+    _stage("label", "import check encode", labelling.label_key, labelling.label, wanted=_labels),
+    _stage("baselines", "check", _baselines_key, _baselines, wanted=_pairs("baselines")),
     _stage("headroom", "check", headroom_key, headroom, wanted=_forecast),
     _stage("draft", "check", training.draft_key, training.draft, wanted=_drafts, resumes=True),
     _stage("mine", "check draft", training.mine_key, training.mine, wanted=_has("mine")),
@@ -403,7 +416,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     _stage(
         "train",
-        "check mine rescore",
+        "import check encode label mine rescore",
         training.train_key,
         training.train,
         version=2,
@@ -418,10 +431,10 @@ STAGES: tuple[Stage, ...] = (
         wanted=_has("distil"),
         resumes=True,
     ),
-    _stage("index", "check train distil", _index_key, _index, wanted=_has("index")),
+    _stage("index", "check label train distil", _index_key, _index, wanted=_has("index")),
     _stage(
         "evaluate",
-        "check baselines headroom mine cross_encoder rescore train distil index",
+        "check encode label baselines headroom mine cross_encoder rescore train distil index",
         _evaluate_key,
         _evaluate,
         version=2,

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +12,15 @@ import numpy as np
 
 from honed.core.artifacts import write_json
 from honed.core.optional import require
-from honed.core.protocols import TextIndex
+from honed.core.protocols import Encoder, TextIndex
 from honed.core.records import Example
 from honed.core.text import bare, fold
 from honed.data import task
+from honed.data.importer import RECORDS
+from honed.data.labelled import Records
 from honed.encode.base_models import resolve
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
-from honed.pipeline import processes
+from honed.pipeline import labelling, processes, similar
 from honed.pipeline.config import Config
 from honed.pipeline.stage import (
     Work,
@@ -35,6 +37,7 @@ from honed.train.config import TAUGHT
 
 log = logging.getLogger("honed.train")
 EXAMPLES = "examples.parquet"
+DevScore = Callable[[Encoder], float]
 
 
 def train_key(config: Config, root: Path) -> Mapping[str, Any]:
@@ -51,16 +54,33 @@ def train(work: Work) -> Mapping[str, Any]:
     assert work.config.train is not None  # the stage is wanted only then
     if work.config.train.processes > 1 and not processes.in_process():
         processes.launch(work, work.config.train.processes)  # and below the result is read back
-    dev = judged(work, task.FORWARD, "dev")
     trained = fine_tune(
         base_encoder(work.config, precision="fp32"),
         task.load_examples(examples_file(work)),
-        lambda encoder: dev_score(encoder, dev),
+        _dev_score_of(work),
         work.config.train,
         work.folder,
         work.logs,
+        _stored_base(work),
     )
     return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
+
+
+def _stored_base(work: Work) -> Mapping[str, Any] | None:
+    """Return the base model's vectors of records by text, where the shape "labels" has made them."""
+    if "encode" not in work.inputs or work.config.train is None or work.config.train.head == "none":
+        return None
+    found = np.load(work.inputs["encode"].path(labelling.VECTORS), allow_pickle=False)
+    texts = Records(work.inputs["import"].folder / RECORDS).texts()
+    joined = labelling.settings_of(work.config).learner != "fields"
+    return dict(zip(texts, found, strict=True)) if joined else None
+
+
+def _dev_score_of(work: Work) -> DevScore:
+    if work.config.data.shape == "labels":
+        return similar.dev_score_of(work)
+    dev = judged(work, task.FORWARD, "dev")
+    return lambda encoder: dev_score(encoder, dev)
 
 
 def draft_config(config: Config) -> Config:
@@ -82,7 +102,7 @@ def draft(work: Work) -> Mapping[str, Any]:
 
 def examples_file(work: Work) -> Path:
     """Return the examples of the last stage that made some."""
-    made = next(work.inputs[name] for name in ("rescore", "mine", "check") if name in work.inputs)
+    made = next(work.inputs[name] for name in ("rescore", "mine", "label", "check") if name in work.inputs)
     return made.folder / EXAMPLES
 
 

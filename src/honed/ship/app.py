@@ -147,7 +147,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
 
     @app.post("/v1/search", openapi_extra=_body(_SEARCH), summary="Search with one text or several")
     async def search(request: Request) -> Response:
-        return await answer_search(request, await _fields(request))
+        return await answer_search(request, await json_fields(request))
 
     @app.get("/v1/search", summary="Search with one text")
     async def search_by_url(
@@ -159,7 +159,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
 
     @app.post("/v1/encode", openapi_extra=_body(_ENCODE), summary="Texts to unit vectors")
     async def encode(request: Request) -> Response:
-        texts, role = encode_request(await _fields(request), limits)
+        texts, role = encode_request(await json_fields(request), limits)
         vectors = await ask(request, ("encode", role), texts)
         return JSONResponse({"dim": vectors.shape[1], "vectors": vectors.tolist()})
 
@@ -186,7 +186,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
 
     @app.post("/v1/session", include_in_schema=False)
     async def session(request: Request) -> Response:
-        key = (await _fields(request)).get("key")
+        key = (await json_fields(request)).get("key")
         if not isinstance(key, str) or not gate.is_key(key.encode("utf-8", "replace")):
             raise Refused(401, "E_KEY", "a key is needed: Authorization: Bearer KEY")
         return Response(status_code=204, headers={"set-cookie": gate.session_cookie()})
@@ -244,7 +244,8 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
     return gate
 
 
-async def _fields(request: Request) -> dict[str, Any]:
+async def json_fields(request: Request) -> dict[str, Any]:
+    """Return the object that the body of a request holds; `Refused` for anything else."""
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused(415, "E_CONTENT_TYPE", "the body must be application/json")

@@ -153,6 +153,18 @@ class Searcher:
             width *= 4
         return hits
 
+    def similar(self, doc_id: str, k: int = 10) -> Hits:
+        """Return the ``k`` entities whose labels are nearest to that of an entity, without itself.
+
+        Raises `honed.core.errors.ConfigError` for an id that is not there.
+        """
+        entity = self.names.entity_row(doc_id)
+        if entity is None:
+            raise ConfigError("E_ID_UNKNOWN", f"no record {doc_id}")
+        text = self.names.text(int(self.names.label_of[entity]))
+        hits = [hit for hit in self.search_many([text], k + 1)[0] if hit.doc_id != doc_id][:k]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
+
     def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
         return self._vectors.index(self.names.rows_of(LABEL), "exact").search(vectors, k)

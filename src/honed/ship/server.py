@@ -5,9 +5,10 @@ import logging
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from honed.core.errors import ConfigError, HonedError, StorageError
 from honed.core.optional import require
@@ -42,11 +43,8 @@ def serve(path: Path, options: ServeOptions) -> None:
     `StorageError` when the address is taken.
     """
     require("HTTP server")
-    import uvicorn
-
     from honed.ship import memory
     from honed.ship.app import Service, make_app
-    from honed.ship.connection import GracefulServer, connection_class
 
     if not is_loopback(options.host) and not options.api_key and not options.insecure:
         raise ConfigError(
@@ -56,9 +54,26 @@ def serve(path: Path, options: ServeOptions) -> None:
         )
     memory.keep_small()
     limits = replace(options.limits, max_connections=min(options.limits.max_connections, _descriptors() - _RESERVED))
-    listener = _listen(options.host, options.port)
+    listener = listen(options.host, options.port)
     service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
-    gate = make_app(service, hosts=_hosts(options), api_key=options.api_key)
+    gate = make_app(service, hosts=own_hosts(options.host, options.allow_hosts), api_key=options.api_key)
+
+    def reload() -> None:
+        try:
+            found = service.reload()
+            log.info("reloaded %s: %s", path, found["self"][:12])
+        except (HonedError, OSError, Refused) as error:
+            log.error("not reloaded, the old bundle goes on: %s", error)
+
+    answer(gate, limits, listener, f"{path} at http://{options.host}", reload)
+
+
+def answer(gate: Any, limits: Limits, listener: socket.socket, what: str, reload: Callable[[], None]) -> None:
+    """Answer requests at a socket until SIGTERM or SIGINT; SIGHUP calls ``reload`` in a thread."""
+    import uvicorn
+
+    from honed.ship.connection import GracefulServer, connection_class
+
     config = uvicorn.Config(
         gate,
         http=connection_class(limits),
@@ -74,19 +89,12 @@ def serve(path: Path, options: ServeOptions) -> None:
         backlog=_ACCEPTED,
     )
 
-    def reload() -> None:
-        try:
-            found = service.reload()
-            log.info("reloaded %s: %s", path, found["self"][:12])
-        except (HonedError, OSError, Refused) as error:
-            log.error("not reloaded, the old bundle goes on: %s", error)
-
     def drain() -> None:
         gate.draining = True
 
     def started() -> None:
         listener.listen(_BACKLOG)
-        log.info("serving %s at http://%s:%d", path, options.host, listener.getsockname()[1])
+        log.info("serving %s:%d", what, listener.getsockname()[1])
 
     server = GracefulServer(config, on_start=started, on_drain=drain)
 
@@ -108,7 +116,8 @@ def _descriptors() -> int:
     return max(wanted, soft)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address; `StorageError` when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -121,7 +130,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _hosts(options: ServeOptions) -> frozenset[str]:
+def own_hosts(host: str, others: Sequence[str]) -> frozenset[str]:
     """Return the names that a Host header may have."""
-    own = {"localhost", "127.0.0.1", "::1", options.host.lower(), socket.gethostname().lower()}
-    return frozenset({*own, *(each.lower() for each in options.allow_hosts)})
+    own = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
+    return frozenset({*own, *(each.lower() for each in others)})

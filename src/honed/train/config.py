@@ -18,7 +18,8 @@ TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 class TrainConfig:
     """The section ``[train]``.
 
-    ``objective`` is one of `OBJECTIVES`; "auto" chooses by what the examples hold. ``margin`` (cosine) and
+    ``objective`` is one of `OBJECTIVES`; "auto" chooses by what the examples hold. ``head`` "skip" freezes the encoder
+    and trains a linear map with a skip connection over its vectors, which takes seconds. ``margin`` (cosine) and
     ``negatives`` ("semi-hard", "hard") belong to "triplet". ``scale`` is 1 / temperature of the softmax over in-batch
     negatives; ``symmetric`` adds the loss label -> alias; ``warmup`` is the share of steps over which the learning rate
     rises; ``mini_batch_size`` > 0 caches gradients, so that a batch of any size fits (0 does so above 512);
@@ -29,6 +30,7 @@ class TrainConfig:
     """
 
     objective: str = field(default="auto", metadata=limits(one_of=OBJECTIVES))
+    head: str = field(default="none", metadata=limits(one_of=("none", "skip")))
     margin: float = field(default=0.2, metadata=limits(low=0, high=2))
     negatives: str = field(default="semi-hard", metadata=limits(one_of=("semi-hard", "hard")))
     epochs: float = field(default=4.0, metadata=limits(low=0.001, high=1000))

@@ -11,6 +11,7 @@ from honed.core.errors import TrainingError
 from honed.core.records import Example
 from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import TrainConfig
+from honed.train.head import Stored, train_head
 from honed.train.loss import PairLoss, turns
 from honed.train.objectives import choose_objective
 from honed.train.trainer import DevScore, Recipe, Trained, bi_encoder, train_model
@@ -26,8 +27,11 @@ def fine_tune(
     config: TrainConfig,
     folder: Path,
     logs: Path | None = None,
+    stored: Stored | None = None,
 ) -> Trained:
     """Fine-tune a base model on examples and save the state that is best on dev; see `train_model` for the rest.
+
+    ``stored`` holds vectors of the base model by text, for a head that is trained over them.
 
     Raises `TrainingError` when there is nothing to learn from, or nothing that the objective could learn from.
     """
@@ -40,6 +44,8 @@ def fine_tune(
     wrong = [each for each in config.matryoshka if not 0 < each < base.spec.dim]
     if wrong:
         raise TrainingError("E_TRAIN_MATRYOSHKA", f"train.matryoshka: {wrong[0]} is not between 0 and {base.spec.dim}")
+    if config.head == "skip":
+        return train_head(base, examples, (objective, reason), dev_score, config, folder, stored)
     n_negatives = negatives_a_step(examples, config)
     recipe = Recipe(
         n=len(examples),

@@ -22,7 +22,7 @@ from honed.train.together import gathered
 
 
 class CoPositives:
-    """Which (anchor, document) pairs are known to be right, by example: a sparse matrix, asked by batch."""
+    """Which (anchor, document) pairs are known to be right, by example: a sparse matrix, asked by batch; and groups."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         anchors = _numbers(each.anchor for each in examples)
@@ -30,6 +30,8 @@ class CoPositives:
         self.anchor = np.array([anchors[fold(each.anchor)] for each in examples], dtype=np.int64)
         self.positive = np.array([documents[fold(each.positive)] for each in examples], dtype=np.int64)
         self.negatives = [[documents[fold(text)] for text in each.negatives] for each in examples]
+        groups = {each.group: row for row, each in enumerate(examples) if each.group}
+        self.group = np.array([groups.get(each.group, -1) for each in examples], dtype=np.int64)
         known = np.ones(len(examples), dtype=np.int8)
         shape = (len(anchors), len(documents))
         self.known = csr_matrix((known, (self.anchor, self.positive)), shape=shape)
@@ -43,7 +45,10 @@ class CoPositives:
         columns = self.positive[index].tolist()
         for row, turns_of_row in zip(rows, chosen, strict=bool(chosen)):
             columns += [self.positive[row] if turn is None else self.negatives[row][turn] for turn in turns_of_row]
-        return torch.from_numpy(self.known[self.anchor[index]][:, columns].toarray() > 0)
+        related = self.known[self.anchor[index]][:, columns].toarray() > 0
+        group = self.group[index]
+        related[:, : len(index)] |= (group[:, None] == group[None, :]) & (group >= 0)[:, None]
+        return torch.from_numpy(related)
 
 
 def _numbers(texts: Iterable[str]) -> dict[str, int]:

@@ -226,6 +226,8 @@ def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str
         return wanted, "set in honed.toml"
     if len(scores) >= 2 and all(each.score is not None for each in examples):
         return "cosent", "the pairs carry scores: their order is learned"
+    if all(each.group for each in examples):
+        return "contrastive", "the texts stand in groups: all of one group attract each other"
     mined = " beside the mined ones" if any(each.negatives for each in examples) else ""
     return "ranking", (
         f"pairs without scores: the other pairs of a batch are the negatives{mined}, every co-positive masked"

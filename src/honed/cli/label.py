@@ -1,0 +1,156 @@
+"""honed label: labels from rules and a few hand labels."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Folder, Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command with its own commands."""
+    group = typer.Typer(
+        help="Labels for all records, from rules, lists of terms and a few hand labels.",
+        epilog="Example: honed label  or  honed label --serve  or  honed label suggest",
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    group.callback()(label)
+    group.command(epilog="Example: honed label suggest -n 10  or  honed label suggest --records 20 --json")(suggest)
+    group.command("import", epilog="Example: honed label import refinery-export.json --who anna")(import_labels)
+    app.add_typer(group, name="label")
+
+
+def label(
+    context: typer.Context,
+    project: Folder = Path(),
+    host: Annotated[str, typer.Option(help="With --serve: the address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="With --serve: the port; 0 takes a free one.")] = 8081,
+    who: Annotated[str, typer.Option(help="With --serve: the name that labels are kept under.")] = "",
+    *,
+    serve: Annotated[bool, typer.Option("--serve", help="Open the page to label by keyboard.")] = False,
+    majority: Annotated[bool, typer.Option("--majority", help="Combine by majority vote.")] = False,
+    json: Json = False,
+) -> None:
+    """Label all records: run the rules, teach the learner, combine, draw the line."""
+    if context.invoked_subcommand is not None:
+        return
+    from honed.pipeline.project import Project
+
+    if serve:
+        from honed.pipeline.labelserver import ServeOptions, serve_labels
+
+        terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
+        serve_labels(project, ServeOptions(host=host, port=port, who=who))
+        return
+    given = {"label.combine": "majority"} if majority else {}
+    opened = Project(project, overrides=given, listener=terminal.stage_line)
+    made = opened.run(until="label")["label"]
+    report = made.read_json("label.json")
+    if json:
+        terminal.emit_json(report)
+        return
+    print_labels(report)
+    terminal.emit(f"labels: {made.path('labels.parquet')}")
+    terminal.emit(f"report: {made.path('label.html')}")
+
+
+def print_labels(report: dict[str, Any]) -> None:
+    """Print what labelling found, for people."""
+    for warning in report["warnings"]:
+        terminal.say(f"{warning['code']}: {warning['message']}")
+    terminal.table(
+        ["rule", "says", "coverage", "overlap", "conflict", "precision", "low", "high", "n"],
+        [
+            [
+                each["rule"],
+                ", ".join(each["classes"]),
+                *(_percent(each[name]) for name in ("coverage", "overlap", "conflict")),
+                *(_percent(each["precision"][name]) for name in ("mean", "low", "high")),
+                str(each["judged"]),
+            ]
+            for each in report["rules"]
+        ],
+    )
+    terminal.emit(f"combined by {report['combine']['reason']}")
+    terminal.emit(f"{report['labelled']} of {report['records']} records labelled")
+    for part, name in (("on_hand_labels", "on hand labels, each judged unseen"), ("on_test", "on test")):
+        if found := report[part]:
+            kept = found["kept"]
+            accuracy = kept["accuracy"]
+            terminal.emit(
+                f"{name} (n={kept['n']}): {_percent(accuracy['mean'])} % right ({_percent(accuracy['low'])} to "
+                f"{_percent(accuracy['high'])}) at {_percent(kept['coverage'])} % coverage; "
+                f"{_percent(found['all']['accuracy']['mean'])} % without thresholds"
+            )
+    columns = ["class", "estimated share", "from confidence", "precision", "share"]
+    best = report["on_test"] or report["on_hand_labels"]
+    rows = []
+    for name in report["classes"]:
+        found = best["kept"]["classes"][name] if best else None
+        rows.append(
+            [
+                name,
+                _percent(report["class_shares"][name]),
+                f"{report['thresholds'][name]:.2f}",
+                _percent(found["precision"]["mean"]) if found else "",
+                _percent(found["share"]) if found else "",
+            ]
+        )
+    terminal.table(columns, rows)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def suggest(
+    project: Folder = Path(),
+    n: Annotated[int, typer.Option("-n", help="Terms for each class.")] = 10,
+    records: Annotated[int, typer.Option(help="Records worth labelling next.")] = 10,
+    *,
+    json: Json = False,
+) -> None:
+    """Propose terms for the lists, and the records that are most worth a hand label."""
+    from honed.pipeline.labelling import suggestions
+    from honed.pipeline.project import Project
+
+    opened = Project(project, listener=terminal.stage_line)
+    found = suggestions(opened, n, records)
+    if json:
+        terminal.emit_json(found)
+        return
+    terminal.table(
+        ["class", "term", "records", "precision", "low"],
+        [
+            [each["label"], each["term"], str(each["records"]), _percent(each["precision"]), _percent(each["low"])]
+            for each in found["terms"]
+        ],
+    )
+    terminal.emit("")
+    terminal.table(
+        ["record", "likeliest", "text"],
+        [
+            [each["id"], f"{each['likeliest']} {each['confidence']:.2f}", each["text"][:100]]
+            for each in found["records"]
+        ],
+    )
+
+
+def import_labels(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON, JSONL or Parquet with an id and a label for each row.")],
+    project: Folder = Path(),
+    who: Annotated[str, typer.Option(help="The name that the labels are kept under.")] = "",
+    id_column: Annotated[str, typer.Option("--id", help="Column of the record's id.")] = "",
+    label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
+) -> None:
+    """Add hand labels from a file to the store; labels of records that are not there are refused."""
+    from honed.pipeline.labelling import import_hand_labels
+    from honed.pipeline.project import Project
+
+    opened = Project(project, listener=terminal.stage_line)
+    n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column)
+    terminal.emit(f"{n} labels added to {opened.config.label.store if opened.config.label else 'labels.jsonl'}")

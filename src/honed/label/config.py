@@ -1,0 +1,37 @@
+"""The section ``[label]``."""
+
+from dataclasses import dataclass, field
+
+from honed.core.config import limits
+
+COMBINE = ("auto", "majority", "weighted", "label-model")
+LEARNERS = ("joined", "fields", "none")
+THRESHOLDS = ("balance", "precision", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelConfig:
+    """The section ``[label]``: how a few hand labels and rules become labels for all records.
+
+    ``rules`` are Python files, ``lists`` TOML files or folders of text files with terms. ``learner`` reads title and
+    text "joined" or as separate "fields", or is left out ("none"); it votes where its confidence is at least
+    ``min_confidence`` of the class (a share, or "auto": what keeps its estimated precision at ``learner_precision``).
+    ``combine`` "auto" keeps the majority vote unless another way is better on the hand labels. ``threshold`` draws the
+    line for each class: "balance" keeps the classes' estimated shares at ``coverage``, "precision" takes all that
+    keeps ``precision``. ``time_limit`` is seconds that a rule may take for one record. ``store`` is the file that hand
+    labels are added to, ``terms`` the lists that the label page writes; both need not exist.
+    """
+
+    rules: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    learner: str = field(default="joined", metadata=limits(one_of=LEARNERS))
+    learner_precision: float = field(default=0.8, metadata=limits(low=0, high=1))
+    combine: str = field(default="auto", metadata=limits(one_of=COMBINE))
+    threshold: str = field(default="balance", metadata=limits(one_of=THRESHOLDS))
+    coverage: float = field(default=0.55, metadata=limits(low=0.01, high=1))
+    precision: float = field(default=0.9, metadata=limits(low=0, high=1))
+    time_limit: float = field(default=2.0, metadata=limits(low=0.01, high=3600))
+    store: str = "labels.jsonl"
+    terms: str = "terms.toml"
+    folds: int = field(default=5, metadata=limits(low=2, high=50))
+    seed: int = field(default=0, metadata=limits(low=0))

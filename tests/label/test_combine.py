@@ -1,0 +1,258 @@
+"""Votes, learner and thresholds on made-up worlds whose truth is known."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honed.core.errors import DataError
+from honed.core.proportion import wilson
+from honed.label.combine import WAYS, Evidence, combine, shares_of
+from honed.label.learner import (
+    cross_fitted,
+    fit_temperature,
+    least_confidence,
+    next_records,
+    stratified_folds,
+    tempered,
+)
+from honed.label.run import Voted
+from honed.label.statistics import fights, rule_statistics, warnings_of
+from honed.label.store import HandLabel, LabelStore, refinery_columns
+from honed.label.suggest import suggest_terms
+from honed.label.threshold import (
+    above,
+    balanced_thresholds,
+    confusion,
+    curve,
+    precise_thresholds,
+    quality,
+)
+
+NAMES = ["a", "b", "c"]
+
+
+def world(n: int = 3000, n_hand: int = 90, *, seed: int = 0) -> tuple[Evidence, Any]:
+    """Return records in three clouds with four rules: two good, one of middling precision, one that knows nothing."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, 3, n)
+    centres = np.eye(3, 8)
+    vectors = centres[truth] + random.normal(0, 0.45, (n, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    columns = []
+    for right, coverage in ((0.95, 0.3), (0.9, 0.3), (0.6, 0.5), (1 / 3, 0.5)):
+        said = np.where(random.random(n) < right, truth, (truth + random.integers(1, 3, n)) % 3)
+        columns.append(np.where(random.random(n) < coverage, said, -1))
+    rows = np.concatenate([np.flatnonzero(truth == each)[: n_hand // 3] for each in range(3)])
+    votes = np.stack(columns, axis=1).astype(np.int16)
+    return Evidence(n_classes=3, votes=votes, rows=rows, classes=truth[rows], vectors=vectors), truth
+
+
+def accuracy(shares: Any, truth: Any, evidence: Evidence) -> float:
+    unseen = np.setdiff1d(np.arange(len(truth)), evidence.rows)
+    return float((shares.argmax(axis=1) == truth)[unseen].mean())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_is_better_than_its_parts(way: str) -> None:
+    evidence, truth = world()
+    learned = cross_fitted(
+        evidence.vectors, evidence.rows, evidence.classes, stratified_folds(evidence.classes, 5, 0), 3
+    )
+    together = accuracy(shares_of(evidence, way), truth, evidence)
+    assert together > accuracy(learned, truth, evidence) + 0.01
+    covered = (evidence.votes >= 0).any(axis=1)
+    assert together > (evidence.votes[:, 0] == truth).mean()
+    assert covered.mean() < 1
+
+
+def test_weights_beat_the_vote_where_rules_differ_much_and_there_is_no_learner() -> None:
+    evidence, truth = world(n_hand=300)
+    alone = Evidence(n_classes=3, votes=evidence.votes, rows=evidence.rows, classes=evidence.classes)
+    found = {way: accuracy(shares_of(alone, way), truth, alone) for way in WAYS}
+    assert found["weighted"] > found["majority"] + 0.02
+    assert found["label-model"] > found["majority"] + 0.02
+    chosen = combine(alone, "auto", 4)
+    assert chosen.way in ("weighted", "label-model")
+    assert "better than the majority's" in chosen.reason
+
+
+def test_the_vote_is_kept_where_nothing_is_clearly_better() -> None:
+    evidence, _ = world(n_hand=24)
+    chosen = combine(evidence, "auto", 5)
+    assert chosen.way == "majority"
+    assert "kept" in chosen.reason
+    assert [each["way"] for each in chosen.compared] == list(WAYS)
+
+
+def test_confidence_is_calibrated_also_on_records_that_were_taught() -> None:
+    evidence, truth = world(n_hand=240)
+    shares = combine(evidence, "weighted", 5).shares
+    for rows in (evidence.rows, np.setdiff1d(np.arange(len(truth)), evidence.rows)):
+        right = (shares.argmax(axis=1) == truth)[rows].mean()
+        assert abs(shares.max(axis=1)[rows].mean() - right) < 0.06
+
+
+def test_without_hand_labels_the_rules_still_vote() -> None:
+    evidence, truth = world()
+    none = np.empty(0, dtype=np.int64)
+    alone = Evidence(n_classes=3, votes=evidence.votes, rows=none, classes=none, vectors=evidence.vectors)
+    found = combine(alone, "auto", 4)
+    assert found.way == "majority"
+    assert "no hand labels" in found.reason
+    voted = (evidence.votes[:, :2] >= 0).all(axis=1)
+    assert (found.shares.argmax(axis=1) == truth)[voted].mean() > 0.85
+
+
+def test_a_label_model_of_two_sources_is_refused() -> None:
+    evidence, _ = world()
+    with pytest.raises(DataError, match=r"E_LF_TOO_FEW: a label model of 2 sources.*need >= 3 or --majority"):
+        combine(evidence, "label-model", 2)
+
+
+def test_one_class_or_a_class_without_labels_is_no_crash() -> None:
+    evidence, _ = world()
+    only = evidence.without(evidence.classes != 0)
+    assert combine(only, "auto", 5).shares.shape == (3000, 3)
+
+
+# -- the learner ------------------------------------------------------------------------------------
+
+
+def test_folds_hold_every_class_evenly() -> None:
+    folds = stratified_folds(np.repeat([0, 1, 2], [10, 10, 3]), 5, 0)
+    assert np.bincount(folds[:10]).tolist() == [2] * 5
+    assert len(set(folds[20:])) == 3
+
+
+def test_temperature_mends_what_is_too_sure() -> None:
+    sure = np.full((400, 2), (0.99, 0.01))
+    classes = np.array([0] * 300 + [1] * 100)
+    mended = tempered(sure, fit_temperature(sure, classes))
+    assert mended[0, 0] == pytest.approx(0.75, abs=0.02)
+
+
+def test_least_confidence_keeps_the_precision() -> None:
+    shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.1, 0.9]])
+    assert least_confidence(shares, np.array([0, 0, 1, 1, 0]), 0.9).tolist() == [0.8, 1.01]
+
+
+def test_the_next_records_are_doubtful_unlike_each_other_and_new() -> None:
+    evidence, _ = world()
+    shares = shares_of(evidence, "weighted")
+    rows = next_records(evidence.vectors, shares, evidence.votes, evidence.rows.tolist(), 12)
+    assert len(set(rows.tolist())) == 12
+    assert not set(rows.tolist()) & set(evidence.rows.tolist())
+    doubt = 1 - np.diff(np.sort(shares, axis=1)[:, -2:], axis=1)[:, 0]
+    assert doubt[rows].mean() > np.quantile(doubt, 0.9)
+    surest = np.argsort(-doubt)[:12]
+    assert (evidence.vectors[rows] @ evidence.vectors[rows].T).mean() < (
+        evidence.vectors[surest] @ evidence.vectors[surest].T
+    ).mean()
+
+
+# -- thresholds -------------------------------------------------------------------------------------
+
+
+def test_balanced_thresholds_keep_the_classes_shares() -> None:
+    evidence, _ = world()
+    shares = combine(evidence, "majority", 5).shares
+    kept = above(shares, balanced_thresholds(shares, 0.5))
+    assert kept.mean() == pytest.approx(0.5, abs=0.01)
+    got = np.bincount(shares.argmax(axis=1)[kept], minlength=3) / kept.sum()
+    assert np.abs(got - shares.mean(axis=0)).max() < 0.02
+
+
+def test_precise_thresholds_take_all_that_keeps_the_precision() -> None:
+    shares = np.array([[0.99, 0.01], [0.95, 0.05], [0.8, 0.2], [0.55, 0.45], [0.4, 0.6]])
+    assert precise_thresholds(shares, 0.9).tolist() == [0.8, 1.01]
+
+
+def test_quality_counts_by_hand() -> None:
+    shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.45, 0.55], [0.9, 0.1]])
+    kept, truth = np.array([True, True, True, False, True]), np.array([0, 1, 1, 1, -1])
+    found = quality(shares, kept, truth, ["a", "b"])
+    assert (found["n"], found["coverage"], found["accuracy"]["mean"]) == (4, 0.75, 0.6667)
+    assert found["classes"]["a"]["precision"]["mean"] == 0.5
+    assert found["classes"]["b"]["recall"]["mean"] == 0.3333
+    assert confusion(shares, kept, truth) == [[1, 0, 0], [1, 1, 1]]
+    whole = curve(shares, truth, ["a", "b"], [1.0])[0]
+    assert whole["asked"] == 1.0
+
+
+def test_wilson_by_hand() -> None:
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+# -- the books of the rules -------------------------------------------------------------------------
+
+
+def test_rule_statistics_by_hand() -> None:
+    votes = np.array([[0, -1, 0], [0, 1, 0], [-1, 1, -1], [-1, -1, -1]], dtype=np.int16)
+    voted = Voted(names=["x", "y", "x2"], votes=votes)
+    x, y, _ = rule_statistics(voted, np.array([0, 1]), np.array([0, 1]), ["a", "b"])
+    assert (x["coverage"], x["overlap"], x["conflict"], x["judged"]) == (0.5, 0.5, 0.25, 2)
+    assert x["precision"]["mean"] == 0.5
+    assert (y["overlap"], y["conflict"], y["precision"]["mean"]) == (0.25, 0.25, 1.0)
+    assert [each["message"] for each in warnings_of(voted)] == [
+        "x, x2 say the same of every record; they count as one voice too many"
+    ]
+    assert fights(voted, 5, 2).tolist() == [1]
+
+
+def test_terms_that_tell_classes_apart_are_found_and_those_taken_left_out() -> None:
+    texts = [f"the {word} is {number}" for word in ("goal", "stock", "planet") for number in range(30)]
+    classes = np.repeat([0, 1, 2], 30)
+    hand = np.arange(0, 90, 3)
+    shares = np.full((90, 3), 0.02)
+    shares[np.arange(90), classes] = 0.96
+    found = suggest_terms(texts, shares, (hand, classes[hand]), NAMES, frozenset({"stock"}), n=5)
+    assert {each.term for each in found} == {"goal", "planet"} | {each.term for each in found if " " in each.term}
+    assert next(each for each in found if each.term == "goal").label == "a"
+    assert all(each.low > 0.5 for each in found)
+    assert not any("stock" in each.term for each in found)
+
+
+# -- the store --------------------------------------------------------------------------------------
+
+
+def test_the_last_label_counts_and_can_be_taken_back(tmp_path: Path) -> None:
+    store = LabelStore(tmp_path / "labels.jsonl")
+    assert store.latest() == {}
+    store.add([HandLabel(id="r1", label="a", who="anna", why="reads so"), HandLabel(id="r2", label="b")])
+    store.add([HandLabel(id="r1", label="c"), HandLabel(id="r2", label="")])
+    assert {record: each.label for record, each in store.latest().items()} == {"r1": "c"}
+    first = store.read()[0]
+    assert (first.who, first.why) == ("anna", "reads so")
+    assert first.at.endswith("+00:00")
+
+
+def test_a_line_that_a_crash_cut_short_is_left_out_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    store = LabelStore(path)
+    store.add([HandLabel(id="r1", label="a")])
+    path.write_bytes(path.read_bytes() + b'{"id": "r2", "lab')
+    assert list(store.latest()) == ["r1"]
+    store.add([HandLabel(id="r3", label="b")])
+    assert list(store.latest()) == ["r1", "r3"]
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    store.add([HandLabel(id="r4", label="b")])
+    assert list(store.latest()) == ["r1", "r3", "r4"]
+
+
+def test_a_spoiled_line_elsewhere_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text('{"id": "r1"\n{"id": "r2", "label": "a"}\n')
+    with pytest.raises(DataError, match=r"E_LABEL_STORE: labels.jsonl, line 1"):
+        LabelStore(path).latest()
+
+
+def test_the_columns_of_a_refinery_export_are_known() -> None:
+    columns = ["headline", "__Topic__MANUAL", "__Topic__WEAK_SUPERVISION", "__Topic__WEAK_SUPERVISION__confidence"]
+    assert refinery_columns(columns) == {
+        "manual": "__Topic__MANUAL",
+        "weak": "__Topic__WEAK_SUPERVISION",
+        "confidence": "__Topic__WEAK_SUPERVISION__confidence",
+    }
