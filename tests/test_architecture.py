@@ -11,7 +11,7 @@ ALLOWED = {
     "encode": {"core"},
     "index": {"core"},
     "evaluate": {"core"},
-    "label": {"core", "encode"},
+    "label": {"core"},
     "train": {"core", "encode", "index"},
     "ship": {"core", "encode", "index"},
     "pipeline": {"core", "data", "encode", "index", "evaluate", "label", "train", "ship"},

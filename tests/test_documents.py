@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from honed.cli.main import run_command
+from honed.label.lists import check_lists, read_lists
 from honed.pipeline.config import SECTIONS, Config
 from tests.conftest import ROOT
 from tests.ship.conftest import Server
@@ -70,9 +71,17 @@ def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     Config.read(tmp_path / "honed.toml")
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "file",
+    sorted(path for path in (ROOT / "examples").glob("*/*.toml") if path.name not in ("lists.toml", "terms.toml")),
+    ids=lambda path: f"{path.parent.name}-{path.name}",
+)
 def test_the_configurations_of_the_examples_are_valid(file: Path) -> None:
-    Config.read(file)
+    found = Config.read(file)
+    if found.label is not None:
+        lists = [terms for each in found.label.lists for terms in read_lists(file.parent / each)]
+        check_lists(lists, found.data.labels, ["id", *found.data.columns])
+        assert all((file.parent / each).is_file() for each in found.label.rules)
 
 
 def test_every_setting_is_documented() -> None:
