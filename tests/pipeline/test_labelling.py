@@ -207,6 +207,16 @@ def test_sections_for_pairs_are_refused(news: Path, section: str, code: str) -> 
     assert caught.value.code == code
 
 
+def test_the_learner_can_read_title_and_text_apart(news: Path) -> None:
+    change(news, "[label]", '[label]\nlearner = "fields"')
+    change(news, "gain_over_base = -0.02", "gain_over_base = -1.0")
+    made = Project(news).run()
+    vectors = np.load(made["encode"].path("vectors.npy"))
+    assert vectors.shape[1] == 64  # twice the tiny model's
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2)
+    assert Project(news).report()["systems"][1]["name"] == "base model"
+
+
 def test_a_head_is_trained_by_configuration(news: Path) -> None:
     change(news, "epochs = 1", 'epochs = 1\nhead = "skip"\nobjective = "triplet"')
     made = Project(news).run(until="train")

@@ -71,14 +71,13 @@ def verdict(scores: TaskScores, ceiling: float) -> dict[str, Any]:
     gain = scores.compare(_PROBE, _BASE, _R1)["difference"]
     most = max(0.0, ceiling - measured[_BASE])
     likely = "likely" if gain["low"] > 0 else "unlikely" if gain["high"] < 0.01 else "unclear"
+    helps = f"tuning is {likely} to help"
+    if likely == "unclear":
+        helps = "whether tuning helps is unclear, more pairs would tell"
     said = (
         f"headroom on dev (R@1): base model {_points(measured[_BASE])}, lexical {_points(measured[_LEXICAL])}, ceiling "
         f"{_points(ceiling)}; a linear map gains {100 * gain['mean']:+.1f} ({100 * gain['low']:+.1f} to "
-        f"{100 * gain['high']:+.1f}): tuning is {likely} to help"
-        if likely != "unclear"
-        else f"headroom on dev (R@1): base model {_points(measured[_BASE])}, ceiling {_points(ceiling)}; a linear map "
-        f"gains {100 * gain['mean']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}): whether tuning "
-        "helps is unclear, more pairs would tell"
+        f"{100 * gain['high']:+.1f}): {helps}"
     )
     return {
         "likely": likely,
