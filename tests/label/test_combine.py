@@ -1,5 +1,6 @@
 """Votes, learner and thresholds on made-up worlds whose truth is known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from honed.label.learner import (
     stratified_folds,
     tempered,
 )
+from honed.label.lists import Matcher, TermList
 from honed.label.run import Voted
 from honed.label.statistics import fights, rule_statistics, warnings_of
 from honed.label.store import HandLabel, LabelStore, refinery_columns
@@ -169,6 +171,26 @@ def test_precise_thresholds_take_all_that_keeps_the_precision() -> None:
     assert precise_thresholds(shares, 0.9).tolist() == [0.8, 1.01]
 
 
+def test_records_of_equal_confidence_come_together_or_not_at_all() -> None:
+    shares = np.array([[0.99, 0.01], [0.85, 0.15], [0.85, 0.15], [0.85, 0.15]])
+    assert precise_thresholds(shares, 0.9).tolist() == [0.99, 1.01]
+    assert precise_thresholds(shares, 0.88).tolist() == [0.85, 1.01]
+
+
+def test_records_of_test_teach_nothing_even_without_their_labels() -> None:
+    evidence, _ = world(n_hand=60)
+    hidden = np.arange(3000) >= 1500
+    hidden[evidence.rows] = False
+    changed = evidence.votes.copy()
+    changed[hidden] = 2  # whatever the rules say of them
+    for way in WAYS:
+        seen = [
+            shares_of(replace(evidence, votes=votes, hidden=hidden), way)[~hidden]
+            for votes in (evidence.votes, changed)
+        ]
+        assert np.allclose(*seen), way
+
+
 def test_quality_counts_by_hand() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.45, 0.55], [0.9, 0.1]])
     kept, truth = np.array([True, True, True, False, True]), np.array([0, 1, 1, 1, -1])
@@ -215,6 +237,20 @@ def test_terms_that_tell_classes_apart_are_found_and_those_taken_left_out() -> N
     assert not any("stock" in each.term for each in found)
 
 
+def test_suggested_terms_match_as_list_words_and_do_not_cross_punctuation() -> None:
+    texts = [f"die größte Stadt, Rate {number}" for number in range(20)] + [
+        f"ein Fluss {number}" for number in range(20)
+    ]
+    classes = np.repeat([0, 1], 20)
+    shares = np.where(np.eye(2)[classes] > 0, 0.98, 0.02)
+    found = suggest_terms(texts, shares, (np.arange(0, 40, 2), classes[::2]), ["a", "b"], frozenset(), n=9)
+    assert "größte" in {word for each in found for word in each.term.split()}
+    assert not any("stadt rate" in each.term for each in found)
+    for each in found:
+        matcher = Matcher(TermList(label=each.label, name="l", words=(each.term,)), "l")
+        assert sum(matcher({"title": "", "text": text}) for text in texts) == each.records
+
+
 # -- the store --------------------------------------------------------------------------------------
 
 
@@ -223,7 +259,7 @@ def test_the_last_label_counts_and_can_be_taken_back(tmp_path: Path) -> None:
     assert store.latest() == {}
     store.add([HandLabel(id="r1", label="a", who="anna", why="reads so"), HandLabel(id="r2", label="b")])
     store.add([HandLabel(id="r1", label="c"), HandLabel(id="r2", label="")])
-    assert {record: each.label for record, each in store.latest().items()} == {"r1": "c"}
+    assert {record: each.label for record, each in store.latest().items()} == {"r1": "c", "r2": ""}
     first = store.read()[0]
     assert (first.who, first.why) == ("anna", "reads so")
     assert first.at.endswith("+00:00")

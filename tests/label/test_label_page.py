@@ -90,7 +90,9 @@ def test_a_term_changes_coverage_at_once_and_is_on_disk(server: Server, project:
         ("/v1/terms", {"label": "Kitchen", "term": " "}, 422, "E_TYPE"),
         ("/v1/records", {"order": "neext"}, 422, "E_OPTION"),
         ("/v1/records", {"n": "x"}, 422, "E_TYPE"),
-        ("/v1/label", {"why": "x" * 70_000}, 413, "E_BODY_TOO_BIG"),
+        ("/v1/records", {"skip": "r000"}, 422, "E_TYPE"),
+        ("/v1/label", {"id": "r000", "label": "Kitchen", "why": "\ud800"}, 422, "E_ENCODING"),
+        ("/v1/label", {"why": "x" * 1_100_000}, 413, "E_BODY_TOO_BIG"),
     ],
 )
 def test_a_wrong_request_is_refused_and_nothing_is_kept(
@@ -109,17 +111,66 @@ def test_other_origins_and_hosts_are_refused(server: Server) -> None:
     assert server.ask("POST", "/v1/label", json.dumps(body).encode(), {"Content-Type": "text/plain"})[0] == 415
 
 
-def test_records_of_test_are_never_shown_and_cannot_be_labelled(server: Server, project: Path) -> None:
+def test_records_of_test_are_shown_to_measure_with_alone_and_without_a_guess(server: Server, project: Path) -> None:
     import csv
 
     with (project / "news.csv").open(newline="") as file:
         test = {row["id"] for row in csv.DictReader(file) if row["split"] == "test"}
     shown: list[str] = []
-    while found := server.ask("POST", "/v1/records", {"order": "all", "n": "20", "skip": "\n".join(shown)})[1]:
+    while found := server.ask("POST", "/v1/records", {"order": "all", "n": "20", "skip": shown})[1]:
         shown += [each["id"] for each in found]
     assert len(shown) == 228 - len(test)
     assert not set(shown) & test
-    assert server.ask("POST", "/v1/label", {"id": min(test), "label": "Kitchen"})[0] == 422
+    assert server.ask("POST", "/v1/records", {"order": "measure"})[1] == []  # all of them have a label
+    server.ask("POST", "/v1/label", {"id": min(test), "label": ""})
+    (found,) = server.ask("POST", "/v1/records", {"order": "measure"})[1]
+    assert (found["id"], found["likeliest"], found["confidence"], found["votes"]) == (min(test), "", None, {})
+    assert all(field["spans"] == [] for field in found["fields"].values())
+
+
+def test_terms_that_come_at_once_are_all_kept_and_lists_of_people_stay(server: Server, project: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    server.process.kill()
+    server.process.wait()
+    (project / "terms.toml").write_text(
+        '[[list]]\nlabel = "Kitchen"\nwords = ["ladle"]\n[[list]]\nname = "Harbour (label page)"\nlabel = "Harbour"\n'
+        'words = ["silt"]\nfields = ["title"]\nat_least = 2\n'
+    )
+    again = Server(
+        project, log=project.parent / "log3", command=("label", "--serve", "--port", "0", "--project", str(project))
+    )
+    try:
+        terms = [f"term{number}" for number in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(again.ask, "POST", "/v1/terms", {"label": "Railway", "term": term}) for term in terms]
+            assert all(each.result()[0] == 200 for each in asked)
+        for pattern in (r"\D+x", r"\d+x"):
+            again.ask("POST", "/v1/terms", {"label": "Railway", "term": pattern, "pattern": True})
+    finally:
+        again.process.kill()
+        again.process.wait()
+    found = {each.name: each for each in read_lists(project / "terms.toml")}
+    assert set(found["Railway (label page)"].words) == set(terms)
+    assert set(found["Railway (label page)"].patterns) == {r"\D+x", r"\d+x"}
+    assert found["Kitchen terms 1"].words == ("ladle",)
+    assert (found["Harbour (label page)"].fields, found["Harbour (label page)"].at_least) == (("title",), 2)
+
+
+def test_many_skipped_records_with_long_ids_are_no_hindrance(server: Server) -> None:
+    skip = ["x" * 64 + str(number) for number in range(500)]
+    assert server.ask("POST", "/v1/records", {"order": "next", "skip": skip})[0] == 200
+
+
+def test_a_label_of_the_data_can_be_taken_back_for_good(server: Server, project: Path) -> None:
+    from honed import Project
+
+    found = server.ask("POST", "/v1/records", {"order": "labelled"})[1][0]
+    taken = server.ask("POST", "/v1/label", {"id": found["id"], "label": ""})[1]
+    assert (taken["label"], taken["before"]) == ("", found["label"])
+    server.process.kill()
+    server.process.wait()
+    assert Project(project).run(until="label")["label"].read_json("label.json")["hand"]["train"] < 56
 
 
 def test_an_address_that_others_can_reach_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +208,27 @@ def test_labels_are_given_by_keyboard_and_taken_back(opened: Page, project: Path
     page.keyboard.press("u")
     until(page, "document.getElementById('record-text').textContent === argument", before)
     until(page, "document.getElementById('summary').textContent.startsWith('56 hand labels')")
-    assert LabelStore(project / "labels.jsonl").latest() == {}
+    assert [each.label for each in LabelStore(project / "labels.jsonl").latest().values()] == [""]
+
+
+@needs_browser
+def test_fast_keys_label_one_record_each_and_u_gives_the_earlier_label_back(opened: Page, project: Path) -> None:
+    page = opened.open()
+    first_text(page)
+    page.keyboard.type("123")
+    until(page, "document.getElementById('summary').textContent.startsWith('57 hand labels')")
+    lines = LabelStore(project / "labels.jsonl").read()
+    assert len({each.id for each in lines}) == len(lines)  # what came while the first was on its way is not taken
+    page.select_option("#order", "labelled")
+    until(page, "document.getElementById('guess').textContent.startsWith('labelled')")
+    before = page.inner_text("#choose button[aria-pressed=true]")
+    page.keyboard.press("4")
+    page.wait_for_timeout(300)
+    page.keyboard.press("u")
+    page.wait_for_timeout(300)
+    last = LabelStore(project / "labels.jsonl").read()[-1]
+    assert before.endswith(last.label)
+    assert last.label
 
 
 @needs_browser

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,44 @@ def test_rules_do_not_run_in_this_process(tmp_path: Path) -> None:
     assert "LF_WAS_HERE" not in os.environ
 
 
+def test_a_rule_that_splits_off_processes_does_not_confuse_or_outlive_the_run(tmp_path: Path) -> None:
+    mark = f"{os.getpid()}.5"
+    code = (
+        "import os, subprocess\n"
+        f"subprocess.Popen(['sleep', '{mark}'])\n"
+        "def lf_x(row):\n    if row.id == 'r1': os.fork()\n    return 'A'\n"
+    )
+    found = run(tmp_path, code)
+    assert found.problems == []
+    assert (found.votes[:, 0] == 0).all()
+    for _ in range(50):
+        alive = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in _read(path)]
+        if not alive:
+            break
+        time.sleep(0.1)
+    assert alive == []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_rules_may_use_modules_beside_them_and_dataclasses_and_not_hide_pythons_own(tmp_path: Path) -> None:
+    (tmp_path / "types.py").write_text("raise RuntimeError('not this one')\n")
+    (tmp_path / "words.py").write_text("LONG = 5\n")
+    code = (
+        "\ufefffrom __future__ import annotations\nfrom dataclasses import dataclass\nimport words\n"
+        "@dataclass\nclass Limit:\n    n: int\n"
+        "def lf_x(row):\n    return 'A' if len(row.text) > Limit(words.LONG).n else None\n"
+    )
+    found = run(tmp_path, code)
+    assert found.problems == []
+    assert found.votes[:, 0].tolist() == [-1] * 6 + [0, 0]
+
+
 def test_many_records_go_through_in_blocks(tmp_path: Path) -> None:
     rows = [{"id": str(number), "title": "", "text": str(number)} for number in range(5001)]
     found = run(tmp_path, "def lf_x(row):\n    return 'A' if row.text.endswith('7') else None\n", rows=rows)
@@ -141,6 +180,33 @@ def test_words_stand_alone_and_ignore_case_and_line_breaks() -> None:
     assert matches("written in C++!", words=("c++",))
     assert not matches("", words=("a",))
     assert not matches("anything")
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "there"),
+    [
+        ("который", "кот", False),
+        ("это кот.", "кот", True),
+        ("Heizöl", "Öl", False),
+        ("teures öl", "Öl", True),
+        ("répétés", "été", False),
+        ("cafe\u0301 noir", "café", True),
+        ("new yorker", "new york", False),
+        ("in New\nYork!", "new york", True),
+        ("x c c", "c", True),
+        ("C#", "C#", True),
+        ("C#x", "C#", True),
+    ],
+)
+def test_words_are_whole_in_any_script(text: str, word: str, there: bool) -> None:
+    assert matches(text, words=(word,)) == there
+
+
+def test_spans_are_the_terms_alone_also_side_by_side() -> None:
+    matcher = Matcher(TermList(label="A", name="l", words=("cat", "dog"), patterns=("\\d+",)), "l")
+    text = "cat dog cat 42"
+    assert [text[start:end] for start, end in matcher.spans(text)] == ["cat", "dog", "cat", "42"]
+    assert matcher.spans("concatenate") == []
 
 
 def test_patterns_are_linear_and_counted() -> None:

@@ -41,7 +41,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_whole_way_of_labels(news: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    change(news, "gain_over_base = -0.02", "gain_over_base = -1.0")
+    change(news, "gain_over_base = 0.0", "gain_over_base = -1.0")
     assert run_command(["--quiet", "run", "--project", str(news)]) == 0
     assert "points of P@10" in capsys.readouterr().out
     project = Project(news)
@@ -196,6 +196,52 @@ def test_without_a_learner_and_without_hand_labels_the_rules_label(news: Path) -
     assert report["on_test"] is None
 
 
+def test_without_hand_labels_records_that_no_rule_speaks_for_stay_without_a_label(news: Path) -> None:
+    rows = rows_of(news)
+    with (news / "news.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows({**row, "topic": "" if row["split"] == "train" else row["topic"]} for row in rows)
+    made = Project(news).run(until="label")["label"]  # labels in test alone are enough to measure with
+    with np.load(made.path("votes.npz")) as stored:
+        spoken = (stored["votes"] >= 0).any(axis=1)
+    given = np.array([bool(row["label"]) for row in read_rows(made.path("labels.parquet"))])
+    assert given.any()
+    assert not (given & ~spoken).any()
+    assert made.read_json("label.json")["on_test"]["all"]["n"] == 56
+
+
+def test_columns_that_are_sometimes_empty_are_there_for_rules(news: Path) -> None:
+    rows = [{**row, "price": None if at % 2 == 0 else "7"} for at, row in enumerate(rows_of(news))]
+    (news / "news.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    change(news, "news.csv", "news.jsonl") if "news.csv" in (news / "honed.toml").read_text() else None
+    with (news / "rules.py").open("a") as file:
+        file.write("\n\ndef lf_price(row):\n    return 'Kitchen' if row['price'] == '7' else None\n")
+    report = Project(news).run(until="label")["label"].read_json("label.json")
+    assert next(each for each in report["rules"] if each["rule"] == "lf_price")["records"] == len(rows) // 2
+
+
+def test_modules_beside_the_rules_count(news: Path) -> None:
+    before = Project(news).run(until="label")["label"].key
+    (news / "helper.py").write_text("WORDS = ()\n")
+    assert Project(news).run(until="label")["label"].key != before
+
+
+def test_settings_that_cannot_work_are_refused(news: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (news / "honed.toml").read_text()
+    for old, new, code in (
+        ('title = "title"\ntext = "text"\n', "", "E_CONFIG_MISSING"),
+        ('labels = ["Harbour", "Kitchen", "Mountain", "Railway"]', 'labels = ["Harbour"]', "E_LABEL"),
+    ):
+        assert old in text
+        (news / "honed.toml").write_text(text.replace(old, new))
+        assert run_command(["--quiet", "label", "--project", str(news)]) == 2
+        assert code in capsys.readouterr().err
+    (news / "honed.toml").write_text(text)
+    assert run_command(["--quiet", "label", "--project", str(news), "suggest"]) == 2
+    assert "behind the sub-command" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("section", "code"),
     [("[mine]\n", "E_CONFIG_SHAPE"), ("[distil]\n", "E_CONFIG_SHAPE"), ("[cross_encoder]\n", "E_CONFIG_SHAPE")],
@@ -209,7 +255,7 @@ def test_sections_for_pairs_are_refused(news: Path, section: str, code: str) -> 
 
 def test_the_learner_can_read_title_and_text_apart(news: Path) -> None:
     change(news, "[label]", '[label]\nlearner = "fields"')
-    change(news, "gain_over_base = -0.02", "gain_over_base = -1.0")
+    change(news, "gain_over_base = 0.0", "gain_over_base = -1.0")
     made = Project(news).run()
     vectors = np.load(made["encode"].path("vectors.npy"))
     assert vectors.shape[1] == 64  # twice the tiny model's
@@ -233,10 +279,12 @@ def test_splits_are_drawn_by_text_and_hold_when_labels_come() -> None:
     first, second = (splits_of(texts, each, [""] * 400, test=0.3, dev=0.2, seed=1) for each in (few, more))
     labelled = np.flatnonzero(few >= 0)
     assert (first[labelled] == second[labelled]).all()
-    assert set(first[few < 0]) == {"train"}
-    assert 15 <= (first == "test").sum() <= 45
-    twins = splits_of(["same", "Same "], np.array([0, 0]), ["", ""], test=0.5, dev=0.2, seed=3)
-    assert twins[0] == twins[1]
+    assert "dev" not in first[few < 0]  # those are there to be learned from
+    assert (first == "test").tolist() == (second == "test").tolist()  # also of records that have no label yet
+    assert 90 <= (first == "test").sum() <= 150
+    for seed in range(20):  # a copy without a label is on its twin's side
+        twins = splits_of(["same", "Same "], np.array([0, -1]), ["", ""], test=0.3, dev=0.4, seed=seed)
+        assert twins[0] == twins[1]
 
 
 def test_given_splits_hold_and_dev_is_drawn_from_train() -> None:
@@ -296,9 +344,8 @@ def test_weak_labels_of_the_example_are_right_and_fine_tuning_keeps_classes_toge
     shutil.rmtree(folder / "work", ignore_errors=True)
     Project(folder).run()  # a failed gate raises
     report = Project(folder).report()
-    kept = report["labels"]["on_test"]["kept"]
-    assert kept["accuracy"]["low"] > 0.85
-    assert kept["coverage"] > 0.6
+    assert report["labels"]["on_test"]["all"]["accuracy"]["low"] > 0.85
+    assert report["labels"]["on_test"]["kept"]["accuracy"]["mean"] > 0.95
     by_name = {each["name"]: each["measures"]["P@10"]["mean"] for each in report["systems"]}
-    assert by_name["fine-tuned"] > by_name["TF-IDF, stemmed words"] + 0.1
+    assert by_name["fine-tuned"] > max(by_name["TF-IDF, stemmed words"], by_name["base model"]) + 0.1
     assert by_name["fine-tuned"] > 0.85

@@ -8,6 +8,7 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
+from honed.core.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -37,16 +38,21 @@ def label(
 ) -> None:
     """Label all records: run the rules, teach the learner, combine, draw the line."""
     if context.invoked_subcommand is not None:
+        if project != Path() or serve or majority or json:
+            raise ConfigError(
+                "E_OPTION",
+                f"options stand behind the sub-command: honed label {context.invoked_subcommand} --project FOLDER",
+            )
         return
     from honed.pipeline.project import Project
 
+    given = {"label.combine": "majority"} if majority else {}
     if serve:
         from honed.pipeline.labelserver import ServeOptions, serve_labels
 
         terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
-        serve_labels(project, ServeOptions(host=host, port=port, who=who))
+        serve_labels(project, ServeOptions(host=host, port=port, who=who, overrides=given))
         return
-    given = {"label.combine": "majority"} if majority else {}
     opened = Project(project, overrides=given, listener=terminal.stage_line)
     made = opened.run(until="label")["label"]
     report = made.read_json("label.json")

@@ -151,14 +151,22 @@ def near_duplicates(labels: Iterable[str]) -> dict[str, Any]:
 
 
 def audit_labels(
-    records: Sequence[Mapping[str, str]], *, has_splits: bool, declared: bool, unknown: UnknownText | None
+    records: Sequence[Mapping[str, str]],
+    *,
+    has_splits: bool,
+    declared: bool,
+    unknown: UnknownText | None,
+    weak: bool = False,
 ) -> dict[str, Any]:
-    """Return the audit of labelled texts; contradictions that would spoil training are a `DataError`."""
+    """Return the audit of labelled texts; contradictions that would spoil training are a `DataError`.
+
+    With ``weak`` labels come from rules too, so that a class needs no hand label in train.
+    """
     labelled = [record for record in records if record["label"]]
     if not declared:
         _refuse_near_labels(labelled)
     if has_splits:
-        _check_label_splits(records, labelled)
+        _check_label_splits(records, [] if weak else labelled)
     counts = Counter(record["label"] for record in labelled)
     rare = [f"{label}: {count} example" for label, count in counts.items() if count < 2]
     conflicts = _label_conflicts(labelled)

@@ -194,7 +194,12 @@ class Importer:
             column = self.config.columns.get(role.name)
             record[role.name] = self._value(role, column, row) if column else ""
         used = set(self.config.columns.values())
-        extra = {name: _plain(value) for name, value in row.values.items() if name not in used and value is not None}
+        whole = self.config.shape == "labels"  # rules ask for columns, filled or not
+        extra = {
+            name: "" if value is None else _plain(value)
+            for name, value in row.values.items()
+            if name not in used and (whole or value is not None)
+        }
         record["fields"] = json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else "{}"
         _check_encodable("fields", record["fields"])
         return record

@@ -30,6 +30,11 @@ class Records(Sequence[Mapping[str, str]]):
                 import pyarrow as pa
 
                 self.table = self.table.append_column(name, pa.array([""] * self.table.num_rows))
+        self.extra: dict[str, str] = {}
+        for chunk in self.table.column("fields").chunks:
+            for fields in chunk.to_pylist():
+                if fields != "{}":
+                    self.extra |= dict.fromkeys(json.loads(fields), "")
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -37,8 +42,13 @@ class Records(Sequence[Mapping[str, str]]):
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             start, stop, _ = at.indices(len(self))
-            return [_row(each) for each in self.table.slice(start, max(0, stop - start)).to_pylist()]
-        return _row(self.table.slice(int(at), 1).to_pylist()[0])
+            return [self._row(each) for each in self.table.slice(start, max(0, stop - start)).to_pylist()]
+        return self._row(self.table.slice(int(at), 1).to_pylist()[0])
+
+    def _row(self, record: Mapping[str, Any]) -> dict[str, str]:
+        own = {name: record[name] for name in ("id", "title", "text")}
+        values: dict[str, str] = self.extra | json.loads(record["fields"]) | own
+        return values
 
     def __iter__(self) -> Iterator[Mapping[str, str]]:
         for start in range(0, len(self), _BLOCK):
@@ -55,19 +65,12 @@ class Records(Sequence[Mapping[str, str]]):
 
     def columns(self) -> list[str]:
         """Return the columns that rules may look at."""
-        first: dict[str, str] = self[0] if len(self) else {}
-        return list(first)
+        return ["id", "title", "text", *self.extra]
 
 
 def whole_text(title: str, text: str) -> str:
     """Return what an encoder reads of a record: title and text, one after the other."""
     return f"{title} {text}" if title and text else title or text
-
-
-def _row(record: Mapping[str, Any]) -> dict[str, str]:
-    own = {name: record[name] for name in ("id", "title", "text")}
-    extra = {name: value for name, value in json.loads(record["fields"]).items() if name not in own}
-    return own | extra
 
 
 def splits_of(
@@ -79,19 +82,23 @@ def splits_of(
     dev: float,
     seed: int,
 ) -> npt.NDArray[np.str_]:
-    """Return "train", "dev" or "test" for each record; unlabelled ones are "train".
+    """Return "train", "dev" or "test" for each record.
 
-    Drawn for each class by the text alone, so that a text keeps its side when labels come or go, and equal texts share
-    it. Where the user gave splits they hold; dev is drawn from the labelled train records where no dev was given.
+    Drawn by the text alone: equal texts share a side, and a text keeps it. The side of test is drawn over all records,
+    labelled or not, before anyone looks at them: whoever labels the doubtful ones first must not fill the test with
+    them. Dev is drawn from labelled records only, since the others are there to be learned from. Where the user gave
+    splits they hold; dev is drawn from their train records where none was given.
     """
     found = np.array([each or "train" for each in given], dtype="<U5")
-    has_test, has_dev = "test" in found, "dev" in found
-    draws: dict[str, float] = {}
-    for row in np.flatnonzero((truth >= 0) & (found == "train")).tolist():
-        draw = draws.setdefault(key := fold(texts[row]), unit_interval(seed, key))
-        if not has_test:
-            found[row] = "test" if draw < test else "dev" if draw < test + dev else "train"
-        elif not has_dev and draw < dev:
+    first, last = (test, test + dev) if "test" not in found else (0.0, 0.0 if "dev" in found else dev)
+    keys = [fold(text) for text in texts]
+    labelled = {key for key, each in zip(keys, truth.tolist(), strict=True) if each >= 0}
+    draws = {key: unit_interval(seed, key) for key in dict.fromkeys(keys)} if last else {}
+    for row in np.flatnonzero(found == "train").tolist() if last else ():
+        draw = draws[keys[row]]
+        if draw < first:
+            found[row] = "test"
+        elif draw < last and keys[row] in labelled:
             found[row] = "dev"
     return found
 

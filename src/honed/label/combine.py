@@ -39,7 +39,8 @@ _NEED = 3
 class Evidence:
     """What is known of n records: unit ``vectors`` ``(n, dim)`` or None, ``votes`` ``(n, n_rules)`` with -1 for none.
 
-    ``rows`` and ``classes`` ``(n_hand,)`` are the hand labels that may be learned from.
+    ``rows`` and ``classes`` ``(n_hand,)`` are the hand labels that may be learned from; ``hidden`` ``(n,)`` marks
+    records that nothing may be learned from, not even without their labels: those of test.
     """
 
     n_classes: int
@@ -47,6 +48,7 @@ class Evidence:
     rows: Rows
     classes: Classes
     vectors: Vectors | None = None
+    hidden: npt.NDArray[np.bool_] | None = None
     folds: int = 5
     seed: int = 0
     learner_precision: float = 0.8
@@ -58,12 +60,16 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Combined:
-    """Calibrated shares ``(n, n_classes)`` of all records; of hand-labelled ones as if their label were not known."""
+    """Calibrated shares ``(n, n_classes)`` of all records; of hand-labelled ones as if their label were not known.
+
+    ``learned`` tells whether there was a learner: without one, records that no rule speaks for are not told apart.
+    """
 
     way: str
     shares: Shares
     temperature: float
     minimum: Shares
+    learned: bool
     compared: list[dict[str, Any]]
     reason: str
 
@@ -100,11 +106,18 @@ def combine(evidence: Evidence, wanted: str, n_sources: int) -> Combined:
     whole, held_out, temperature = found[way]
     shares = tempered(whole, temperature)
     shares[evidence.rows] = tempered(held_out, temperature)
-    minimum = np.zeros(evidence.n_classes)
-    if evidence.vectors is not None and len(evidence.rows):
-        learned = cross_fitted(evidence.vectors, evidence.rows, evidence.classes, folds, evidence.n_classes)
+    minimum, learned = np.zeros(evidence.n_classes), _first_lesson(evidence)
+    if learned is not None:
         minimum = least_confidence(learned[evidence.rows], evidence.classes, evidence.learner_precision)
-    return Combined(way=way, shares=shares, temperature=temperature, minimum=minimum, compared=compared, reason=reason)
+    return Combined(
+        way=way,
+        shares=shares,
+        temperature=temperature,
+        minimum=minimum,
+        learned=learned is not None,
+        compared=compared,
+        reason=reason,
+    )
 
 
 def _choose(
@@ -186,6 +199,8 @@ def _second_lesson(evidence: Evidence, shares: Shares, learned: Shares) -> Share
     top, confidence = shares.argmax(axis=1), shares.max(axis=1)
     sure = confidence > _SURE
     sure[evidence.rows] = False
+    if evidence.hidden is not None:
+        sure &= ~evidence.hidden
     most = _MOST_TAUGHT // evidence.n_classes
     taken = [random.permutation(np.flatnonzero(sure & (top == each)))[:most] for each in range(evidence.n_classes)]
     weak = np.concatenate(taken)
@@ -250,6 +265,8 @@ def _label_model(evidence: Evidence, learned: Shares | None) -> Shares:
     truth = np.eye(evidence.n_classes)[evidence.classes]
     for _ in range(_ROUNDS):
         shares[evidence.rows] = truth
+        if evidence.hidden is not None:
+            shares = shares * ~evidence.hidden[:, None]
         size = shares.sum(axis=0)
         said = np.zeros((n, evidence.n_classes))
         for number, answer in enumerate(answers):

@@ -13,13 +13,13 @@ THRESHOLDS = ("balance", "precision", "none")
 class LabelConfig:
     """The section ``[label]``: how a few hand labels and rules become labels for all records.
 
-    ``rules`` are Python files, ``lists`` TOML files or folders of text files with terms. ``learner`` reads title and
-    text "joined" or as separate "fields", or is left out ("none"); it votes where its confidence is at least
-    ``min_confidence`` of the class (a share, or "auto": what keeps its estimated precision at ``learner_precision``).
-    ``combine`` "auto" keeps the majority vote unless another way is better on the hand labels. ``threshold`` draws the
-    line for each class: "balance" keeps the classes' estimated shares at ``coverage``, "precision" takes all that
-    keeps ``precision``. ``time_limit`` is seconds that a rule may take for one record. ``store`` is the file that hand
-    labels are added to, ``terms`` the lists that the label page writes; both need not exist.
+    ``rules`` are Python files, ``lists`` TOML files or folders of text files with terms. ``learner`` reads title
+    and text "joined" or as separate "fields", or is left out ("none"); it votes for a class where its confidence
+    keeps an estimated precision of ``learner_precision``. ``combine`` "auto" keeps the majority vote unless another
+    way is better on the hand labels. ``threshold`` draws the line for each class: "balance" keeps the classes'
+    estimated shares at ``coverage``, "precision" takes all that keeps ``precision``. ``time_limit`` is seconds that
+    a rule may take for one record. ``store`` is the file that hand labels are added to, ``terms`` the lists that
+    the label page writes; both need not exist.
     """
 
     rules: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ starts a comment.
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.optional import require
 
 _MOST_TERMS = 20_000
+_FIELDS = ("title", "text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,59 +40,79 @@ class TermList:
     name: str = ""
     words: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ("title", "text")
+    fields: tuple[str, ...] = _FIELDS
     at_least: int = 1
 
 
+_OUTSIDE = r"[^\p{L}\p{N}_]"
+
+
 class Matcher:
-    """One list, ready to match; words ignore case and stand between what is not a letter or digit."""
+    """One list, ready to match; words ignore case and stand between what is no letter or digit, in any script."""
 
     def __init__(self, terms: TermList, where: str) -> None:
         require("patterns")
-        import re2
-
-        self.terms = terms
-        options = re2.Options()
-        options.log_errors, options.max_mem = False, 64 << 20
         if len(terms.words) + len(terms.patterns) > _MOST_TERMS:
             raise ConfigError("E_LIST_LONG", f"{where}: {terms.name}: over {_MOST_TERMS} terms")
-        words = sorted((word.strip() for word in terms.words if word.strip()), key=len, reverse=True)
-        sources = [*(f"{_edge(word[0])}{_spaced(word)}{_edge(word[-1])}" for word in words), *terms.patterns]
-        self.parts = []
-        for source in sources:
-            try:
-                self.parts.append(re2.compile(f"(?i){source}", options))
-            except re2.error as error:
-                said = error.args[0] if error.args else error
-                raise ConfigError("E_LIST_PATTERN", f"{where}: {terms.name}: /{source}/: {_text(said)}") from None
+        self.terms, self.where = terms, where
+        words = sorted((nfc(word).strip() for word in terms.words if word.strip()), key=len, reverse=True)
+        kinds: dict[tuple[bool, bool], list[str]] = {}
+        for word in words:
+            kinds.setdefault((_inside(word[0]), _inside(word[-1])), []).append(_spaced(word))
+        self.parts = [self._compiled(_edged("|".join(found), *kind)) for kind, found in kinds.items()]
+        self.parts += [self._compiled(f"({pattern})", pattern) for pattern in terms.patterns]
+        self.single = []
+        if terms.at_least > 1:
+            self.single = [self._compiled(_edged(_spaced(word), _inside(word[0]), _inside(word[-1]))) for word in words]
+            self.single += [self._compiled(f"({pattern})", pattern) for pattern in terms.patterns]
+
+    def _compiled(self, source: str, shown: str = "") -> Any:
+        import re2
+
+        options = re2.Options()
+        options.log_errors, options.max_mem = False, 64 << 20
         try:
-            self.any = re2.compile("(?i)" + "|".join(f"(?:{each})" for each in sources), options) if sources else None
+            return re2.compile(f"(?i){source}", options)
         except re2.error as error:
-            raise ConfigError("E_LIST_LONG", f"{where}: {terms.name}: {_text(error.args[0])}") from None
+            said = error.args[0] if error.args else error
+            said = said.decode() if isinstance(said, bytes) else said
+            code, what = ("E_LIST_PATTERN", f"/{shown}/: ") if shown else ("E_LIST_LONG", "")
+            raise ConfigError(code, f"{self.where}: {self.terms.name}: {what}{said}") from None
 
     def __call__(self, row: Mapping[str, str]) -> bool:
         """Tell whether the list speaks for a record."""
-        if self.any is None:
-            return False
-        text = "\n".join(row.get(name, "") for name in self.terms.fields)
-        if self.any.search(text) is None:
-            return False
+        text = nfc("\n".join(row.get(name, "") for name in self.terms.fields))
         if self.terms.at_least <= 1:
-            return True
-        return sum(part.search(text) is not None for part in self.parts) >= self.terms.at_least
+            return any(part.search(text) is not None for part in self.parts)
+        return sum(part.search(text) is not None for part in self.single) >= self.terms.at_least
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where terms stand in a text, as (start, end) in characters, without overlaps."""
-        return [] if self.any is None else [found.span() for found in self.any.finditer(text) if found.end() > 0]
+        """Return where terms stand in a text, as (start, end) in characters."""
+        found, place = [], 0
+        for part in self.parts:
+            place = 0
+            while (match := part.search(text, place)) is not None:
+                start, end = match.span(1)
+                found += [(start, end)] if end > start else []
+                place = max(end, place + 1)  # what stands behind one term may stand before the next
+                if place >= len(text):
+                    break
+        return sorted(found)
 
 
-def _text(said: Any) -> str:
-    return said.decode() if isinstance(said, bytes) else str(said)
+def nfc(text: str) -> str:
+    """Return a text with its accents composed."""
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
-def _edge(character: str) -> str:
-    r"""Return what stands at the edge of a word: ``\b``, where the word has a letter or digit there."""
-    return r"\b" if re.match(r"\w", character, re.ASCII) else ""
+def _inside(character: str) -> bool:
+    """Tell whether a character belongs to words."""
+    return character.isalnum() or character == "_"
+
+
+def _edged(source: str, left: bool, right: bool) -> str:  # noqa: FBT001 - which edges need one
+    before, after = f"(?:^|{_OUTSIDE})" if left else "", f"(?:$|{_OUTSIDE})" if right else ""
+    return f"{before}({source}){after}"
 
 
 def _spaced(word: str) -> str:
@@ -137,10 +159,12 @@ def write_lists(lists: Sequence[TermList], path: Path) -> None:
     """Write lists as TOML, whole or not at all; JSON's strings are TOML's."""
     parts = ["# Lists of terms, written by the label page.\n"]
     for each in lists:
+        fields = "" if each.fields == _FIELDS else f"fields = [{', '.join(map(_quoted, each.fields))}]\n"
+        least = "" if each.at_least == 1 else f"at_least = {each.at_least}\n"
         parts.append(
             f"[[list]]\nname = {_quoted(each.name)}\nlabel = {_quoted(each.label)}\n"
             f"words = [{', '.join(map(_quoted, each.words))}]\n"
-            f"patterns = [{', '.join(map(_quoted, each.patterns))}]\n"
+            f"patterns = [{', '.join(map(_quoted, each.patterns))}]\n{fields}{least}"
         )
     write_text(path, "\n".join(parts))
 

@@ -11,10 +11,11 @@ and any that wears the decorator::
 """
 
 import ast
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from honed.core.errors import DataError
@@ -89,11 +90,14 @@ class Rule:
 
 def rules_of(path: Path) -> list[Rule]:
     """Run a file of rules and return them in the order of the file; whatever it raises is raised."""
-    space: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)  # noqa: S102 - the user's own rules
+    module = ModuleType(f"honed_rules_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses and pickles look for it there
+    code = compile(path.read_text(encoding="utf-8-sig"), str(path), "exec")
+    exec(code, module.__dict__)  # noqa: S102 - the user's own rules
     found = []
-    for name, value in space.items():
-        if callable(value) and getattr(value, "__module__", path.stem) == path.stem:
+    for name, value in vars(module).copy().items():
+        if callable(value) and getattr(value, "__module__", "") == module.__name__:
             label = getattr(value, _MARK, None)
             if label is not None or name.startswith("lf_"):
                 found.append(Rule(name=name, label=label or "", function=value))
@@ -103,7 +107,7 @@ def rules_of(path: Path) -> list[Rule]:
 def check_syntax(path: Path) -> None:
     """Raise `DataError` with file and line for rules that do not parse; nothing of them runs."""
     try:
-        ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        ast.parse(path.read_text(encoding="utf-8-sig"), filename=str(path))
     except FileNotFoundError:
         raise DataError("E_LF_FILE", f"label.rules: {path}: no such file") from None
     except (SyntaxError, UnicodeDecodeError, ValueError) as error:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -170,12 +171,13 @@ class _Worker:
     def _start(self) -> None:
         environment = {**os.environ, "PYTHONHASHSEED": self.hash_seed}
         self.process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "honed.label.worker", self.place.name],
-            stdin=subprocess.PIPE,
+            [sys.executable, "-P", "-m", "honed.label.worker", self.place.name],  # -P: no module of the rules' folder
+            stdin=subprocess.PIPE,  # stands before Python's own
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
             cwd=self.files[0].parent,
+            start_new_session=True,  # so that what the rules start ends with them
         )
         self._send({"files": [str(file.resolve()) for file in self.files], "classes": list(self.classes)})
         found = self._answer(_LOADING_LIMIT)
@@ -191,6 +193,8 @@ class _Worker:
 
     def _stop(self) -> None:
         with contextlib.suppress(AttributeError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
             for pipe in (self.process.stdin, self.process.stdout):
@@ -220,7 +224,7 @@ class _Worker:
             code, said = (
                 ("E_LF_TIMEOUT", f"took longer than {self.time_limit:g} s (label.time_limit)")
                 if answer is None
-                else ("E_LF_DIED", f"ended its process (exit {self.process.poll()})")
+                else ("E_LF_DIED", f"ended its process (exit {self.process.poll()}) or spoiled its answers")
             )
             if rule == LOADING:
                 raise DataError(code, f"the rules {said}")
@@ -257,11 +261,21 @@ class _Worker:
                         return False
                     taken += part
                     if taken.endswith(b"\n"):
-                        found: dict[str, Any] = json.loads(taken)
-                        return found
+                        return _read(taken)
                     continue
+                if self.process.poll() is not None:
+                    return False
                 place = self._at_work()
                 if place != last:
                     last, since = place, time.monotonic()
                 elif time.monotonic() - since > (max(limit, _LOADING_LIMIT) if place[0] == LOADING else limit):
                     return None
+
+
+def _read(answer: bytes) -> dict[str, Any] | bool:
+    """Return an answer; False for what is none, since something else wrote among the answers."""
+    try:
+        found: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        return False
+    return found

@@ -54,9 +54,8 @@ class LabelStore:
         return found
 
     def latest(self) -> dict[str, HandLabel]:
-        """Return the label of each record that has one."""
-        found = {each.id: each for each in self.read()}
-        return {record: each for record, each in found.items() if each.label}
+        """Return the last line of each record; a label "" says that it has none, whatever the data says."""
+        return {each.id: each for each in self.read()}
 
     def add(self, labels: Iterable[HandLabel]) -> int:
         """Write labels to the end of the file and to disk; returns how many."""

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from honed.core.proportion import wilson
-from honed.core.text import fold
 from honed.label.learner import Classes, Rows, Shares
+from honed.label.lists import nfc
 
 _WORD = re.compile(r"[^\W\d_][\w'-]*[\w]")
+_PHRASE = re.compile(r"[^\w\s'-]+")
 _SURE, _MOST = 0.9, 4000
 
 
@@ -44,9 +45,12 @@ class Term:
 
 
 def terms_of(text: str) -> set[str]:
-    """Return the words and pairs of neighbouring words of a text, folded."""
-    words = _WORD.findall(fold(text))
-    return {*words, *(f"{left} {right}" for left, right in pairwise(words))}
+    """Return the words of a text in lower case, and the pairs of words with nothing but a space between them."""
+    found: set[str] = set()
+    for phrase in _PHRASE.split(nfc(text).lower()):
+        words = _WORD.findall(phrase)
+        found |= {*words, *(f"{left} {right}" for left, right in pairwise(words) if f"{left} {right}" in phrase)}
+    return found
 
 
 def suggest_terms(

@@ -20,7 +20,7 @@ def class_shares(shares: Shares) -> Shares:
 def balanced_thresholds(shares: Shares, coverage: float) -> Shares:
     """Return thresholds ``(n_classes,)`` that label ``coverage`` of the records in the classes' estimated shares.
 
-    A class that has too few records of its own gives all of them.
+    A class that has too few records of its own gives all of them, and records of equal confidence stay together.
     """
     top, confidence = shares.argmax(axis=1), shares.max(axis=1)
     wanted = np.round(class_shares(shares) * coverage * len(shares)).astype(int)
@@ -38,6 +38,7 @@ def precise_thresholds(shares: Shares, precision: float) -> Shares:
     for each in range(shares.shape[1]):
         mine = np.sort(confidence[top == each])[::-1]
         enough = np.flatnonzero(np.cumsum(mine) / np.arange(1, len(mine) + 1) >= precision)
+        enough = enough[np.append(mine[1:] != mine[:-1], True)[enough]]  # equal ones come together or not at all
         if len(enough):
             found[each] = mine[enough[-1]]
     return found
@@ -76,9 +77,9 @@ def quality(shares: Shares, kept: Kept, truth: Classes, names: Sequence[str]) ->
     }
 
 
-def _share(right: int, n: int) -> dict[str, float]:
+def _share(right: int, n: int) -> dict[str, float | None]:
     low, high = wilson(right, n)
-    return {"mean": round(right / n, 4) if n else 0.0, "low": round(low, 4), "high": round(high, 4)}
+    return {"mean": round(right / n, 4) if n else None, "low": round(low, 4), "high": round(high, 4)}
 
 
 def curve(shares: Shares, truth: Classes, names: Sequence[str], coverages: Sequence[float]) -> list[dict[str, Any]]:

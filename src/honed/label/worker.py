@@ -23,7 +23,10 @@ ABSTAIN = -1
 def main() -> None:
     """Answer requests until stdin ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.set_inheritable(answers.fileno(), False)
     os.dup2(2, 1)  # what a rule prints must not end up among the answers
+    sys.path.append(str(Path.cwd()))  # modules beside the rules, behind everything else
+    own = os.getpid()
     place = _Place(Path(sys.argv[1]))
     job = json.loads(sys.stdin.readline())
     place.set(LOADING, LOADING)
@@ -32,8 +35,10 @@ def main() -> None:
         try:
             rules += rules_of(Path(file))
         except BaseException as error:  # SystemExit too
+            _only(own)
             _say(answers, {"failed": Path(file).name, "error": type(error).__name__, "message": str(error)})
             return
+    _only(own)
     _say(answers, {"rules": [[rule.name, rule.label] for rule in rules]})
     for line in sys.stdin:
         request = json.loads(line)
@@ -41,10 +46,17 @@ def main() -> None:
         votes, problems = [], []
         for number in request["rules"]:
             found, problem = _votes(number, rules[number], rows, job["classes"], place)
+            _only(own)
             votes.append(found)
             problems += problem
         place.set(LOADING, LOADING)  # until the next records are read
         _say(answers, {"votes": votes, "problems": problems})
+
+
+def _only(own: int) -> None:
+    """End a process that a rule has split off: one alone answers."""
+    if os.getpid() != own:
+        os._exit(0)
 
 
 def _say(answers: Any, value: Any) -> None:

@@ -286,6 +286,8 @@ def _check_labels(sections: Mapping[str, Any], file: str) -> None:
     for name in ("mine", "cross_encoder", "distil"):
         if name in sections:
             raise ConfigError("E_CONFIG_SHAPE", f'{file}: [{name}] does not go with data.shape = "labels"')
+    if "label" in sections and not {"title", "text"} & set(sections["data"].columns):
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: [label] needs data.columns.text or title: what is to be read?")
     needs = {"train": "label", "index": "label", "evaluate": "index", "gate": "evaluate"}
     for wanted, needed in needs.items():
         if wanted in sections and needed not in sections:

@@ -1,7 +1,7 @@
 """The desk of the label page: records to read, labels and terms to give, and what they change, at once."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.proportion import wilson
 from honed.core.text import fold
+from honed.data.split import unit_interval
 from honed.label.combine import Combined, combine
-from honed.label.lists import Matcher, TermList, write_lists
+from honed.label.lists import Matcher, TermList, read_lists, write_lists
 from honed.label.run import Voted, vote
 from honed.label.statistics import fights, rule_statistics
 from honed.label.store import HandLabel, LabelStore
@@ -19,7 +20,7 @@ from honed.label.threshold import above, confusion, quality
 from honed.pipeline.labelling import drawn, open_bench, terms_worth_adding, worth_labelling
 from honed.pipeline.project import Project
 
-ORDERS = ("next", "fights", "all", "labelled")
+ORDERS = ("next", "fights", "all", "labelled", "measure")
 _SHOWN, _MOST_CHARS, _WORTH = 20, 20_000, 60
 
 
@@ -35,17 +36,22 @@ class Desk:
         self.bench, _ = open_bench(project)
         self.settings, self.root = self.bench.settings, self.bench.root
         self.store = LabelStore(self.root / self.settings.store)
-        self.own = {each.label: each for each in self.bench.lists if self._is_own(each)}
+        terms = self.root / self.settings.terms
+        self.written = read_lists(terms) if terms.is_file() else []
         self.row = {record: at for at, record in enumerate(self.bench.ids)}
         self.voted = self.bench.voted()
         self.said = [each for each in self.store.read() if each.id in self.row]
         self._lock, self._changed, self._stop = threading.RLock(), threading.Event(), False
         self.learning, self.fault = False, ""
         self.combined = self._combined()
+        seed = self.settings.seed
+        test = np.flatnonzero(self.bench.splits == "test").tolist()
+        self.by_chance = sorted(test, key=lambda row: unit_interval(seed, f"measure {self.bench.ids[row]}"))
         self._rank()
         threading.Thread(target=self._follow, daemon=True).start()
 
-    def _is_own(self, terms: TermList) -> bool:
+    @staticmethod
+    def _is_own(terms: TermList) -> bool:
         return terms.name == own_name(terms.label)
 
     def close(self) -> None:
@@ -122,7 +128,11 @@ class Desk:
         }
 
     def records(self, order: str = "next", n: int = 1, skip: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Return up to ``n`` records in an order of `ORDERS`, without those of ``skip``; test records never."""
+        """Return up to ``n`` records in an order of `ORDERS`, without those of ``skip``.
+
+        Records of test come in the order "measure" alone: by chance, and without what rules and learner say of them, so
+        that their labels are fit to measure with.
+        """
         if order not in ORDERS:
             raise ConfigError("E_OPTION", f"order {order}: not one of {', '.join(ORDERS)}{did_you_mean(order, ORDERS)}")
         left_out = {self.row[each] for each in skip if each in self.row}
@@ -135,9 +145,12 @@ class Desk:
             elif order == "labelled":
                 rows = [self.row[each.id] for each in reversed(self.said) if self.bench.truth[self.row[each.id]] >= 0]
                 rows = list(dict.fromkeys([*rows, *self.bench.hand.tolist()]))
+            elif order == "measure":
+                rows = [row for row in self.by_chance if self.bench.truth[row] < 0]
             else:
                 rows = list(range(len(self.bench.ids)))
-            open_rows = [int(row) for row in rows if self.bench.splits[row] != "test" and row not in left_out]
+            test = order == "measure"
+            open_rows = [int(row) for row in rows if (self.bench.splits[row] == "test") == test and row not in left_out]
             return [self.record(row) for row in open_rows[: min(n, _SHOWN)]]
 
     def record(self, row: int) -> dict[str, Any]:
@@ -145,20 +158,24 @@ class Desk:
         bench, shares = self.bench, self.combined.shares[row]
         values = bench.records[row]
         truth = int(bench.truth[row])
+        blind = bench.splits[row] == "test"
         return {
             "id": bench.ids[row],
             "fields": {
-                name: {"text": values[name][:_MOST_CHARS], "spans": self._spans(values[name][:_MOST_CHARS], name)}
+                name: {
+                    "text": values[name][:_MOST_CHARS],
+                    "spans": [] if blind else self._spans(values[name][:_MOST_CHARS], name),
+                }
                 for name in ("title", "text")
                 if values[name]
             },
             "label": bench.classes[truth] if truth >= 0 else "",
-            "likeliest": bench.classes[int(shares.argmax())],
-            "confidence": round(float(shares.max()), 4),
+            "likeliest": "" if blind else bench.classes[int(shares.argmax())],
+            "confidence": None if blind else round(float(shares.max()), 4),
             "votes": {
                 name: bench.classes[said]
                 for name, said in zip(self.voted.names, self.voted.votes[row].tolist(), strict=True)
-                if said >= 0
+                if said >= 0 and not blind
             },
         }
 
@@ -181,17 +198,18 @@ class Desk:
         if label and label not in self.bench.classes:
             raise ConfigError("E_LABEL_UNKNOWN", f"{label} is not a class{did_you_mean(label, self.bench.classes)}")
         with self._lock:
+            old = int(self.bench.truth[row])
             given = HandLabel(id=record, label=label, who=self.who, why=why)
             self.store.add([given])
             self.said.append(given)
             self.bench.truth[row] = self.bench.classes.index(label) if label else -1
-            found = self.record(row)
+            found = {**self.record(row), "before": self.bench.classes[old] if old >= 0 else ""}
         self._touch()
         return found
 
     def _row(self, record: str) -> int:
         row = self.row.get(record)
-        if row is None or self.bench.splits[row] == "test":
+        if row is None:
             raise ConfigError("E_ID_UNKNOWN", f"no record {record} to label")
         return row
 
@@ -199,7 +217,8 @@ class Desk:
 
     def preview(self, label: str, term: str, *, pattern: bool = False) -> dict[str, Any]:
         """Return what a term would do on the list of a class: records, those new to the class's lists, precision."""
-        terms = self._changed_list(label, term, pattern=pattern, remove=False)
+        with self._lock:
+            terms = self._changed_list(label, term, pattern=pattern, remove=False)
         alone = replace(terms, words=() if pattern else (term,), patterns=(term,) if pattern else ())
         with self._lock:
             speaks = self._votes([alone])[:, 0] >= 0
@@ -232,9 +251,11 @@ class Desk:
         term = " ".join(term.split()) if not pattern else term
         if not term:
             raise ConfigError("E_LIST_PATTERN", "the term is empty")
-        terms = self.own.get(label) or TermList(label=label, name=own_name(label))
+        fresh = TermList(label=label, name=own_name(label))
+        terms = next((each for each in self.written if each.name == fresh.name), fresh)
         kind = "patterns" if pattern else "words"
-        there = [each for each in getattr(terms, kind) if fold(each) != fold(term)]
+        same: Callable[[str], str] = str if pattern else fold
+        there = [each for each in getattr(terms, kind) if same(each) != same(term)]
         changes: dict[str, Any] = {kind: tuple(there if remove else [*there, term])}
         return replace(terms, **changes)
 
@@ -243,12 +264,12 @@ class Desk:
 
         Raises `ConfigError` for a class that is not there and a pattern that is none.
         """
-        terms = self._changed_list(label, term, pattern=pattern, remove=remove)
         with self._lock:
+            terms = self._changed_list(label, term, pattern=pattern, remove=remove)
             column = self._votes([terms])
-            own = {**self.own, label: terms}
-            self.own = {name: each for name, each in own.items() if each.words or each.patterns}
-            write_lists(list(self.own.values()), self.root / self.settings.terms)
+            others = [each for each in self.written if each.name != terms.name]
+            self.written = [*others, *([terms] if terms.words or terms.patterns else [])]
+            write_lists(self.written, self.root / self.settings.terms)
             self._replace(terms, column)
             found = self.state()
         self._touch()

@@ -176,7 +176,7 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
     if shape == "labels":
         lines += [
             "[split]",
-            "test = 0.2  # of the labelled records, to measure with",
+            "test = 0.2  # of the records: nothing is learned from them, to measure with",
             "dev = 0.2  # of the labelled records, to choose the best step of the fine-tuning by",
             "",
             "[label]  # from hand labels, rules and lists to labels for all records; try  honed label --serve",

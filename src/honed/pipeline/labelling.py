@@ -21,7 +21,7 @@ from honed.evaluate.html import render_labelling
 from honed.label.combine import Evidence, combine
 from honed.label.config import LabelConfig
 from honed.label.learner import next_records
-from honed.label.lists import TermList, check_lists, read_lists
+from honed.label.lists import TermList, check_lists, nfc, read_lists
 from honed.label.run import Voted, vote
 from honed.label.statistics import fights, rule_statistics, warnings_of
 from honed.label.store import LabelStore, labels_of, refinery_columns
@@ -91,8 +91,10 @@ def label_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _digest(path: Path) -> str | list[str]:
-    if path.is_dir():
-        return [f"{file.name} {sha256_file(file)}" for file in sorted(path.glob("*.txt"))]
+    """Return the sha256 of a file; of rules with the modules beside them, of a folder with its lists."""
+    if path.is_dir() or (path.suffix == ".py" and path.is_file()):
+        files = sorted(path.glob("*.txt") if path.is_dir() else path.parent.glob("*.py"))
+        return [f"{file.name} {sha256_file(file)}" for file in files]
     return sha256_file(path) if path.is_file() else ""
 
 
@@ -180,6 +182,7 @@ class Bench:
             rows=self.hand,
             classes=self.truth[self.hand],
             vectors=self.vectors,
+            hidden=self.splits == "test",
             folds=self.settings.folds,
             seed=self.settings.seed,
             learner_precision=self.settings.learner_precision,
@@ -187,14 +190,13 @@ class Bench:
 
     def taken_terms(self) -> frozenset[str]:
         """Return the words that stand on a list already."""
-        return frozenset(fold(word) for each in self.lists for word in each.words)
+        return frozenset(nfc(word).lower() for each in self.lists for word in each.words)
 
 
 def _classes(config: Config, given: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:
-    if config.data.labels:
-        return list(config.data.labels)
     spelled: dict[str, str] = {}
-    for name in sorted({name for name in (*given, *stored, *(each.label for each in lists)) if name}):
+    seen = config.data.labels or sorted({name for name in (*given, *stored, *(each.label for each in lists)) if name})
+    for name in seen:
         spelled.setdefault(fold(name), name)
     if len(spelled) < 2:
         raise DataError(
@@ -218,7 +220,7 @@ def label(work: Work) -> Mapping[str, Any]:
     n_sources = len(voted.names) + (bench.vectors is not None and len(bench.hand) > 0)
     combined = combine(bench.evidence(voted), bench.settings.combine, n_sources)
     thresholds = drawn(combined.shares, bench)
-    kept = above(combined.shares, thresholds) & ((voted.votes >= 0).any(axis=1) | (bench.vectors is not None))
+    kept = above(combined.shares, thresholds) & ((voted.votes >= 0).any(axis=1) | combined.learned)
     by_hand = np.isin(np.arange(len(kept)), bench.hand)
     report = {
         "classes": bench.classes,
@@ -230,7 +232,9 @@ def label(work: Work) -> Mapping[str, Any]:
         "learner_minimum": dict(zip(bench.classes, combined.minimum.round(4).tolist(), strict=True)),
         "thresholds": dict(zip(bench.classes, thresholds.round(4).tolist(), strict=True)),
         "temperature": round(combined.temperature, 4),
-        "class_shares": dict(zip(bench.classes, class_shares(combined.shares).round(4).tolist(), strict=True)),
+        "class_shares": dict(
+            zip(bench.classes, class_shares(combined.shares[bench.splits != "test"]).round(4).tolist(), strict=True)
+        ),
         "labelled": int((kept | by_hand).sum()),
         "coverage": round(float(kept[bench.splits != "test"].mean()), 4),
         "on_hand_labels": _judged(combined.shares, kept, _only(bench.truth, by_hand), bench.classes),

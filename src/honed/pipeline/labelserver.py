@@ -1,8 +1,8 @@
 """``honed label --serve``: the label page over HTTP, for this machine alone unless it is told otherwise."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ _STATIC = {"label.css": "text/css", "label.js": "text/javascript"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeOptions:
-    """Where the page is served, and the name that labels are kept under."""
+    """Where the page is served, the name that labels are kept under, and settings in place of those of honed.toml."""
 
     host: str = "127.0.0.1"
     port: int = 8081
     who: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 def serve_labels(project: Path, options: ServeOptions) -> None:
@@ -38,8 +39,8 @@ def serve_labels(project: Path, options: ServeOptions) -> None:
     if not is_loopback(options.host):
         raise ConfigError("E_CONFIG_UNSAFE", f"{options.host} is reachable from outside; the label page has no key")
     listener = listen(options.host, options.port)
-    desk = Desk(Project(project), options.who)
-    limits = Limits(max_body=64 << 10)
+    desk = Desk(Project(project, overrides=options.overrides), options.who)
+    limits = Limits(max_body=1 << 20)
     gate = make_label_app(desk, limits, hosts=own_hosts(options.host, ()))
     try:
         answer(gate, limits, listener, f"the label page at http://{options.host}", lambda: None)
@@ -82,12 +83,11 @@ def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
         return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status)
 
     def records(given: dict[str, Any]) -> Any:
-        skip = text_of(given, "skip", required=False, most=20_000)
-        return desk.records(
-            text_of(given, "order", required=False) or "next",
-            whole_number(text_of(given, "n", required=False) or "1"),
-            [each for each in skip.split("\n") if each],
-        )
+        skip = given.get("skip", [])
+        if not isinstance(skip, list) or not all(isinstance(each, str) for each in skip):
+            raise Refused(422, "E_TYPE", "skip is no list of texts")
+        order = text_of(given, "order", required=False) or "next"
+        return desk.records(order, whole_number(text_of(given, "n", required=False) or "1"), skip)
 
     def label(given: dict[str, Any]) -> Any:
         return desk.give(text_of(given, "id"), text_of(given, "label", required=False), _why(given))
@@ -120,6 +120,8 @@ def text_of(given: dict[str, Any], name: str, *, required: bool = True, most: in
     value = given.get(name, "")
     if not isinstance(value, str):
         raise Refused(422, "E_TYPE", f"{name} is no text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise Refused(422, "E_ENCODING", f"{name} holds a lone surrogate, which no file can store")
     if len(value) > most:
         raise Refused(422, "E_TOO_LONG", f"{name} has {len(value)} characters; allowed are {most}")
     if required and not value.strip():

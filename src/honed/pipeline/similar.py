@@ -26,7 +26,7 @@ from honed.pipeline.stage import Work, base_encoder, stored_vectors
 CUTS = (5, 10, 20, 50, 100, 200, 500, 1000)
 P10 = Measure("P", 10)
 BASE, TUNED, WORDS = "base model", "fine-tuned", "TF-IDF, stemmed words"
-_FEWEST, _DOTS, _TAUGHT = 10, 1500, 20_000
+_FEWEST, _DOTS, _TAUGHT = 12, 1500, 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,19 +178,22 @@ def _lexical(work: Work, judged: Judged, k: int) -> npt.NDArray[np.int64]:
     language = work.config.baselines.language if work.config.baselines else "english"
     index = TfidfIndex(judged.texts, Analyzer(language))
     rows = np.empty((len(judged.texts), k + 1), dtype=np.int64)
+    random = np.random.default_rng(work.config.evaluate.seed if work.config.evaluate else 0)
     for start in range(0, len(judged.texts), 256):
         found = index.search(judged.texts[start : start + 256], k + 1)
         for at, hits in enumerate(found, start):
             near = [row for row, _ in hits]
-            rest = sorted(set(range(len(judged.texts))) - set(near))[: k + 1 - len(near)] if len(near) <= k else []
-            rows[at] = [*near, *rest]
+            rest = random.permutation(np.setdiff1d(np.arange(len(judged.texts)), near))  # all as far: in any order
+            rows[at] = [*near, *rest[: k + 1 - len(near)]]
     return without_self(rows)
 
 
 def _classification(work: Work, judged: Judged, systems: Mapping[str, Vectors]) -> dict[str, Any]:
     """Return a classification report for each system: a classifier taught the training labels, asked the test."""
     labels = task.read_rows(work.inputs["label"].folder / LABELS)
-    taught = [at for at, row in enumerate(labels) if row["label"] and row["split"] == "train"][:_TAUGHT]
+    taught = [at for at, row in enumerate(labels) if row["label"] and row["split"] == "train"]
+    seed = work.config.evaluate.seed if work.config.evaluate else 0
+    taught = sorted(np.random.default_rng(seed).permutation(taught)[:_TAUGHT].tolist())
     classes = np.array([judged.names.index(labels[at]["label"]) for at in taught], dtype=np.int64)
     weights = np.array([labels[at]["confidence"] for at in taught])
     found = []

@@ -81,6 +81,7 @@ def _check_key(config: Config, root: Path) -> Mapping[str, Any]:
         "has_splits": "split" in config.data.columns,
         "quarantine": config.data.on_bad_row == "quarantine",
         "declared": bool(config.data.labels),
+        "weak": config.label is not None,
         "slice_by": list(config.data.slice_by),
         "split": asdict(config.split),
         "base": config.model.base,
@@ -96,6 +97,7 @@ def _check(work: Work) -> Mapping[str, Any]:
             has_splits="split" in work.config.data.columns,
             declared=bool(work.config.data.labels),
             unknown=unknown,
+            weak=work.config.label is not None,
         )
     else:
         found = _check_aliases(work, records, unknown)

@@ -58,6 +58,8 @@ def train_head(
     resumed: it takes seconds. Raises `TrainingError` for a loss that is not finite.
     """
     name, reason = objective
+    if base.spec.dim != base.model.get_embedding_dimension():
+        raise TrainingError("E_TRAIN_HEAD", "train.head needs whole vectors: leave model.dim out")
     torch.manual_seed(config.seed)
     random = np.random.default_rng(config.seed)
     texts = list(dict.fromkeys(text for each in examples for text in (each.anchor, each.positive, *each.negatives)))

@@ -1,7 +1,17 @@
 "use strict";
 const at = id => document.getElementById(id);
 const skipped = [], given = [];
-let state = null, current = null, span = "", asked = 0;
+let state = null, current = null, span = "", asked = 0, busy = false;
+
+async function alone(work) {  // one thing at a time: a key must not label a record that is no longer seen
+  if (busy) return;
+  busy = true;
+  try {
+    await work();
+  } finally {
+    busy = false;
+  }
+}
 
 function make(kind, text = "", more = {}) {
   const node = document.createElement(kind);
@@ -40,7 +50,7 @@ const percent = share => share === null || share === undefined ? "–" : (100 * 
 let turn = 0;
 async function next() {
   const mine = ++turn;
-  const found = await call("v1/records", {order: at("order").value, n: "1", skip: skipped.slice(-500).join("\n")});
+  const found = await call("v1/records", {order: at("order").value, n: "1", skip: skipped.slice(-500)});
   if (mine === turn) show(found[0] || null);  // an older answer may come later
 }
 
@@ -52,7 +62,7 @@ function show(record) {
     node.replaceChildren();
     if (record && record.fields[field]) marked(node, record.fields[field]);
   }
-  at("guess").textContent = record ? (record.label ? `labelled ${record.label}; ` : "") + `guess: ${record.likeliest}, ${percent(record.confidence)} sure` : "";
+  at("guess").textContent = record ? (record.label ? `labelled ${record.label}; ` : "") + (record.likeliest ? `guess: ${record.likeliest}, ${percent(record.confidence)} sure` : "to measure with: judge it by itself") : "";
   at("votes").replaceChildren(...(record ? Object.entries(record.votes).map(([rule, said]) => make("li", `${rule}: ${said}`)) : []));
   for (const button of at("choose").children) button.setAttribute("aria-pressed", String(record !== null && button.dataset.label === record.label));
   at("selection").hidden = true;
@@ -74,8 +84,8 @@ function marked(node, field) {
 async function give(label) {
   if (!current) return;
   const id = current.id;
-  await call("v1/label", {id, label, why: at("why").value});
-  given.push(id);
+  const found = await call("v1/label", {id, label, why: at("why").value});
+  given.push([id, found.before]);
   at("why").value = "";
   skipped.push(id);
   await next();
@@ -83,10 +93,10 @@ async function give(label) {
 }
 
 async function takeBack() {
-  const id = given.pop();
-  if (id === undefined) return;
+  if (!given.length) return;
+  const [id, before] = given.pop();
   turn++;
-  show(await call("v1/label", {id, label: ""}));
+  show(await call("v1/label", {id, label: before}));
   const place = skipped.lastIndexOf(id);
   if (place >= 0) skipped.splice(place, 1);
   refresh();
@@ -131,7 +141,7 @@ function buttons() {
     const button = make("button", "", {type: "button", "data-label": name, "aria-pressed": "false"});
     if (number < 9) button.append(make("kbd", String(number + 1)), " ");
     button.append(name);
-    button.addEventListener("click", () => give(name));
+    button.addEventListener("click", () => alone(() => give(name)));
     return button;
   }));
   at("span-classes").replaceChildren(...state.classes.map(name => {
@@ -237,12 +247,12 @@ async function suggest() {
 // -- keys and pointer ------------------------------------------------------------------------------
 
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
   const number = Number(event.key);
-  if (event.key >= "1" && event.key <= "9" && state && number <= state.classes.length) give(state.classes[number - 1]);
-  else if (event.key === "0") give("");
-  else if (event.key === "s") skip();
-  else if (event.key === "u") takeBack();
+  if (event.key >= "1" && event.key <= "9" && state && number <= state.classes.length) alone(() => give(state.classes[number - 1]));
+  else if (event.key === "0") alone(() => give(""));
+  else if (event.key === "s") alone(skip);
+  else if (event.key === "u") alone(takeBack);
   else return;
   event.preventDefault();
 });
