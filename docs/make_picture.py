@@ -1,6 +1,7 @@
-"""Take docs/page.png: the page of ``honed serve`` over a bundle, in a real browser.
+"""Take the pictures of the docs in a real browser: docs/page.png of ``honed serve``, docs/label_page.png of labelling.
 
-python docs/make_picture.py BUNDLE [QUERY]
+python docs/make_picture.py search BUNDLE [QUERY]
+python docs/make_picture.py label PROJECT
 """
 
 import shutil
@@ -8,40 +9,62 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import sync_playwright
 
 PORT = 8787
-TARGET = Path(__file__).with_name("page.png")
+HERE = Path(__file__).parent
 
 
-def main(bundle: str, query: str = "guadalajara univercity") -> None:
-    """Serve a bundle, look a name up, open its first hit, take the picture."""
-    server = subprocess.Popen([sys.executable, "-m", "honed", "serve", bundle, "--port", str(PORT)])
+def take(target: str, command: list[str], ready: str, size: tuple[int, int], act: Callable[[Any], None]) -> None:
+    """Serve with a command of honed, wait until a path answers, do something on the page, take the picture."""
+    server = subprocess.Popen([sys.executable, "-m", "honed", *command, "--port", str(PORT)])
     try:
-        for _ in range(100):
+        for _ in range(600):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz")
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}{ready}")
                 break
             except OSError:
                 time.sleep(0.1)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1000, "height": 640}, device_scale_factor=1)
+            page = browser.new_page(viewport={"width": size[0], "height": size[1]}, device_scale_factor=1)
             page.goto(f"http://127.0.0.1:{PORT}/")
-            page.keyboard.type(query)
-            page.wait_for_selector("#hits li")
-            page.wait_for_timeout(500)
-            page.keyboard.press("ArrowDown")
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#entity:not([hidden])")
-            page.screenshot(path=TARGET)
+            act(page)
+            page.screenshot(path=HERE / target)
             browser.close()
     finally:
         server.terminate()
         server.wait()
 
 
+def search(bundle: str, query: str = "guadalajara univercity") -> None:
+    """Look a name up and open its first hit."""
+
+    def act(page: Any) -> None:
+        page.keyboard.type(query)
+        page.wait_for_selector("#hits li")
+        page.wait_for_timeout(500)
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#entity:not([hidden])")
+
+    take("page.png", ["serve", bundle], "/readyz", (1000, 640), act)
+
+
+def label(project: str) -> None:
+    """Show the record most worth a label, and the suggested terms."""
+
+    def act(page: Any) -> None:
+        page.wait_for_selector("#record-text:not(:empty)")
+        page.click("#suggest")
+        page.wait_for_selector("#suggestions li")
+
+    take("label_page.png", ["label", "--serve", "--project", project], "/v1/state", (1200, 860), act)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"search": search, "label": label}[sys.argv[1]](*sys.argv[2:])
