@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from honed.core.errors import DataError
@@ -151,28 +152,44 @@ def near_duplicates(labels: Iterable[str]) -> dict[str, Any]:
 
 
 def audit_labels(
-    records: Sequence[Mapping[str, str]],
+    records: Iterable[Mapping[str, str]],
     *,
     has_splits: bool,
     declared: bool,
     unknown: UnknownText | None,
     weak: bool = False,
 ) -> dict[str, Any]:
-    """Return the audit of labelled texts; contradictions that would spoil training are a `DataError`.
+    """Return the audit of labelled texts, read once; contradictions that would spoil training are a `DataError`.
 
     With ``weak`` labels come from rules too, so that a class needs no hand label in train.
     """
-    labelled = [record for record in records if record["label"]]
+    n, labelled, strange = 0, [], []
+    times: Counter[bytes] = Counter()  # by digest: a million texts need not stay in memory
+    copies: list[str] = []
+    splits: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for record in records:
+        n += 1
+        text = fold(record["text"])
+        if record["label"]:
+            labelled.append(record)
+        if text:
+            times[digest := blake2b(text.encode(), digest_size=12).digest()] += 1
+            if times[digest] == 2:
+                copies.append(text)
+            if unknown and unknown(record["text"]):
+                strange.append(record["where"])
+        if has_splits:
+            splits[record["id"]] = record["split"]
+            keys |= {record["id"]: text} if text else {}
     if not declared:
         _refuse_near_labels(labelled)
     if has_splits:
-        _check_label_splits(records, [] if weak else labelled)
+        check_given_splits(splits, keys)
+        _check_classes_taught([] if weak else labelled)
     counts = Counter(record["label"] for record in labelled)
     rare = [f"{label}: {count} example" for label, count in counts.items() if count < 2]
     conflicts = _label_conflicts(labelled)
-    texts = [record["text"] for record in records if record["text"]]
-    copies = [text for text, count in Counter(map(fold, texts)).items() if count > 1]
-    strange = [record["where"] for record in records if unknown and record["text"] and unknown(record["text"])]
     findings = {
         "W_LABEL_RARE": _finding(len(rare), [f"{each}; kept in train, not evaluated" for each in rare]),
         "W_LABEL_CONFLICT_TEXT": _finding(len(conflicts), conflicts),
@@ -180,7 +197,7 @@ def audit_labels(
         "W_ALL_UNK": _finding(len(strange), [f"{where}, text: the encoder knows no part of it" for where in strange]),
     }
     return {
-        "records": len(records),
+        "records": n,
         "labelled": len(labelled),
         "labels": dict(counts.most_common()),
         "not_evaluated": sorted(label for label, count in counts.items() if count < 2),
@@ -216,9 +233,7 @@ def _label_conflicts(labelled: Sequence[Mapping[str, str]]) -> list[str]:
     ]
 
 
-def _check_label_splits(records: Sequence[Mapping[str, str]], labelled: Sequence[Mapping[str, str]]) -> None:
-    keys = {record["id"]: fold(record["text"]) for record in records if record["text"]}
-    check_given_splits({record["id"]: record["split"] for record in records}, keys)
+def _check_classes_taught(labelled: Sequence[Mapping[str, str]]) -> None:
     taught = {record["label"] for record in labelled if record["split"] == "train"}
     for record in labelled:
         if record["label"] not in taught:

@@ -333,7 +333,13 @@ class _RecordWriter:
             self.block = []
 
 
+def each_record(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the accepted records of an import, in their order; every value is a string."""
+    with pq.ParquetFile(folder / RECORDS, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(_BATCH):
+            yield from batch.to_pylist()
+
+
 def read_records(folder: Path) -> list[dict[str, str]]:
-    """Return the accepted records of an import, in their order; every value is a string."""
-    table = pq.read_table(folder / RECORDS, page_checksum_verification=True)
-    return [dict(record) for record in table.to_pylist()]
+    """Return all accepted records of an import."""
+    return list(each_record(folder))

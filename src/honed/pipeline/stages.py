@@ -89,18 +89,18 @@ def _check_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _check(work: Work) -> Mapping[str, Any]:
-    records = importer.read_records(work.inputs["import"].folder)
-    unknown = _unknown_to(work.config)
+    imported, unknown = work.inputs["import"].folder, _unknown_to(work.config)
     if work.config.data.shape == "labels":
+        records = importer.each_record(imported)
         found = audit.audit_labels(
-            [{**record, "text": whole_text(record["title"], record["text"])} for record in records],
+            ({**record, "text": whole_text(record["title"], record["text"])} for record in records),
             has_splits="split" in work.config.data.columns,
             declared=bool(work.config.data.labels),
             unknown=unknown,
             weak=work.config.label is not None,
         )
     else:
-        found = _check_aliases(work, records, unknown)
+        found = _check_aliases(work, importer.read_records(imported), unknown)
     accounting = work.inputs["import"].read_json(importer.ACCOUNTING)
     write_json(work.folder / "audit.json", {"import": accounting, **found})
     return {"findings": {name: each["count"] for name, each in found["findings"].items()}}
