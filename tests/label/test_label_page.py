@@ -77,6 +77,24 @@ def test_a_term_changes_coverage_at_once_and_is_on_disk(server: Server, project:
     assert read_lists(project / "terms.toml") == []
 
 
+def test_files_that_were_edited_are_read_again_and_broken_ones_change_nothing(server: Server, project: Path) -> None:
+    def covered(state: dict[str, Any], rule: str) -> int:
+        return next((each["records"] for each in state["rules"] if each["rule"] == rule), -1)
+
+    before = server.ask("GET", "/v1/state")[1]
+    text = (project / "lists.toml").read_text()
+    (project / "lists.toml").write_text(text.replace('words = ["quay",', 'words = ["the",'))
+    after = server.ask("POST", "/v1/reload", {})[1]
+    assert covered(after, "sea words") > covered(before, "sea words") > 0
+    rules = (project / "rules.py").read_text()
+    (project / "rules.py").write_text(rules + "\n\ndef lf_new(row):\n    return 1 / 0\n")
+    status, found, _ = server.ask("POST", "/v1/reload", {})
+    assert (status, found["error"]["code"]) == (422, "E_LF_RAISED")
+    assert covered(server.ask("GET", "/v1/state")[1], "sea words") == covered(after, "sea words")
+    (project / "rules.py").write_text(rules + "\n\ndef lf_new(row):\n    return 'Kitchen'\n")
+    assert covered(server.ask("POST", "/v1/reload", {})[1], "lf_new") == 228
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [

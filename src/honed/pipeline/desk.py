@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from honed.core.errors import ConfigError, did_you_mean
+from honed.core.errors import ConfigError, HonedError, did_you_mean
 from honed.core.proportion import wilson
 from honed.core.text import fold
 from honed.data.split import unit_interval
 from honed.label.combine import Combined, combine
-from honed.label.lists import Matcher, TermList, read_lists, write_lists
+from honed.label.lists import Matcher, TermList, check_lists, read_lists, write_lists
 from honed.label.run import Voted, vote
 from honed.label.statistics import fights, rule_statistics
 from honed.label.store import HandLabel, LabelStore
 from honed.label.threshold import above, confusion, quality
-from honed.pipeline.labelling import drawn, open_bench, terms_worth_adding, worth_labelling
+from honed.pipeline.labelling import all_lists, broken, drawn, open_bench, terms_worth_adding, worth_labelling
 from honed.pipeline.project import Project
 
 ORDERS = ("next", "fights", "all", "labelled", "measure")
@@ -289,6 +289,30 @@ class Desk:
             votes = np.concatenate([votes, column], axis=1)
         self.bench.lists = lists
         self.voted = Voted(names=names, votes=votes)
+
+    def reload(self) -> dict[str, Any]:
+        """Read rules and lists again and vote with them; where something is wrong with them the old ones stay.
+
+        Raises what reading them raises, and `honed.core.errors.DataError` for a broken rule.
+        """
+        with self._lock:
+            lists = all_lists(self.root, self.settings)
+            check_lists(lists, self.bench.classes, self.bench.records.columns())
+            old, self.bench.lists = self.bench.lists, lists
+            try:
+                voted = self.bench.voted()
+                if voted.problems:
+                    hand = self.bench.hand
+                    raise broken(voted, rule_statistics(voted, hand, self.bench.truth[hand], self.bench.classes))
+            except HonedError:
+                self.bench.lists = old
+                raise
+            self.voted = voted
+            terms = self.root / self.settings.terms
+            self.written = read_lists(terms) if terms.is_file() else []
+            found = self.state()
+        self._touch()
+        return found
 
     def suggestions(self, n: int = 5) -> list[Mapping[str, Any]]:
         """Return terms that hand labels and their neighbours speak for."""

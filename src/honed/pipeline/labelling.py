@@ -123,9 +123,7 @@ class Bench:
         records = Records(imported.folder / RECORDS)
         ids, given = records.column("id"), records.column("label")
         store = LabelStore(root / settings.store).latest()
-        lists = [found for each in settings.lists for found in read_lists(root / each)]
-        if (root / settings.terms).is_file():
-            lists += read_lists(root / settings.terms)
+        lists = all_lists(root, settings)
         classes = _classes(config, given, [each.label for each in store.values()], lists)
         numbers = {fold(name): row for row, name in enumerate(classes)}
         named = [store[record].label if record in store else label for record, label in zip(ids, given, strict=True)]
@@ -191,6 +189,13 @@ class Bench:
     def taken_terms(self) -> frozenset[str]:
         """Return the words that stand on a list already."""
         return frozenset(nfc(word).lower() for each in self.lists for word in each.words)
+
+
+def all_lists(root: Path, settings: LabelConfig) -> list[TermList]:
+    """Return the lists of the files that are named, then those of the label page."""
+    lists = [found for each in settings.lists for found in read_lists(root / each)]
+    terms = root / settings.terms
+    return lists + (read_lists(terms) if terms.is_file() else [])
 
 
 def _classes(config: Config, given: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:

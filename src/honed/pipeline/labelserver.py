@@ -108,6 +108,7 @@ def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
             route("/v1/label", "POST", label),
             route("/v1/terms/preview", "GET", preview),
             route("/v1/terms", "POST", terms),
+            route("/v1/reload", "POST", lambda _: desk.reload()),
             route("/v1/suggestions", "GET", lambda _: desk.suggestions()),
         ],
         exception_handlers={Refused: refused},

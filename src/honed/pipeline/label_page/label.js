@@ -171,7 +171,7 @@ function lists() {
     const rule = state.rules.find(each => each.rule === list.name);
     const box = make("details", "", {"data-name": list.name});
     box.open = list.own || open.has(list.name);
-    box.append(make("summary", `${list.name} → ${list.label}: ${rule ? rule.records : 0} records` + (list.own ? "" : " (edit it in its file)")));
+    box.append(make("summary", `${list.name} → ${list.label}: ${rule ? rule.records : 0} records` + (list.own ? "" : " (in its file)")));
     const terms = make("div", "", {class: "terms"});
     for (const [kind, words] of [["words", list.words], ["patterns", list.patterns]])
       for (const word of words) {
@@ -271,6 +271,7 @@ at("order").addEventListener("change", () => { skipped.length = 0; next(); });
 at("term").addEventListener("input", preview);
 at("term-class").addEventListener("change", preview);
 at("term-pattern").addEventListener("change", preview);
+at("reload").addEventListener("click", async () => { draw(await call("v1/reload", {})); if (current) await next(); });
 at("suggest").addEventListener("click", suggest);
 at("term-form").addEventListener("submit", event => {
   event.preventDefault();
