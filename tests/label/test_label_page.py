@@ -36,13 +36,28 @@ def project(labelled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(labelled, tmp_path / "p"))
 
 
-@pytest.fixture
-def server(project: Path, tmp_path: Path) -> Iterator[Server]:
+def served(project: Path) -> Iterator[Server]:
     command = ("label", "--serve", "--port", "0", "--who", "anna", "--project", str(project))
-    found = Server(project, log=tmp_path / "log", command=command)
+    found = Server(project, log=project.parent / "log", command=command)
     yield found
     found.process.kill()
     found.process.wait()
+
+
+@pytest.fixture
+def server(project: Path) -> Iterator[Server]:
+    yield from served(project)
+
+
+@pytest.fixture(scope="module")
+def calm_project(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(labelled, tmp_path_factory.mktemp("calm") / "p"))
+
+
+@pytest.fixture(scope="module")
+def calm(calm_project: Path) -> Iterator[Server]:
+    """A server for tests that change nothing."""
+    yield from served(calm_project)
 
 
 @pytest.fixture
@@ -114,19 +129,19 @@ def test_files_that_were_edited_are_read_again_and_broken_ones_change_nothing(se
     ],
 )
 def test_a_wrong_request_is_refused_and_nothing_is_kept(
-    server: Server, project: Path, path: str, body: Any, status: int, code: str
+    calm: Server, calm_project: Path, path: str, body: Any, status: int, code: str
 ) -> None:
-    found = server.ask("POST", path, body)
+    found = calm.ask("POST", path, body)
     assert (found[0], found[1]["error"]["code"]) == (status, code)
-    assert not (project / "labels.jsonl").exists()
-    assert not (project / "terms.toml").exists()
+    assert not (calm_project / "labels.jsonl").exists()
+    assert not (calm_project / "terms.toml").exists()
 
 
-def test_other_origins_and_hosts_are_refused(server: Server) -> None:
+def test_other_origins_and_hosts_are_refused(calm: Server) -> None:
     body = {"id": "r000", "label": "Kitchen"}
-    assert server.ask("POST", "/v1/label", body, {"Origin": "http://elsewhere"})[0] == 403
-    assert server.ask("GET", "/v1/state", None, {"Host": "elsewhere"})[0] == 421
-    assert server.ask("POST", "/v1/label", json.dumps(body).encode(), {"Content-Type": "text/plain"})[0] == 415
+    assert calm.ask("POST", "/v1/label", body, {"Origin": "http://elsewhere"})[0] == 403
+    assert calm.ask("GET", "/v1/state", None, {"Host": "elsewhere"})[0] == 421
+    assert calm.ask("POST", "/v1/label", json.dumps(body).encode(), {"Content-Type": "text/plain"})[0] == 415
 
 
 def test_records_of_test_are_shown_to_measure_with_alone_and_without_a_guess(server: Server, project: Path) -> None:
@@ -175,9 +190,9 @@ def test_terms_that_come_at_once_are_all_kept_and_lists_of_people_stay(server: S
     assert (found["Harbour (label page)"].fields, found["Harbour (label page)"].at_least) == (("title",), 2)
 
 
-def test_many_skipped_records_with_long_ids_are_no_hindrance(server: Server) -> None:
+def test_many_skipped_records_with_long_ids_are_no_hindrance(calm: Server) -> None:
     skip = ["x" * 64 + str(number) for number in range(500)]
-    assert server.ask("POST", "/v1/records", {"order": "next", "skip": skip})[0] == 200
+    assert calm.ask("POST", "/v1/records", {"order": "next", "skip": skip})[0] == 200
 
 
 def test_a_label_of_the_data_can_be_taken_back_for_good(server: Server, project: Path) -> None:
