@@ -16,7 +16,7 @@ from honed.label.lists import nfc
 
 _WORD = re.compile(r"[^\W\d_][\w'-]*[\w]")
 _PHRASE = re.compile(r"[^\w\s'-]+")
-_SURE, _MOST = 0.9, 4000
+_SURE, _MOST, _LEAST = 0.9, 4000, 0.6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ def suggest_terms(
                 examples=tuple(where[term][:3]),
             )
             for _, term, count, total in _without_parts(scored)
-            if wilson(count, total)[0] >= 0.5
+            if wilson(count, total)[0] >= _LEAST
         ][:n]
     return found
 
