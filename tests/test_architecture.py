@@ -12,9 +12,10 @@ ALLOWED = {
     "index": {"core"},
     "evaluate": {"core"},
     "label": {"core"},
+    "explain": {"core", "encode"},
     "train": {"core", "encode", "index"},
     "ship": {"core", "encode", "index"},
-    "pipeline": {"core", "data", "encode", "index", "evaluate", "label", "train", "ship"},
+    "pipeline": {"core", "data", "encode", "index", "evaluate", "label", "explain", "train", "ship"},
     "cli": {"core", "data", "pipeline", "ship"},
 }
 

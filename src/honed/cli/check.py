@@ -42,6 +42,8 @@ def print_audit(audit: dict[str, Any]) -> None:
     else:
         labels = ", ".join(f"{label} {count}" for label, count in audit["labels"].items())
         terminal.emit(f"records: {audit['records']}, labelled {audit['labelled']} ({labels})")
+        if splits := audit.get("splits"):
+            terminal.emit(f"splits by relation: {', '.join(f'{name} {n}' for name, n in splits.items())}")
     for sample in books["warning_samples"]:
         terminal.emit(f"  {sample}")
     for name, found in audit["findings"].items():

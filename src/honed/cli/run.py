@@ -8,12 +8,13 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.artifacts import Artifact
-from honed.core.errors import GateError
+from honed.core.errors import ConfigError, GateError
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: honed run  or  honed run --until train  or  honed run --dry-run")(run)
+    app.command(epilog="Example: honed triplets  or  honed triplets --json")(triplets)
     app.command(epilog="Example: honed train")(train)
     app.command(epilog="Example: honed mine --json")(mine)
     app.command(epilog="Example: honed distil")(distil)
@@ -24,6 +25,7 @@ def run(
     project: Folder = Path(),
     start: Annotated[str | None, typer.Option("--from", help="Make this stage and all after it anew.")] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    seeds: Annotated[str, typer.Option(help="Run once for each of these seeds, such as 0,1,2, and compare.")] = "",
     on_bad_row: OnBadRow = None,
     encoding: Encoding = None,
     *,
@@ -34,6 +36,11 @@ def run(
     from honed.pipeline.project import Project
     from honed.pipeline.stages import read_report
 
+    if seeds:
+        if start or until or dry_run:
+            raise ConfigError("E_OPTION", "--seeds runs everything: it goes without --from, --until and --dry-run")
+        _seeds(project, seeds, overrides(on_bad_row, encoding), json=json)
+        return
     opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if dry_run:
         for plan in opened.plan(start=start, until=until):
@@ -51,6 +58,58 @@ def run(
         terminal.emit(f"report: {artifacts['evaluate'].path('report.html')}")
     if failed:
         raise failed
+
+
+def _seeds(project: Path, text: str, given: dict[str, Any], *, json: bool) -> None:
+    from honed.pipeline.seeds import run_seeds
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError("E_OPTION", f"--seeds {text}: expected whole numbers and commas, such as 0,1,2")
+    report = run_seeds(project, [int(part) for part in parts], overrides=given, listener=terminal.stage_line)
+    if json:
+        terminal.emit_json(report)
+        return
+    terminal.emit(
+        f"seeds {', '.join(parts)}; {report['n_queries']} queries; mean, 95 % interval and each seed, in percent"
+    )
+    rows = [
+        [
+            system["name"],
+            measure,
+            f"{100 * found['mean']:.1f}",
+            f"{100 * found['low']:.1f} to {100 * found['high']:.1f}",
+            ", ".join(f"{100 * value:.1f}" for value in found["each"]),
+        ]
+        for system in report["systems"]
+        for measure, found in system["measures"].items()
+    ]
+    terminal.table(["system", "measure", "mean", "interval", "by seed"], rows)
+    for measure, gain in report["gain"].items():
+        terminal.emit(
+            f"fine-tuned - base model: {100 * gain['mean']:+.1f} points of {measure} "
+            f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+        )
+
+
+def triplets(
+    project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
+) -> None:
+    """Build triplets from sentences with entities, and show some of them."""
+    found = _until(project, "triplets", overrides(on_bad_row, encoding)).read_json("triplets.json")
+    if json:
+        terminal.emit_json(found)
+        return
+    terminal.emit(f"{found['triplets']} triplets of {found['sentences']} sentences, {found['relations']} relations")
+    for reason, n in (found["dropped"] | found["notes"]).items():
+        terminal.emit(f"  {reason}: {n}")
+    for each in found["samples"]:
+        terminal.emit("")
+        terminal.emit(f"{each['relation']}")
+        terminal.emit(f"  anchor    {each['anchor']}")
+        terminal.emit(f"  positive  {each['positive']}")
+        for text in each["negatives"]:
+            terminal.emit(f"  negative  {text}")
 
 
 def train(

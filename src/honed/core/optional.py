@@ -17,6 +17,8 @@ PARTS = {
     "tokenizer": ("tokenizers", "serve"),
     "onnxruntime": ("onnxruntime", "serve"),
     "patterns": ("re2", "train"),
+    "pictures": ("matplotlib", "explain"),
+    "Annoy": ("annoy", "annoy"),
     "OpenVINO": ("openvino", "openvino"),
     "HTTP server": ("uvicorn", "serve"),
     "ONNX export": ("onnx", "train"),

@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.progress import progress
 from honed.core.text import bidi_controls, fold, invisible_names, is_blank
+from honed.data.relations import SIDES, SpanError, placed
 from honed.data.tables import Reject, Row, Table, TableFormat, json_kind, open_table, skipped_files, table_files
 
 RECORDS, REJECTS, ACCOUNTING = "records.parquet", "rejects.jsonl", "accounting.json"
@@ -26,7 +27,7 @@ class Role:
     """What a column is for.
 
     Kinds: "id", "text", "label" (a class name), "given" (a class that something else gave, or nothing), "share" (a
-    number in [0, 1], or nothing), "split".
+    number in [0, 1], or nothing), "word" (or nothing), "offsets" (of an entity in the text), "split".
     """
 
     name: str
@@ -36,6 +37,12 @@ class Role:
     unique: bool = False
 
 
+# what [retrieval] reads beside the project's own data
+UTTERANCES: tuple[Role, ...] = (
+    Role(name="text", kind="text", required=True),
+    Role(name="label", kind="label", required=True),
+    Role(name="split", kind="split", required=True),
+)
 # shape -> its roles; every other column is kept as a field
 SHAPES: Mapping[str, tuple[Role, ...]] = {
     "aliases": (
@@ -53,6 +60,20 @@ SHAPES: Mapping[str, tuple[Role, ...]] = {
         Role(name="confidence", kind="share", required=False),
         Role(name="split", kind="split", required=False),
     ),
+    "relations": (
+        Role(name="id", kind="id", required=False, unique=True),
+        Role(name="text", kind="text", required=True),
+        Role(name="head", kind="offsets", required=False),
+        Role(name="head_start", kind="offsets", required=False),
+        Role(name="head_end", kind="offsets", required=False),
+        Role(name="tail", kind="offsets", required=False),
+        Role(name="tail_start", kind="offsets", required=False),
+        Role(name="tail_end", kind="offsets", required=False),
+        Role(name="relation", kind="label", required=True),
+        Role(name="head_type", kind="word", required=False),
+        Role(name="tail_type", kind="word", required=False),
+        Role(name="split", kind="split", required=False),
+    ),
 }
 
 
@@ -65,6 +86,7 @@ class ImportConfig:
     on_bad_row: str = "stop"
     declared_labels: Sequence[str] = ()
     empty_label: str = "reject"
+    offsets: str = "auto"
     sha256: Mapping[str, str] = field(default_factory=dict)
     format: TableFormat = field(default_factory=TableFormat)
 
@@ -106,11 +128,11 @@ class _BadRowError(Exception):
 class Importer:
     """Streams files into ``records.parquet``, ``rejects.jsonl`` and ``accounting.json`` in a folder."""
 
-    def __init__(self, config: ImportConfig) -> None:
+    def __init__(self, config: ImportConfig, roles: Sequence[Role] = ()) -> None:
         if config.shape not in SHAPES:
             raise ConfigError("E_SHAPE", f"data.shape: {config.shape!r} is not one of {', '.join(SHAPES)}")
         self.config = config
-        self.roles = SHAPES[config.shape]
+        self.roles = roles or SHAPES[config.shape]
         self.books = Accounting()
         self._ids: dict[str, tuple[str, str, str]] = {}
         self._labels = {fold(label): label for label in config.declared_labels}
@@ -180,6 +202,15 @@ class Importer:
                     f"{table.file}: no column {wanted} for the {role.name}; found: {', '.join(table.columns)}"
                     f"{did_you_mean(wanted, table.columns)}; set it in honed.toml under [data.columns]",
                 )
+        if self.config.shape == "relations":
+            for side in SIDES:
+                ends = {f"{side}_start", f"{side}_end"}
+                if (side in self.config.columns) == ends.issubset(self.config.columns):
+                    raise ConfigError(
+                        "E_CONFIG_MISSING",
+                        f"data.columns: where does the {side} stand? Give {side} (a column of all its mentions), or "
+                        f"{side}_start and {side}_end",
+                    )
 
     def _record(self, row: Row) -> dict[str, str] | Reject:
         try:
@@ -190,9 +221,13 @@ class Importer:
 
     def _checked(self, row: Row) -> dict[str, str]:
         record: dict[str, str] = {"where": f"{row.file}, {row.where}"}
+        spans: dict[str, str] = {}
+        if self.config.shape == "relations":
+            row, spans = self._placed(row)
         for role in self.roles:
             column = self.config.columns.get(role.name)
             record[role.name] = self._value(role, column, row) if column else ""
+        record |= spans
         used = set(self.config.columns.values())
         whole = self.config.shape == "labels"  # rules ask for columns, filled or not
         extra = {
@@ -203,6 +238,20 @@ class Importer:
         record["fields"] = json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else "{}"
         _check_encodable("fields", record["fields"])
         return record
+
+    def _placed(self, row: Row) -> tuple[Row, dict[str, str]]:
+        """Return the row with its text as one string, and the character offsets of its entities as JSON."""
+        columns = self.config.columns
+        try:
+            text, spans = placed(row.values, columns, self.config.offsets)
+        except SpanError as error:
+            column = next(name for role, name in columns.items() if role.startswith(error.side))
+            raise _BadRowError("E_SPAN", column, error.reason) from None
+        whole = replace(row, values={**row.values, columns["text"]: text})
+        return whole, {side: json.dumps(found) for side, found in spans.items()}
+
+    def _offsets_value(self, role: Role, column: str, value: Any, row: Row) -> str:
+        return ""  # read together, by `_placed`
 
     def _value(self, role: Role, column: str, row: Row) -> str:
         check: Callable[[Role, str, Any, Row], str] = getattr(self, f"_{role.kind}_value")
@@ -275,6 +324,11 @@ class Importer:
         if value is None or (isinstance(value, str) and is_blank(value)):
             return ""
         return self._label_value(role, column, value, row)
+
+    def _word_value(self, role: Role, column: str, value: Any, row: Row) -> str:
+        text = "" if value is None else _plain(value).strip()
+        _check_encodable(column, text)
+        return text
 
     def _share_value(self, role: Role, column: str, value: Any, row: Row) -> str:
         if value is None or (isinstance(value, str) and is_blank(value)):

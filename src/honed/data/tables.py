@@ -110,6 +110,8 @@ def open_table(path: Path, form: TableFormat) -> Table:
     _check_start(path, form)
     if suffix in (".csv", ".tsv"):
         return _open_csv(path, form)
+    if suffix == ".json" and _first_sign(path, form) == "{":
+        return Table(file=path.name, columns=list(_FEWREL), rows=_fewrel_rows(path, form), format=form)
     rows = _jsonl_rows(path, form) if suffix in (".jsonl", ".ndjson") else _json_rows(path, form)
     return _open_objects(path, rows, form)
 
@@ -434,6 +436,44 @@ def _open_objects(path: Path, rows: Iterator[Row | Reject], form: TableFormat) -
         yield from rows
 
     return Table(file=path.name, columns=list(columns), rows=all_rows(), format=form, open_columns=True)
+
+
+# -- FewRel --------------------------------------------------------------------------------------
+
+_FEWREL = ("tokens", "head", "head_id", "head_mentions", "tail", "tail_id", "tail_mentions", "relation")
+_FEWREL_BYTES = 1 << 30
+
+
+def _first_sign(path: Path, form: TableFormat) -> str:
+    with path.open(encoding=form.encoding, errors="replace") as file:
+        return file.read(4096).lstrip("\ufeff \t\r\n")[:1]
+
+
+def _fewrel_rows(path: Path, form: TableFormat) -> Iterator[Row | Reject]:
+    """Read FewRel's own JSON: relation -> list of {tokens, h: [name, id, mentions], t: the same}."""
+    if path.stat().st_size > _FEWREL_BYTES:
+        raise DataError("E_FILE_SIZE", f"{path.name}: over {_FEWREL_BYTES >> 20} MB as one JSON object; give .jsonl")
+    try:
+        relations = _DECODER.decode(path.read_text(encoding=form.encoding).lstrip("\ufeff"))
+    except _JsonProblemError as error:
+        raise DataError(error.code, f"{path.name}: {error.reason}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError("E_JSON", f"{path.name}: not JSON: {error}") from error
+    if not all(isinstance(found, list) for found in relations.values()):
+        raise DataError(
+            "E_JSON_TYPE", f"{path.name}: expected an array of objects (one object a line is .jsonl), or FewRel's lists"
+        )
+    for relation, found in relations.items():
+        for number, each in enumerate(found, 1):
+            where = f"{relation} {number}"
+            sides = [each.get(name) if isinstance(each, dict) else None for name in ("h", "t")]
+            if not all(isinstance(side, list) and len(side) == 3 for side in sides) or "tokens" not in each:
+                reason = "expected tokens, h and t, with name, id and mentions each"
+                shown = json.dumps(each, ensure_ascii=True)[:2000]
+                yield Reject(file=path.name, where=where, field="", code="E_JSON_TYPE", reason=reason, text=shown)
+                continue
+            values = (each["tokens"], *each["h"], *each["t"], relation)
+            yield Row(file=path.name, where=where, values=dict(zip(_FEWREL, values, strict=True)))
 
 
 # -- parquet -------------------------------------------------------------------------------------

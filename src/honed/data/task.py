@@ -147,6 +147,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 _TEXT = pa.string()
 TEXTS = pa.schema([("text", _TEXT)])
+LABELLED = pa.schema([(name, _TEXT) for name in ("id", "text", "label", "split")])
 LABELS = pa.schema(
     [
         ("id", _TEXT),

@@ -56,6 +56,19 @@ class Bootstrap:
         whole = values.mean(axis=0)
         return [Interval(mean=float(m), low=float(a), high=float(b)) for m, a, b in zip(whole, low, high, strict=True)]
 
+    def over_seeds(self, values: Floats) -> Interval:
+        """Return mean and interval of ``(n_seeds, n_queries)`` scores: seeds are resampled, and within them groups."""
+        sums, n_groups = self._sums(values.T), len(self.sizes)
+        random = np.random.default_rng(self.seed)
+        means = np.empty(self.draws)
+        for draw in range(self.draws):
+            seeds = random.integers(0, len(values), len(values))
+            times = np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)
+            means[draw] = (times @ sums[:, seeds]).mean() / (times @ self.sizes)
+        tail = (1 - self.level) / 2
+        low, high = np.quantile(means, [tail, 1 - tail])
+        return Interval(mean=float(values.mean()), low=float(low), high=float(high))
+
     def p_value(self, differences: Floats, *, flips: int = 5000) -> float:
         """Return the two-sided p of "no difference" for paired differences ``(n_queries,)``."""
         sums = self._sums(differences[:, None])[:, 0]

@@ -77,6 +77,57 @@ def render_similar(report: Mapping[str, Any], first: str) -> str:
     )
 
 
+def render_retrieval(report: Mapping[str, Any], first: str) -> str:
+    """Return the report page of labelled texts that find each other."""
+    return (
+        _environment()
+        .get_template("retrieval.html.j2")
+        .render(
+            report=report,
+            first=first,
+            bars=bars(report["systems"], first, report["ceiling"]),
+            slice_names=_slice_names(report["systems"]),
+            few=_FEW,
+            curve=curve(report["training"]),
+            story=story(report, first),
+            checks=checks((report["explained"] or {}).get("faithful", {})),
+        )
+    )
+
+
+_ORDERS = {"attribution": _COLOURS[0], "attention": _COLOURS[1], "random": "var(--other)"}
+
+
+def checks(faithful: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the geometry of deletion and insertion curves, one plot for each model and way."""
+    found = []
+    for name, ways in faithful.items():
+        for way, each in ways.items():
+            values = [value for order in _ORDERS for value in each["curve"][order]]
+            low, high = min(values), max(values)
+            span = (high - low) or 1.0
+            lines = []
+            for order, colour in _ORDERS.items():
+                line = each["curve"][order]
+                points = [
+                    f"{40 + 290 * at / (len(line) - 1):.1f},{160 - 135 * (value - low) / span:.1f}"
+                    for at, value in enumerate(line)
+                ]
+                lines.append({"points": " ".join(points), "colour": colour})
+            found.append(
+                {
+                    "title": f"{name}, {way}",
+                    "lines": lines,
+                    "low": f"{low:.2f}",
+                    "high": f"{high:.2f}",
+                    "area": each["area"],
+                    "against": each["against"]["attention"],
+                    "colours": _ORDERS,
+                }
+            )
+    return found
+
+
 def label_pictures(labels: Mapping[str, Any]) -> dict[str, Any]:
     """Return the geometry of accuracy over coverage, on test and on hand labels, with what stands beside it."""
     shown = [(part, name) for part, name in _SHOWN.items() if labels[part]]

@@ -17,13 +17,13 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, order=True, slots=True)
 class Measure:
-    """One measure with its cut, such as ``R@1``, ``Hit@3``, ``MRR@10``, ``nDCG@10``, ``AP@100``."""
+    """One measure with its cut, such as ``R@1``, ``Hit@3``, ``MRR@10``, ``nDCG@10``, ``AP@100``; cut 0: none."""
 
     name: str
     cut: int
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.cut}"
+        return f"{self.name}@{self.cut}" if self.cut else self.name
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from honed.core.records import JudgedTask, Run
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Measure, Scores, score_run
 
+SCORES, GROUPS = "scores.npz", "groups"
 Scored = dict[str, dict[Measure, Scores]]
 
 
@@ -71,6 +73,14 @@ class TaskScores:
             }
             for system in self.scores
         ]
+
+    def save(self, folder: Path) -> None:
+        """Write the scores ``(n_queries,)`` of every system and measure, and the queries' groups, to ``scores.npz``."""
+        named: dict[str, Any] = {
+            f"{name}/{measure}": each for name, found in self.scores.items() for measure, each in found.items()
+        }
+        named[GROUPS] = self.bootstrap.group
+        np.savez_compressed(folder / SCORES, **named)
 
     def _rows(self, ids: frozenset[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         return np.array([row for row, query_id in enumerate(self.query_ids) if query_id in ids], dtype=np.int64)

@@ -9,10 +9,13 @@ from typing import Any, Self
 
 from honed.core.config import limits, read_section
 from honed.core.errors import ConfigError, did_you_mean
-from honed.data.importer import SHAPES, ImportConfig
+from honed.data.importer import SHAPES, SPLITS, ImportConfig
+from honed.data.relations import OFFSETS
 from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
+from honed.data.triplets import TripletConfig
 from honed.encode.config import EncoderConfig
+from honed.explain.config import ExplainConfig
 from honed.label.config import LabelConfig
 from honed.ship.config import ServerSection
 from honed.train.config import TAUGHT, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
@@ -38,7 +41,10 @@ class PathsSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSection:
-    """What the files hold; ``columns`` maps a role of the shape to a column; ``licence`` is noted in bundles."""
+    """What the files hold; ``columns`` maps a role of the shape to a column; ``licence`` is noted in bundles.
+
+    ``offsets`` of entities count "token"s or "character"s; "auto" means tokens where a text is a list of them.
+    """
 
     shape: str = field(metadata=limits(one_of=tuple(SHAPES)))
     columns: Mapping[str, str]
@@ -49,6 +55,7 @@ class DataSection:
     max_text_chars: int = field(default=100_000, metadata=limits(low=1, high=10_000_000))
     labels: tuple[str, ...] = ()
     empty_label: str = field(default="reject", metadata=limits(one_of=("reject", "abstain")))
+    offsets: str = field(default="auto", metadata=limits(one_of=OFFSETS))
     sha256: Mapping[str, str] = field(default_factory=dict)
     slice_by: tuple[str, ...] = ()
     licence: str = ""
@@ -61,6 +68,7 @@ class DataSection:
             on_bad_row=self.on_bad_row,
             declared_labels=self.labels,
             empty_label=self.empty_label,
+            offsets=self.offsets,
             sha256=dict(self.sha256),
             format=TableFormat(
                 encoding=self.encoding,
@@ -103,6 +111,40 @@ class IndexSection:
 
     backend: str = field(default="flat", metadata=limits(one_of=("flat", "exact", "hnsw")))
     names: str = field(default="labels", metadata=limits(one_of=("all", "labels")))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrievalSection:
+    """The section ``[retrieval]``: labelled texts that others search, and the same label is right.
+
+    ``input`` are tables with a text, a label and a split in ``columns``; without any it is the project's own labelled
+    texts. ``corpus`` and ``queries`` name the splits. ``exclude_duplicates`` leaves queries out whose text stands in
+    the corpus. ``neighbours`` vote for the label of a query (k-NN). ``annoy_trees`` > 0 puts an Annoy index beside
+    exact search, which looks at ``annoy_search_k`` nodes (0: trees times hits, Annoy's own choice).
+    """
+
+    input: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    corpus: tuple[str, ...] = ("train",)
+    queries: tuple[str, ...] = ("test",)
+    exclude_duplicates: bool = False
+    neighbours: int = field(default=10, metadata=limits(low=1, high=1000))
+    annoy_trees: int = field(default=0, metadata=limits(low=0, high=10_000))
+    annoy_search_k: int = field(default=0, metadata=limits(low=0))
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for unknown splits and for a table whose columns are not named."""
+        for name in ("corpus", "queries"):
+            for each in getattr(self, name):
+                if each not in SPLITS:
+                    raise ConfigError(
+                        "E_CONFIG_RANGE", f"{file}: retrieval.{name}: {each} is not one of {', '.join(SPLITS)}"
+                    )
+        if set(self.corpus) & set(self.queries):
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: retrieval.queries: a split cannot be searched with itself")
+        for role in ("text", "label", "split") if self.input else ():
+            if role not in self.columns:
+                raise ConfigError("E_CONFIG_MISSING", f"{file}: retrieval.columns.{role}: which column is it?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,12 +198,15 @@ class Config:
     model: EncoderConfig = field(default_factory=EncoderConfig)
     split: SplitSection = field(default_factory=SplitSection)
     label: LabelConfig | None = None
+    triplets: TripletConfig | None = None
     baselines: BaselinesSection | None = None
     mine: MineConfig | None = None
     cross_encoder: CrossEncoderConfig | None = None
     train: TrainConfig | None = None
     distil: DistilConfig | None = None
     index: IndexSection | None = None
+    retrieval: RetrievalSection | None = None
+    explain: ExplainConfig | None = None
     evaluate: EvaluateSection | None = None
     gate: GateSection | None = None
     server: ServerSection | None = None
@@ -214,12 +259,15 @@ SECTIONS: Mapping[str, type[Any]] = {
     "model": EncoderConfig,
     "split": SplitSection,
     "label": LabelConfig,
+    "triplets": TripletConfig,
     "baselines": BaselinesSection,
     "mine": MineConfig,
     "cross_encoder": CrossEncoderConfig,
     "train": TrainConfig,
     "distil": DistilConfig,
     "index": IndexSection,
+    "retrieval": RetrievalSection,
+    "explain": ExplainConfig,
     "evaluate": EvaluateSection,
     "gate": GateSection,
     "server": ServerSection,
@@ -235,7 +283,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
                 "E_CONFIG_PATH",
                 f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
-    for name in ("server", "mine", "distil"):
+    for name in ("server", "mine", "distil", "triplets", "retrieval"):
         if section := sections.get(name):
             section.check(file)
     if (split := sections.get("split")) and split.test + split.dev >= 1:
@@ -244,11 +292,13 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         _check_max_length(model, file)
     if data := sections.get("data"):
         _check_data(data, file)
-    if data and data.shape == "labels":
-        _check_labels(sections, file)
+    for name, shapes in _SHAPES_OF.items():
+        if data and name in sections and data.shape not in shapes:
+            listed = " or ".join(f'"{shape}"' for shape in shapes)
+            raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
+    if data and data.shape != "aliases":
+        _check_grouped(sections, file)
         return
-    if "label" in sections:
-        raise ConfigError("E_CONFIG_SHAPE", f'{file}: [label] goes with data.shape = "labels"')
     gate = sections.get("gate")
     for wanted, needs in {
         "mine": ("train",),
@@ -281,19 +331,35 @@ def _check_data(data: DataSection, file: str) -> None:
         raise ConfigError("E_CONFIG_RANGE", f"{file}: data.encoding: unknown encoding {data.encoding!r}") from None
 
 
-def _check_labels(sections: Mapping[str, Any], file: str) -> None:
-    """Check the sections of the shape "labels": pairs have stages of their own."""
-    for name in ("mine", "cross_encoder", "distil"):
-        if name in sections:
-            raise ConfigError("E_CONFIG_SHAPE", f'{file}: [{name}] does not go with data.shape = "labels"')
-    if "label" in sections and not {"title", "text"} & set(sections["data"].columns):
-        raise ConfigError("E_CONFIG_MISSING", f"{file}: [label] needs data.columns.text or title: what is to be read?")
-    needs = {"train": "label", "index": "label", "evaluate": "index", "gate": "evaluate"}
+# section -> the shapes that it goes with, where not with all
+_SHAPES_OF = {
+    "label": ("labels",),
+    "triplets": ("relations",),
+    "retrieval": ("labels", "relations"),
+    "explain": ("relations",),
+    **dict.fromkeys(("mine", "cross_encoder", "distil"), ("aliases",)),
+}
+
+
+def _check_grouped(sections: Mapping[str, Any], file: str) -> None:
+    """Check the sections of shapes whose texts stand in classes: pairs have stages of their own."""
+    shape = sections["data"].shape
+    reads = shape == "labels" and {"label", "train", "index"} & set(sections)
+    if reads and not {"title", "text"} & set(sections["data"].columns):
+        raise ConfigError(
+            "E_CONFIG_MISSING", f"{file}: labelling needs data.columns.text or title: what is to be read?"
+        )
+    needs = {"evaluate": ("index",), "gate": ("evaluate", "train"), "retrieval": ("evaluate",)}
+    if shape == "relations":
+        needs["train"] = ("triplets",)
     for wanted, needed in needs.items():
-        if wanted in sections and needed not in sections:
-            raise ConfigError("E_CONFIG_MISSING", f"{file}: [{wanted}] needs the section [{needed}]")
-    if "gate" in sections and "train" not in sections:
-        raise ConfigError("E_CONFIG_MISSING", f"{file}: [gate] needs the section [train]")
+        missing = [name for name in needed if name not in sections]
+        if wanted in sections and missing:
+            raise ConfigError("E_CONFIG_MISSING", f"{file}: [{wanted}] needs the section [{missing[0]}]")
+    gate = sections.get("gate")
+    for name in ("slice_gap", "size_mb", "latency_ms", "index_recall"):
+        if gate and getattr(gate, name) is not None:
+            raise ConfigError("E_CONFIG_SHAPE", f'{file}: gate.{name} does not go with data.shape = "{shape}"')
 
 
 def _wants_scores(sections: Mapping[str, Any]) -> str:

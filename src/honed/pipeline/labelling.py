@@ -36,6 +36,7 @@ from honed.label.threshold import (
     quality,
 )
 from honed.pipeline.config import Config
+from honed.pipeline.reports import title_of
 from honed.pipeline.stage import Work, base_encoder, model_key
 
 if TYPE_CHECKING:
@@ -47,14 +48,9 @@ COVERAGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.87, 0.9, 0.95
 _IMPORTED, _HALF = "imported weak labels", 0.5
 
 
-def title_of(config: Config) -> str:
-    """Return what reports are named by."""
-    return (config.evaluate.title if config.evaluate else "") or ", ".join(config.paths.input)
-
-
 def settings_of(config: Config) -> LabelConfig:
-    """Return the section [label], or its defaults."""
-    return config.label or LabelConfig()
+    """Return the section [label]; without it the hand labels of the file are all there is."""
+    return config.label or LabelConfig(learner="none", threshold="none", store="", terms="")
 
 
 # -- vectors -------------------------------------------------------------------------------------
@@ -84,7 +80,7 @@ def vectors(work: Work) -> Mapping[str, Any]:
 def label_key(config: Config, root: Path) -> Mapping[str, Any]:
     """Return what shapes the labels: settings, rules, lists, and hand labels given so far."""
     settings = settings_of(config)
-    files = [root / each for each in (*settings.rules, *settings.lists, settings.store, settings.terms)]
+    files = [root / each for each in (*settings.rules, *settings.lists, settings.store, settings.terms) if each]
     contents = {str(file.relative_to(root) if file.is_relative_to(root) else file): _digest(file) for file in files}
     split = {"test": config.split.test, "dev": config.split.dev, "seed": config.split.seed}
     return {"label": asdict(settings), "classes": list(config.data.labels), "files": contents, "split": split}
@@ -122,7 +118,7 @@ class Bench:
         settings = settings_of(config)
         records = Records(imported.folder / RECORDS)
         ids, given = records.column("id"), records.column("label")
-        store = LabelStore(root / settings.store).latest()
+        store = LabelStore(root / settings.store).latest() if settings.store else {}
         lists = all_lists(root, settings)
         classes = _classes(config, given, [each.label for each in store.values()], lists)
         numbers = {fold(name): row for row, name in enumerate(classes)}
@@ -195,7 +191,7 @@ def all_lists(root: Path, settings: LabelConfig) -> list[TermList]:
     """Return the lists of the files that are named, then those of the label page."""
     lists = [found for each in settings.lists for found in read_lists(root / each)]
     terms = root / settings.terms
-    return lists + (read_lists(terms) if terms.is_file() else [])
+    return lists + (read_lists(terms) if settings.terms and terms.is_file() else [])
 
 
 def _classes(config: Config, given: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:

@@ -1,19 +1,17 @@
-"""``honed label --serve``: the label page over HTTP, for this machine alone unless it is told otherwise."""
+"""``honed label --serve``: the label page over HTTP, for this machine alone."""
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from honed.core.errors import ConfigError, HonedError
-from honed.core.optional import require
-from honed.ship.config import is_loopback
+from honed.pipeline.localpage import check_host, page_app, serve_page, text_of
 from honed.ship.requests import Limits, Refused
 
 _PAGE = files("honed.pipeline") / "label_page"
 _STATIC = {"label.css": "text/css", "label.js": "text/javascript"}
+_WHAT = "label page"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,60 +25,20 @@ class ServeOptions:
 
 
 def serve_labels(project: Path, options: ServeOptions) -> None:
-    """Serve the label page of a project until SIGTERM or SIGINT.
-
-    Raises `ConfigError` for an address that others can reach: the page has no key, and whoever opens it can label.
-    """
-    require("HTTP server")
+    """Serve the label page of a project until SIGTERM or SIGINT."""
+    check_host(options.host, _WHAT)
     from honed.pipeline.desk import Desk
     from honed.pipeline.project import Project
-    from honed.ship.server import answer, listen, own_hosts
 
-    if not is_loopback(options.host):
-        raise ConfigError("E_CONFIG_UNSAFE", f"{options.host} is reachable from outside; the label page has no key")
-    listener = listen(options.host, options.port)
     desk = Desk(Project(project, overrides=options.overrides), options.who)
-    limits = Limits(max_body=1 << 20)
-    gate = make_label_app(desk, limits, hosts=own_hosts(options.host, ()))
     try:
-        answer(gate, limits, listener, f"the label page at http://{options.host}", lambda: None)
+        serve_page(lambda limits, hosts: make_label_app(desk, limits, hosts=hosts), options.host, options.port, _WHAT)
     finally:
         desk.close()
 
 
 def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
     """Return the ASGI application over a `honed.pipeline.desk.Desk`, behind the gate of the server."""
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
-    from starlette.routing import Route
-
-    from honed.ship.app import json_fields
-    from honed.ship.gate import PAGE_POLICY, Gate, Metrics
-
-    def route(path: str, method: str, work: Callable[[dict[str, Any]], Any]) -> Route:
-        async def answered(request: Request) -> Response:
-            given = dict(request.query_params) if method == "GET" else await json_fields(request)
-            try:
-                return JSONResponse(await asyncio.to_thread(work, given))
-            except HonedError as error:
-                raise Refused(422, error.code, error.message) from None
-
-        return Route(path, answered, methods=[method])
-
-    async def page(_: Request) -> Response:
-        content = (_PAGE / "index.html").read_bytes()
-        return Response(content, media_type="text/html", headers={"content-security-policy": PAGE_POLICY})
-
-    async def static(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _STATIC:
-            raise Refused(404, "E_NOT_FOUND", "no such file")
-        return Response((_PAGE / name).read_bytes(), media_type=_STATIC[name])
-
-    async def refused(request: Request, error: Any) -> Response:
-        await request.scope["honed.body"].drain()
-        return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status)
 
     def records(given: dict[str, Any]) -> Any:
         skip = given.get("skip", [])
@@ -99,35 +57,16 @@ def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
         flags = {name: given.get(name) is True for name in ("pattern", "remove")}
         return desk.change_terms(text_of(given, "label"), text_of(given, "term"), **flags)
 
-    app = Starlette(
-        routes=[
-            Route("/", page),
-            Route("/static/{name}", static),
-            route("/v1/state", "GET", lambda _: desk.state()),
-            route("/v1/records", "POST", records),
-            route("/v1/label", "POST", label),
-            route("/v1/terms/preview", "GET", preview),
-            route("/v1/terms", "POST", terms),
-            route("/v1/reload", "POST", lambda _: desk.reload()),
-            route("/v1/suggestions", "GET", lambda _: desk.suggestions()),
-        ],
-        exception_handlers={Refused: refused},
-    )
-    return Gate(app, limits, Metrics(), hosts=hosts, api_key="")
-
-
-def text_of(given: dict[str, Any], name: str, *, required: bool = True, most: int = 2000) -> str:
-    """Return a field that holds a text; `Refused` (422) for anything else."""
-    value = given.get(name, "")
-    if not isinstance(value, str):
-        raise Refused(422, "E_TYPE", f"{name} is no text")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused(422, "E_ENCODING", f"{name} holds a lone surrogate, which no file can store")
-    if len(value) > most:
-        raise Refused(422, "E_TOO_LONG", f"{name} has {len(value)} characters; allowed are {most}")
-    if required and not value.strip():
-        raise Refused(422, "E_TYPE", f"{name} is missing")
-    return value
+    calls = {
+        ("GET", "/v1/state"): lambda _: desk.state(),
+        ("POST", "/v1/records"): records,
+        ("POST", "/v1/label"): label,
+        ("GET", "/v1/terms/preview"): preview,
+        ("POST", "/v1/terms"): terms,
+        ("POST", "/v1/reload"): lambda _: desk.reload(),
+        ("GET", "/v1/suggestions"): lambda _: desk.suggestions(),
+    }
+    return page_app(_PAGE, _STATIC, calls, limits, hosts)
 
 
 def whole_number(text: str) -> int:

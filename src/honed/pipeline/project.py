@@ -31,6 +31,7 @@ class Project:
         self.runner = Runner(self.config, self.file.parent, listener)
         self._searcher: Searcher | None = None
         self._scorer: Any = None
+        self._desk: Any = None
 
     def plan(self, *, start: str | None = None, until: str | None = None) -> list[Plan]:
         """Return what a run would do."""
@@ -42,7 +43,7 @@ class Project:
         Raises `GateError` after everything is written when a gate of the report failed.
         """
         artifacts = self.runner.run(start=start, until=until)
-        self._searcher = self._scorer = None
+        self._searcher = self._scorer = self._desk = None
         if "evaluate" in artifacts:
             refuse_failed(read_report(artifacts["evaluate"])["gates"])
         return artifacts
@@ -85,6 +86,20 @@ class Project:
         wide = max(k, self.config.cross_encoder.depth)
         found = self.searcher().search_many(texts, wide, direction=direction)
         return [each[:k] for each in reranked_hits(texts, found, self._reranker())]
+
+    def explain(self, first: str, second: str, *, model: str = "") -> dict[str, Any]:
+        """Return what each word adds to the likeness of two texts, for every model of the last run or for one.
+
+        Plain data: ``models``, each with ``name``, ``cosine``, ``texts`` (words, contributions, attention, check) and
+        ``pairs`` ``(n_words_a, n_words_b)``.
+        """
+        if self._desk is None:
+            from honed.pipeline.explaining import Desk
+
+            require("torch encoder")
+            self._desk = Desk(self)
+        found: dict[str, Any] = self._desk.explain(first, second, only=model)
+        return found
 
     def _reranker(self) -> Any:
         if self._scorer is None:

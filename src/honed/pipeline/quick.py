@@ -2,21 +2,24 @@
 
 from typing import Any
 
+from honed.core.errors import ConfigError
 from honed.data import task
 from honed.evaluate.measures import DEFAULT_MEASURES
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.lexical import TfidfIndex
 from honed.pipeline.project import Project
+from honed.pipeline.reports import BASE, TUNED, seed_of
 from honed.pipeline.stage import sampled, stored_vectors, trained_encoder
-from honed.pipeline.stages import BASE, TUNED
 from honed.pipeline.systems import encoder_run, text_run
 
 
 def quick_report(project: Project, size: int) -> dict[str, Any]:
     """Return a report over ``size`` test queries for base, tuned and one lexical system."""
     config = project.config
+    if config.data.shape != "aliases":
+        raise ConfigError("E_OPTION", f'a quick look is for data.shape = "aliases", not "{config.data.shape}"')
     artifacts = project.runner.run(until="index" if config.index else "check")
-    seed = config.evaluate.seed if config.evaluate else 0
+    seed = seed_of(config)
     judged = sampled(task.load_task(artifacts["check"].folder, task.FORWARD, "test"), size, seed)
     scores = TaskScores(judged, DEFAULT_MEASURES, seed=seed)
     scores.add(text_run("TF-IDF, character 2-4-grams", lambda texts: TfidfIndex(texts), judged, 10))

@@ -13,25 +13,25 @@ import numpy as np
 from honed.core.artifacts import Artifact, write_json
 from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
-from honed.core.optional import installed_version
 from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
 from honed.data.labelled import whole_text
+from honed.data.relations import audit_sentences
 from honed.data.tables import table_files
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES, Measure
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_ceiling
-from honed.pipeline import distilling, labelling, similar, training
+from honed.pipeline import distilling, explaining, labelling, relations, retrieval, similar, training
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
+from honed.pipeline.reports import BASE, STUDENT, TUNED, made, seed_of
 from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, stored_vectors, trained_encoder
 from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names
 from honed.ship.searcher import Searcher
 
-BASE, TUNED, STUDENT = "base model", "fine-tuned", "student"
 NAMES, RERANKED = " + known names", " + reranked"
 _SLICE = 100  # queries that a slice needs for a gate
 R1 = Measure("R", 1)
@@ -99,6 +99,11 @@ def _check(work: Work) -> Mapping[str, Any]:
             unknown=unknown,
             weak=work.config.label is not None,
         )
+    elif work.config.data.shape == "relations":
+        sentences = relations.sentences_of(work)
+        found = audit_sentences(sentences)
+        ids, texts = [each.sentence_id for each in sentences], [each.text for each in sentences]
+        task.save_records(work.folder, ids, texts, [{"label": each.relation} for each in sentences])
     else:
         found = _check_aliases(work, importer.read_records(imported), unknown)
     accounting = work.inputs["import"].read_json(importer.ACCOUNTING)
@@ -165,7 +170,7 @@ def _index_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _index(work: Work) -> Mapping[str, Any]:
-    source_of_names = work.inputs.get("label", work.inputs["check"]).folder
+    source_of_names = next(work.inputs[name] for name in ("label", "retrieval", "check") if name in work.inputs).folder
     names = task.load_names(source_of_names)
     texts = list(dict.fromkeys(name.text for name in names))
     encoder = trained_encoder(work.config, work.inputs)
@@ -190,6 +195,7 @@ def _index(work: Work) -> Mapping[str, Any]:
 
 def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
     return {
+        "retrieval": asdict(config.retrieval) if config.retrieval else None,
         "evaluate": asdict(config.evaluate) if config.evaluate else None,
         "gate": asdict(config.gate) if config.gate else None,
         "protocol": config.split.protocol,
@@ -198,29 +204,21 @@ def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _evaluate(work: Work) -> Mapping[str, Any]:
+    if retrieval.is_retrieval(work.config):
+        return retrieval.evaluate(work)
     if work.config.data.shape == "labels":
         return similar.evaluate(work)
-    settings = work.config.evaluate
-    assert settings is not None  # the stage is wanted only then
     directions = {name: _evaluate_direction(work, name) for name in task.DIRECTIONS}
     main, mined = directions[task.FORWARD], ("rescore", "mine")
     report = {
-        "title": labelling.title_of(work.config),
-        "protocol": work.config.split.protocol,
+        **made(work, work.config.split.protocol),
         "direction": task.FORWARD,
         "headline": [str(R1)],
         **main,
         "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]},
-        "published": [asdict(each) for each in settings.published if each.protocol == work.config.split.protocol],
         "headroom": _headroom_after(work, main),
-        "audit": work.inputs["check"].read_json("audit.json"),
-        "training": work.inputs["train"].read_json("history.json") if "train" in work.inputs else None,
         "mining": next((work.inputs[each].read_json("mining.json") for each in mined if each in work.inputs), None),
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
-        "seed": settings.seed,
-        "versions": {
-            name: installed_version(name) for name in ("honed", "torch", "sentence-transformers", "faiss-cpu")
-        },
     }
     write_json(work.folder / "report.json", report)
     (work.folder / "report.html").write_text(render_report(report), encoding="utf-8")
@@ -244,13 +242,15 @@ def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
     test = judged(work, direction, "test")
     forward = direction == task.FORWARD
     measures = DEFAULT_MEASURES if forward else REVERSE_MEASURES
-    scores = TaskScores(test, measures, seed=work.config.evaluate.seed if work.config.evaluate else 0)
+    scores = TaskScores(test, measures, seed=seed_of(work.config))
     baselines = load_runs(work.inputs["baselines"].folder / "runs" / direction) if "baselines" in work.inputs else []
     ours = _our_runs(work, test, k, forward=forward)
     for run in [*baselines, *ours]:
         scores.add(run)
     for run in ours:
         save_run(work.folder / "runs" / direction, run)
+    if forward:
+        scores.save(work.folder)
     lexical = [run.name for run in baselines if run.name != BASE]
     by_name = {run.name: run for run in ours}
     same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids) if forward and STUDENT in by_name else None
@@ -365,7 +365,12 @@ def _always(_: Config) -> bool:
 
 
 def _labels(config: Config) -> bool:
-    return config.label is not None
+    learns = config.train is not None or config.index is not None
+    return config.label is not None or (config.data.shape == "labels" and learns)
+
+
+def _searches(config: Config) -> bool:
+    return retrieval.is_retrieval(config) and config.index is not None
 
 
 def _drafts(config: Config) -> bool:
@@ -373,7 +378,7 @@ def _drafts(config: Config) -> bool:
 
 
 def _forecast(config: Config) -> bool:
-    return config.train is not None and config.baselines is not None and config.data.shape != "labels"
+    return config.train is not None and config.baselines is not None and config.data.shape == "aliases"
 
 
 def _encodes(config: Config) -> bool:
@@ -381,7 +386,7 @@ def _encodes(config: Config) -> bool:
 
 
 def _pairs(section: str) -> Callable[[Config], bool]:
-    return lambda config: getattr(config, section) is not None and config.data.shape != "labels"
+    return lambda config: getattr(config, section) is not None and config.data.shape == "aliases"
 
 
 def _has(section: str) -> Callable[[Config], bool]:
@@ -397,6 +402,8 @@ STAGES: tuple[Stage, ...] = (
     _stage("check", "import", _check_key, _check, wanted=_always),
     _stage("encode", "import check", labelling.vectors_key, labelling.vectors, wanted=_encodes),
     _stage("label", "import check encode", labelling.label_key, labelling.label, wanted=_labels),
+    _stage("triplets", "import check", relations.triplets_key, relations.triplets, wanted=_has("triplets")),
+    _stage("retrieval", "import check label", retrieval.texts_key, retrieval.texts, wanted=_searches),
     _stage("baselines", "check", _baselines_key, _baselines, wanted=_pairs("baselines")),
     _stage("headroom", "check", headroom_key, headroom, wanted=_forecast),
     _stage("draft", "check", training.draft_key, training.draft, wanted=_drafts, resumes=True),
@@ -418,7 +425,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     _stage(
         "train",
-        "import check encode label mine rescore",
+        "import check encode label triplets mine rescore",
         training.train_key,
         training.train,
         version=2,
@@ -433,10 +440,12 @@ STAGES: tuple[Stage, ...] = (
         wanted=_has("distil"),
         resumes=True,
     ),
-    _stage("index", "check label train distil", _index_key, _index, wanted=_has("index")),
+    _stage("index", "check label retrieval train distil", _index_key, _index, wanted=_has("index")),
+    _stage("explain", "import check train", explaining.changed_key, explaining.changed, wanted=_has("explain")),
     _stage(
         "evaluate",
-        "check encode label baselines headroom mine cross_encoder rescore train distil index",
+        "check encode label triplets retrieval baselines headroom mine cross_encoder rescore train distil index "
+        "explain",
         _evaluate_key,
         _evaluate,
         version=2,

@@ -21,14 +21,16 @@ from honed.index.lexical import (
     TfidfIndex,
 )
 
+BM25, TFIDF = "BM25, stemmed words", "TF-IDF, stemmed words"
+
 
 def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int) -> list[Run]:
     """Return the runs of all lexical systems; ``names`` are the known aliases that the dictionary may use."""
     analyzer = Analyzer(language)
     builders: dict[str, Callable[[list[str]], TextIndex]] = {
         "dictionary": lambda texts: DictionaryIndex(texts, _known_rows(task, names)),
-        "BM25, stemmed words": lambda texts: Bm25Index(texts, analyzer),
-        "TF-IDF, stemmed words": lambda texts: TfidfIndex(texts, analyzer),
+        BM25: lambda texts: Bm25Index(texts, analyzer),
+        TFIDF: lambda texts: TfidfIndex(texts, analyzer),
         "TF-IDF, character 2-4-grams": lambda texts: TfidfIndex(texts),
         "initials": lambda texts: InitialismIndex(texts),
         "initials, then character TF-IDF": lambda texts: InitialismTfidfIndex(texts),

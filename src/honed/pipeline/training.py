@@ -20,7 +20,7 @@ from honed.data.importer import RECORDS
 from honed.data.labelled import Records
 from honed.encode.base_models import resolve
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
-from honed.pipeline import labelling, processes, similar
+from honed.pipeline import labelling, processes, relations, similar
 from honed.pipeline.config import Config
 from honed.pipeline.stage import (
     Work,
@@ -79,6 +79,8 @@ def _stored_base(work: Work) -> Mapping[str, Any] | None:
 def _dev_score_of(work: Work) -> DevScore:
     if work.config.data.shape == "labels":
         return similar.dev_score_of(work)
+    if work.config.data.shape == "relations":
+        return relations.dev_score_of(work)
     dev = judged(work, task.FORWARD, "dev")
     return lambda encoder: dev_score(encoder, dev)
 
@@ -102,7 +104,7 @@ def draft(work: Work) -> Mapping[str, Any]:
 
 def examples_file(work: Work) -> Path:
     """Return the examples of the last stage that made some."""
-    made = next(work.inputs[name] for name in ("rescore", "mine", "label", "check") if name in work.inputs)
+    made = next(work.inputs[name] for name in ("rescore", "mine", "triplets", "label", "check") if name in work.inputs)
     return made.folder / EXAMPLES
 
 

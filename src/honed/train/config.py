@@ -20,19 +20,19 @@ class TrainConfig:
 
     ``objective`` is one of `OBJECTIVES`; "auto" chooses by what the examples hold. ``head`` "skip" freezes the encoder
     and trains a linear map with a skip connection over its vectors, which takes seconds. ``margin`` (cosine) and
-    ``negatives`` ("semi-hard", "hard") belong to "triplet". ``scale`` is 1 / temperature of the softmax over in-batch
-    negatives; ``symmetric`` adds the loss label -> alias; ``warmup`` is the share of steps over which the learning rate
-    rises; ``mini_batch_size`` > 0 caches gradients, so that a batch of any size fits (0 does so above 512);
-    ``evaluations`` is how often dev is looked at. ``hard_negatives`` is how many of an example's mined negatives stand
-    in a batch with it. ``matryoshka`` lists shorter widths at which the vectors must work too; ``lora`` > 0 trains
-    adapters of that rank instead of the weights. ``processes`` > 1 trains on several processes (or GPUs) whose batches
-    count as one; ``track`` "auto" writes TensorBoard logs beside the model.
+    ``negatives`` ("semi-hard", "hard", "own": those of the example alone) belong to "triplet". ``scale`` is 1 /
+    temperature of the softmax over in-batch negatives; ``symmetric`` adds the loss label -> alias; ``warmup`` is the
+    share of steps over which the learning rate rises; ``mini_batch_size`` > 0 caches gradients, so that a batch of any
+    size fits (0 does so above 512); ``evaluations`` is how often dev is looked at. ``hard_negatives`` is how many of an
+    example's mined negatives stand in a batch with it. ``matryoshka`` lists shorter widths at which the vectors must
+    work too; ``lora`` > 0 trains adapters of that rank instead of the weights. ``processes`` > 1 trains on several
+    processes (or GPUs) whose batches count as one; ``track`` "auto" writes TensorBoard logs beside the model.
     """
 
     objective: str = field(default="auto", metadata=limits(one_of=OBJECTIVES))
     head: str = field(default="none", metadata=limits(one_of=("none", "skip")))
     margin: float = field(default=0.2, metadata=limits(low=0, high=2))
-    negatives: str = field(default="semi-hard", metadata=limits(one_of=("semi-hard", "hard")))
+    negatives: str = field(default="semi-hard", metadata=limits(one_of=("semi-hard", "hard", "own")))
     epochs: float = field(default=4.0, metadata=limits(low=0.001, high=1000))
     batch_size: int = field(default=128, metadata=limits(low=2, high=65536))
     learning_rate: float = field(default=2e-4, metadata=limits(low=0))

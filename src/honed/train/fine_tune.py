@@ -47,6 +47,11 @@ def fine_tune(
     if config.head == "skip":
         return train_head(base, examples, (objective, reason), dev_score, config, folder, stored)
     n_negatives = negatives_a_step(examples, config)
+    if objective == "triplet" and config.negatives == "own" and not n_negatives:
+        raise TrainingError(
+            "E_TRAIN_NEGATIVES",
+            'train.negatives = "own" and the examples have none: take "semi-hard", or add [mine] or [triplets]',
+        )
     recipe = Recipe(
         n=len(examples),
         loss=PairLoss(base.model, examples, config, objective=objective, mini_batch_size=mini_batch),

@@ -82,9 +82,7 @@ def ranking(batch: Batch, config: TrainConfig) -> Tensor:
 
 
 @_both_ways
-def triplet(batch: Batch, config: TrainConfig) -> Tensor:
-    """A margin in cosine to one negative of the batch: the hardest, or the hardest of those that are further away than
-    the positive (semi-hard; Schroff et al. 2015, arXiv 1503.03832)."""
+def _triplet_in_batch(batch: Batch, config: TrainConfig) -> Tensor:
     cosines = batch.cosines
     own = cosines.diagonal()
     negatives = cosines.masked_fill(batch.related, _NEVER)
@@ -92,9 +90,24 @@ def triplet(batch: Batch, config: TrainConfig) -> Tensor:
     if config.negatives == "semi-hard":
         beyond = negatives.masked_fill(negatives >= own[:, None], _NEVER).max(dim=1).values
         hardest = torch.where(torch.isfinite(beyond), beyond, hardest)
-    there = torch.isfinite(hardest)
-    rows = torch.relu(config.margin - own + hardest.masked_fill(~there, -2.0))
+    return _margin(own, hardest, batch, config)
+
+
+def _margin(own: Tensor, negative: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
+    there = torch.isfinite(negative)
+    rows = torch.relu(config.margin - own + negative.masked_fill(~there, -2.0))
     return _mean(rows * there, batch.weights)
+
+
+def triplet(batch: Batch, config: TrainConfig) -> Tensor:
+    """A margin in cosine to one negative: of the batch the hardest, or the hardest of those that are further away than
+    the positive (semi-hard; Schroff et al. 2015, arXiv 1503.03832), or of its own ones alone the nearest ("own")."""
+    if config.negatives != "own":
+        return _triplet_in_batch(batch, config)
+    n, own = len(batch.anchors), batch.own
+    each = torch.arange(n, device=own.device)
+    right = batch.related[:, n:].view(n, n, -1)[each, each]
+    return _margin(own[:, 0], own[:, 1:].masked_fill(right, _NEVER).max(dim=1).values, batch, config)
 
 
 def contrastive(batch: Batch, config: TrainConfig) -> Tensor:
@@ -226,6 +239,8 @@ def choose_objective(wanted: str, examples: Sequence[Example]) -> tuple[str, str
         return wanted, "set in honed.toml"
     if len(scores) >= 2 and all(each.score is not None for each in examples):
         return "cosent", "the pairs carry scores: their order is learned"
+    if all(each.group and each.negatives for each in examples):
+        return "triplet", "triplets: a margin between what says the same and what only speaks of the same"
     if all(each.group for each in examples):
         return "contrastive", "the texts stand in groups: all of one group attract each other"
     mined = " beside the mined ones" if any(each.negatives for each in examples) else ""

@@ -1,0 +1,229 @@
+"""Sentences with two entities and their relation: where the entities stand, and a sentence with others in their place.
+
+Entities are found by their offsets and never by their letters: "Jordan" the player is not "Jordan" the country.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from honed.core.errors import DataError
+from honed.core.text import bare, fold
+from honed.data.split import SplitConfig, assign
+
+Span = tuple[int, int]
+OFFSETS = ("auto", "token", "character")
+SIDES = ("head", "tail")
+_SAMPLES = 5
+
+
+class SpanError(Exception):
+    """Offsets that do not fit their sentence; ``side`` is "head" or "tail"."""
+
+    def __init__(self, side: str, reason: str) -> None:
+        super().__init__(reason)
+        self.side, self.reason = side, reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sentence:
+    """A sentence with all mentions of its two entities, as character offsets with exclusive ends, in their order."""
+
+    sentence_id: str
+    text: str
+    head: tuple[Span, ...]
+    tail: tuple[Span, ...]
+    relation: str
+    head_type: str = ""
+    tail_type: str = ""
+    split: str = "train"
+
+    def entity(self, side: str) -> str:
+        """Return an entity as it stands, from a mention within the sentence where there is one: no capital by place."""
+        spans: tuple[Span, ...] = getattr(self, side)
+        start, end = next((span for span in spans if span[0] > 0), spans[0])
+        return self.text[start:end]
+
+    def kind(self, side: str) -> str:
+        """Return the type of an entity: the given one, or what its letters show: a number, a name, a common word."""
+        given: str = getattr(self, f"{side}_type")
+        if given:
+            return given
+        text = self.entity(side)
+        if any(letter.isdigit() for letter in text):
+            return "number"
+        return "name" if any(letter.isupper() for letter in text) else "word"
+
+    def frame(self) -> frozenset[str]:
+        """Return the words around the entities: what is left of the sentence whoever it speaks of."""
+        return frozenset(bare(self.swapped("", "")).split())
+
+    def swapped(self, head: str, tail: str) -> str:
+        """Return the sentence with other entities at every mention, in the case of their places."""
+        text = self.text
+        places = [(*span, head) for span in self.head] + [(*span, tail) for span in self.tail]
+        for start, end, new in sorted(places, reverse=True):
+            text = text[:start] + in_place(new, self.text, start) + text[end:]
+        return text
+
+    def without_overlap(self) -> "Sentence | None":
+        """Return the sentence with such mentions only as do not lie in each other; None where one entity loses all."""
+        kept: dict[str, list[Span]] = {"head": [], "tail": []}
+        for side in SIDES:
+            for start, end in getattr(self, side):
+                taken = [*kept["head"], *kept["tail"]]
+                if all(end <= other[0] or start >= other[1] for other in taken):
+                    kept[side].append((start, end))
+        if not (kept["head"] and kept["tail"]):
+            return None
+        return replace(self, head=tuple(kept["head"]), tail=tuple(kept["tail"]))
+
+
+def in_place(new: str, text: str, start: int) -> str:
+    """Return an entity as it is written at a place: a capital at the start, and the case of a text that has but one."""
+    if text.islower():
+        return new.lower()
+    if text.isupper():
+        return new.upper()
+    return new[:1].upper() + new[1:] if start == 0 and text[:1].isupper() else new
+
+
+# -- from a row to characters --------------------------------------------------------------------
+
+
+def placed(values: Mapping[str, Any], columns: Mapping[str, str], offsets: str) -> tuple[Any, dict[str, list[Span]]]:
+    """Return the text of a row and its spans by side in characters.
+
+    The text may be a list of tokens, which are then joined by blanks. An entity is given by ``head`` (all mentions:
+    lists of token numbers, or pairs of character offsets) or by ``head_start`` and ``head_end`` (exclusive).
+
+    Raises `SpanError` for offsets that are none or lie outside the text. A text that is none is returned as it is.
+    """
+    text = values.get(columns["text"])
+    tokens: list[str] = []
+    if isinstance(text, list) and all(isinstance(each, str) for each in text):
+        tokens, text = text, " ".join(text)
+        if offsets == "auto":
+            offsets = "token"
+    if not isinstance(text, str):
+        return text, {}
+    if offsets == "token" and not tokens:
+        tokens = text.split(" ")
+    starts = [0]
+    for token in tokens:
+        starts.append(starts[-1] + len(token) + 1)
+    spans = {}
+    for side in SIDES:
+        found = _mentions(values, columns, side, by_token=offsets == "token")
+        length = len(tokens) if offsets == "token" else len(text)
+        unit = "tokens" if offsets == "token" else "characters"
+        for start, end in found:
+            if not 0 <= start < end <= length:
+                raise SpanError(side, f"the {side} stands at {start} to {end} of {length} {unit}")
+        if offsets == "token":
+            found = [(starts[start], starts[end] - 1) for start, end in found]
+        if any(not text[start:end].strip() for start, end in found):
+            raise SpanError(side, f"the {side} is blank")
+        spans[side] = sorted(set(found))
+    return text, spans
+
+
+def _mentions(values: Mapping[str, Any], columns: Mapping[str, str], side: str, *, by_token: bool) -> list[Span]:
+    if column := columns.get(side):
+        given = values.get(column)
+        if isinstance(given, str):
+            try:
+                given = json.loads(given)
+            except ValueError:
+                given = None
+        each_list = [each for each in given if isinstance(each, list)] if isinstance(given, list) else []
+        lists = [[number for each in found if (number := _whole(each)) is not None] for found in each_list]
+        whole = [len(found) for found in lists] == [len(found) for found in each_list]
+        if not whole or not lists or len(lists) != len(given or ()) or not all(lists):
+            raise SpanError(side, f"expected the mentions of the {side} as lists of offsets")
+        if by_token:
+            return [(min(each), max(each) + 1) for each in lists]
+        if any(len(each) != 2 for each in lists):
+            raise SpanError(side, f"a mention of the {side} is no pair of start and end")
+        return [(start, end) for start, end in lists]
+    ends = [_whole(values.get(columns.get(f"{side}_{which}", ""))) for which in ("start", "end")]
+    if ends[0] is None or ends[1] is None:
+        raise SpanError(side, f"start and end of the {side} are no whole numbers")
+    return [(ends[0], ends[1])]
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_sentences(records: Iterable[Mapping[str, str]], split: SplitConfig, *, given: bool) -> list[Sentence]:
+    """Return the sentences of an import, each with its split: as given, or drawn by relation."""
+    rows = list(records)
+    drawn = {} if given else assign(dict.fromkeys(row["relation"] for row in rows), split)
+    return [
+        Sentence(
+            sentence_id=row["id"] or f"s{number}",
+            text=row["text"],
+            head=_spans(row["head"]),
+            tail=_spans(row["tail"]),
+            relation=row["relation"],
+            head_type=row["head_type"],
+            tail_type=row["tail_type"],
+            split=row["split"] if given else drawn[row["relation"]],
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _spans(text: str) -> tuple[Span, ...]:
+    return tuple((start, end) for start, end in json.loads(text))
+
+
+# -- audit ---------------------------------------------------------------------------------------
+
+
+def audit_sentences(sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """Return the audit as plain data: counts by relation and split, and findings with samples.
+
+    Raises `DataError` when there is nothing to learn a difference from.
+    """
+    relations = Counter(each.relation for each in sentences)
+    if len(relations) < 2:
+        raise DataError("E_RELATIONS", f"one relation ({next(iter(relations))}): nothing to tell apart")
+    splits: dict[str, set[str]] = {}
+    for each in sentences:
+        splits.setdefault(each.relation, set()).add(each.split)
+    copies: dict[str, list[Sentence]] = {}
+    for each in sentences:
+        copies.setdefault(fold(each.text), []).append(each)
+    twice = [found for found in copies.values() if len(found) > 1]
+    findings = {
+        "W_TEXT_DUP": [_short(found[0].text) for found in twice],
+        "W_LABEL_CONFLICT_TEXT": [
+            f"{_short(found[0].text)}: {', '.join(sorted({each.relation for each in found}))}"
+            for found in twice
+            if len({each.relation for each in found}) > 1
+        ],
+        "W_SPAN_OVERLAP": [_short(each.text) for each in sentences if each.without_overlap() is None],
+        "W_SPLIT_RELATION": [
+            f"{relation}: in {' and '.join(sorted(found))}" for relation, found in splits.items() if len(found) > 1
+        ],
+        "W_LABEL_RARE": [f"{relation}: {n} sentence" for relation, n in relations.items() if n < 2],
+    }
+    return {
+        "records": len(sentences),
+        "labelled": len(sentences),
+        "labels": dict(relations.most_common()),
+        "splits": dict(Counter(each.split for each in sentences)),
+        "findings": {
+            name: {"count": len(found), "samples": found[:_SAMPLES]} for name, found in findings.items() if found
+        },
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 160 else text[:157] + "..."

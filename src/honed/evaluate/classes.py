@@ -1,0 +1,102 @@
+"""Texts in classes: how the class of a query stands in the ranking of a labelled corpus.
+
+What is relevant to a query is all of its class, which may be thousands of texts, so that rankings are arrays here and
+are scored in blocks.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.evaluate.measures import Measure, Scores
+
+Rows = npt.NDArray[np.int64]
+MAP = Measure("mAP", 0)
+_BLOCK = 256
+
+
+class Ranking(NamedTuple):
+    """The rankings of some queries: corpus rows ``(n, depth)``, best first, and their similarities ``(n, depth)``."""
+
+    rows: Rows
+    likeness: npt.NDArray[np.float32]
+
+
+def nearest(asked: Any, corpus: Any, own: Rows | None = None, depth: int = 0) -> Iterator[Ranking]:
+    """Yield the rankings of queries ``(n, dim)`` over a corpus ``(m, dim)``, in blocks, ties by row number.
+
+    ``own`` ``(n,)`` names the row of each query that stands in the corpus itself; it is left out of its ranking.
+    ``depth`` > 0 ends the rankings there.
+    """
+    depth = min(depth or len(corpus), len(corpus) - (own is not None))
+    for start in range(0, len(asked), _BLOCK):
+        likeness = asked[start : start + _BLOCK] @ corpus.T
+        if own is not None:
+            likeness[np.arange(len(likeness)), own[start : start + _BLOCK]] = -np.inf
+        if 4 * depth < len(corpus):
+            some = np.sort(np.argpartition(likeness, -depth, axis=1)[:, -depth:], axis=1)
+            order = np.argsort(-np.take_along_axis(likeness, some, axis=1), axis=1, kind="stable")
+            rows = np.take_along_axis(some, order, axis=1)
+        else:
+            rows = np.argsort(-likeness, axis=1, kind="stable")[:, :depth]
+        yield Ranking(rows, np.take_along_axis(likeness, rows, axis=1))
+
+
+def completed(
+    found: Sequence[Sequence[tuple[int, float]]], n: int, random: np.random.Generator, own: Rows | None = None
+) -> Iterator[Ranking]:
+    """Yield whole rankings from hits that leave out what has nothing in common: that comes last, in any order."""
+    for start in range(0, len(found), _BLOCK):
+        block = found[start : start + _BLOCK]
+        rows = np.empty((len(block), n - (own is not None)), dtype=np.int64)
+        likeness = np.zeros(rows.shape, dtype=np.float32)
+        for at, hits in enumerate(block):
+            left_out = int(own[start + at]) if own is not None else -1
+            kept = [(row, score) for row, score in hits if row != left_out]
+            rest = np.ones(n, dtype=bool)
+            rest[[left_out] if own is not None else []] = False
+            rest[[row for row, _ in kept]] = False
+            rows[at] = [*(row for row, _ in kept), *random.permutation(np.flatnonzero(rest))]
+            likeness[at, : len(kept)] = [score for _, score in kept]
+        yield Ranking(rows, likeness)
+
+
+def class_scores(
+    rankings: Iterable[Ranking], asked: Rows, corpus: Rows, measures: Sequence[Measure]
+) -> dict[Measure, Scores]:
+    """Return for each measure the scores ``(n_queries,)`` of rankings, given the classes of queries and corpus.
+
+    Hit@k tells whether the class is among the first k, P@k is its share of them, R@k the share of the class that they
+    hold; mAP is the average precision over the whole ranking; kNN@k tells whether the class has most of the
+    similarity of the first k. A query whose class has no text in the corpus scores 0.
+    """
+    found: dict[Measure, list[Scores]] = {measure: [] for measure in measures}
+    start = 0
+    for ranking in rankings:
+        classes = asked[start : start + len(ranking.rows)]
+        start += len(classes)
+        right = corpus[ranking.rows] == classes[:, None]
+        counted = np.cumsum(right, axis=1)
+        total = np.maximum(counted[:, -1], 1)
+        for measure in measures:
+            cut = min(measure.cut, right.shape[1])
+            if measure.name == "kNN":
+                values = _voted(corpus[ranking.rows[:, :cut]], ranking.likeness[:, :cut]) == classes
+            elif measure == MAP:
+                precision = counted / np.arange(1, right.shape[1] + 1)
+                values = (precision * right).sum(axis=1) / total
+            else:
+                among = counted[:, cut - 1]
+                values = {"Hit": among > 0, "P": among / cut, "R": among / total}[measure.name]
+            found[measure].append(values.astype(np.float64))
+    return {measure: np.concatenate(values) for measure, values in found.items()}
+
+
+def _voted(classes: Rows, likeness: Any) -> Rows:
+    """Return the class with most of the similarity among neighbours ``(n, k)``; of equal ones the nearest."""
+    same = classes[:, :, None] == classes[:, None, :]
+    votes = (same * np.maximum(likeness, 0)[:, None, :]).sum(axis=2)
+    best = np.argmax(votes > votes.max(axis=1, keepdims=True) - 1e-9, axis=1)
+    return np.asarray(classes[np.arange(len(classes)), best], dtype=np.int64)

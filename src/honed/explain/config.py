@@ -1,0 +1,23 @@
+"""The section ``[explain]``; free of heavy imports."""
+
+from dataclasses import dataclass, field
+
+from honed.core.config import limits
+
+REFERENCES = ("pad", "mask", "zero")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExplainConfig:
+    """The section ``[explain]``: what the words of held-out sentences add to a likeness, before and after.
+
+    ``pairs`` of sentences are drawn from those of one relation (or label) that were not trained on. ``steps`` are
+    points of the integral, ``reference`` is what stands for a word that is not there. ``check`` of the pairs are
+    also tried by taking words away.
+    """
+
+    pairs: int = field(default=120, metadata=limits(low=10, high=100_000))
+    check: int = field(default=60, metadata=limits(low=0, high=100_000))
+    steps: int = field(default=12, metadata=limits(low=2, high=500))
+    reference: str = field(default="pad", metadata=limits(one_of=REFERENCES))
+    seed: int = field(default=0, metadata=limits(low=0))
