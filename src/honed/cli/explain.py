@@ -54,14 +54,10 @@ def explain(
         raise ConfigError("E_OPTION", "give two texts; see  honed explain --help")
     found = opened.explain(first, second, model=model)
     if html is not None:
-        from honed.explain.page import static_page
-
-        html.write_text(static_page(found), encoding="utf-8")
+        html.write_text(opened.explanation_page(found), encoding="utf-8")
         terminal.say(f"page: {html}")
     if png is not None:
-        from honed.explain.picture import draw
-
-        png.write_bytes(draw(found))
+        png.write_bytes(opened.explanation_picture(found))
         terminal.say(f"picture: {png}")
     if json:
         terminal.emit_json(found)

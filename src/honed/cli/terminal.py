@@ -165,7 +165,8 @@ def print_report(report: Mapping[str, Any]) -> None:
             ]
             for each in part["systems"]
         ]
-        ceiling = f", best possible R@1 {100 * part['ceiling']:.1f}" if part["ceiling"] is not None else ""
+        best = part["ceiling"]
+        ceiling = f", best possible {measures[0]} {100 * best:.1f}" if best is not None and best < 1 else ""
         emit("")
         emit(
             f"{part['direction']}, protocol {report['protocol']}: {part['n_queries']} queries, "

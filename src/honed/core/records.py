@@ -61,7 +61,7 @@ class Example:
 
     ``weight`` scales its loss; ``score`` is the similarity that a scored pair should have, in [-1, 1]; ``teacher``
     holds a teacher's scores of the positive and of each negative, higher is closer, or nothing. Texts of one ``group``
-    are all right for each other.
+    are all right for each other; ``negative_groups`` are those of the negatives, where they are known ("" where not).
     """
 
     anchor: str
@@ -72,6 +72,7 @@ class Example:
     score: float | None = None
     teacher: tuple[float, ...] = ()
     group: str = ""
+    negative_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

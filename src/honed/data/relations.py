@@ -209,6 +209,7 @@ def audit_sentences(sentences: Sequence[Sentence]) -> dict[str, Any]:
             if len({each.relation for each in found}) > 1
         ],
         "W_SPAN_OVERLAP": [_short(each.text) for each in sentences if each.without_overlap() is None],
+        "W_SPAN_IN_WORD": [_short(each.text) for each in sentences if _cuts_words(each)],
         "W_SPLIT_RELATION": [
             f"{relation}: in {' and '.join(sorted(found))}" for relation, found in splits.items() if len(found) > 1
         ],
@@ -223,6 +224,15 @@ def audit_sentences(sentences: Sequence[Sentence]) -> dict[str, Any]:
             name: {"count": len(found), "samples": found[:_SAMPLES]} for name, found in findings.items() if found
         },
     }
+
+
+def _cuts_words(sentence: Sentence) -> bool:
+    """Tell whether an entity ends within a word, as all do where tokens were counted and characters are read."""
+    text = sentence.text
+    return any(
+        (start > 0 and text[start - 1 : start + 1].isalnum()) or (end < len(text) and text[end - 1 : end + 1].isalnum())
+        for start, end in (*sentence.head, *sentence.tail)
+    )
 
 
 def _short(text: str) -> str:

@@ -169,6 +169,7 @@ _EXAMPLES = pa.schema(
         ("score", pa.float32()),
         ("teacher", pa.list_(pa.float32())),
         ("group", _TEXT),
+        ("negative_groups", pa.list_(_TEXT)),
     ]
 )
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
@@ -186,7 +187,7 @@ def save_examples(path: Path, examples: Sequence[Example]) -> None:
 
 def load_examples(path: Path) -> list[Example]:
     """Read training examples."""
-    lists = ("negatives", "teacher")
+    lists = ("negatives", "teacher", "negative_groups")
     rows = read_rows(path)
     return [Example(**{"group": "", **row} | {name: tuple(row.get(name) or ()) for name in lists}) for row in rows]
 

@@ -109,7 +109,7 @@ class TripletBuilder:
             self.dropped["no other sentence of its relation with other entities of their types"] += 1
             return None
         negatives = [self._negative(row, kind, rng) for kind in self.config.negatives]
-        found = tuple(dict.fromkeys(text for text in negatives if text is not None and fold(text) != fold(positive)))
+        found = {text: group for text, group in negatives if text and fold(text) != fold(positive)}
         if self.config.negatives and not found:
             self.dropped["no sentence for a negative"] += 1
             return None
@@ -117,9 +117,10 @@ class TripletBuilder:
         return Example(
             anchor=sentence.text,
             positive=positive,
-            negatives=found,
+            negatives=tuple(found),
             source=sentence.relation,
             group="" if published else sentence.relation,
+            negative_groups=tuple(found.values()),
         )
 
     def _positive(self, row: int, rng: random.Random) -> str | None:
@@ -139,14 +140,18 @@ class TripletBuilder:
         )
         return None if donor is None else self._with_entities(other, donor)
 
-    def _negative(self, row: int, kind: str, rng: random.Random) -> str | None:
+    def _negative(self, row: int, kind: str, rng: random.Random) -> tuple[str, str]:
+        """Return a negative and its group, which is none where it is of the relation itself; empty where none is."""
         own = self.sentences[row]
         if kind == "same-relation":
             pool = self._alike(own.relation, row)
             other = self._drawn(pool, rng, lambda other: other != row and not self._near(row, other))
         else:
             other = self._of_another_relation(row, rng)
-        return None if other is None else self._with_entities(other, row)
+        if other is None:
+            return "", ""
+        group = self.sentences[other].relation
+        return self._with_entities(other, row), "" if group == own.relation else group
 
     def _of_another_relation(self, row: int, rng: random.Random) -> int | None:
         relation = self.sentences[row].relation

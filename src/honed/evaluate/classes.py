@@ -98,5 +98,5 @@ def _voted(classes: Rows, likeness: Any) -> Rows:
     """Return the class with most of the similarity among neighbours ``(n, k)``; of equal ones the nearest."""
     same = classes[:, :, None] == classes[:, None, :]
     votes = (same * np.maximum(likeness, 0)[:, None, :]).sum(axis=2)
-    best = np.argmax(votes > votes.max(axis=1, keepdims=True) - 1e-9, axis=1)
+    best = np.argmax(votes >= votes.max(axis=1, keepdims=True), axis=1)
     return np.asarray(classes[np.arange(len(classes)), best], dtype=np.int64)

@@ -24,15 +24,14 @@ def draw(found: Mapping[str, Any]) -> bytes:
     figure = Figure(figsize=(max(5.0, width) * len(models), max(3.2, height)), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     colours = LinearSegmentedColormap.from_list("honed", [_MINUS, "#ffffff", _PLUS])
-    for column, model in enumerate(models):
-        grid = figure.add_gridspec(2, 2 * len(models), width_ratios=[1, 3] * len(models), height_ratios=[1, 3])
-        top, left, heat = (
-            figure.add_subplot(grid[place]) for place in ((0, 2 * column + 1), (1, 2 * column), (1, 2 * column + 1))
-        )
+    for part, model in zip(figure.subfigures(1, len(models), squeeze=False)[0], models, strict=True):
+        part.suptitle(f"{model['name']}: cosine {model['cosine']:.3f}", fontsize=10)
+        grid = part.add_gridspec(2, 2, width_ratios=[1, 3], height_ratios=[1, 3])
+        top, left, heat = (part.add_subplot(grid[place]) for place in ((0, 1), (1, 0), (1, 1)))
         values = [list(line[:columns]) for line in model["pairs"][:rows]]
         most = max((abs(value) for line in values for value in line), default=1.0) or 1.0
         heat.imshow(values, cmap=colours, vmin=-most, vmax=most, aspect="auto")
-        heat.set_xticks(range(columns), _plain(sides[1]), rotation=60, ha="right", fontsize=8)
+        heat.set_xticks(range(columns), _plain(sides[1]), rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
         heat.set_yticks([])
         own, other = (each["contributions"] for each in model["texts"])
         left.barh(range(rows), own[:rows], color=[_PLUS if value >= 0 else _MINUS for value in own[:rows]])
@@ -41,7 +40,6 @@ def draw(found: Mapping[str, Any]) -> bytes:
         top.bar(range(columns), other[:columns], color=[_PLUS if value >= 0 else _MINUS for value in other[:columns]])
         top.set_xlim(-0.5, columns - 0.5)
         top.set_xticks([])
-        top.set_title(f"{model['name']}: cosine {model['cosine']:.3f}", fontsize=10)
         for axes in (left, top):
             axes.tick_params(labelsize=7)
             axes.spines[["top", "right"]].set_visible(False)

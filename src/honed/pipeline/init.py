@@ -17,12 +17,23 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "label": ("label", "name", "canonical", "canonical_name", "title", "preferred_label", "class", "category", "topic"),
     "text": ("text", "sentence", "body", "description", "content", "utterance", "message"),
     "split": ("split", "set", "fold"),
+    "head": ("head_mentions", "head_spans", "subject_mentions"),
+    "head_start": ("head_start", "subj_start", "subject_start"),
+    "head_end": ("head_end", "subj_end", "subject_end"),
+    "tail": ("tail_mentions", "tail_spans", "object_mentions"),
+    "tail_start": ("tail_start", "obj_start", "object_start"),
+    "tail_end": ("tail_end", "obj_end", "object_end"),
+    "head_type": ("head_type", "subj_type", "subject_type"),
+    "tail_type": ("tail_type", "obj_type", "object_type"),
+    "relation": ("relation", "relation_name", "predicate", "label"),
 }
 # in texts with labels a title is a title, and a label is a class
 _OF_LABELS: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "headline", "subject", "heading"),
     "label": ("label", "class", "category", "topic", "intent"),
 }
+# a sentence may come as its tokens, which offsets then count
+_OF_RELATIONS: Mapping[str, tuple[str, ...]] = {"text": ("tokens", *_NAMES["text"])}
 _LOOK = 2000
 
 
@@ -79,6 +90,10 @@ def _first_rows(table: Table) -> list[Row]:
 
 
 def _shape(columns: Sequence[str], given: Mapping[str, str]) -> str:
+    if "relation" in given or (
+        _match("relation", columns, set()) and _where("head", columns) and _where("tail", columns)
+    ):
+        return "relations"
     if "alias" in given or _match("alias", columns, set()):
         return "aliases"
     if (
@@ -93,14 +108,23 @@ def _shape(columns: Sequence[str], given: Mapping[str, str]) -> str:
     )
 
 
+def _where(side: str, columns: Sequence[str]) -> list[str]:
+    """Return the roles that say where an entity stands: all its mentions, or start and end of one."""
+    if _match(side, columns, set()):
+        return [side]
+    ends = [f"{side}_start", f"{side}_end"]
+    return ends if all(_match(role, columns, set()) for role in ends) else []
+
+
 def _mapping(shape: str, columns: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     if shape == "labels":
         kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
         mapping |= {kinds[kind]: column for kind, column in refinery_columns(columns).items()}
-    for role in ("alias", "id", "title", "text", "label", "split"):
+    places = [*_where("head", columns), *_where("tail", columns)]
+    for role in ("alias", "id", "title", "text", *places, "relation", "head_type", "tail_type", "label", "split"):
         if any(each.name == role for each in SHAPES[shape]) and role not in mapping:
-            names = _OF_LABELS.get(role) if shape == "labels" else None
+            names = {"labels": _OF_LABELS, "relations": _OF_RELATIONS}.get(shape, {}).get(role)
             found = _match(role, columns, set(mapping.values()), names)
             if found and (role != "split" or _is_split(rows, found)):
                 mapping[role] = found
@@ -171,6 +195,37 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
             "",
             "[gate]",
             "gain_over_base = 0.0  # the low bound of the gain in R@1 must be above this",
+            "",
+        ]
+    if shape == "relations":
+        lines += [
+            *(
+                ["# [split]  # by relation, where the file has no splits", "# test = 0.2", "# dev = 0.1", ""]
+                if "split" not in mapping
+                else []
+            ),
+            "[triplets]  # see them with  honed triplets",
+            'positive = "swap"  # the same sentence of others',
+            'negatives = ["same-entities"]  # another relation of the same',
+            "# per_relation = 100  # sentences of a relation at most",
+            "",
+            "[train]",
+            'objective = "triplet"',
+            "margin = 0.5",
+            "epochs = 1",
+            "batch_size = 64",
+            "learning_rate = 2e-5",
+            "",
+            "[index]",
+            "",
+            "# [retrieval]  # labelled texts to search and to measure with, in place of held-out relations",
+            '# input = ["utterances.csv"]',
+            '# columns = { text = "text", label = "intent", split = "split" }',
+            "# annoy_trees = 20  # an Annoy index beside exact search",
+            "",
+            "[explain]  # what words count before and after; two texts:  honed explain A B",
+            "",
+            "[evaluate]",
             "",
         ]
     if shape == "labels":

@@ -101,6 +101,20 @@ class Project:
         found: dict[str, Any] = self._desk.explain(first, second, only=model)
         return found
 
+    @staticmethod
+    def explanation_page(found: Mapping[str, Any]) -> str:
+        """Return what `explain` found as one HTML file that needs nothing else."""
+        from honed.explain.page import static_page
+
+        return static_page(found)
+
+    @staticmethod
+    def explanation_picture(found: Mapping[str, Any]) -> bytes:
+        """Return what `explain` found as a PNG."""
+        from honed.explain.picture import draw
+
+        return draw(found)
+
     def _reranker(self) -> Any:
         if self._scorer is None:
             require("torch encoder")

@@ -16,7 +16,7 @@ from honed.pipeline.config import Config
 from honed.pipeline.stage import Work
 
 TRIPLETS, EXAMPLES = "triplets.json", "examples.parquet"
-_DEV = 2000
+_DEV = 1000
 
 
 def sentences_of(work: Work) -> list[Sentence]:

@@ -30,7 +30,7 @@ from honed.pipeline.explaining import CHANGED
 from honed.pipeline.relations import TRIPLETS, sentences_of
 from honed.pipeline.reports import BASE, TUNED, class_scores_task, compared, language_of, made, seed_of
 from honed.pipeline.similar import Labelled
-from honed.pipeline.stage import Work, base_encoder, trained_encoder
+from honed.pipeline.stage import Work, base_encoder, stored_vectors, trained_encoder
 from honed.pipeline.systems import BM25, TFIDF
 
 SIDES, FOUND = ("corpus", "queries"), "retrieval.json"
@@ -181,9 +181,13 @@ class Asked:
             facts=facts,
         )
 
-    def encoded(self, encoder: Any) -> tuple[Vectors, Vectors]:
-        """Return the vectors of queries and corpus."""
-        return encoder.encode(self.queries, "query"), encoder.encode(self.corpus, "document")
+    def encoded(self, encoder: Any, stored: Mapping[str, Any] | None = None) -> tuple[Vectors, Vectors]:
+        """Return the vectors of queries and corpus; ``stored`` holds document vectors by text."""
+        there = stored is not None and all(text in stored for text in self.corpus)
+        corpus = np.stack([stored[text] for text in self.corpus]) if stored and there else None
+        return encoder.encode(self.queries, "query"), (
+            encoder.encode(self.corpus, "document") if corpus is None else corpus
+        )
 
 
 # -- measures ------------------------------------------------------------------------------------
@@ -207,7 +211,8 @@ def evaluate(work: Work) -> Mapping[str, Any]:
         scores.scores[name] = scored(completed(hits, len(asked.corpus), random, asked.own))
     vectors = {BASE: asked.encoded(base_encoder(work.config))}
     if "train" in work.inputs:
-        vectors[TUNED] = asked.encoded(trained_encoder(work.config, work.inputs))
+        stored = stored_vectors(work.inputs["index"].folder)
+        vectors[TUNED] = asked.encoded(trained_encoder(work.config, work.inputs), stored)
     for name, (queries, corpus) in vectors.items():
         scores.scores[name] = scored(nearest(queries, corpus, asked.own))
     facts = asked.facts

@@ -30,8 +30,10 @@ class CoPositives:
         self.anchor = np.array([anchors[fold(each.anchor)] for each in examples], dtype=np.int64)
         self.positive = np.array([documents[fold(each.positive)] for each in examples], dtype=np.int64)
         self.negatives = [[documents[fold(text)] for text in each.negatives] for each in examples]
-        groups = {each.group: row for row, each in enumerate(examples) if each.group}
-        self.group = np.array([groups.get(each.group, -1) for each in examples], dtype=np.int64)
+        groups = {group: row for row, each in enumerate(examples) for group in (each.group, *each.negative_groups)}
+        groups[""] = -1
+        self.group = np.array([groups[each.group] for each in examples], dtype=np.int64)
+        self.negative_groups = [[groups[group] for group in each.negative_groups] for each in examples]
         known = np.ones(len(examples), dtype=np.int8)
         shape = (len(anchors), len(documents))
         self.known = csr_matrix((known, (self.anchor, self.positive)), shape=shape)
@@ -47,7 +49,11 @@ class CoPositives:
             columns += [self.positive[row] if turn is None else self.negatives[row][turn] for turn in turns_of_row]
         related = self.known[self.anchor[index]][:, columns].toarray() > 0
         group = self.group[index]
-        related[:, : len(index)] |= (group[:, None] == group[None, :]) & (group >= 0)[:, None]
+        of_documents = group.tolist()
+        for row, turns_of_row in zip(rows, chosen, strict=bool(chosen)):
+            known = self.negative_groups[row]
+            of_documents += [self.group[row] if turn is None else known[turn] if known else -1 for turn in turns_of_row]
+        related |= (group[:, None] == np.array(of_documents)[None, :]) & (group >= 0)[:, None]
         return torch.from_numpy(related)
 
 

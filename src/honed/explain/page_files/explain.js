@@ -22,7 +22,7 @@ function drawn(tag, props, text) {
 
 const signed = (value) => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(3);
 const most = (values) => Math.max(1e-9, ...values.map(Math.abs));
-const tint = (value, top) => `rgba(var(${value >= 0 ? "--plus" : "--minus"}), ${Math.min(0.85, 0.85 * Math.abs(value) / top).toFixed(3)})`;
+const tint = (value, top) => `rgba(var(${value >= 0 ? "--plus" : "--minus"}), ${Math.min(0.6, 0.6 * Math.abs(value) / top).toFixed(3)})`;
 
 function wordsOf(model, side, pick) {
   const { text, words, places, contributions } = model.texts[side];
