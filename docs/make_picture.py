@@ -1,7 +1,9 @@
-"""Take the pictures of the docs in a real browser: docs/page.png of ``honed serve``, docs/label_page.png of labelling.
+"""Take the pictures of the docs in a real browser: docs/page.png of ``honed serve``, docs/label_page.png of labelling,
+docs/explain_page.png of explanations.
 
 python docs/make_picture.py search BUNDLE [QUERY]
 python docs/make_picture.py label PROJECT
+python docs/make_picture.py explain PROJECT [TEXT TEXT]
 """
 
 import shutil
@@ -66,5 +68,19 @@ def label(project: str) -> None:
     take("label_page.png", ["label", "--serve", "--project", project], "/v1/state", (1200, 860), act)
 
 
+def explain(
+    project: str, first: str = "Cancel the ferry to Gotland", second: str = "Reserve the ferry to Gotland"
+) -> None:
+    """Explain two texts by both models of a project."""
+
+    def act(page: Any) -> None:
+        page.fill("#first", first)
+        page.fill("#second", second)
+        page.click("#go")
+        page.wait_for_selector("#shifts .shift", timeout=120_000)
+
+    take("explain_page.png", ["explain", "--serve", "--project", project], "/", (1200, 1000), act)
+
+
 if __name__ == "__main__":
-    {"search": search, "label": label}[sys.argv[1]](*sys.argv[2:])
+    {"search": search, "label": label, "explain": explain}[sys.argv[1]](*sys.argv[2:])

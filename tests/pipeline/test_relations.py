@@ -58,6 +58,11 @@ def test_the_whole_way_of_relations(intents: Path, capsys: pytest.CaptureFixture
     assert "<script" not in page
     hits = project.search("Cancel the ferry to Gotland", 3)
     assert all(hit.fields["label"] in report["classes"] for hit in hits)  # utterances are searched, with their intent
+    bundle = intents / "bundle"
+    assert run_command(["--quiet", "export", str(bundle), "--most-flips", "1", "--project", str(intents)]) == 0
+    capsys.readouterr()
+    assert run_command(["search", "Cancel the ferry to Gotland", "-k", "1", "--json", "--bundle", str(bundle)]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["fields"]["label"] in report["classes"]
     assert run_command(["--quiet", "explain", "--project", str(intents)]) == 0
     assert "words that are entities" in capsys.readouterr().out
 
@@ -246,6 +251,8 @@ def test_fine_tuning_on_the_example_moves_from_names_to_what_is_said(tmp_path: P
     )
     assert gain["difference"]["low"] > 0
     assert report["explained"]["difference"]["high"] < 0
+    base, tuned = Project(folder).explain("Cancel the ferry to Gotland", "Reserve the ferry to Gotland")["models"]
+    assert tuned["cosine"] < base["cosine"]
     for ways in report["explained"]["faithful"].values():
         assert ways["deletion"]["against"]["attention"]["high"] < 0
         assert ways["insertion"]["against"]["attention"]["low"] > 0

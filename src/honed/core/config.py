@@ -1,6 +1,7 @@
 """A TOML table to a frozen dataclass: unknown keys, wrong types and values out of range are errors with a hint."""
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -15,6 +16,11 @@ Section = TypeVar("Section")
 def limits(*, low: float | None = None, high: float | None = None, one_of: Sequence[str] = ()) -> dict[str, Any]:
     """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values."""
     return {"low": low, "high": high, "one_of": tuple(one_of)}
+
+
+def toml_string(text: str) -> str:
+    """Return a TOML basic string; JSON's escapes are a subset of TOML's."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_section(cls: type[Section], table: Any, name: str, file: str) -> Section:

@@ -194,6 +194,10 @@ def audit_sentences(sentences: Sequence[Sentence]) -> dict[str, Any]:
     relations = Counter(each.relation for each in sentences)
     if len(relations) < 2:
         raise DataError("E_RELATIONS", f"one relation ({next(iter(relations))}): nothing to tell apart")
+    spelled: dict[str, str] = {}
+    for name in relations:
+        if (other := spelled.setdefault(fold(name), name)) != name:
+            raise DataError("E_LABEL_NEAR_DUP", f"one relation in several spellings: {other!r}, {name!r}; mend them")
     splits: dict[str, set[str]] = {}
     for each in sentences:
         splits.setdefault(each.relation, set()).add(each.split)

@@ -53,6 +53,11 @@ class Evidence:
     seed: int = 0
     learner_precision: float = 0.8
 
+    @property
+    def n_sources(self) -> int:
+        """How many voices there are: the rules, and the learner where there is something to teach it."""
+        return int(self.votes.shape[1]) + (self.vectors is not None and len(self.rows) > 0)
+
     def without(self, left_out: npt.NDArray[np.bool_]) -> "Evidence":
         """Return the evidence without some of the hand labels ``(n_hand,)``."""
         return replace(self, rows=self.rows[~left_out], classes=self.classes[~left_out])

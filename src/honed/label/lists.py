@@ -14,17 +14,16 @@ or as text files named after the class, ``lists/Sports.txt``: one term a line, `
 starts a comment.
 """
 
-import json
 import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from honed.core.artifacts import write_text
-from honed.core.config import read_section
+from honed.core.config import read_section, toml_string
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.optional import require
 
@@ -88,7 +87,7 @@ class Matcher:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where terms stand in a text, as (start, end) in characters."""
-        found, place = [], 0
+        found = []
         for part in self.parts:
             place = 0
             while (match := part.search(text, place)) is not None:
@@ -150,8 +149,6 @@ def _of_text(text: str, label: str) -> TermList:
 
 
 def _named(terms: TermList, at: int) -> TermList:
-    from dataclasses import replace
-
     return terms if terms.name else replace(terms, name=f"{terms.label} terms {at}")
 
 
@@ -159,18 +156,14 @@ def write_lists(lists: Sequence[TermList], path: Path) -> None:
     """Write lists as TOML, whole or not at all; JSON's strings are TOML's."""
     parts = ["# Lists of terms, written by the label page.\n"]
     for each in lists:
-        fields = "" if each.fields == _FIELDS else f"fields = [{', '.join(map(_quoted, each.fields))}]\n"
+        fields = "" if each.fields == _FIELDS else f"fields = [{', '.join(map(toml_string, each.fields))}]\n"
         least = "" if each.at_least == 1 else f"at_least = {each.at_least}\n"
         parts.append(
-            f"[[list]]\nname = {_quoted(each.name)}\nlabel = {_quoted(each.label)}\n"
-            f"words = [{', '.join(map(_quoted, each.words))}]\n"
-            f"patterns = [{', '.join(map(_quoted, each.patterns))}]\n{fields}{least}"
+            f"[[list]]\nname = {toml_string(each.name)}\nlabel = {toml_string(each.label)}\n"
+            f"words = [{', '.join(map(toml_string, each.words))}]\n"
+            f"patterns = [{', '.join(map(toml_string, each.patterns))}]\n{fields}{least}"
         )
     write_text(path, "\n".join(parts))
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def check_lists(lists: Sequence[TermList], classes: Sequence[str], columns: Sequence[str]) -> None:

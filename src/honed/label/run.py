@@ -104,7 +104,7 @@ def _python_votes(rows: Rows, classes: Sequence[str], files: Sequence[Path], tim
             for start in range(0, len(rows), _BLOCK):
                 block = rows[start : start + _BLOCK]
                 good = [number for number in range(len(names)) if number not in problems]
-                votes[start : start + len(block), good] = worker.ask(block, good, problems)[:, : len(good)]
+                votes[start : start + len(block), good] = worker.ask(block, good, problems)
                 bar.advance(len(block))
     good = [number for number in range(len(names)) if number not in problems]
     if good:
@@ -239,7 +239,6 @@ class _Worker:
         problems[rule] = Problem(code=code, rule=self.rules[rule][0], record=record, message=message)
 
     def _at_work(self) -> tuple[int, int]:
-        self.place.seek(0)
         rule, row = PLACE.unpack(os.pread(self.place.fileno(), PLACE.size, 0))
         return rule, row
 

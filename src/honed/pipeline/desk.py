@@ -12,12 +12,12 @@ from honed.core.proportion import wilson
 from honed.core.text import fold
 from honed.data.split import unit_interval
 from honed.label.combine import Combined, combine
-from honed.label.lists import Matcher, TermList, check_lists, read_lists, write_lists
+from honed.label.lists import Matcher, TermList, check_lists, write_lists
 from honed.label.run import Voted, vote
-from honed.label.statistics import fights, rule_statistics
+from honed.label.statistics import fights
 from honed.label.store import HandLabel, LabelStore
 from honed.label.threshold import above, confusion, quality
-from honed.pipeline.labelling import all_lists, broken, drawn, open_bench, terms_worth_adding, worth_labelling
+from honed.pipeline.labelling import all_lists, drawn, open_bench, own_lists, terms_worth_adding, worth_labelling
 from honed.pipeline.project import Project
 
 ORDERS = ("next", "fights", "all", "labelled", "measure")
@@ -36,8 +36,7 @@ class Desk:
         self.bench, _ = open_bench(project)
         self.settings, self.root = self.bench.settings, self.bench.root
         self.store = LabelStore(self.root / self.settings.store)
-        terms = self.root / self.settings.terms
-        self.written = read_lists(terms) if terms.is_file() else []
+        self.written = own_lists(self.root, self.settings)
         self.row = {record: at for at, record in enumerate(self.bench.ids)}
         self.voted = self.bench.voted()
         self.said = [each for each in self.store.read() if each.id in self.row]
@@ -65,8 +64,7 @@ class Desk:
         with self._lock:
             voted = Voted(names=list(self.voted.names), votes=self.voted.votes.copy())
             evidence = self.bench.evidence(voted)
-        sources = len(voted.names) + (evidence.vectors is not None and len(evidence.rows) > 0)
-        return combine(evidence, self.settings.combine, sources)
+        return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def _rank(self) -> None:
         self.worth = worth_labelling(self.bench, self.combined.shares, self.voted.votes, _WORTH)
@@ -111,7 +109,7 @@ class Desk:
                 "coverage": round(float(kept.mean()), 4),
                 "accuracy": judged["accuracy"] if judged else None,
                 "matrix": confusion(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
-                "rules": rule_statistics(self.voted, hand, bench.truth[hand], bench.classes),
+                "rules": bench.statistics(self.voted),
                 "lists": [self._list(each) for each in bench.lists],
                 "learning": self.learning,
                 "fault": self.fault,
@@ -302,14 +300,12 @@ class Desk:
             try:
                 voted = self.bench.voted()
                 if voted.problems:
-                    hand = self.bench.hand
-                    raise broken(voted, rule_statistics(voted, hand, self.bench.truth[hand], self.bench.classes))
+                    raise self.bench.broken(voted)
             except HonedError:
                 self.bench.lists = old
                 raise
             self.voted = voted
-            terms = self.root / self.settings.terms
-            self.written = read_lists(terms) if terms.is_file() else []
+            self.written = own_lists(self.root, self.settings)
             found = self.state()
         self._touch()
         return found

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.explain.page import FOLDER, STATIC
-from honed.pipeline.localpage import check_host, page_app, serve_page, text_of
+from honed.pipeline.localpage import Download, check_host, page_app, serve_page, text_of
 from honed.ship.requests import Limits
 
 _WHAT = "page of explanations"
@@ -30,4 +30,11 @@ def explain_app(project: Any, limits: Limits, hosts: frozenset[str]) -> Any:
         with turn:
             return project.explain(first, second, model=model)
 
-    return page_app(FOLDER, STATIC, {("POST", "/v1/explain"): explain}, limits, hosts)
+    def page(given: dict[str, Any]) -> Download:
+        return Download(content=project.explanation_page(explain(given)).encode(), media_type="text/html")
+
+    def picture(given: dict[str, Any]) -> Download:
+        return Download(content=project.explanation_picture(explain(given)), media_type="image/png")
+
+    calls = {("POST", "/v1/explain"): explain, ("POST", "/v1/page"): page, ("POST", "/v1/picture"): picture}
+    return page_app(FOLDER, STATIC, calls, limits, hosts)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from honed.core.config import toml_string
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import fold
 from honed.data.importer import SHAPES
@@ -157,18 +158,18 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
         "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
         "",
         "[paths]",
-        f"input = [{', '.join(map(_quote, paths))}]",
+        f"input = [{', '.join(map(toml_string, paths))}]",
         'output = "work"',
         "",
         "[data]",
-        f"shape = {_quote(shape)}",
-        *([f"encoding = {_quote(encoding)}"] if encoding != "utf-8" else []),
+        f"shape = {toml_string(shape)}",
+        *([f"encoding = {toml_string(encoding)}"] if encoding != "utf-8" else []),
         *(['empty_label = "abstain"  # an empty label means: not labelled'] if shape == "labels" else []),
-        *([f"slice_by = [{', '.join(map(_quote, slices))}]  # measured apart in the report"] if slices else []),
+        *([f"slice_by = [{', '.join(map(toml_string, slices))}]  # measured apart in the report"] if slices else []),
         'on_bad_row = "stop"  # or "quarantine": keep the good rows',
         "",
         "[data.columns]  # role = column of your files",
-        *(f"{role} = {_quote(column)}" for role, column in mapping.items()),
+        *(f"{role} = {toml_string(column)}" for role, column in mapping.items()),
         "",
         "[model]",
         'base = "minilm"  # or a local folder, or a Hub id such as "intfloat/e5-base-v2"',
@@ -250,10 +251,3 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
             "",
         ]
     return "\n".join(lines)
-
-
-def _quote(text: str) -> str:
-    """Return a TOML basic string; JSON's escapes are a subset of TOML's."""
-    import json
-
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -18,7 +18,7 @@ from honed.data.importer import RECORDS
 from honed.data.labelled import Records, group_examples, splits_of
 from honed.data.tables import Reject, open_table
 from honed.evaluate.html import render_labelling
-from honed.label.combine import Evidence, combine
+from honed.label.combine import Combined, Evidence, combine
 from honed.label.config import LabelConfig
 from honed.label.learner import next_records
 from honed.label.lists import TermList, check_lists, nfc, read_lists
@@ -182,6 +182,34 @@ class Bench:
             learner_precision=self.settings.learner_precision,
         )
 
+    def combined(self, voted: Voted) -> Combined:
+        """Combine rules, learner and hand labels in the way that honed.toml asks for."""
+        evidence = self.evidence(voted)
+        return combine(evidence, self.settings.combine, evidence.n_sources)
+
+    def statistics(self, voted: Voted) -> list[dict[str, Any]]:
+        """Return what each rule is worth on the hand labels."""
+        return rule_statistics(voted, self.hand, self.truth[self.hand], self.classes)
+
+    def broken(self, voted: Voted) -> DataError:
+        """Return the error that names every broken rule, with the record, and says what the others do."""
+        bad = {problem.rule for problem in voted.problems}
+        good = [
+            f"{each['rule']} ({each['records']} records)" for each in self.statistics(voted) if each["rule"] not in bad
+        ]
+        listed = "; ".join(
+            (f"{problem.code} " if at else "") + str(problem) for at, problem in enumerate(voted.problems)
+        )
+        return DataError(
+            voted.problems[0].code,
+            f"{listed}. No labels were written. The other rules: {', '.join(good) or 'none'}",
+        )
+
+    def votes_of(self, voted: Voted, row: int) -> dict[str, str]:
+        """Return what each rule that speaks says of a record."""
+        said = voted.votes[row].tolist()
+        return {name: self.classes[vote] for name, vote in zip(voted.names, said, strict=True) if vote >= 0}
+
     def taken_terms(self) -> frozenset[str]:
         """Return the words that stand on a list already."""
         return frozenset(nfc(word).lower() for each in self.lists for word in each.words)
@@ -190,8 +218,13 @@ class Bench:
 def all_lists(root: Path, settings: LabelConfig) -> list[TermList]:
     """Return the lists of the files that are named, then those of the label page."""
     lists = [found for each in settings.lists for found in read_lists(root / each)]
+    return lists + own_lists(root, settings)
+
+
+def own_lists(root: Path, settings: LabelConfig) -> list[TermList]:
+    """Return the lists that the label page has written."""
     terms = root / settings.terms
-    return lists + (read_lists(terms) if settings.terms and terms.is_file() else [])
+    return read_lists(terms) if settings.terms and terms.is_file() else []
 
 
 def _classes(config: Config, given: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:
@@ -215,11 +248,10 @@ def label(work: Work) -> Mapping[str, Any]:
     """
     bench = Bench.open(work.config, work.root, work.inputs["import"], work.inputs.get("encode"))
     voted = bench.voted()
-    statistics = rule_statistics(voted, bench.hand, bench.truth[bench.hand], bench.classes)
+    statistics = bench.statistics(voted)
     if voted.problems:
-        raise broken(voted, statistics)
-    n_sources = len(voted.names) + (bench.vectors is not None and len(bench.hand) > 0)
-    combined = combine(bench.evidence(voted), bench.settings.combine, n_sources)
+        raise bench.broken(voted)
+    combined = bench.combined(voted)
     thresholds = drawn(combined.shares, bench)
     kept = above(combined.shares, thresholds) & ((voted.votes >= 0).any(axis=1) | combined.learned)
     by_hand = np.isin(np.arange(len(kept)), bench.hand)
@@ -248,17 +280,6 @@ def label(work: Work) -> Mapping[str, Any]:
     write_json(work.folder / REPORT, report)
     (work.folder / PAGE).write_text(render_labelling(report, title_of(work.config)), encoding="utf-8")
     return {"labelled": report["labelled"], "way": combined.way}
-
-
-def broken(voted: Voted, statistics: Sequence[Mapping[str, Any]]) -> DataError:
-    """Return the error that names every broken rule, with the record, and says what the others do."""
-    bad = {problem.rule for problem in voted.problems}
-    good = [f"{each['rule']} ({each['records']} records)" for each in statistics if each["rule"] not in bad]
-    listed = "; ".join((f"{problem.code} " if at else "") + str(problem) for at, problem in enumerate(voted.problems))
-    return DataError(
-        voted.problems[0].code,
-        f"{listed}. No labels were written. The other rules: {', '.join(good) or 'none'}",
-    )
 
 
 def drawn(shares: npt.NDArray[Any], bench: Bench) -> npt.NDArray[np.float64]:
@@ -292,11 +313,7 @@ def _fights(bench: Bench, voted: Voted) -> list[dict[str, Any]]:
         {
             "id": bench.ids[row],
             "text": bench.texts[row][:300],
-            "votes": {
-                name: bench.classes[said]
-                for name, said in zip(voted.names, voted.votes[row].tolist(), strict=True)
-                if said >= 0
-            },
+            "votes": bench.votes_of(voted, row),
         }
         for row in fights(voted, 20, len(bench.classes)).tolist()
     ]

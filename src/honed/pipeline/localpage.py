@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from honed.core.errors import ConfigError, HonedError
@@ -10,6 +11,14 @@ from honed.ship.config import is_loopback
 from honed.ship.requests import Limits, Refused
 
 Call = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download:
+    """An answer that is a file."""
+
+    content: bytes
+    media_type: str
 
 
 def check_host(host: str, what: str) -> None:
@@ -34,7 +43,8 @@ def page_app(
     """Return the ASGI application of a page, behind the gate of the server.
 
     ``static`` maps files of the folder beside ``index.html`` to their media types, ``calls`` (method, path) to what
-    answers: it is given the fields of body or address and returns plain data. What it raises is shown to the user.
+    answers: it is given the fields of body or address and returns plain data or a `Download`. What it raises is shown
+    to the user.
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -48,9 +58,12 @@ def page_app(
         async def answered(request: Request) -> Response:
             given = dict(request.query_params) if method == "GET" else await json_fields(request)
             try:
-                return JSONResponse(await asyncio.to_thread(work, given))
+                found = await asyncio.to_thread(work, given)
             except HonedError as error:
                 raise Refused(422, error.code, error.message) from None
+            if isinstance(found, Download):
+                return Response(found.content, media_type=found.media_type)
+            return JSONResponse(found)
 
         return Route(path, answered, methods=[method])
 

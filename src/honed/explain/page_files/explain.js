@@ -165,36 +165,47 @@ function show(found) {
   $("shifts").replaceChildren(...rows);
 }
 
-async function ask() {
+async function ask(path, use) {
   $("fault").hidden = true;
   $("state").textContent = "reading …";
   $("go").disabled = true;
   try {
-    const answer = await fetch("v1/explain", {
+    const answer = await fetch(path, {
       method: "POST", headers: { "content-type": "application/json" },
       body: JSON.stringify({ first: $("first").value, second: $("second").value }),
     });
-    const found = await answer.json();
-    if (!answer.ok) throw new Error(found.error.message);
-    show(found);
-    $("state").textContent = "";
+    if (!answer.ok) throw new Error((await answer.json()).error.message);
+    await use(answer);
   } catch (error) {
-    $("state").textContent = "";
     $("fault").textContent = error.message;
     $("fault").hidden = false;
   } finally {
+    $("state").textContent = "";
     $("go").disabled = false;
   }
 }
+
+const explain = () => ask("v1/explain", async (answer) => {
+  show(await answer.json());
+  $("page").hidden = $("picture").hidden = false;
+});
+
+const save = (path, name) => ask(path, async (answer) => {
+  const address = URL.createObjectURL(await answer.blob());
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+});
 
 const stored = $("data");
 if (stored) {
   show(JSON.parse(stored.textContent));
 } else {
   $("ask").hidden = false;
-  $("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+  $("ask").addEventListener("submit", (event) => { event.preventDefault(); explain(); });
+  $("page").addEventListener("click", () => save("v1/page", "why.html"));
+  $("picture").addEventListener("click", () => save("v1/picture", "why.png"));
   $("swap").addEventListener("click", () => {
     [$("first").value, $("second").value] = [$("second").value, $("first").value];
-    ask();
+    explain();
   });
 }
