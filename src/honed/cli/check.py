@@ -39,6 +39,13 @@ def print_audit(audit: dict[str, Any]) -> None:
         terminal.emit(f"not read: {', '.join(books['skipped'][:10])}")
     if "pairs" in audit:
         _print_pairs(audit)
+    elif "documents" in audit:
+        terminal.emit(
+            f"{audit['documents']} documents, {audit['queries']} queries, {audit['judgements']} judgements "
+            f"({audit['judgements_a_query']} a query)"
+        )
+        for name in ("grades", "splits"):
+            terminal.emit(f"{name}: {', '.join(f'{key}: {n}' for key, n in audit[name].items())}")
     else:
         labels = ", ".join(f"{label} {count}" for label, count in audit["labels"].items())
         terminal.emit(f"records: {audit['records']}, labelled {audit['labelled']} ({labels})")

@@ -60,6 +60,11 @@ SHAPES: Mapping[str, tuple[Role, ...]] = {
         Role(name="confidence", kind="share", required=False),
         Role(name="split", kind="split", required=False),
     ),
+    "judgments": (
+        Role(name="id", kind="id", required=True, unique=True),
+        Role(name="title", kind="text", required=False, may_be_empty=True),
+        Role(name="text", kind="text", required=False, may_be_empty=True),
+    ),
     "relations": (
         Role(name="id", kind="id", required=False, unique=True),
         Role(name="text", kind="text", required=True),
@@ -229,7 +234,7 @@ class Importer:
             record[role.name] = self._value(role, column, row) if column else ""
         record |= spans
         used = set(self.config.columns.values())
-        whole = self.config.shape == "labels"  # rules ask for columns, filled or not
+        whole = self.config.shape in ("labels", "judgments")  # rules and templates ask for columns, filled or not
         extra = {
             name: "" if value is None else _plain(value)
             for name, value in row.values.items()
@@ -342,11 +347,19 @@ class Importer:
         return repr(share)
 
     def _split_value(self, role: Role, column: str, value: Any, row: Row) -> str:
-        text = fold(value) if isinstance(value, str) else ""
-        text = {"validation": "dev", "valid": "dev", "val": "dev", "eval": "dev"}.get(text, text)
-        if text not in SPLITS:
-            raise _BadRowError("E_SPLIT_NAME", column, f"{value!r} is not one of {', '.join(SPLITS)}")
-        return text
+        try:
+            return split_name(value, "")
+        except DataError as error:
+            raise _BadRowError(error.code, column, f"{value!r} is not one of {', '.join(SPLITS)}") from None
+
+
+def split_name(value: Any, where: str) -> str:
+    """Return the split that a value names, by its usual names too; `DataError` for anything else."""
+    text = fold(value) if isinstance(value, str) else ""
+    text = {"validation": "dev", "valid": "dev", "val": "dev", "eval": "dev"}.get(text, text)
+    if text not in SPLITS:
+        raise DataError("E_SPLIT_NAME", f"{where}: {value!r} is not one of {', '.join(SPLITS)}")
+    return text
 
 
 def _plain(value: Any) -> str:

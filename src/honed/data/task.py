@@ -218,6 +218,12 @@ def save_records(folder: Path, ids: Sequence[str], texts: Sequence[str], fields:
     write_rows(folder / "names.parquet", names, _NAMES)
 
 
+def save_documents(folder: Path, documents: Sequence[Document]) -> None:
+    """Write documents as entities whose one name is their text."""
+    fields = [document.fields for document in documents]
+    save_records(folder, [each.doc_id for each in documents], [each.encoder_text() for each in documents], fields)
+
+
 def load_names(folder: Path) -> list[Name]:
     """Read the names of all entities."""
     return [Name(**row) for row in read_rows(folder / "names.parquet")]

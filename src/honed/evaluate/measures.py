@@ -72,8 +72,13 @@ def _average_precision(ranking: Sequence[str], grades: Mapping[str, int], cut: i
     return total / sum(grade > 0 for grade in grades.values())
 
 
-# Recall@k is the share of the relevant that were found, P@k the share of the found that are relevant; hit rate@k the
-# share of queries with one found.
+def _judged(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> float:
+    return sum(doc_id in grades for doc_id in ranking) / cut
+
+
+# Judged@k is the share of the found that anyone has judged: the others count as wrong, and may not be. Recall@k is the
+# share of the relevant that were found, P@k the share of the found that are relevant; hit rate@k the share of queries
+# with one found.
 _SCORERS = {
     "R": _recall,
     "P": _precision,
@@ -81,8 +86,12 @@ _SCORERS = {
     "MRR": _reciprocal_rank,
     "nDCG": _ndcg,
     "AP": _average_precision,
+    "Judged": _judged,
 }
 DEFAULT_MEASURES = tuple(Measure.parse(each) for each in ("R@1", "R@3", "R@10", "MRR@10", "nDCG@10"))
+JUDGED_MEASURES = tuple(
+    Measure.parse(each) for each in ("nDCG@10", "R@1", "R@3", "R@10", "R@100", "Hit@1", "MRR@10", "Judged@10")
+)
 REVERSE_MEASURES = tuple(Measure.parse(each) for each in ("Hit@1", "Hit@3", "Hit@10", "MRR@10", "nDCG@10"))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from honed.core.config import limits, read_section
 from honed.core.errors import ConfigError, did_you_mean
 from honed.data.importer import SHAPES, SPLITS, ImportConfig
+from honed.data.judgments import JudgmentsConfig
 from honed.data.relations import OFFSETS
 from honed.data.split import SplitConfig
 from honed.data.tables import TableFormat
@@ -114,6 +115,16 @@ class IndexSection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HybridSection:
+    """The section ``[hybrid]``: words, letters, initials, known names and meaning fused, with weights learned on dev.
+
+    ``penalty`` keeps the weights small.
+    """
+
+    penalty: float = field(default=1.0, metadata=limits(low=1e-6, high=1e6))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalSection:
     """The section ``[retrieval]``: labelled texts that others search, and the same label is right.
 
@@ -196,6 +207,7 @@ class Config:
     paths: PathsSection
     data: DataSection
     model: EncoderConfig = field(default_factory=EncoderConfig)
+    judgments: JudgmentsConfig | None = None
     split: SplitSection = field(default_factory=SplitSection)
     label: LabelConfig | None = None
     triplets: TripletConfig | None = None
@@ -205,6 +217,7 @@ class Config:
     train: TrainConfig | None = None
     distil: DistilConfig | None = None
     index: IndexSection | None = None
+    hybrid: HybridSection | None = None
     retrieval: RetrievalSection | None = None
     explain: ExplainConfig | None = None
     evaluate: EvaluateSection | None = None
@@ -257,6 +270,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "paths": PathsSection,
     "data": DataSection,
     "model": EncoderConfig,
+    "judgments": JudgmentsConfig,
     "split": SplitSection,
     "label": LabelConfig,
     "triplets": TripletConfig,
@@ -266,6 +280,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "train": TrainConfig,
     "distil": DistilConfig,
     "index": IndexSection,
+    "hybrid": HybridSection,
     "retrieval": RetrievalSection,
     "explain": ExplainConfig,
     "evaluate": EvaluateSection,
@@ -283,7 +298,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
                 "E_CONFIG_PATH",
                 f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
-    for name in ("server", "mine", "distil", "triplets", "retrieval"):
+    for name in ("server", "mine", "distil", "triplets", "retrieval", "judgments"):
         if section := sections.get(name):
             section.check(file)
     if (split := sections.get("split")) and split.test + split.dev >= 1:
@@ -296,7 +311,9 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         if data and name in sections and data.shape not in shapes:
             listed = " or ".join(f'"{shape}"' for shape in shapes)
             raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
-    if data and data.shape != "aliases":
+    if data and data.shape == "judgments" and "judgments" not in sections:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: the section [judgments] is missing: queries and qrels")
+    if data and data.shape in ("labels", "relations"):
         _check_grouped(sections, file)
         return
     gate = sections.get("gate")
@@ -304,6 +321,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         "mine": ("train",),
         "distil": ("train",),
         "cross_encoder": ("mine",),
+        "hybrid": ("train", "index", "baselines", "evaluate"),
         "gate": ("train", "evaluate", "index"),
         "evaluate": ("index",) if "train" in sections else ("baselines",),
     }.items():
@@ -337,7 +355,8 @@ _SHAPES_OF = {
     "triplets": ("relations",),
     "retrieval": ("labels", "relations"),
     "explain": ("relations",),
-    **dict.fromkeys(("mine", "cross_encoder", "distil"), ("aliases",)),
+    "judgments": ("judgments",),
+    **dict.fromkeys(("mine", "cross_encoder", "distil", "hybrid"), ("aliases", "judgments")),
 }
 
 

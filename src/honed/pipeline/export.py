@@ -22,6 +22,7 @@ from honed.encode.onnx_file import PRECISIONS
 from honed.index.flat import ExactIndex
 from honed.pipeline.model_card import model_card
 from honed.pipeline.project import Project
+from honed.pipeline.retrieval import is_retrieval
 from honed.pipeline.stages import read_report
 from honed.ship import bundle
 from honed.ship.seal import signer_of
@@ -147,8 +148,11 @@ def _trained(folder: Path, spec: EncoderSpec) -> Encoder:
 
 
 def _queries(project: Project, texts: Sequence[str]) -> list[str]:
-    """Return up to 2,000 queries: of the test split, else the names themselves; of records, their first halves."""
-    if project.config.data.shape == "labels":
+    """Return up to 2,000 queries: of [retrieval] or the test split, else the names; of records, their first halves."""
+    if is_retrieval(project.config):
+        asked = task.read_rows(project.runner.latest("retrieval").path("queries.parquet"))
+        return sorted({row["text"] for row in asked}, key=lambda text: unit_interval(2, text))[:_PARITY]
+    if project.config.data.shape in ("labels", "relations"):
         halves = (" ".join(words[: (len(words) + 1) // 2]) for words in map(str.split, texts))
         return sorted(dict.fromkeys(halves), key=lambda text: unit_interval(2, text))[:_PARITY]
     judged = task.load_task(project.runner.latest("check").folder, task.FORWARD, "test")

@@ -52,7 +52,7 @@ def _measures(facts: Mapping[str, Any]) -> list[str]:
     if not found:
         return ["", "Nothing was measured at export."]
     note = (
-        "on entities that training never saw"
+        "of which training saw nothing"
         if found["protocol"] == "held-out"
         else "on pairs that training has seen: the model is asked what it was taught"
     )

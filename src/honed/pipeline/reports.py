@@ -28,6 +28,12 @@ def language_of(config: Config) -> str:
     return config.baselines.language if config.baselines else "english"
 
 
+def depth_of(config: Config) -> int:
+    """Return how many hits of each system are looked at."""
+    depth = config.evaluate.k if config.evaluate else 20
+    return max(depth, 100) if config.data.shape == "judgments" else depth
+
+
 def seed_of(config: Config) -> int:
     """Return the seed of what is drawn to measure."""
     return config.evaluate.seed if config.evaluate else 0

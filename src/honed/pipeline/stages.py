@@ -15,19 +15,20 @@ from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
 from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
+from honed.data.judgments import JudgmentsConfig, audit_judgments, judged_examples, judged_task, read_judgments
 from honed.data.labelled import whole_text
 from honed.data.relations import audit_sentences
 from honed.data.tables import table_files
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
-from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES, Measure
+from honed.evaluate.measures import DEFAULT_MEASURES, JUDGED_MEASURES, REVERSE_MEASURES, Measure
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_ceiling
-from honed.pipeline import distilling, explaining, labelling, relations, retrieval, similar, training
+from honed.pipeline import distilling, explaining, hybrid, labelling, relations, retrieval, similar, training
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
-from honed.pipeline.reports import BASE, STUDENT, TUNED, made, seed_of
+from honed.pipeline.reports import BASE, STUDENT, TUNED, depth_of, language_of, made, seed_of
 from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, stored_vectors, trained_encoder
 from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names
 from honed.ship.searcher import Searcher
@@ -85,7 +86,17 @@ def _check_key(config: Config, root: Path) -> Mapping[str, Any]:
         "slice_by": list(config.data.slice_by),
         "split": asdict(config.split),
         "base": config.model.base,
+        **_judgments_key(config, root),
     }
+
+
+def _judgments_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what shapes the judgements: the section, and what is in its files."""
+    if config.judgments is None:
+        return {}
+    files = [root / each for each in (*config.judgments.queries, *config.judgments.qrels)]
+    found = [file for each in files for file in (table_files(each) if each.is_dir() else [each])]
+    return {"judgments": asdict(config.judgments), "files": [(file.name, sha256_file(file)) for file in found]}
 
 
 def _check(work: Work) -> Mapping[str, Any]:
@@ -99,6 +110,8 @@ def _check(work: Work) -> Mapping[str, Any]:
             unknown=unknown,
             weak=work.config.label is not None,
         )
+    elif work.config.judgments is not None:
+        found = _check_judgments(work, work.config.judgments)
     elif work.config.data.shape == "relations":
         sentences = relations.sentences_of(work)
         found = audit_sentences(sentences)
@@ -128,6 +141,17 @@ def _check_aliases(work: Work, records: list[dict[str, str]], unknown: Callable[
     return audit.audit_aliases(catalogue, splits, data.slice_by, unknown)
 
 
+def _check_judgments(work: Work, config: JudgmentsConfig) -> dict[str, Any]:
+    form = work.config.data.import_config().format
+    records = importer.each_record(work.inputs["import"].folder)
+    found = read_judgments(records, config, work.root, form, work.config.split.split_config())
+    task.save_examples(work.folder / "examples.parquet", judged_examples(found, config))
+    task.save_documents(work.folder, list(found.documents.values()))
+    for split in ("dev", "test"):
+        task.save_task(work.folder, judged_task(found, config, task.FORWARD, split), split)
+    return audit_judgments(found)
+
+
 def _unknown_to(config: Config) -> Callable[[str], bool] | None:
     """Return a test for texts that the base model's tokenizer knows nothing of, where the model is on disk."""
     from honed.encode.base_models import local_folder
@@ -142,21 +166,21 @@ def _unknown_to(config: Config) -> Callable[[str], bool] | None:
 
 def _baselines_key(config: Config, root: Path) -> Mapping[str, Any]:
     baselines = asdict(config.baselines) if config.baselines else {}
-    return {**baselines, "k": _depth(config), "model": model_key(config, root)}
+    return {**baselines, "k": depth_of(config), "model": model_key(config, root)}
 
 
-def _depth(config: Config) -> int:
-    return config.evaluate.k if config.evaluate else 20
+def _directions(config: Config) -> tuple[str, ...]:
+    return (task.FORWARD,) if config.data.shape == "judgments" else task.DIRECTIONS
 
 
 def _baselines(work: Work) -> Mapping[str, Any]:
-    check, k = work.inputs["check"].folder, _depth(work.config)
-    names = task.load_names(check)
-    language = work.config.baselines.language if work.config.baselines else "english"
-    encoder = base_encoder(work.config)
-    for direction in task.DIRECTIONS:
+    encoder, k = base_encoder(work.config), depth_of(work.config)
+    for direction in _directions(work.config):
         test = judged(work, direction, "test")
-        runs = lexical_runs(test, names if direction == task.FORWARD else (), language, k)
+        if direction == task.FORWARD:
+            runs = hybrid.lexical_of(work, test, k)
+        else:
+            runs = lexical_runs(test, (), language_of(work.config), k)
         for run in [*runs, encoder_run(BASE, encoder, test, k)]:
             save_run(work.folder / "runs" / direction, run)
     return {"base": encoder.spec.as_dict()}
@@ -208,14 +232,14 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         return retrieval.evaluate(work)
     if work.config.data.shape == "labels":
         return similar.evaluate(work)
-    directions = {name: _evaluate_direction(work, name) for name in task.DIRECTIONS}
+    directions = {name: _evaluate_direction(work, name) for name in _directions(work.config)}
     main, mined = directions[task.FORWARD], ("rescore", "mine")
     report = {
         **made(work, work.config.split.protocol),
-        "direction": task.FORWARD,
-        "headline": [str(R1)],
+        "direction": "query-to-document" if work.config.data.shape == "judgments" else task.FORWARD,
+        "headline": [str(_measures(work.config, task.FORWARD)[0])],
         **main,
-        "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]},
+        "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]} if task.REVERSE in directions else None,
         "headroom": _headroom_after(work, main),
         "mining": next((work.inputs[each].read_json("mining.json") for each in mined if each in work.inputs), None),
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
@@ -237,14 +261,23 @@ def _headroom_after(work: Work, report: Mapping[str, Any]) -> dict[str, Any] | N
     return judged_after(before, gains[0]) if gains else dict(before)
 
 
+def _measures(config: Config, direction: str) -> tuple[Measure, ...]:
+    if config.data.shape == "judgments":
+        return JUDGED_MEASURES
+    return DEFAULT_MEASURES if direction == task.FORWARD else REVERSE_MEASURES
+
+
 def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
-    k = _depth(work.config)
+    k = depth_of(work.config)
     test = judged(work, direction, "test")
     forward = direction == task.FORWARD
-    measures = DEFAULT_MEASURES if forward else REVERSE_MEASURES
+    measures = _measures(work.config, direction)
     scores = TaskScores(test, measures, seed=seed_of(work.config))
     baselines = load_runs(work.inputs["baselines"].folder / "runs" / direction) if "baselines" in work.inputs else []
     ours = _our_runs(work, test, k, forward=forward)
+    if forward and "hybrid" in work.inputs:
+        dense = next(run for run in ours if run.name == (STUDENT if "distil" in work.inputs else TUNED))
+        ours += hybrid.hybrid_runs(work, test, [run for run in baselines if run.name != BASE], dense, k)
     for run in [*baselines, *ours]:
         scores.add(run)
     for run in ours:
@@ -257,7 +290,7 @@ def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
     return {
         "n_queries": len(test.queries),
         "n_candidates": len(test.corpus),
-        "ceiling": round(task_ceiling(test), 5) if forward else None,
+        "ceiling": round(task_ceiling(test), 5) if forward and work.config.data.shape == "aliases" else None,
         "systems": scores.systems(),
         "comparisons": _comparisons(scores, lexical, measures),
         "student": None if same is None else _student(work, scores, same),
@@ -283,7 +316,7 @@ def _our_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Ru
         depth = work.config.cross_encoder.depth
         wide = first if depth <= k else encoder_run(first.name, shipped, test, depth, stored=vectors)
         runs.append(reranked(first.name + RERANKED, wide, test, scorer, depth))
-    if forward:
+    if forward and work.config.data.shape == "aliases":
         names = task.load_names(work.inputs["check"].folder)
         runs.append(with_known_names(first.name + NAMES, first, test, names, k))
     return runs
@@ -296,6 +329,9 @@ def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[
     pairs += [(name, name.removesuffix(RERANKED)) for name in scores.scores if name.endswith(RERANKED)]
     if STUDENT in scores.scores:
         pairs += [(STUDENT, name) for name in (TUNED, *references)]
+    if hybrid.HYBRID in scores.scores:
+        shipped = STUDENT if STUDENT in scores.scores else TUNED
+        pairs += [(hybrid.HYBRID, name) for name in (shipped, *references, hybrid.RANKS)]
     return [scores.compare(*pair, measure) for pair in pairs for measure in measures]
 
 
@@ -312,17 +348,18 @@ def _gates(work: Work, scores: TaskScores, lexical: list[str], same: Any) -> lis
     rules = work.config.gate
     if rules is None:
         return []
-    gates = [Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=R1, bound=rules.gain_over_base)]
+    first = scores.measures[0]
+    gates = [Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=first, bound=rules.gain_over_base)]
     if rules.gain_over_best_baseline is not None and lexical:
-        bound, best = rules.gain_over_best_baseline, scores.best(lexical, R1)
-        gates.append(Gate(name="gain over best baseline", candidate=TUNED, reference=best, measure=R1, bound=bound))
+        bound, best = rules.gain_over_best_baseline, scores.best(lexical, first)
+        gates.append(Gate(name="gain over best baseline", candidate=TUNED, reference=best, measure=first, bound=bound))
     ship, reference = (TUNED, BASE) if same is None else (STUDENT, TUNED)
     if same is not None:
-        gates.append(Gate.at_most_lost("student", ship, reference, R1, rules.student_gap))
+        gates.append(Gate.at_most_lost("student", ship, reference, first, rules.student_gap))
     if rules.slice_gap is not None:
         for part, ids in scores.task.slices.items():
             if len(ids) >= _SLICE:
-                gates.append(Gate.at_most_lost(f"slice {part}", ship, reference, R1, rules.slice_gap, part=part))
+                gates.append(Gate.at_most_lost(f"slice {part}", ship, reference, first, rules.slice_gap, part=part))
     found = scores.judge(gates)
     if same is not None:
         what = "the share of first hits that student and teacher share"
@@ -386,7 +423,7 @@ def _encodes(config: Config) -> bool:
 
 
 def _pairs(section: str) -> Callable[[Config], bool]:
-    return lambda config: getattr(config, section) is not None and config.data.shape == "aliases"
+    return lambda config: getattr(config, section) is not None and config.data.shape in ("aliases", "judgments")
 
 
 def _has(section: str) -> Callable[[Config], bool]:
@@ -441,11 +478,12 @@ STAGES: tuple[Stage, ...] = (
         resumes=True,
     ),
     _stage("index", "check label retrieval train distil", _index_key, _index, wanted=_has("index")),
+    _stage("hybrid", "check train distil index", hybrid.fusion_key, hybrid.fusion, wanted=_pairs("hybrid")),
     _stage("explain", "import check train", explaining.changed_key, explaining.changed, wanted=_has("explain")),
     _stage(
         "evaluate",
         "check encode label triplets retrieval baselines headroom mine cross_encoder rescore train distil index "
-        "explain",
+        "explain hybrid",
         _evaluate_key,
         _evaluate,
         version=2,

@@ -38,6 +38,15 @@ def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int)
     return [text_run(name, build, task, k) for name, build in builders.items()]
 
 
+def word_runs(task: JudgedTask, language: str, k: int) -> list[Run]:
+    """Return the runs of word search: what documents and their queries are measured against."""
+    analyzer = Analyzer(language)
+    return [
+        text_run(BM25, lambda texts: Bm25Index(texts, analyzer), task, k),
+        text_run(TFIDF, lambda texts: TfidfIndex(texts, analyzer), task, k),
+    ]
+
+
 def _known_rows(task: JudgedTask, names: Sequence[Name]) -> list[tuple[str, int]]:
     """Return (known alias, corpus row of a label of its entity)."""
     row_of_label = {fold(doc.text): row for row, doc in enumerate(task.corpus)}

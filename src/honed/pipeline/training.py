@@ -166,7 +166,10 @@ class _Texts(NamedTuple):
             fold(anchor): tuple(self.documents[row] for row in rows)
             for anchor, rows in zip(self.anchors, negatives, strict=True)
         }
-        return [replace(each, negatives=of[fold(each.anchor)]) for each in self.examples]
+        return [
+            replace(each, negatives=tuple(dict.fromkeys((*each.negatives, *of[fold(each.anchor)]))))
+            for each in self.examples
+        ]
 
 
 def _save_mined(work: Work, texts: _Texts, found: Any, mined: Any, examples: list[Example]) -> Mapping[str, Any]:

@@ -63,6 +63,8 @@ def update(project: Project, files: Sequence[Path], options: UpdateOptions | Non
     to learn.
     """
     options = options or UpdateOptions()
+    if project.config.data.shape != "aliases":
+        raise ConfigError("E_CONFIG_SHAPE", "honed update is for names and aliases; run  honed run  with the new files")
     if project.config.train is None:
         raise ConfigError("E_NOT_RUN", "honed.toml has no section [train]; there is no model to update")
     wanted = ("check", "train", *(("distil",) if project.config.distil else ()))

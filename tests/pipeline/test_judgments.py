@@ -1,0 +1,134 @@
+"""Judged search from tables to report, search and bundle; and the hybrid retriever for both shapes that have it."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from honed import Project
+from honed.cli.main import run_command
+from honed.core.errors import ConfigError
+from honed.data.task import load_examples
+
+ACTIONS = ("paint", "repair", "buy", "clean", "carry", "insure")
+THINGS = ("boat", "fence", "piano", "kettle", "wall", "bicycle", "lamp", "carpet")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_model: Path) -> Path:
+    """48 documents, 96 queries with graded judgements, the tiny model and a quick training."""
+    with (tmp_path / "docs.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["doc_id", "title", "text", "brand"])
+        for a in ACTIONS:
+            for t in THINGS:
+                table.writerow([f"{a}-{t}", f"{a} a {t}", f"how to {a} any {t} at home", "acme" if a < "d" else ""])
+    with (
+        (tmp_path / "queries.csv").open("w", newline="") as file,
+        (tmp_path / "qrels.csv").open("w", newline="") as out,
+    ):
+        queries, qrels = csv.writer(file), csv.writer(out)
+        queries.writerow(["query_id", "query"])
+        qrels.writerow(["query_id", "doc_id", "relevance"])
+        for n, (a, t) in enumerate((a, t) for a in ACTIONS for t in THINGS):
+            for form, text in enumerate((f"{t} {a}ing", f"can i {a} my {t}")):
+                queries.writerow([f"q{n}-{form}", text])
+                qrels.writerow([f"q{n}-{form}", f"{a}-{t}", 3])
+                qrels.writerow([f"q{n}-{form}", f"{ACTIONS[(n // 8 + 1) % 6]}-{t}", 1 if form else 0])
+    (tmp_path / "honed.toml").write_text(
+        f"""
+[paths]
+input = ["docs.csv"]
+[data]
+shape = "judgments"
+[data.columns]
+id = "doc_id"
+title = "title"
+text = "text"
+[model]
+base = "{tiny_model.as_posix()}"
+[judgments]
+queries = ["queries.csv"]
+qrels = ["qrels.csv"]
+template = "{{brand}} {{title}}: {{text}}"
+[judgments.grades]
+0 = "wrong"
+1 = "of some use"
+3 = "right"
+[baselines]
+[mine]
+encoder = "base"
+[train]
+epochs = 1
+batch_size = 16
+evaluations = 1
+[index]
+[hybrid]
+[evaluate]
+[gate]
+gain_over_base = -1.0
+"""
+    )
+    return tmp_path
+
+
+def test_the_whole_way_of_judgments(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--quiet", "run", "--project", str(shop)]) == 0
+    assert "points of nDCG@10" in capsys.readouterr().out
+    project = Project(shop)
+    report = project.report()
+    names = [each["name"] for each in report["systems"]]
+    assert names[:3] == ["BM25, stemmed words", "TF-IDF, stemmed words", "base model"]
+    assert set(names[3:]) == {"fine-tuned", "hybrid, learned", "hybrid, by ranks"}
+    measures = report["systems"][0]["measures"]
+    assert list(measures)[:2] == ["nDCG@10", "R@1"]
+    assert 0 < measures["Judged@10"]["mean"] < 0.5  # two of ten at most
+    assert report["gates"][0]["rule"].startswith("low bound of paired nDCG@10")
+    assert report["audit"]["grades"] == {"0": 48, "1": 48, "3": 96}
+    examples = load_examples(project.runner.latest("mine").path("examples.parquet"))
+    assert {round(each.weight, 3) for each in examples} == {1.0, 0.333}
+    check = {each.anchor: each for each in load_examples(project.runner.latest("check").path("examples.parquet"))}
+    assert all(set(check[each.anchor].negatives) <= set(each.negatives) for each in examples)  # judged ones are kept
+    page = project.runner.latest("evaluate").path("report.html").read_text()
+    assert "Judged@10 is the share" in page
+    assert "best possible" not in page
+    (hit,) = project.search("boat painting", 1)
+    assert hit.fields["title"]
+    assert hit.text.startswith(("acme", hit.fields["title"]))
+    bundle = shop / "bundle"
+    assert run_command(["--quiet", "export", str(bundle), "--most-flips", "1", "--project", str(shop)]) == 0
+    capsys.readouterr()
+    assert run_command(["search", "--like", "paint-boat", "-k", "3", "--json", "--bundle", str(bundle)]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+    assert run_command(["--quiet", "check", "--project", str(shop)]) == 0
+    assert "48 documents, 96 queries, 192 judgements" in capsys.readouterr().out
+
+
+def test_changed_judgements_are_seen(shop: Path) -> None:
+    before = Project(shop).run(until="check")["check"].key
+    with (shop / "qrels.csv").open("a") as file:
+        file.write("q0-0,insure-lamp,0\n")
+    assert Project(shop).run(until="check")["check"].key != before
+
+
+def test_the_shape_needs_its_section(shop: Path) -> None:
+    text = (shop / "honed.toml").read_text()
+    (shop / "honed.toml").write_text(text.replace("[judgments]\n", "[server]\n[judgment]\n", 1))
+    with pytest.raises(ConfigError, match="judgment"):
+        Project(shop)
+    (shop / "honed.toml").write_text(text[: text.index("[judgments]")] + "[index]\n")
+    with pytest.raises(ConfigError, match=r"\[judgments\] is missing"):
+        Project(shop)
+
+
+def test_names_have_a_hybrid_too(small_project: Path) -> None:
+    file = small_project / "honed.toml"
+    file.write_text(file.read_text().replace("[evaluate]", "[hybrid]\n[evaluate]"))
+    Project(small_project).run()
+    report = Project(small_project).report()
+    systems = {each["name"]: each["measures"]["R@10"]["mean"] for each in report["systems"]}
+    lexical = [value for name, value in systems.items() if name.startswith(("BM25", "TF-IDF", "initials"))]
+    assert systems["hybrid, learned"] >= max(lexical) - 0.05  # the tiny model knows nothing, and is not trusted
+    weights = Project(small_project).runner.latest("hybrid").read_json("fusion.json")
+    assert "dictionary" in weights["systems"]
