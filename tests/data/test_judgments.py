@@ -162,6 +162,28 @@ def test_what_is_left_out_is_counted(tables: Path) -> None:
     assert (audit["documents"], audit["queries"], audit["judgements"]) == (41, 40, 80)
 
 
+def test_queries_are_made_of_documents(tables: Path) -> None:
+    rows = [
+        document("a", "The red kettle boils water. It has a long cord and a lid.", "Red kettle"),
+        document("b", "The blue kettle boils milk. It has a short cord.", "Blue kettle"),
+        document("c", "A red lamp with a long cord.", "where is thing 1"),
+    ]
+    found = read(tables, documents=[*DOCUMENTS, *rows], synthetic=3)
+    config = JudgmentsConfig(queries=(), qrels=(), synthetic=3)
+    made = [each for each in judged_examples(found, config) if each.source == "synthetic"]
+    assert made == [each for each in judged_examples(found, config) if each.source == "synthetic"]
+    of_a = [each.anchor for each in made if each.positive == found.documents["a"].text]
+    assert of_a[0] == "Red kettle"
+    assert len(of_a) == 3
+    assert all(word in found.documents["a"].text for query in of_a for word in query.split())
+    asked = {found.queries[query] for query, split in found.splits.items() if split != "train"}
+    assert asked.isdisjoint(each.anchor for each in made)
+    assert ("where is thing 1" in {each.anchor for each in made}) is ("where is thing 1" not in asked)
+    assert {each.positive for each in made} <= {each.text for each in found.documents.values()}
+    with pytest.raises(ConfigError, match="synthetic_kinds"):
+        JudgmentsConfig(queries=(), qrels=(), synthetic_kinds=("poem",)).check("honed.toml")
+
+
 def test_trec_files_that_are_none_are_refused(tables: Path) -> None:
     (tables / "bad.qrels").write_text("q1 0 d1 1\nq2 d2 1\n")
     with pytest.raises(DataError, match=r"bad.qrels, line 2: expected 4 columns"):

@@ -16,6 +16,7 @@ from honed.core.text import fold, is_blank
 from honed.data.importer import split_name
 from honed.data.labelled import whole_text
 from honed.data.split import SplitConfig, unit_interval
+from honed.data.synthetic import KINDS, synthetic_examples
 from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
 
 # role -> column names that mean it, best first; BEIR's among them
@@ -40,7 +41,9 @@ class JudgmentsConfig:
     ``queries`` and ``qrels`` are tables or TREC files. A column ``split`` in either, or qrels files named after splits
     as BEIR's are, divide the queries; otherwise they are drawn. ``template`` says how the fields of a document become
     its text, such as "{title} {brand}: {description}". Grades from ``relevant_from`` on are right; ``grades`` may say
-    what each means. ``train_queries``, ``dev_queries`` and ``test_queries`` bound how many of each are used (0: all).
+    what each means. ``synthetic`` queries are made of each document and trained on beside the judged ones, of
+    ``synthetic_kinds`` in turn: its "title", a key "phrase", a contiguous "span". ``train_queries``, ``dev_queries``
+    and ``test_queries`` bound how many of each are used (0: all).
     """
 
     queries: tuple[str, ...]
@@ -50,6 +53,8 @@ class JudgmentsConfig:
     template: str = ""
     relevant_from: int = field(default=1, metadata=limits(low=1, high=1000))
     grades: Mapping[str, str] = field(default_factory=dict)
+    synthetic: int = field(default=0, metadata=limits(low=0, high=100))
+    synthetic_kinds: tuple[str, ...] = KINDS
     train_queries: int = field(default=0, metadata=limits(low=0))
     dev_queries: int = field(default=500, metadata=limits(low=0))
     test_queries: int = field(default=0, metadata=limits(low=0))
@@ -61,6 +66,11 @@ class JudgmentsConfig:
         for grade in self.grades:
             if not re.fullmatch(r"-?\d+", grade):
                 raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.grades.{grade}: a grade is a whole number")
+        for kind in self.synthetic_kinds:
+            if kind not in KINDS:
+                raise ConfigError(
+                    "E_CONFIG_RANGE", f"{file}: judgments.synthetic_kinds: {kind} is not one of {', '.join(KINDS)}"
+                )
         try:
             fields_of(self.template)
         except ValueError as error:
@@ -161,7 +171,7 @@ def read_judgments(
         del found.queries[query]
         found.grades.pop(query, None)
     found.splits = _divided(found, given, config, split)
-    for name in ("train", "test"):
+    for name in ("test",) if config.synthetic else ("train", "test"):
         if name not in found.splits.values():
             raise DataError("E_SPLIT_EMPTY", f"no judged query in {name}: too few, or see [split] and the split column")
     return found
@@ -309,7 +319,10 @@ def _order(config: JudgmentsConfig, query: str) -> float:
 
 
 def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
-    """Return one example for each train query and right document, weighted by its grade, with judged wrong ones."""
+    """Return one example for each train query and right document, weighted by its grade, with judged wrong ones.
+
+    Synthetic queries follow, where any are wanted; those that people ask in dev or test are left out.
+    """
     best = max((grade for grades in found.grades.values() for grade in grades.values()), default=1)
     examples = []
     for query, split in found.splits.items():
@@ -331,7 +344,10 @@ def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
             for doc, grade in grades.items()
             if grade > 0
         ]
-    return examples
+    asked = frozenset(fold(found.queries[query]) for query, split in found.splits.items() if split != "train")
+    kinds = config.synthetic_kinds or KINDS
+    documents = list(found.documents.values())
+    return examples + synthetic_examples(documents, config.synthetic, kinds, config.seed, asked)
 
 
 def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str) -> JudgedTask:

@@ -1,0 +1,76 @@
+"""Queries made of documents, for a corpus that nobody has judged: no model, no network.
+
+A title is what people search by, a key phrase is what sets a document apart, and a contiguous span stands somewhere in
+it (the inverse cloze task; Lee, Chang, Toutanova 2019, arXiv 1906.00300).
+"""
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from honed.core.records import Document, Example
+from honed.core.text import fold
+
+KINDS = ("title", "phrase", "span")
+_WORD = re.compile(r"\w[\w'-]*")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+")
+_LONGEST_PHRASE, _SPAN = 4, (4, 10)
+
+
+def synthetic_examples(
+    documents: Sequence[Document], per_document: int, kinds: Sequence[str], seed: int, left_out: frozenset[str]
+) -> list[Example]:
+    """Return up to so many examples for each document, of the kinds in turn; ``left_out`` are folded queries to avoid.
+
+    The same documents, settings and seed give the same queries. A query that equals its document is left out.
+    """
+    frequency: Counter[str] = Counter()
+    words_of = {document.doc_id: _WORD.findall(document.text) for document in documents}
+    for words in words_of.values():
+        frequency.update({word.casefold() for word in words})
+    rarity = {word: math.log(len(documents) / count) for word, count in frequency.items() if count > 1}
+    examples = []
+    for document in documents:
+        rng = random.Random(f"{seed} {document.doc_id}")  # noqa: S311
+        made: dict[str, str] = {}
+        for turn in range(per_document):
+            query = _query(kinds[turn % len(kinds)], document, words_of[document.doc_id], rarity, rng)
+            key = fold(query)
+            if query and key not in made and key not in left_out and key != fold(document.text):
+                made[key] = query
+        examples += [
+            Example(anchor=query, positive=document.text, weight=1.0, source="synthetic") for query in made.values()
+        ]
+    return examples
+
+
+def _query(kind: str, document: Document, words: Sequence[str], rarity: Mapping[str, float], rng: random.Random) -> str:
+    if kind == "title":
+        return document.fields.get("title", "").strip()
+    if kind == "phrase":
+        return _phrase(words, rarity, rng)
+    return _span(document.text, rng)
+
+
+def _phrase(words: Sequence[str], rarity: Mapping[str, float], rng: random.Random) -> str:
+    """Return one of the three runs of words that are rarest in the corpus, but not found in this document alone."""
+    scored = []
+    for size in range(2, _LONGEST_PHRASE + 1):
+        for start in range(len(words) - size + 1):
+            run = words[start : start + size]
+            values = [rarity.get(word.casefold(), 0.0) for word in run]
+            if values[0] and values[-1]:
+                scored.append((sum(values) / len(values) * math.sqrt(size), -start, " ".join(run)))
+    best = [phrase for _, _, phrase in sorted(scored, reverse=True)[:3]]
+    return rng.choice(best) if best else ""
+
+
+def _span(text: str, rng: random.Random) -> str:
+    """Return some words in a row from one sentence."""
+    sentence = rng.choice(_SENTENCE.split(text))
+    words = sentence.split()
+    size = rng.randint(*_SPAN)
+    start = rng.randint(0, max(0, len(words) - size))
+    return " ".join(words[start : start + size]).strip(" .,;:!?-")
