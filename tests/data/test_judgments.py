@@ -97,16 +97,28 @@ def test_where_there_is_no_test_dev_is_measured_on_and_another_is_drawn(tables: 
     assert "dev" in found.splits.values()
 
 
-def test_a_query_that_is_asked_in_test_is_not_trained_on(tables: Path) -> None:
-    with (tables / "queries.csv").open("a") as file:
-        file.writelines(f"\nr{n},WHERE is  thing {n}" for n in range(40))
+def test_what_is_asked_in_test_is_neither_trained_on_nor_chosen_by(tables: Path) -> None:
+    rows = ["query_id,text,split"]
+    for n in range(40):
+        split = "train" if n < 20 else "dev" if n < 30 else "test"
+        rows += [f"q{n},where is thing {n},{split}"]
+    rows += ["r1,WHERE is  thing 35,train", "r2,Where is thing 36,dev", "r3,Where is thing 25,train", "r4,new,"]
+    (tables / "queries.csv").write_text("\n".join(rows))
     with (tables / "qrels.csv").open("a") as file:
-        file.writelines(f"\nr{n},d{n},1" for n in range(40))
+        file.writelines(f"\nr{n},d{n},1" for n in range(1, 5))
     found = read(tables)
-    sides: dict[str, set[str]] = {}
-    for query, split in found.splits.items():
-        sides.setdefault(found.queries[query].lower().replace("  ", " "), set()).add(split)
-    assert all(len(each) == 1 for each in sides.values())
+    assert [found.splits[f"r{n}"] for n in range(1, 5)] == ["withheld", "withheld", "withheld", "train"]
+    assert found.dropped["W_QUERY_WITHHELD"] == 3
+    assert found.splits["q35"] == "test"
+
+
+def test_a_query_on_two_sides_is_refused(tables: Path) -> None:
+    (tables / "qrels").mkdir()
+    for name, rows in {"train": range(25), "test": range(20, 40)}.items():
+        lines = ["query-id\tcorpus-id\tscore", *(f"q{n}\td{n}\t1" for n in rows)]
+        (tables / "qrels" / f"{name}.tsv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="stands in test and in train"):
+        read(tables, qrels=("qrels",))
 
 
 def test_a_template_says_how_fields_become_text() -> None:
@@ -115,12 +127,16 @@ def test_a_template_says_how_fields_become_text() -> None:
         document("2", "", "Hob", brand="", colour=""),
         document("3", "", "", brand="", colour=""),
     ]
-    found = list(documents_of(rows, "{brand} {title}, {colour}: {text}"))
+    found = list(documents_of(rows, "{brand} {title}, {colour}: {text}", {}))
     assert [text for _, text, _ in found] == ["Acme Fan, red: quiet", "Hob", ""]
     assert found[0][2] == {"brand": "Acme", "colour": "red", "title": "Fan"}
-    assert [text for _, text, _ in documents_of(rows, "")] == ["Fan quiet", "Hob", ""]
+    assert [text for _, text, _ in documents_of(rows, "", {})] == ["Fan quiet", "Hob", ""]
+    some = [*rows, document("4", "x", "Lamp", size="big")]
+    assert [text for *_, text, _ in documents_of(some, "{size} {title}", {})] == ["Fan", "Hob", "", "big Lamp"]
+    by_column = documents_of(rows[:1], "{name}: {about}", {"title": "name", "text": "about"})
+    assert [text for _, text, _ in by_column] == ["Fan: quiet"]
     with pytest.raises(ConfigError, match="no field brnd; did you mean brand"):
-        list(documents_of(rows, "{brnd}"))
+        list(documents_of(rows, "{brnd}", {}))
     for wrong in ("{title", "{title!r}", "{title:>9}", "{0[x]}"):
         with pytest.raises(ConfigError, match="template"):
             JudgmentsConfig(queries=(), qrels=(), template=wrong).check("honed.toml")

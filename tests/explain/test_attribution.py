@@ -117,9 +117,7 @@ def test_an_explanation_is_plain_data(explainer: Explainer, tiny_model: Path) ->
     import json
 
     encoder = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
-    found = explain(
-        explainer, "a boat", "the ship <b>", name="base", encode=lambda texts: encoder.encode(texts, "query")
-    )
+    found = explain(explainer, "a boat", "the ship <b>", name="base", encoder=encoder)
     (model,) = json.loads(json.dumps(compare_all([found])))["models"]
     first, second = model["texts"]
     assert first["words"] == ["a", "boat"]
@@ -128,7 +126,26 @@ def test_an_explanation_is_plain_data(explainer: Explainer, tiny_model: Path) ->
     assert np.sum(model["pairs"]) + model["pairs_rest"] == pytest.approx(model["cosine"], abs=1e-3)
     assert set(first["curves"]) == {"attribution", "attention", "random"}
     assert first["curves"]["attribution"]["deletion"][0] == pytest.approx(model["cosine"], abs=1e-3)
-    long = explain(
-        explainer, "a " * 40, "b", name="base", encode=lambda texts: encoder.encode(texts, "query")
-    ).as_dict()
-    assert (long["texts"][0]["attention"] is None) is (len(long["texts"][0]["pieces"]) > 64)
+
+
+def test_what_the_model_does_not_read_is_no_part_of_the_text(tiny_model: Path) -> None:
+    config = EncoderConfig(base=str(tiny_model), precision="fp32", max_length=8)
+    read = Explainer(TorchEncoder.load(config)).read("sea ship boats sail far away", "query")
+    assert [word.text for word in read.words] == ["sea", "shi"]
+    assert read.without(range(2)) == ""
+
+
+def test_attention_of_long_texts_is_left_out(tiny_model: Path) -> None:
+    encoder = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32", max_length=100))
+    found = explain(Explainer(encoder, steps=2), "a " * 70, "b", name="base", encoder=encoder).as_dict()
+    assert len(found["texts"][0]["pieces"]) > 64
+    assert found["texts"][0]["attention"] is None
+    assert found["texts"][1]["attention"] is not None
+
+
+def test_the_check_reads_each_text_in_its_role(tiny_model: Path) -> None:
+    config = EncoderConfig(base=str(tiny_model), precision="fp32", query_prompt="ask ", document_prompt="about ")
+    explainer, encoder = Explainer(TorchEncoder.load(config)), TorchEncoder.load(config)
+    found = explain(explainer, "a boat", "a ship", name="base", encoder=encoder).as_dict()
+    for side in found["texts"]:
+        assert side["curves"]["attribution"]["deletion"][0] == pytest.approx(found["cosine"], abs=1e-4)

@@ -256,3 +256,18 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(when: str, tin
     assert weights_of(tmp_path / "killed" / "model") == weights_of(tmp_path / "straight" / "model")
     specs = [json.loads((tmp_path / name / "model" / "honed_spec.json").read_text()) for name in ("killed", "straight")]
     assert specs[0] == specs[1]
+
+
+def test_groups_of_negatives_are_known_and_stay_apart() -> None:
+    """Two groups whose examples bring negatives of each other: only texts of one's own group are right."""
+    examples = [
+        Example(
+            anchor=f"a{n}", positive=f"p{n}", negatives=(f"n{n}",), group="xy"[n % 2], negative_groups=("yx"[n % 2],)
+        )
+        for n in range(4)
+    ]
+    found = CoPositives(examples).related([0, 1, 2, 3], [[0], [0], [0], [None]])
+    wanted = [
+        [(i - j) % 2 == 0 for j in range(4)] + [(i - j) % 2 == 1 for j in range(3)] + [i % 2 == 1] for i in range(4)
+    ]
+    assert found.tolist() == wanted

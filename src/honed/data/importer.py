@@ -250,7 +250,7 @@ class Importer:
         try:
             text, spans = placed(row.values, columns, self.config.offsets)
         except SpanError as error:
-            column = next(name for role, name in columns.items() if role.startswith(error.side))
+            column = next(name for role, name in columns.items() if role in (error.side, f"{error.side}_start"))
             raise _BadRowError("E_SPAN", column, error.reason) from None
         whole = replace(row, values={**row.values, columns["text"]: text})
         return whole, {side: json.dumps(found) for side, found in spans.items()}
@@ -368,9 +368,17 @@ def _plain(value: Any) -> str:
 
 def _check_encodable(column: str, text: str) -> None:
     try:
+        check_encodable(column, text)
+    except DataError:
+        raise _BadRowError("E_ENCODING", column, "holds a lone surrogate, which no file can store") from None
+
+
+def check_encodable(where: str, text: str) -> None:
+    """Raise `DataError` for a text that no file can store."""
+    try:
         text.encode()
     except UnicodeEncodeError:
-        raise _BadRowError("E_ENCODING", column, "holds a lone surrogate, which no file can store") from None
+        raise DataError("E_ENCODING", f"{where}: holds a lone surrogate, which no file can store") from None
 
 
 class _RecordWriter:

@@ -1,5 +1,6 @@
 """The shape ``judgments``: documents, queries, and which documents are right for a query, with grades."""
 
+import json
 import re
 import string
 from collections import Counter, defaultdict
@@ -13,7 +14,7 @@ from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.lines import read_lines
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query
 from honed.core.text import fold, is_blank
-from honed.data.importer import split_name
+from honed.data.importer import check_encodable, split_name
 from honed.data.labelled import whole_text
 from honed.data.split import SplitConfig, unit_interval
 from honed.data.synthetic import KINDS, synthetic_examples
@@ -110,27 +111,28 @@ def fields_of(template: str) -> list[str]:
     return [name for name, _, _ in found]
 
 
-def documents_of(records: Iterable[Mapping[str, Any]], template: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+def documents_of(
+    records: Iterable[Mapping[str, Any]], template: str, columns: Mapping[str, str]
+) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield (id, text, fields) of the accepted records of an import; an empty text where nothing of it is filled.
 
-    Raises `ConfigError` for a template with a field that the records have not.
+    A template may name roles and ``columns`` alike. Raises `ConfigError` for a field that no record has.
     """
-    import json
-
-    wanted = fields_of(template)
+    wanted, known = set(fields_of(template)), {"title", "text"}
     for record in records:
         fields: dict[str, str] = json.loads(record["fields"])
-        values = {**fields, "title": record["title"], "text": record["text"]}
-        for name in wanted:
-            if name not in values:
-                raise ConfigError(
-                    "E_TEMPLATE",
-                    f"judgments.template: no field {name}{did_you_mean(name, values)}: {', '.join(values)}",
-                )
+        roles = {"title": record["title"], "text": record["text"]}
+        values = {**fields, **{columns[role]: text for role, text in roles.items() if role in columns}, **roles}
+        known |= values.keys()
         text = whole_text(record["title"], record["text"])
         if wanted:
             text = filled(template, values)
         yield record["id"], text, {**fields, **({"title": record["title"]} if record["title"] else {})}
+    for name in sorted(wanted - known):
+        raise ConfigError(
+            "E_TEMPLATE",
+            f"judgments.template: no field {name}{did_you_mean(name, known)}: {', '.join(sorted(known))}",
+        )
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
@@ -139,8 +141,8 @@ def filled(template: str, values: Mapping[str, str]) -> str:
     for literal, name, _, _ in string.Formatter().parse(template):
         if name is None:
             parts.append(literal if parts else "")
-        elif not is_blank(values[name]):
-            parts.append((literal if parts or literal.strip(" ,;:-") else "") + values[name])
+        elif not is_blank(value := values.get(name, "")):
+            parts.append((literal if parts or literal.strip(" ,;:-") else "") + value)
     return " ".join("".join(parts).split())
 
 
@@ -148,7 +150,12 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 
 
 def read_judgments(
-    records: Iterable[Mapping[str, Any]], config: JudgmentsConfig, root: Path, form: TableFormat, split: SplitConfig
+    records: Iterable[Mapping[str, Any]],
+    config: JudgmentsConfig,
+    root: Path,
+    form: TableFormat,
+    split: SplitConfig,
+    columns: Mapping[str, str] | None = None,
 ) -> Judgments:
     """Return everything of the shape, divided into train, dev and test.
 
@@ -156,13 +163,14 @@ def read_judgments(
     different grades, and when nothing is left to learn from or to measure with.
     """
     found = Judgments(documents={}, queries={}, grades={}, splits={})
-    for doc_id, text, fields in documents_of(records, config.template):
+    for doc_id, text, fields in documents_of(records, config.template, columns or {}):
         if is_blank(text):
             found.drop("W_DOCUMENT_EMPTY", doc_id)
         else:
             found.documents[doc_id] = Document(doc_id=doc_id, text=text, fields=fields)
-    given = _read_queries(found, config, root, form)
-    given |= _read_qrels(found, config, root, form)
+    given: dict[str, str] = {}
+    _read_queries(found, given, config, root, form)
+    _read_qrels(found, given, config, root, form)
     unjudged = [
         query for query in found.queries if not any(grade > 0 for grade in found.grades.get(query, {}).values())
     ]
@@ -177,23 +185,33 @@ def read_judgments(
     return found
 
 
-def _read_queries(found: Judgments, config: JudgmentsConfig, root: Path, form: TableFormat) -> dict[str, str]:
-    given: dict[str, str] = {}
+def _give(given: dict[str, str], query: str, value: Any, where: str) -> None:
+    """Note the split of a query; `DataError` where it has another one already."""
+    if value is None or (isinstance(value, str) and is_blank(value)):
+        return
+    split = split_name(value, where)
+    if given.setdefault(query, split) != split:
+        raise DataError("E_SPLIT_LEAK", f"{where}: query {query} stands in {given[query]} and in {split}")
+
+
+def _read_queries(
+    found: Judgments, given: dict[str, str], config: JudgmentsConfig, root: Path, form: TableFormat
+) -> None:
     for row, where in _rows(config.queries, config.query_columns, _QUERY_COLUMNS, ("query_id", "text"), root, form):
         query, text = _text(row["query_id"]), row["text"]
-        if not isinstance(text, str) or is_blank(text):
+        check_encodable(where, query + (text if isinstance(text, str) else ""))
+        if is_blank(query) or not isinstance(text, str) or is_blank(text):
             found.drop("W_QUERY_EMPTY", where)
         elif query in found.queries and found.queries[query] != text:
             raise DataError("E_ID_DUP", f"{where}: query {query} stands twice, with different texts")
         else:
             found.queries[query] = text[: form.max_text_chars]
-            if row.get("split") is not None:
-                given[query] = split_name(row["split"], where)
-    return given
+            _give(given, query, row.get("split"), where)
 
 
-def _read_qrels(found: Judgments, config: JudgmentsConfig, root: Path, form: TableFormat) -> dict[str, str]:
-    given: dict[str, str] = {}
+def _read_qrels(
+    found: Judgments, given: dict[str, str], config: JudgmentsConfig, root: Path, form: TableFormat
+) -> None:
     needed = ("query_id", "doc_id", "grade")
     for row, where in _rows(config.qrels, config.qrel_columns, _QREL_COLUMNS, needed, root, form):
         query, doc = _text(row["query_id"]), _text(row["doc_id"])
@@ -209,9 +227,7 @@ def _read_qrels(found: Judgments, config: JudgmentsConfig, root: Path, form: Tab
                 raise DataError(
                     "E_QREL_CONFLICT", f"{where}: query {query} and document {doc} are judged twice, differently"
                 )
-            if row.get("split") is not None:
-                given[query] = split_name(row["split"], where)
-    return given
+            _give(given, query, row.get("split"), where)
 
 
 def _rows(
@@ -283,7 +299,11 @@ def _grade(value: Any, where: str) -> int:
 
 
 def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig, split: SplitConfig) -> dict[str, str]:
-    """Return the split of each query: as given, with what is missing drawn by the query's text."""
+    """Return the split of each query: as given, or drawn by the query's text where none is given at all.
+
+    Queries without a split among others that have one are trained on. A query that is asked in test is withheld from
+    dev, and one that is asked in either from train.
+    """
     draws = {query: unit_interval(split.seed, fold(text)) for query, text in found.queries.items()}
     if given:
         splits = {query: given.get(query, "train") for query in found.queries}
@@ -298,11 +318,12 @@ def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig
             query: "test" if draw < split.test else "dev" if draw < split.test + split.dev else "train"
             for query, draw in draws.items()
         }
-    asked = {fold(found.queries[query]) for query, name in splits.items() if name != "train"}
-    leaks = [query for query, name in splits.items() if name == "train" and fold(found.queries[query]) in asked]
-    for query in leaks:
-        found.drop("W_QUERY_WITHHELD", found.queries[query])
-        splits[query] = "withheld"
+    for names, later in ((("dev",), ("test",)), (("train",), ("dev", "test"))):
+        asked = {fold(found.queries[query]) for query, name in splits.items() if name in later}
+        for query in [query for query, name in splits.items() if name in names]:
+            if fold(found.queries[query]) in asked:
+                found.drop("W_QUERY_WITHHELD", found.queries[query])
+                splits[query] = "withheld"
     for name in ("train", "dev", "test"):
         most = int(getattr(config, f"{name}_queries"))
         own = sorted((query for query, each in splits.items() if each == name), key=lambda query: _order(config, query))

@@ -57,17 +57,25 @@ class Bootstrap:
         return [Interval(mean=float(m), low=float(a), high=float(b)) for m, a, b in zip(whole, low, high, strict=True)]
 
     def over_seeds(self, values: Floats) -> Interval:
-        """Return mean and interval of ``(n_seeds, n_queries)`` scores: seeds are resampled, and within them groups."""
-        sums, n_groups = self._sums(values.T), len(self.sizes)
+        """Return mean and interval of ``(n_seeds, n_queries)`` scores, for the luck of seeds and that of queries.
+
+        The variances of the seeds' means and of the groups (by bootstrap) are added; the interval is Student's, with
+        Satterthwaite's degrees of freedom, since a few seeds say little about their spread.
+        """
+        from scipy.stats import t
+
+        mean, n_seeds = float(values.mean()), len(values)
+        sums, n_groups = self._sums(values.mean(axis=0)[:, None])[:, 0], len(self.sizes)
         random = np.random.default_rng(self.seed)
         means = np.empty(self.draws)
         for draw in range(self.draws):
-            seeds = random.integers(0, len(values), len(values))
             times = np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)
-            means[draw] = (times @ sums[:, seeds]).mean() / (times @ self.sizes)
-        tail = (1 - self.level) / 2
-        low, high = np.quantile(means, [tail, 1 - tail])
-        return Interval(mean=float(values.mean()), low=float(low), high=float(high))
+            means[draw] = times @ sums / (times @ self.sizes)
+        of_seeds = float(values.mean(axis=1).var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0
+        of_queries = float(means.var(ddof=1))
+        freedom = (of_seeds + of_queries) ** 2 * (n_seeds - 1) / of_seeds**2 if of_seeds else 1e9
+        half = float(t.ppf((1 + self.level) / 2, freedom)) * (of_seeds + of_queries) ** 0.5
+        return Interval(mean=mean, low=mean - half, high=mean + half)
 
     def p_value(self, differences: Floats, *, flips: int = 5000) -> float:
         """Return the two-sided p of "no difference" for paired differences ``(n_queries,)``."""

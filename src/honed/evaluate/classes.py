@@ -36,12 +36,18 @@ def nearest(asked: Any, corpus: Any, own: Rows | None = None, depth: int = 0) ->
         if own is not None:
             likeness[np.arange(len(likeness)), own[start : start + _BLOCK]] = -np.inf
         if 4 * depth < len(corpus):
-            some = np.sort(np.argpartition(likeness, -depth, axis=1)[:, -depth:], axis=1)
-            order = np.argsort(-np.take_along_axis(likeness, some, axis=1), axis=1, kind="stable")
-            rows = np.take_along_axis(some, order, axis=1)
+            rows = np.stack([_first(line, depth) for line in likeness])
         else:
             rows = np.argsort(-likeness, axis=1, kind="stable")[:, :depth]
         yield Ranking(rows, np.take_along_axis(likeness, rows, axis=1))
+
+
+def _first(likeness: Any, depth: int) -> Rows:
+    """Return the rows of the highest values, best first, ties by row number, also where the cut is."""
+    edge = np.partition(likeness, -depth)[-depth]
+    some = np.flatnonzero(likeness >= edge)
+    found: Rows = some[np.argsort(-likeness[some], kind="stable")][:depth]
+    return found
 
 
 def completed(

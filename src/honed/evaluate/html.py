@@ -182,7 +182,7 @@ def clouds(picture: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def is_ours(name: str) -> bool:
     """Tell whether a system is one that honed trained."""
-    return name.startswith(("fine-tuned", "student", "hybrid"))
+    return name.startswith(("fine-tuned", "student", "hybrid, learned"))
 
 
 def bars(systems: Sequence[Mapping[str, Any]], measure: str, ceiling: float | None) -> dict[str, Any]:

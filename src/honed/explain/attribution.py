@@ -128,7 +128,7 @@ class Explainer:
         if not words:
             raise DataError("E_TEXT_EMPTY", f"the model reads no word of {text[:60]!r}")
         ids = np.array(found.ids, dtype=np.int64)
-        return Read(text=cut, ids=ids, pieces=list(found.tokens), words=words)
+        return Read(text=cut[: words[-1].end], ids=ids, pieces=list(found.tokens), words=words)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from honed.core.protocols import Encoder, Role
 from honed.explain.attribution import Explainer, Floats, Parts, Read
-from honed.explain.faithful import POINTS, Encode, curves, orders, received
+from honed.explain.faithful import POINTS, curves, orders, received
 
 _MOST_ATTENTION = 64  # tokens; attention maps of longer texts are left out of the data
 
@@ -81,8 +83,10 @@ def between(a: Parts, b: Parts) -> tuple[Floats, float]:
     return pairs.astype(np.float32), float(a.vector @ b.vector) - float(pairs.sum())
 
 
-def explain(explainer: Explainer, first: str, second: str, *, name: str, encode: Encode, seed: int = 0) -> Explanation:
-    """Return why a model finds two texts close, or not; ``encode`` gives unit vectors of texts for the check.
+def explain(
+    explainer: Explainer, first: str, second: str, *, name: str, encoder: Encoder, seed: int = 0
+) -> Explanation:
+    """Return why a model finds two texts close, or not; ``encoder`` is the same model, for the check.
 
     The first text is read as a query, the second as a document. Raises `DataError` for a text of no words.
     """
@@ -91,9 +95,10 @@ def explain(explainer: Explainer, first: str, second: str, *, name: str, encode:
     contributions = (a.parts @ b.vector, b.parts @ a.vector)
     attention = (explainer.attention(a.read), explainer.attention(b.read))
     checked = []
-    for own, other, values, weights in zip((a, b), (b, a), contributions, attention, strict=True):
+    roles: tuple[Role, Role] = ("query", "document")
+    for own, other, values, weights, role in zip((a, b), (b, a), contributions, attention, roles, strict=True):
         named = orders({"attribution": values, "attention": received(weights, own.read)}, len(values), seed)
-        checked.append(curves(own.read, named, encode, other.vector))
+        checked.append(curves(own.read, named, partial(encoder.encode, role=role), other.vector))
     return Explanation(
         name=name,
         cosine=float(a.vector @ b.vector),

@@ -17,7 +17,7 @@ from honed.data.relations import Sentence
 from honed.evaluate.bootstrap import Bootstrap
 from honed.explain.config import ExplainConfig
 from honed.pipeline.config import Config
-from honed.pipeline.relations import sentences_of
+from honed.pipeline.relations import held_out, sentences_of
 from honed.pipeline.reports import BASE, TUNED
 from honed.pipeline.stage import Inputs, Work, base_encoder, model_key, trained_encoder
 
@@ -64,6 +64,7 @@ def changed(work: Work) -> Mapping[str, Any]:
                 bar.advance()
     report = {
         "pairs": len(pairs),
+        "split": pairs[0][0].split,
         "relations": len({first.relation for first, _ in pairs}),
         "entity_words": groups.intervals(np.array(named)[:, None])[0].as_dict(),
         "entity_share": {
@@ -105,7 +106,7 @@ def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tup
 
     Raises `DataError` where none is held out.
     """
-    asked = [each for each in sentences if each.split == "test"] or [each for each in sentences if each.split == "dev"]
+    asked, _ = held_out(sentences)
     by_relation: dict[str, list[Sentence]] = defaultdict(list)
     for each in asked:
         by_relation[each.relation].append(each)
@@ -228,7 +229,7 @@ class Desk:
                     first,
                     second,
                     name=name,
-                    encode=partial(encoder.encode, role="query"),
+                    encoder=encoder,
                     seed=self.seed,
                 )
                 for name, (explainer, encoder) in self.models.items()

@@ -1,6 +1,6 @@
 """The stage of the shape "relations": triplets to train with; and what a model is chosen by."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ def sentences_of(work: Work) -> list[Sentence]:
     """Return all sentences of the import, each with its split."""
     given = "split" in work.config.data.columns
     return read_sentences(each_record(work.inputs["import"].folder), work.config.split.split_config(), given=given)
+
+
+def held_out(sentences: Sequence[Sentence]) -> tuple[list[Sentence], str]:
+    """Return the sentences of test, or of dev where there is no test, and which of the two."""
+    for split in ("test", "dev"):
+        if found := [each for each in sentences if each.split == split]:
+            return found, split
+    return [], "test"
 
 
 def triplets_key(config: Config, root: Path) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ The texts are tables of their own (another domain than what was trained on), or 
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from honed.core.fingerprint import sha256_file
 from honed.core.optional import require
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
-from honed.core.text import bare
+from honed.core.text import bare, fold
 from honed.data import task
 from honed.data.importer import UTTERANCES, ImportConfig, Importer, each_record
 from honed.data.tables import table_files
@@ -27,7 +28,7 @@ from honed.evaluate.measures import Measure, Scores
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
 from honed.pipeline.config import Config, RetrievalSection
 from honed.pipeline.explaining import CHANGED
-from honed.pipeline.relations import TRIPLETS, sentences_of
+from honed.pipeline.relations import TRIPLETS, held_out, sentences_of
 from honed.pipeline.reports import BASE, TUNED, class_scores_task, compared, language_of, made, seed_of
 from honed.pipeline.similar import Labelled
 from honed.pipeline.stage import Work, base_encoder, stored_vectors, trained_encoder
@@ -69,6 +70,8 @@ def texts_key(config: Config, root: Path) -> Mapping[str, Any]:
 def texts(work: Work) -> Mapping[str, Any]:
     """Gather corpus and queries, look for texts that stand in both, and write the corpus as records to search."""
     settings = settings_of(work.config)
+    if settings.annoy_trees:  # told before the work
+        require("Annoy")
     if settings.input:
         rows, accounting = _imported(work, settings)
     else:
@@ -77,20 +80,22 @@ def texts(work: Work) -> Mapping[str, Any]:
         side: [row for row in rows if row["split"] in splits]
         for side, splits in zip(SIDES, (settings.corpus, settings.queries), strict=True)
     }
-    same = False
+    same, splits = False, list(settings.queries)
     if not settings.input and work.config.data.shape == "relations":  # held-out relations among themselves
-        asked = [row for row in rows if row["split"] == "test"] or [row for row in rows if row["split"] == "dev"]
-        sides, same = dict.fromkeys(SIDES, asked), True
-    for side, found in sides.items():
-        if not found:
-            raise DataError(
-                "E_SPLIT_EMPTY", f"no labelled text for the {side} of [retrieval]: see its splits and its input"
-            )
-    there = {bare(row["text"]): row for row in sides["corpus"]}
-    doubles = [] if same else [row for row in sides["queries"] if bare(row["text"]) in there]
+        kept, split = held_out(sentences_of(work))
+        ids = {each.sentence_id for each in kept}
+        asked = [row for row in rows if row["id"] in ids]
+        sides, same, splits = {"corpus": asked, "queries": asked}, True, [split]
+    there = {_same(row["text"]): row for row in sides["corpus"]}
+    doubles = [] if same else [row for row in sides["queries"] if _same(row["text"]) in there]
     if settings.exclude_duplicates and not same:
         left = {row["id"] for row in doubles}
         sides["queries"] = [row for row in sides["queries"] if row["id"] not in left]
+    for side, found in sides.items():
+        if len(found) < 1 + same:
+            raise DataError(
+                "E_SPLIT_EMPTY", f"no labelled text for the {side} of [retrieval]: see its splits and its input"
+            )
     for side, found in sides.items():
         task.write_rows(work.folder / f"{side}.parquet", found, task.LABELLED)
     corpus = sides["corpus"]
@@ -100,23 +105,29 @@ def texts(work: Work) -> Mapping[str, Any]:
         [row["text"] for row in corpus],
         [{"label": row["label"]} for row in corpus],
     )
-    taught = {row["label"] for row in corpus}
+    taught = Counter(row["label"] for row in corpus)
     facts = {
         "corpus": len(corpus),
         "queries": len(sides["queries"]),
         "labels": len(taught),
         "same": same,
+        "splits": splits,
         "import": accounting,
         "duplicates": {
             "count": len(doubles),
-            "with_another_label": sum(there[bare(row["text"])]["label"] != row["label"] for row in doubles),
+            "with_another_label": sum(there[_same(row["text"])]["label"] != row["label"] for row in doubles),
             "excluded": settings.exclude_duplicates,
             "samples": [row["text"] for row in doubles[:5]],
         },
-        "without_an_answer": sum(row["label"] not in taught for row in sides["queries"]),
+        "without_an_answer": sum(taught[row["label"]] < 1 + same for row in sides["queries"]),
     }
     write_json(work.folder / FOUND, facts)
     return {name: facts[name] for name in ("corpus", "queries", "labels")}
+
+
+def _same(text: str) -> str:
+    """Return what two copies of a text share; texts of signs alone keep them."""
+    return bare(text) or fold(text)
 
 
 def _imported(work: Work, settings: RetrievalSection) -> tuple[list[dict[str, str]], Mapping[str, Any]]:
@@ -242,7 +253,6 @@ def _annoy_rows(work: Work, asked: Asked, name: str, vectors: tuple[Vectors, Vec
     settings = settings_of(work.config)
     if not settings.annoy_trees:
         return []
-    require("Annoy")
     from honed.evaluate.bootstrap import Bootstrap
     from honed.index.annoy import AnnoyIndex
 
@@ -260,7 +270,7 @@ def _annoy_rows(work: Work, asked: Asked, name: str, vectors: tuple[Vectors, Vec
         took = time.perf_counter() - started
         if asked.own is not None:
             rows = np.stack([_without(line, own) for line, own in zip(rows, asked.own, strict=True)])
-        shares = np.array([len(np.intersect1d(a, b)) / _TOP for a, b in zip(exact, rows, strict=True)])
+        shares = np.array([len(np.intersect1d(a, b)) / len(a) for a, b in zip(exact, rows, strict=True)])
         right = np.where(rows >= 0, asked.corpus_classes[rows] == asked.classes[:, None], False)
         exactly = asked.corpus_classes[exact] == asked.classes[:, None]
         found.append(
@@ -268,7 +278,7 @@ def _annoy_rows(work: Work, asked: Asked, name: str, vectors: tuple[Vectors, Vec
                 "name": name,
                 "trees": settings.annoy_trees,
                 "search_k": search_k or settings.annoy_trees * depth,
-                "n": _TOP,
+                "n": exact.shape[1],
                 "recall": bootstrap.intervals(shares[:, None])[0].as_dict(),
                 "hits": {str(k): round(float(right[:, :k].any(axis=1).mean()), 5) for k in (1, 2, 3)},
                 "exact_hits": {str(k): round(float(exactly[:, :k].any(axis=1).mean()), 5) for k in (1, 2, 3)},
@@ -295,7 +305,7 @@ def changes(
         rows = [np.concatenate([each.rows for each in nearest(*both, asked.own, _TOP)]) for both in (base, tuned)]
     right = [asked.corpus_classes[each[:, 0]] == asked.classes for each in rows]
     shares = [(asked.corpus_classes[each] == asked.classes[:, None]).mean(axis=1) for each in rows]
-    kept = np.array([len(np.intersect1d(a, b)) / _TOP for a, b in zip(*rows, strict=True)])
+    kept = np.array([len(np.intersect1d(a, b)) / len(a) for a, b in zip(*rows, strict=True)])
     gain = shares[1] - shares[0]
     gained = np.flatnonzero(~right[0] & right[1])
     lost = np.flatnonzero(right[0] & ~right[1])
@@ -316,7 +326,7 @@ def changes(
 
     return {
         "overlap": round(float(kept.mean()), 5),
-        "top": _TOP,
+        "top": rows[0].shape[1],
         "same_first": round(float((rows[0][:, 0] == rows[1][:, 0]).mean()), 5),
         "gained": len(gained),
         "lost": len(lost),

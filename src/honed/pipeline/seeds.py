@@ -23,8 +23,8 @@ def run_seeds(
 ) -> dict[str, Any]:
     """Run a project once for each seed and return every measure over all of them, as plain data.
 
-    Intervals resample the seeds and, within them, the queries: they cover both the luck of training and that of the
-    test set. What is searched and shipped stays that of the last plain run. Also written to ``seeds.json``.
+    Intervals cover both the luck of training and that of the test set; see `Bootstrap.over_seeds`. What is searched and
+    shipped stays that of the last plain run. Also written to ``seeds.json``.
 
     Raises `ConfigError` for fewer than two seeds and without [train] and [evaluate].
     """

@@ -144,7 +144,7 @@ def _check_aliases(work: Work, records: list[dict[str, str]], unknown: Callable[
 def _check_judgments(work: Work, config: JudgmentsConfig) -> dict[str, Any]:
     form = work.config.data.import_config().format
     records = importer.each_record(work.inputs["import"].folder)
-    found = read_judgments(records, config, work.root, form, work.config.split.split_config())
+    found = read_judgments(records, config, work.root, form, work.config.split.split_config(), work.config.data.columns)
     task.save_examples(work.folder / "examples.parquet", judged_examples(found, config))
     task.save_documents(work.folder, list(found.documents.values()))
     for split in ("dev", "test"):
@@ -194,7 +194,7 @@ def _index_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 
 def _index(work: Work) -> Mapping[str, Any]:
-    source_of_names = next(work.inputs[name] for name in ("label", "retrieval", "check") if name in work.inputs).folder
+    source_of_names = next(work.inputs[name] for name in ("retrieval", "label", "check") if name in work.inputs).folder
     names = task.load_names(source_of_names)
     texts = list(dict.fromkeys(name.text for name in names))
     encoder = trained_encoder(work.config, work.inputs)
@@ -220,6 +220,7 @@ def _index(work: Work) -> Mapping[str, Any]:
 def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
     return {
         "retrieval": asdict(config.retrieval) if config.retrieval else None,
+        "language": language_of(config),
         "evaluate": asdict(config.evaluate) if config.evaluate else None,
         "gate": asdict(config.gate) if config.gate else None,
         "protocol": config.split.protocol,
@@ -465,7 +466,7 @@ STAGES: tuple[Stage, ...] = (
         "import check encode label triplets mine rescore",
         training.train_key,
         training.train,
-        version=2,
+        version=3,
         wanted=_has("train"),
         resumes=True,
     ),

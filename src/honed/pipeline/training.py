@@ -89,7 +89,8 @@ def draft_config(config: Config) -> Config:
     """Return how the first model is trained: as the last, but without what only comes after it."""
     assert config.train is not None  # the stage is wanted only then
     objective = "auto" if config.train.objective in TAUGHT else config.train.objective
-    return replace(config, train=replace(config.train, objective=objective, hard_negatives=0))
+    negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
+    return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
 
 
 def draft_key(config: Config, root: Path) -> Mapping[str, Any]:

@@ -44,14 +44,14 @@ def fine_tune(
     wrong = [each for each in config.matryoshka if not 0 < each < base.spec.dim]
     if wrong:
         raise TrainingError("E_TRAIN_MATRYOSHKA", f"train.matryoshka: {wrong[0]} is not between 0 and {base.spec.dim}")
-    if config.head == "skip":
-        return train_head(base, examples, (objective, reason), dev_score, config, folder, stored)
     n_negatives = negatives_a_step(examples, config)
     if objective == "triplet" and config.negatives == "own" and not n_negatives:
         raise TrainingError(
             "E_TRAIN_NEGATIVES",
             'train.negatives = "own" and the examples have none: take "semi-hard", or add [mine] or [triplets]',
         )
+    if config.head == "skip":
+        return train_head(base, examples, (objective, reason), dev_score, config, folder, stored)
     recipe = Recipe(
         n=len(examples),
         loss=PairLoss(base.model, examples, config, objective=objective, mini_batch_size=mini_batch),

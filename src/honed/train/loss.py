@@ -30,8 +30,8 @@ class CoPositives:
         self.anchor = np.array([anchors[fold(each.anchor)] for each in examples], dtype=np.int64)
         self.positive = np.array([documents[fold(each.positive)] for each in examples], dtype=np.int64)
         self.negatives = [[documents[fold(text)] for text in each.negatives] for each in examples]
-        groups = {group: row for row, each in enumerate(examples) for group in (each.group, *each.negative_groups)}
-        groups[""] = -1
+        named = (group for each in examples for group in (each.group, *each.negative_groups) if group)
+        groups = {"": -1, **{group: number for number, group in enumerate(dict.fromkeys(named))}}
         self.group = np.array([groups[each.group] for each in examples], dtype=np.int64)
         self.negative_groups = [[groups[group] for group in each.negative_groups] for each in examples]
         known = np.ones(len(examples), dtype=np.int8)

@@ -110,15 +110,18 @@ function card(model) {
   const article = make("article", { "data-model": model.name });
   const lines = [];
   const pick = (side, row) => {
+    const plain = most(model.texts.flatMap((each) => each.contributions));
+    lines.forEach((line, at) => line.querySelectorAll(".word").forEach((word, place) => {
+      word.style.background = tint(model.texts[at].contributions[place], plain);
+    }));
     const values = side === 0 ? model.pairs[row] : model.pairs.map((line) => line[row]);
     const top = most(values);
     const pressed = lines[side].querySelectorAll(".word")[row];
     const again = pressed.getAttribute("aria-pressed") === "true";
     for (const word of article.querySelectorAll(".word")) { word.setAttribute("aria-pressed", "false"); word.classList.remove("near"); }
     const partners = lines[1 - side].querySelectorAll(".word");
-    const own = model.texts[1 - side].contributions, all = most(model.texts.flatMap((each) => each.contributions));
-    partners.forEach((word, at) => { word.style.background = tint(again ? own[at] : values[at], again ? all : top); });
     if (again) return;
+    partners.forEach((word, at) => { word.style.background = tint(values[at], top); });
     pressed.setAttribute("aria-pressed", "true");
     partners[values.indexOf(Math.max(...values))].classList.add("near");
   };
