@@ -111,10 +111,11 @@ def split_overlap(catalogue: Catalogue, splits: Sequence[set[str]]) -> dict[str,
     anchors = {name_key(catalogue.pairs[index].alias) for index in taught}
     entities = {catalogue.pairs[index].entity_id for index in taught}
     positives = {name_key(label) for entity_id in entities for label in catalogue.entities[entity_id].labels}
+    taught_names = anchors | positives
     asked_entities = {catalogue.pairs[index].entity_id for index in asked}
     answers = {name_key(label) for entity_id in asked_entities for label in catalogue.entities[entity_id].labels}
     return {
-        "test_aliases_in_train": sum(name_key(catalogue.pairs[index].alias) in anchors | positives for index in asked),
+        "test_aliases_in_train": sum(name_key(catalogue.pairs[index].alias) in taught_names for index in asked),
         "test_labels_as_train_aliases": len(answers & anchors),
         "test_entities_in_train": sum(catalogue.pairs[index].entity_id in entities for index in asked),
         "withheld_pairs": sum("withheld" in split for split in splits),

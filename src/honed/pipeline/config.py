@@ -115,6 +115,19 @@ class IndexSection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AnswersSection:
+    """The section ``[answers]``: whether a first hit is right, and sets of candidates that hold the truth.
+
+    ``absent`` is the share of queries that are expected to have no answer, ``risk`` the chance of a wrong answer that
+    is taken, and ``coverage`` how often the right document shall be in the candidate set.
+    """
+
+    absent: float = field(default=0.1, metadata=limits(low=0.001, high=0.999))
+    risk: float = field(default=0.1, metadata=limits(low=0.001, high=0.999))
+    coverage: float = field(default=0.9, metadata=limits(low=0.01, high=0.999))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HybridSection:
     """The section ``[hybrid]``: words, letters, initials, known names and meaning fused, with weights learned on dev.
 
@@ -218,6 +231,7 @@ class Config:
     distil: DistilConfig | None = None
     index: IndexSection | None = None
     hybrid: HybridSection | None = None
+    answers: AnswersSection | None = None
     retrieval: RetrievalSection | None = None
     explain: ExplainConfig | None = None
     evaluate: EvaluateSection | None = None
@@ -281,6 +295,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "distil": DistilConfig,
     "index": IndexSection,
     "hybrid": HybridSection,
+    "answers": AnswersSection,
     "retrieval": RetrievalSection,
     "explain": ExplainConfig,
     "evaluate": EvaluateSection,
@@ -322,6 +337,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         "distil": ("train",),
         "cross_encoder": ("mine",),
         "hybrid": ("train", "index", "baselines", "evaluate"),
+        "answers": ("train", "index", "evaluate"),
         "gate": ("train", "evaluate", "index"),
         "evaluate": ("index",) if "train" in sections else ("baselines",),
     }.items():
@@ -356,7 +372,7 @@ _SHAPES_OF = {
     "retrieval": ("labels", "relations"),
     "explain": ("relations",),
     "judgments": ("judgments",),
-    **dict.fromkeys(("mine", "cross_encoder", "distil", "hybrid"), ("aliases", "judgments")),
+    **dict.fromkeys(("mine", "cross_encoder", "distil", "hybrid", "answers"), ("aliases", "judgments")),
 }
 
 

@@ -19,6 +19,7 @@ from honed.data.judgments import JudgmentsConfig, audit_judgments, judged_exampl
 from honed.data.labelled import whole_text
 from honed.data.relations import audit_sentences
 from honed.data.tables import table_files
+from honed.evaluate.answers import AnswerModel, judge_answers
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, JUDGED_MEASURES, REVERSE_MEASURES, Measure
@@ -220,6 +221,7 @@ def _index(work: Work) -> Mapping[str, Any]:
 def _evaluate_key(config: Config, root: Path) -> Mapping[str, Any]:
     return {
         "retrieval": asdict(config.retrieval) if config.retrieval else None,
+        "answers": asdict(config.answers) if config.answers else None,
         "language": language_of(config),
         "evaluate": asdict(config.evaluate) if config.evaluate else None,
         "gate": asdict(config.gate) if config.gate else None,
@@ -241,6 +243,7 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         "headline": [str(_measures(work.config, task.FORWARD)[0])],
         **main,
         "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]} if task.REVERSE in directions else None,
+        "answers": _answers(work),
         "headroom": _headroom_after(work, main),
         "mining": next((work.inputs[each].read_json("mining.json") for each in mined if each in work.inputs), None),
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
@@ -248,6 +251,28 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
     write_json(work.folder / "report.json", report)
     (work.folder / "report.html").write_text(render_report(report), encoding="utf-8")
     return {"gates": report["gates"]}
+
+
+def _answers(work: Work) -> dict[str, Any] | None:
+    """Return how well it is known whether a first hit is right; learned on dev, judged on test."""
+    settings = work.config.answers
+    if settings is None:
+        return None
+    vectors = stored_vectors(work.inputs["index"].folder)
+    encoder, k = trained_encoder(work.config, work.inputs), max(depth_of(work.config), 100)
+    lists = {}
+    for split in ("dev", "test"):
+        asked = judged(work, task.FORWARD, split)
+        run = encoder_run(split, encoder, asked, k, stored=vectors)
+        lists[split] = [(run.hits[query.query_id], asked.qrels.grades[query.query_id]) for query in asked.queries]
+    model = AnswerModel.fit(lists["dev"], absent=settings.absent, coverage=settings.coverage)
+    return {
+        "system": STUDENT if "distil" in work.inputs else TUNED,
+        "absent": settings.absent,
+        "wanted": settings.coverage,
+        "depth": k,
+        **judge_answers(model, lists["test"], risk=settings.risk),
+    }
 
 
 def _headroom_after(work: Work, report: Mapping[str, Any]) -> dict[str, Any] | None:
