@@ -94,39 +94,42 @@ def _distance(hits: Hits, grades: Mapping[str, int]) -> float:
 
 
 def judge_answers(
-    model: AnswerModel, lists: Sequence[tuple[Hits, Mapping[str, int]]], *, risk: float = 0.1
+    model: AnswerModel, lists: Sequence[tuple[Hits, Mapping[str, int]]], *, absent: float = 0.1, risk: float = 0.1
 ) -> dict[str, Any]:
     """Return how the estimates hold on other lists, as plain data.
 
     ``auroc`` tells lists with a right document in the catalogue from the same ones without; ``bins`` are chance and
-    truth side by side; ``answered`` says how many are answered, and how many of those wrongly, where the estimated
-    chance is at least 1 - ``risk``; ``sets`` are coverage and size of the candidate sets.
+    truth side by side, and ``answered`` says how many are answered, and how many of those wrongly, where the estimated
+    chance is at least 1 - ``risk``: both of queries of which the share ``absent`` has no answer. ``sets`` are coverage
+    and size of the candidate sets of those that have one.
     """
     chances = np.array([model.chance(hits) for hits, _ in lists])
-    absent = np.array([model.chance(without_right(hits, grades)) for hits, grades in lists])
+    without = np.array([model.chance(without_right(hits, grades)) for hits, grades in lists])
     right = np.array([float(bool(hits) and grades.get(hits[0][0], 0) > 0) for hits, grades in lists])
-    taken = chances >= 1 - risk
+    both, truth = np.concatenate([chances, without]), np.concatenate([right, np.zeros(len(without))])
+    weights = np.repeat([1 - absent, absent], len(lists))
+    taken = both >= 1 - risk
     sets = [model.candidates(hits) for hits, _ in lists]
     held = [any(grades.get(doc, 0) > 0 for doc in found) for found, (_, grades) in zip(sets, lists, strict=True)]
     edges = np.linspace(0, 1, _BINS + 1)
-    places = np.clip(np.digitize(chances, edges) - 1, 0, _BINS - 1)
+    places = np.clip(np.digitize(both, edges) - 1, 0, _BINS - 1)
     return {
         "n": len(lists),
-        "auroc": round(auroc(chances, absent), 5),
+        "auroc": round(auroc(chances, without), 5),
         "bins": [
             {
-                "chance": round(float(chances[each].mean()), 4),
-                "right": round(float(right[each].mean()), 4),
-                "n": len(each),
+                "chance": round(float(np.average(both[each], weights=weights[each])), 4),
+                "right": round(float(np.average(truth[each], weights=weights[each])), 4),
+                "share": round(float(weights[each].sum() / weights.sum()), 5),
             }
             for each in (np.flatnonzero(places == place) for place in range(_BINS))
             if len(each)
         ],
         "answered": {
             "risk": risk,
-            "share": round(float(taken.mean()), 5),
-            "wrong": round(float(1 - right[taken].mean()), 5) if taken.any() else None,
-            "absent_answered": round(float((absent >= 1 - risk).mean()), 5),
+            "share": round(float(weights[taken].sum() / weights.sum()), 5),
+            "wrong": round(float(1 - np.average(truth[taken], weights=weights[taken])), 5) if taken.any() else None,
+            "absent_answered": round(float((without >= 1 - risk).mean()), 5),
         },
         "sets": {
             "reached": model.gap is not None,

@@ -271,7 +271,7 @@ def _answers(work: Work) -> dict[str, Any] | None:
         "absent": settings.absent,
         "wanted": settings.coverage,
         "depth": k,
-        **judge_answers(model, lists["test"], risk=settings.risk),
+        **judge_answers(model, lists["test"], absent=settings.absent, risk=settings.risk),
     }
 
 
