@@ -222,7 +222,7 @@ def test_neighbours_gained_and_lost() -> None:
     corpus = np.eye(3, dtype=np.float32)
     before = np.array([[0.1, 0.9, 0.0], [0.0, 0.9, 0.1]], dtype=np.float32)
     after = np.array([[0.9, 0.1, 0.0], [0.8, 0.1, 0.2]], dtype=np.float32)
-    found = changes(asked, (before, corpus), (after, corpus))
+    found = changes(asked, asked.first_rows((before, corpus)), asked.first_rows((after, corpus)))
     assert (found["gained"], found["lost"], found["right_both"], found["wrong_both"]) == (1, 1, 0, 0)
     assert found["gained_cases"][0]["query"] == "alarm"
     assert found["gained_cases"][0]["before"]["text"] == "play jazz"

@@ -259,12 +259,12 @@ def _rows(
                         "E_HEADER_MISSING",
                         f"{file.name}: no column for the {role}; found: {', '.join(table.columns)}",
                     )
-            named = file.stem if file.parent.name == "qrels" and "split" in known else ""
+            named = file.stem if file.parent.name == "qrels" and "grade" in known else ""
             for row in table.rows:
                 if isinstance(row, Reject):
                     raise DataError(row.code, str(row))
                 values = {role: row.values.get(column) for role, column in mapping.items() if column in table.columns}
-                if named and "grade" in known:
+                if named:
                     values.setdefault("split", named)
                 yield values, f"{file.name}, {row.where}"
 
@@ -318,10 +318,10 @@ def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig
             query: "test" if draw < split.test else "dev" if draw < split.test + split.dev else "train"
             for query, draw in draws.items()
         }
-    for names, later in ((("dev",), ("test",)), (("train",), ("dev", "test"))):
+    for earlier, later in (("dev", ("test",)), ("train", ("dev", "test"))):
         asked = {fold(found.queries[query]) for query, name in splits.items() if name in later}
-        for query in [query for query, name in splits.items() if name in names]:
-            if fold(found.queries[query]) in asked:
+        for query, name in splits.items():
+            if name == earlier and fold(found.queries[query]) in asked:
                 found.drop("W_QUERY_WITHHELD", found.queries[query])
                 splits[query] = "withheld"
     for name in ("train", "dev", "test"):

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from honed.core.ranking import Rows, top_rows
 from honed.evaluate.measures import Measure, Scores
 
-Rows = npt.NDArray[np.int64]
 MAP = Measure("mAP", 0)
 _BLOCK = 256
 
@@ -36,18 +36,10 @@ def nearest(asked: Any, corpus: Any, own: Rows | None = None, depth: int = 0) ->
         if own is not None:
             likeness[np.arange(len(likeness)), own[start : start + _BLOCK]] = -np.inf
         if 4 * depth < len(corpus):
-            rows = np.stack([_first(line, depth) for line in likeness])
+            rows = np.stack([top_rows(line, depth) for line in likeness])
         else:
             rows = np.argsort(-likeness, axis=1, kind="stable")[:, :depth]
         yield Ranking(rows, np.take_along_axis(likeness, rows, axis=1))
-
-
-def _first(likeness: Any, depth: int) -> Rows:
-    """Return the rows of the highest values, best first, ties by row number, also where the cut is."""
-    edge = np.partition(likeness, -depth)[-depth]
-    some = np.flatnonzero(likeness >= edge)
-    found: Rows = some[np.argsort(-likeness[some], kind="stable")][:depth]
-    return found
 
 
 def completed(

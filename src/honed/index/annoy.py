@@ -10,7 +10,7 @@ import numpy as np
 
 from honed.core.optional import require
 from honed.core.protocols import Vectors
-from honed.index.flat import Rows
+from honed.core.ranking import Rows
 
 
 class AnnoyIndex:

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from honed.core.protocols import VectorIndex, Vectors
-
-Rows = npt.NDArray[np.int64]
+from honed.core.ranking import Rows, top_rows
 
 
 class ExactIndex:
@@ -27,19 +25,6 @@ class ExactIndex:
                 best = top_rows(line, k)
                 rows[start + offset], scores[start + offset] = best, line[best]
         return scores, rows
-
-
-def top_rows(scores: Vectors, k: int) -> Rows:
-    """Return the rows of the ``k`` highest scores, best first, ties by row number, also where the cut is."""
-    if k < len(scores):
-        edge = np.partition(scores, -k)[-k]
-        above = np.flatnonzero(scores > edge)
-        level = np.flatnonzero(scores == edge)[: k - len(above)]
-        chosen = np.concatenate([above, level])
-    else:
-        chosen = np.arange(len(scores))
-    order: Rows = chosen[np.lexsort((chosen, -scores[chosen]))].astype(np.int64)
-    return order
 
 
 class FlatIndex:

@@ -11,7 +11,7 @@ import numpy as np
 from honed.core.errors import ArtifactError
 from honed.core.optional import require
 from honed.core.protocols import Vectors
-from honed.index.flat import Rows
+from honed.core.ranking import Rows
 
 _ARRAYS = {"levels": np.int32, "offsets": np.uint64, "neighbors": np.int32}
 LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 128

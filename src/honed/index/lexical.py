@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from honed.core.optional import require
+from honed.core.ranking import top_rows
 from honed.core.text import fold, fold_accents
-from honed.index.flat import top_rows
 
 Found = list[list[tuple[int, float]]]
 _WORD = re.compile(r"\w+")

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 from honed.core.protocols import VectorIndex, Vectors
-from honed.index.flat import VECTOR_INDEXES, Rows, top_rows
+from honed.core.ranking import Rows, top_rows
+from honed.index.flat import VECTOR_INDEXES
 
 _DOCUMENTS, _QUERIES = 2048, 64
 

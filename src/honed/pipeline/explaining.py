@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CHANGED = "changed.json"
 WAYS = ("deletion", "insertion")
 _SHOWN, _OFTEN = 15, 5
+_Taken = tuple[str, "Read", Any, Any]  # relation, the first text, its contributions, the second text's vector
 
 
 def settings_of(config: Config) -> ExplainConfig:
@@ -49,10 +50,13 @@ def changed(work: Work) -> Mapping[str, Any]:
     shares: dict[str, list[float]] = defaultdict(list)
     words: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     named: list[float] = []
+    taken: dict[str, list[_Taken]] = defaultdict(list)
     for name, (explainer, _) in loaded.items():
         with progress(f"contributions, {name}", len(pairs)) as bar:
             for first, second in pairs:
-                read, values = explainer.toward(first.text, "query", explainer.vector(second.text, "document"))
+                other = explainer.vector(second.text, "document")
+                read, values = explainer.toward(first.text, "query", other)
+                taken[name].append((first.relation, read, values, other))
                 inside = of_entities(read, first)
                 weights = np.abs(values) / max(float(np.abs(values).sum()), 1e-12)
                 shares[name].append(float(weights[inside].sum()))
@@ -73,7 +77,7 @@ def changed(work: Work) -> Mapping[str, Any]:
         "difference": _difference(groups, shares[TUNED], shares[BASE]) if TUNED in shares else None,
         "words": _words(words),
         "faithful": {
-            name: _faithful(name, both, pairs[: settings.check], settings.seed) for name, both in loaded.items()
+            name: _faithful(name, both, taken[name][: settings.check], settings.seed) for name, both in loaded.items()
         }
         if settings.check
         else {},
@@ -106,10 +110,11 @@ def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tup
 
     Raises `DataError` where none is held out.
     """
-    asked, _ = held_out(sentences)
+    split = held_out({each.split for each in sentences})
     by_relation: dict[str, list[Sentence]] = defaultdict(list)
-    for each in asked:
-        by_relation[each.relation].append(each)
+    for each in sentences:
+        if each.split == split:
+            by_relation[each.relation].append(each)
     random = np.random.default_rng(seed)
     orders = {
         relation: [found[row] for row in random.permutation(len(found))]
@@ -155,19 +160,15 @@ def _words(words: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list
     }
 
 
-def _faithful(
-    name: str, loaded: tuple["Explainer", Any], pairs: Sequence[tuple[Sentence, Sentence]], seed: int
-) -> dict[str, Any]:
+def _faithful(name: str, loaded: tuple["Explainer", Any], taken: Sequence[_Taken], seed: int) -> dict[str, Any]:
     """Return the mean areas and curves of deletion and insertion, by attribution, raw attention and chance."""
     from honed.explain.faithful import area, curves, orders, received
 
     explainer, encoder = loaded
     areas: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in WAYS}
     lines: dict[str, dict[str, list[Any]]] = {way: defaultdict(list) for way in WAYS}
-    with progress(f"words taken away, {name}", len(pairs)) as bar:
-        for first, second in pairs:
-            other = explainer.vector(second.text, "document")
-            read, values = explainer.toward(first.text, "query", other)
+    with progress(f"words taken away, {name}", len(taken)) as bar:
+        for _, read, values, other in taken:
             weights = {"attribution": values, "attention": received(explainer.attention(read), read)}
             found = curves(
                 read,
@@ -180,7 +181,7 @@ def _faithful(
                     areas[way][order].append(area(curve))
                     lines[way][order].append(curve)
             bar.advance()
-    groups = Bootstrap([first.relation for first, _ in pairs], seed=seed)
+    groups = Bootstrap([relation for relation, *_ in taken], seed=seed)
     return {
         way: {
             "area": {

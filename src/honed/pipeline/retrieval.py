@@ -5,7 +5,7 @@ The texts are tables of their own (another domain than what was trained on), or 
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,13 +16,13 @@ from honed.core.artifacts import write_json
 from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
 from honed.core.optional import require
-from honed.core.progress import progress
 from honed.core.protocols import Vectors
+from honed.core.ranking import Rows
 from honed.core.text import bare, fold
 from honed.data import task
 from honed.data.importer import UTTERANCES, ImportConfig, Importer, each_record
 from honed.data.tables import table_files
-from honed.evaluate.classes import MAP, Rows, class_scores, completed, nearest
+from honed.evaluate.classes import MAP, Ranking, class_scores, completed, nearest
 from honed.evaluate.html import render_retrieval
 from honed.evaluate.measures import Measure, Scores
 from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
@@ -32,7 +32,7 @@ from honed.pipeline.relations import TRIPLETS, held_out, sentences_of
 from honed.pipeline.reports import BASE, TUNED, class_scores_task, compared, language_of, made, seed_of
 from honed.pipeline.similar import Labelled
 from honed.pipeline.stage import Work, base_encoder, stored_vectors, trained_encoder
-from honed.pipeline.systems import BM25, TFIDF
+from honed.pipeline.systems import BM25, TFIDF, Stored, encoded
 
 SIDES, FOUND = ("corpus", "queries"), "retrieval.json"
 HIT1 = Measure("Hit", 1)
@@ -82,10 +82,9 @@ def texts(work: Work) -> Mapping[str, Any]:
     }
     same, splits = False, list(settings.queries)
     if not settings.input and work.config.data.shape == "relations":  # held-out relations among themselves
-        kept, split = held_out(sentences_of(work))
-        ids = {each.sentence_id for each in kept}
-        asked = [row for row in rows if row["id"] in ids]
-        sides, same, splits = {"corpus": asked, "queries": asked}, True, [split]
+        splits = [held_out({row["split"] for row in rows})]
+        asked = [row for row in rows if row["split"] in splits]
+        sides, same = {"corpus": asked, "queries": asked}, True
     there = {_same(row["text"]): row for row in sides["corpus"]}
     doubles = [] if same else [row for row in sides["queries"] if _same(row["text"]) in there]
     if settings.exclude_duplicates and not same:
@@ -192,13 +191,17 @@ class Asked:
             facts=facts,
         )
 
-    def encoded(self, encoder: Any, stored: Mapping[str, Any] | None = None) -> tuple[Vectors, Vectors]:
+    def vectors(self, encoder: Any, stored: Stored | None = None) -> tuple[Vectors, Vectors]:
         """Return the vectors of queries and corpus; ``stored`` holds document vectors by text."""
-        there = stored is not None and all(text in stored for text in self.corpus)
-        corpus = np.stack([stored[text] for text in self.corpus]) if stored and there else None
-        return encoder.encode(self.queries, "query"), (
-            encoder.encode(self.corpus, "document") if corpus is None else corpus
-        )
+        return encoder.encode(self.queries, "query"), encoded(encoder, self.corpus, "document", stored)
+
+    def nearest(self, vectors: tuple[Vectors, Vectors], depth: int = 0) -> Iterator[Ranking]:
+        """Yield the rankings of all queries by vectors of queries and corpus."""
+        return nearest(*vectors, self.own, depth)
+
+    def first_rows(self, vectors: tuple[Vectors, Vectors]) -> Rows:
+        """Return the first ten corpus rows of each query ``(n, 10)``, or all where there are fewer."""
+        return np.concatenate([each.rows for each in self.nearest(vectors, _TOP)])
 
 
 # -- measures ------------------------------------------------------------------------------------
@@ -220,12 +223,14 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     for name, index in ((BM25, Bm25Index(asked.corpus, analyzer)), (TFIDF, TfidfIndex(asked.corpus, analyzer))):
         hits = index.search(asked.queries, len(asked.corpus))
         scores.scores[name] = scored(completed(hits, len(asked.corpus), random, asked.own))
-    vectors = {BASE: asked.encoded(base_encoder(work.config))}
+    vectors = {BASE: asked.vectors(base_encoder(work.config))}
     if "train" in work.inputs:
         stored = stored_vectors(work.inputs["index"].folder)
-        vectors[TUNED] = asked.encoded(trained_encoder(work.config, work.inputs), stored)
-    for name, (queries, corpus) in vectors.items():
-        scores.scores[name] = scored(nearest(queries, corpus, asked.own))
+        vectors[TUNED] = asked.vectors(trained_encoder(work.config, work.inputs), stored)
+    firsts = {}
+    for name, both in vectors.items():
+        scores.scores[name] = scored(asked.nearest(both))
+        firsts[name] = asked.first_rows(both)
     facts = asked.facts
     report = {
         **made(work, "held-out"),
@@ -237,8 +242,8 @@ def evaluate(work: Work) -> Mapping[str, Any]:
         **compared(work, scores, HIT1),
         "classes": asked.names,
         "retrieval": facts,
-        "annoy": [row for name, found in vectors.items() for row in _annoy_rows(work, asked, name, found)],
-        "neighbours": changes(asked, vectors[BASE], vectors[TUNED]) if TUNED in vectors else None,
+        "annoy": [row for name in vectors for row in _annoy_rows(work, asked, name, vectors[name], firsts[name])],
+        "neighbours": changes(asked, firsts[BASE], firsts[TUNED]) if TUNED in firsts else None,
         "triplets": work.inputs["triplets"].read_json(TRIPLETS) if "triplets" in work.inputs else None,
         "explained": work.inputs["explain"].read_json(CHANGED) if "explain" in work.inputs else None,
     }
@@ -248,8 +253,10 @@ def evaluate(work: Work) -> Mapping[str, Any]:
     return {"gates": report["gates"]}
 
 
-def _annoy_rows(work: Work, asked: Asked, name: str, vectors: tuple[Vectors, Vectors]) -> list[dict[str, Any]]:
-    """Return what an Annoy index over a system's vectors finds, beside exact search over the same."""
+def _annoy_rows(
+    work: Work, asked: Asked, name: str, vectors: tuple[Vectors, Vectors], exact: Rows
+) -> list[dict[str, Any]]:
+    """Return what an Annoy index over a system's vectors finds, beside the ``exact`` first rows ``(n, 10)``."""
     settings = settings_of(work.config)
     if not settings.annoy_trees:
         return []
@@ -261,7 +268,6 @@ def _annoy_rows(work: Work, asked: Asked, name: str, vectors: tuple[Vectors, Vec
     index = AnnoyIndex(corpus, trees=settings.annoy_trees, seed=seed_of(work.config))
     built = time.perf_counter() - started
     depth = _TOP + (asked.own is not None)
-    exact = np.concatenate([each.rows for each in nearest(queries, corpus, asked.own, _TOP)])
     bootstrap = Bootstrap([str(row) for row in range(len(queries))], seed=seed_of(work.config))
     found = []
     for search_k in dict.fromkeys((settings.annoy_search_k, 10 * settings.annoy_trees * depth)):
@@ -297,12 +303,9 @@ def _without(line: Rows, own: int) -> Rows:
 # -- what changed --------------------------------------------------------------------------------
 
 
-def changes(
-    asked: Asked, base: tuple[Vectors, Vectors], tuned: tuple[Vectors, Vectors], shown: int = _SHOWN
-) -> dict[str, Any]:
-    """Return how neighbours changed over all queries: kept, gained and lost, with the clearest cases of each."""
-    with progress("neighbours"):
-        rows = [np.concatenate([each.rows for each in nearest(*both, asked.own, _TOP)]) for both in (base, tuned)]
+def changes(asked: Asked, before: Rows, after: Rows, shown: int = _SHOWN) -> dict[str, Any]:
+    """Return how the first rows ``(n, 10)`` of all queries changed: kept, gained and lost, with the clearest cases."""
+    rows = (before, after)
     right = [asked.corpus_classes[each[:, 0]] == asked.classes for each in rows]
     shares = [(asked.corpus_classes[each] == asked.classes[:, None]).mean(axis=1) for each in rows]
     kept = np.array([len(np.intersect1d(a, b)) / len(a) for a, b in zip(*rows, strict=True)])

@@ -11,8 +11,9 @@ from honed.core.artifacts import write_json
 from honed.core.errors import DataError
 from honed.core.proportion import wilson
 from honed.core.protocols import Encoder, Vectors
+from honed.core.ranking import Rows
 from honed.data import task
-from honed.evaluate.classes import MAP, Rows, class_scores, completed, nearest
+from honed.evaluate.classes import MAP, class_scores, completed, nearest
 from honed.evaluate.html import render_similar
 from honed.evaluate.measures import Measure, Scores
 from honed.index.lexical import Analyzer, TfidfIndex

@@ -74,7 +74,7 @@ def text_run(name: str, build: Callable[[list[str]], TextIndex], task: JudgedTas
 Stored = Mapping[str, Any]
 
 
-def _encode(encoder: Encoder, texts: Sequence[str], role: Role, stored: Stored | None) -> Vectors:
+def encoded(encoder: Encoder, texts: Sequence[str], role: Role, stored: Stored | None) -> Vectors:
     """Encode texts, or take their stored vectors; ``stored`` holds document vectors by string."""
     if stored is not None and all(text in stored for text in texts):
         return np.stack([stored[text] for text in texts])
@@ -83,7 +83,7 @@ def _encode(encoder: Encoder, texts: Sequence[str], role: Role, stored: Stored |
 
 def encoder_run(name: str, encoder: Encoder, task: JudgedTask, k: int, *, stored: Stored | None = None) -> Run:
     """Return the run of an encoder with exact search over the corpus of a task."""
-    documents = _encode(encoder, [doc.encoder_text() for doc in task.corpus], "document", stored)
+    documents = encoded(encoder, [doc.encoder_text() for doc in task.corpus], "document", stored)
     queries = encoder.encode([query.text for query in task.queries], "query")
     return Run.sorted(name, hits_of(task, *FlatIndex(documents).search(queries, k)))
 
