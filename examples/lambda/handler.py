@@ -30,11 +30,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _search(fields: dict[str, Any]) -> dict[str, Any]:
     wanted = search_request(fields, LIMITS)
-    hits = searcher.search_many(wanted.texts, wanted.k, direction=wanted.direction)
-    results = [
-        {"query": text, "hits": [hit.as_dict() for hit in found]}
-        for text, found in zip(wanted.texts, hits, strict=True)
-    ]
+    if wanted.candidates and (searcher.answers is None or wanted.direction != "alias-to-label"):
+        raise Refused(422, "E_NO_ANSWERS", "this bundle, or this direction, has no candidate sets")
+    found = searcher.answer_many(wanted.texts, wanted.k, direction=wanted.direction, candidates=wanted.candidates)
+    results = [{"query": text, **answer.as_dict()} for text, answer in zip(wanted.texts, found, strict=True)]
     return {"results": results} if wanted.many else results[0]
 
 

@@ -1,60 +1,47 @@
-"""Chances that a first hit is right, and candidate sets: calibrated where they can be, and honest where they cannot."""
+"""How estimates hold, by hand and against scikit-learn."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from honed.evaluate.answers import AnswerModel, auroc, features, judge_answers, without_right
-
-Lists = list[tuple[list[tuple[str, float]], dict[str, int]]]
+from honed.evaluate.answers import Estimates, auroc, judge_answers
 
 
-def lists(n: int, seed: int, missing: float = 0.0) -> Lists:
-    """Right documents score higher than others, more or less; some are not in the list at all."""
-    random = np.random.default_rng(seed)
-    found: Lists = []
-    for _ in range(n):
-        others = [(f"w{at}", float(score)) for at, score in enumerate(random.normal(0.3, 0.1, 30))]
-        right = [] if random.random() < missing else [("right", float(random.normal(0.55, 0.12)))]
-        found.append((sorted([*others, *right], key=lambda hit: -hit[1]), {"right": 1}))
-    return found
+def estimates() -> Estimates:
+    return Estimates(
+        chances=np.array([0.95, 0.92, 0.5, 0.2]),
+        without=np.array([0.91, 0.1, 0.1, 0.1]),
+        right=np.array([1.0, 0.0, 1.0, 0.0]),
+        sizes=np.array([1.0, 2.0, 3.0, 10.0]),
+        held=np.array([1.0, 1.0, 1.0, 0.0]),
+    )
 
 
-def test_estimates_hold_on_other_lists() -> None:
-    model = AnswerModel.fit(lists(1500, 0), absent=0.1, coverage=0.9)
-    found = judge_answers(model, lists(1500, 1), risk=0.2)
-    assert found["auroc"] > 0.75
-    assert found["sets"]["reached"]
-    assert found["sets"]["coverage"] == pytest.approx(0.9, abs=0.025)
-    assert 1 < found["sets"]["mean_size"] < 30
-    assert 0.1 < found["answered"]["share"] < 1
-    assert found["answered"]["wrong"] < 0.2
-    assert sum(each["share"] for each in found["bins"]) == pytest.approx(1, abs=1e-3)
-    assert all(abs(each["chance"] - each["right"]) < 0.1 for each in found["bins"] if each["share"] > 0.05)
-    other = judge_answers(model, lists(1500, 1), absent=0.5, risk=0.2)  # more without an answer than was expected
-    assert other["answered"]["wrong"] > found["answered"]["wrong"]
+def test_answers_by_hand() -> None:
+    found = judge_answers(estimates(), absent=0.5, risk=0.1, reached=True)
+    assert found["auroc"] == pytest.approx(14 / 16)
+    assert found["auroc_right"] == pytest.approx(7 / 8)
+    assert found["answered"] == {
+        "risk": 0.1,
+        "share": pytest.approx(3 / 8),
+        "wrong": pytest.approx(2 / 3, abs=1e-4),
+        "absent_answered": 0.25,
+    }
+    assert found["sets"] == {"reached": True, "coverage": 0.75, "mean_size": 4.0, "median_size": 2.5}
+    assert sum(each["share"] for each in found["bins"]) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_rate_that_is_out_of_reach_is_said() -> None:
-    model = AnswerModel.fit(lists(500, 0, missing=0.3), coverage=0.9)
-    found = judge_answers(model, lists(500, 1, missing=0.3))
-    assert model.gap is None
-    assert not found["sets"]["reached"]
-    assert found["sets"]["coverage"] < 0.8
-    assert AnswerModel.fit(lists(500, 0, missing=0.3), coverage=0.5).gap is not None
+def test_the_share_without_an_answer_counts() -> None:
+    few, many = (judge_answers(estimates(), absent=share, risk=0.1, reached=True) for share in (0.1, 0.9))
+    assert few["answered"]["wrong"] < many["answered"]["wrong"]
+    assert few["auroc_mixed"] != many["auroc_mixed"]
 
 
-def test_auroc_is_that_of_sklearn_ties_included() -> None:
+def test_auroc_is_that_of_sklearn_ties_and_weights_included() -> None:
     random = np.random.default_rng(0)
     above, below = random.integers(0, 6, 80).astype(float), random.integers(0, 5, 50).astype(float)
-    wanted = roc_auc_score([1] * 80 + [0] * 50, np.concatenate([above, below]))
-    assert auroc(above, below) == pytest.approx(wanted)
-
-
-def test_lists_short_and_empty() -> None:
-    assert features([("a", 0.5)]).tolist() == [0.5, 1.0, 1.0, 0.0]
-    assert without_right([("a", 2.0), ("b", 1.0)], {"a": 1, "b": 0}) == [("b", 1.0)]
-    model = AnswerModel.fit(lists(100, 0))
-    assert model.chance([]) == 0.0
-    assert model.candidates([]) == []
-    assert AnswerModel.fit(lists(100, 0)).weights.tolist() == model.weights.tolist()
+    weights = random.random(50)
+    truth, values = [1] * 80 + [0] * 50, np.concatenate([above, below])
+    assert auroc(above, below) == pytest.approx(roc_auc_score(truth, values))
+    wanted = roc_auc_score(truth, values, sample_weight=np.concatenate([np.ones(80), weights]))
+    assert auroc(above, below, weights) == pytest.approx(wanted)

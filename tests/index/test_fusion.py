@@ -1,55 +1,60 @@
-"""Fusion: ranks by hand, and learned weights that find out whom to trust, also apart for acronyms."""
+"""Fusion: learned weights find out what to trust, apart for acronyms."""
 
 import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError
-from honed.index.fusion import LearnedFusion, reciprocal_ranks
+from honed.index.fusion import Judged, LearnedFusion
+
+NAMES = ("words", "initials")
 
 
-def test_reciprocal_ranks_by_hand() -> None:
-    found = reciprocal_ranks([[("a", 9.0), ("b", 1.0)], [("b", 0.2), ("c", 0.1)]], 2)
-    assert found == [("b", pytest.approx(1 / 62 + 1 / 61)), ("a", pytest.approx(1 / 61))]
-    assert reciprocal_ranks([[("b", 1.0)], [("a", 1.0)]], 5)[0][0] == "a"  # of equal ones by name
-    assert reciprocal_ranks([], 5) == []
-
-
-def questions(n: int, *, acronym: bool) -> list[tuple[str, list[list[tuple[str, float]]], dict[str, int]]]:
-    """Two systems; the first is right for words, the second for acronyms, the other one of them is misled."""
+def questions(n: int, *, acronym: bool) -> list[Judged]:
+    """Two features; the first knows the right one of words, the second that of acronyms; the other misleads."""
+    random = np.random.default_rng(int(acronym))
     found = []
-    for at in range(n):
-        right, wrong = f"r{at}", f"w{at}"
-        good, bad = [(right, 2.0), (wrong, 1.0)], [(wrong, 0.9), (right, 0.1)]
-        found.append(("UNAM" if acronym else "some words", [bad, good] if acronym else [good, bad], {right: 1}))
+    for _ in range(n):
+        features = random.normal(0, 0.1, (5, 2)).astype(np.float32)
+        right = int(random.integers(5))
+        features[right, int(acronym)] += 1
+        features[(right + 1) % 5, 1 - int(acronym)] += 0.7
+        found.append(Judged(features, np.eye(5, dtype=np.float32)[right], acronym))
     return found
 
 
-def test_the_weights_say_whom_to_trust() -> None:
+def right_first(learned: LearnedFusion, asked: list[Judged]) -> float:
+    firsts = [int(learned.scores(each.features, acronym=each.acronym).argmax()) for each in asked]
+    return float(np.mean([each.grades[first] > 0 for each, first in zip(asked, firsts, strict=True)]))
+
+
+def test_the_weights_say_what_to_trust() -> None:
     asked = questions(60, acronym=False)
-    learned = LearnedFusion.fit(["words", "initials"], asked)
-    assert all(learned.fuse(text, rankings, 1)[0][0] in grades for text, rankings, grades in asked)
-    both = LearnedFusion.fit(["words", "initials"], [*asked, *questions(60, acronym=True)])
-    for text, rankings, grades in [*asked, *questions(60, acronym=True)]:
-        assert both.fuse(text, rankings, 1)[0][0] in grades
-    assert not (both.weights[0] == both.weights[1]).all()
+    assert right_first(LearnedFusion.fit(NAMES, asked, penalty=1.0), asked) == 1.0
+    mixed = [*asked, *questions(60, acronym=True)]
+    both = LearnedFusion.fit(NAMES, mixed, penalty=1.0)
+    assert right_first(both, mixed) == 1.0
+    assert both.weights[0, 0] > both.weights[0, 1]
+    assert both.weights[1, 1] > both.weights[1, 0]
 
 
 def test_it_is_deterministic_and_survives_a_round_trip() -> None:
-    asked = questions(20, acronym=False)
-    first, again = (LearnedFusion.fit(["a", "b"], asked) for _ in range(2))
+    first, again = (LearnedFusion.fit(NAMES, questions(20, acronym=False)) for _ in range(2))
     assert first.as_dict() == again.as_dict()
     back = LearnedFusion.from_dict(first.as_dict())
-    assert back.fuse("x", asked[0][1], 5)[0][0] == first.fuse("x", asked[0][1], 5)[0][0]
-    for weights in ([[1.0] * 5] * 2, [[float("nan")] * 6] * 2):
-        with pytest.raises(ArtifactError):
-            LearnedFusion.from_dict({"systems": ["a", "b"], "weights": weights})
+    assert back.weights.tolist() == first.weights.tolist()
+    for weights in ([[1.0] * 5] * 2, [[float("nan")] * 2] * 2):
+        with pytest.raises(ArtifactError, match="do not fit"):
+            LearnedFusion.from_dict({"names": list(NAMES), "weights": weights})
 
 
-def test_scale_and_missing_systems_do_not_matter() -> None:
-    learned = LearnedFusion(systems=("a", "b"), weights=np.array([[1.0, 0, 0, 1.0, 0, 0]] * 2))
-    small = learned.fuse("x", [[("p", 0.2), ("q", 0.1)], []], 5)
-    large = learned.fuse("x", [[("p", 2000.0), ("q", 1000.0)], []], 5)
-    assert small == large
-    assert learned.fuse("x", [[], []], 5) == []
-    nothing = LearnedFusion.fit(["a", "b"], [("x", [[("p", 1.0)], []], {"q": 1})])  # no answer was ever found
-    assert nothing.fuse("x", [[("p", 0.2), ("q", 0.1)], []], 1)[0][0] == "p"
+def test_without_anything_to_learn_from_the_first_feature_is_the_score() -> None:
+    nothing = [Judged(np.ones((3, 2), np.float32), np.zeros(3, np.float32), False)]
+    learned = LearnedFusion.fit(NAMES, nothing)
+    assert learned.scores(np.array([[0.5, 9.0]], np.float32), acronym=True).tolist() == [0.5]
+
+
+def test_better_grades_weigh_more() -> None:
+    features = np.eye(2, dtype=np.float32)
+    learned = LearnedFusion.fit(NAMES, [Judged(features, np.array([3, 1], np.float32), False)] * 20, penalty=1.0)
+    scores = learned.scores(features, acronym=False)
+    assert scores[0] - scores[1] == pytest.approx(np.log(3), abs=0.3)

@@ -130,15 +130,16 @@ def test_names_have_a_hybrid_too(small_project: Path) -> None:
     systems = {each["name"]: each["measures"]["R@10"]["mean"] for each in report["systems"]}
     lexical = [value for name, value in systems.items() if name.startswith(("BM25", "TF-IDF", "initials"))]
     assert systems["hybrid, learned"] >= max(lexical) - 0.05  # the tiny model knows nothing, and is not trusted
-    weights = Project(small_project).runner.latest("hybrid").read_json("fusion.json")
-    assert "dictionary" in weights["systems"]
+    parts = [each["name"] for each in Project(small_project).runner.latest("hybrid").read_json("hybrid.json")["parts"]]
+    assert parts == ["words", "TF-IDF", "overlap", "letters", "initials", "beginnings"]
+    assert {"hybrid, learned + known names", "hybrid, by ranks"} <= set(systems)
 
 
 def test_whether_there_is_an_answer_stands_in_the_report(
     small_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = small_project / "honed.toml"
-    file.write_text(file.read_text().replace("[evaluate]", "[answers]\ncoverage = 0.5\n[evaluate]"))
+    file.write_text(file.read_text().replace("[evaluate]", "[hybrid]\n[answers]\ncoverage = 0.5\n[evaluate]"))
     assert run_command(["--quiet", "run", "--project", str(small_project)]) in (0, 1)
     assert "is there an answer: AUROC" in capsys.readouterr().out
     known = Project(small_project).report()["answers"]

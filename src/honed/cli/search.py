@@ -2,6 +2,7 @@
 
 import json as json_module
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from honed.cli import terminal
 from honed.cli.options import Direction, Folder, Json, TopK
 from honed.core.errors import ConfigError
 from honed.core.optional import require
+from honed.core.records import Answer
 
 if TYPE_CHECKING:
     from honed.core.records import Hit
@@ -37,12 +39,20 @@ def search(
     like: Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")] = None,
     *,
     rerank: Annotated[bool, typer.Option("--rerank", help="Order the hits by the project's cross-encoder.")] = False,
+    candidates: Annotated[
+        bool,
+        typer.Option("--candidates", help="Also return a set that holds the right answer at the rate of [answers]."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Look names up; for many queries the JSON is one line a query."""
+    """Look names up; for many queries the JSON is one line a query.
+
+    Where honed.toml has [answers], the chance that the first hit is right is told too: below the table, in the lines
+    of many queries, and with --candidates.
+    """
     if like is not None:
-        if text is not None or file is not None or rerank:
-            raise ConfigError("E_OPTION", "--like takes no text, --file or --rerank")
+        if text is not None or file is not None or rerank or candidates:
+            raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank or --candidates")
         hits = _searcher(project, bundle, require_signature).similar(like, k)
         if json:
             terminal.emit_json([hit.as_dict() for hit in hits])
@@ -55,20 +65,25 @@ def search(
             raise ConfigError("E_OPTION", "--rerank needs the project: a bundle holds no cross-encoder")
         from honed.pipeline.project import Project
 
-        found = Project(project).search_many(queries, k, direction=direction, rerank=True)
+        if candidates:
+            raise ConfigError("E_OPTION", "--candidates does not go with --rerank")
+        found = [
+            Answer(hits=hits) for hits in Project(project).search_many(queries, k, direction=direction, rerank=True)
+        ]
     else:
-        found = _searcher(project, bundle, require_signature).search_many(queries, k, direction=direction)
+        searcher = _searcher(project, bundle, require_signature)
+        found = searcher.answer_many(queries, k, direction=direction, candidates=candidates)
     many = file is not None or text == "-"
-    for query, hits in zip(queries, found, strict=True):
-        if json and many:
-            line = {"query": query, "hits": [hit.as_dict() for hit in hits]}
-            terminal.emit(json_module.dumps(line, ensure_ascii=False))
+    for query, answer in zip(queries, found, strict=True):
+        if json and (many or candidates):
+            terminal.emit(json_module.dumps({"query": query, **answer.as_dict()}, ensure_ascii=False))
         elif json:
-            terminal.emit_json([hit.as_dict() for hit in hits])
+            terminal.emit_json([hit.as_dict() for hit in answer.hits])
         else:
             if many:
                 terminal.emit(f"\n{query}")
-            _print_hits(hits)
+            _print_hits(answer.hits)
+            _print_verdict(answer)
 
 
 def _searcher(project: Path, bundle: Path | None, public_key: Path | None) -> "Searcher":
@@ -99,7 +114,15 @@ def _queries(text: str | None, file: Path | None) -> list[str]:
     return queries
 
 
-def _print_hits(hits: "list[Hit]") -> None:
+def _print_verdict(answer: Answer) -> None:
+    if answer.chance is not None and answer.hits:
+        verdict = "" if answer.match else ": no match at the risk that [answers] takes"
+        terminal.emit(f"chance that the first is right: {100 * answer.chance:.0f} %{verdict}")
+    if answer.candidates is not None:
+        terminal.emit(f"{len(answer.candidates)} candidates: {'; '.join(hit.text for hit in answer.candidates)}")
+
+
+def _print_hits(hits: "Sequence[Hit]") -> None:
     rows = []
     for hit in hits:
         matched = "" if hit.matched == hit.text else hit.matched

@@ -12,7 +12,7 @@ PARTS = {
     "torch encoder": ("sentence_transformers", "train"),
     "lexical baselines": ("bm25s", "train"),
     "TF-IDF": ("sklearn", "train"),
-    "stemming": ("Stemmer", "train"),
+    "stemming": ("Stemmer", "serve"),
     "vector index": ("faiss", "serve"),
     "tokenizer": ("tokenizers", "serve"),
     "onnxruntime": ("onnxruntime", "serve"),

@@ -99,6 +99,29 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The hits of a search, and what is known of them, where that was learned.
+
+    ``chance`` is the estimated chance that the first hit is right, ``match`` whether it is high enough for the risk
+    that was chosen, and ``candidates`` a set that holds the right answer at the chosen rate, where one was asked for.
+    """
+
+    hits: Sequence[Hit]
+    chance: float | None = None
+    match: bool | None = None
+    candidates: Sequence[Hit] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as plain data for JSON; what is not known is left out."""
+        found: dict[str, Any] = {"hits": [hit.as_dict() for hit in self.hits]}
+        if self.chance is not None:
+            found |= {"chance": self.chance, "match": self.match}
+        if self.candidates is not None:
+            found["candidates"] = [{"doc_id": hit.doc_id, "text": hit.text} for hit in self.candidates]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """Whether something is kept, and the counted reason if it is not."""
 

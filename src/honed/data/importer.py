@@ -202,6 +202,9 @@ class Importer:
                 continue
             if (column is None and role.required) or (column is not None and column not in table.columns):
                 wanted = column or role.name
+                if role.name == "alias" and self.books.files and column is not None:
+                    self.books.warn("W_NO_ALIAS", f"{table.file}: no column {wanted}: names to be found")
+                    continue
                 raise DataError(
                     "E_HEADER_MISSING",
                     f"{table.file}: no column {wanted} for the {role.name}; found: {', '.join(table.columns)}"

@@ -1,6 +1,5 @@
 """Word and character search, tokenised properly: what an embedding has to beat."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -11,25 +10,9 @@ from scipy.sparse import csr_matrix
 from honed.core.optional import require
 from honed.core.ranking import top_rows
 from honed.core.text import fold, fold_accents
+from honed.index.analysis import Analyzer, initialisms, squeezed
 
 Found = list[list[tuple[int, float]]]
-_WORD = re.compile(r"\w+")
-
-
-class Analyzer:
-    """Text to terms: case and accents folded, stop words dropped, words stemmed (Snowball)."""
-
-    def __init__(self, language: str = "english") -> None:
-        require("stemming")
-        import Stemmer
-        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-        self.stop_words = ENGLISH_STOP_WORDS if language == "english" else frozenset()
-        self.stem = Stemmer.Stemmer(language).stemWord
-
-    def __call__(self, text: str) -> list[str]:
-        """Return the terms of a text, in order."""
-        return [self.stem(word) for word in _WORD.findall(fold_accents(text)) if word not in self.stop_words]
 
 
 class Bm25Index:
@@ -94,7 +77,7 @@ class InitialismIndex:
         """Return for each text the names with those initials; the fewer there are, the higher their score."""
         found = []
         for text in texts:
-            rows = self.rows.get(_letters(text), [])
+            rows = self.rows.get(squeezed(text), [])
             found.append([(row, 1.0 / len(rows)) for row in rows[:k]])
         return found
 
@@ -142,27 +125,6 @@ class DictionaryIndex:
             ranked = sorted(counts.items(), key=lambda hit: (-hit[1], hit[0]))
             found.append([(row, count / total) for row, count in ranked[:k]])
         return found
-
-
-# fmt: off
-_SMALL_WORDS = frozenset([
-    "a", "an", "and", "at", "for", "in", "of", "on", "the", "to", "da", "das", "de",
-    "del", "della", "der", "des", "di", "do", "dos", "du", "e", "el", "fur", "i", "il",
-    "la", "las", "le", "les", "lo", "los", "och", "og", "und", "van", "von", "y", "zu",
-])
-# fmt: on
-
-
-def initialisms(text: str) -> set[str]:
-    """Return the initials of a name: of all its words, and of all but its small words; at least two letters."""
-    words = _WORD.findall(fold_accents(text))
-    every = "".join(word[0] for word in words)
-    large = "".join(word[0] for word in words if word not in _SMALL_WORDS)
-    return {key for key in (every, large) if len(key) >= 2}
-
-
-def _letters(text: str) -> str:
-    return "".join(_WORD.findall(fold_accents(text)))
 
 
 def _positive(scores: Any, k: int) -> list[tuple[int, float]]:

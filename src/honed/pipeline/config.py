@@ -131,10 +131,20 @@ class AnswersSection:
 class HybridSection:
     """The section ``[hybrid]``: words, letters, initials, known names and meaning fused, with weights learned on dev.
 
-    ``penalty`` keeps the weights small.
+    ``fields`` of an entity or a document (a website, a brand) are searched beside its text, each with weights of its
+    own that are learned; ``weights`` say how many times more a field counts in the text that words are searched in.
+    ``penalty`` keeps the learned weights small.
     """
 
-    penalty: float = field(default=1.0, metadata=limits(low=1e-6, high=1e6))
+    fields: tuple[str, ...] = ()
+    weights: Mapping[str, int] = field(default_factory=dict)
+    penalty: float = field(default=10.0, metadata=limits(low=1e-6, high=1e6))
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for a weight that is no small whole number."""
+        for name, weight in self.weights.items():
+            if not 1 <= weight <= 20:
+                raise ConfigError("E_CONFIG_RANGE", f"{file}: hybrid.weights.{name}: {weight} is not in 1..20")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -313,7 +323,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
                 "E_CONFIG_PATH",
                 f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
-    for name in ("server", "mine", "distil", "triplets", "retrieval", "judgments"):
+    for name in ("server", "mine", "distil", "triplets", "retrieval", "judgments", "hybrid"):
         if section := sections.get(name):
             section.check(file)
     if (split := sections.get("split")) and split.test + split.dev >= 1:
@@ -326,6 +336,10 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         if data and name in sections and data.shape not in shapes:
             listed = " or ".join(f'"{shape}"' for shape in shapes)
             raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
+    if "answers" in sections and "hybrid" not in sections:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: [answers] needs the section [hybrid]")
+    if (index := sections.get("index")) and index.names == "all" and "hybrid" in sections:
+        raise ConfigError("E_CONFIG_RANGE", f'{file}: [hybrid] ranks labels: index.names must be "labels"')
     if data and data.shape == "judgments" and "judgments" not in sections:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: the section [judgments] is missing: queries and qrels")
     if data and data.shape in ("labels", "relations"):

@@ -18,7 +18,7 @@ from honed.core.records import Example, JudgedTask
 from honed.data import task
 from honed.encode.base_models import resolve
 from honed.pipeline.config import Config
-from honed.pipeline.stage import Work, dev_score, judged
+from honed.pipeline.stage import Work, dev_score, dev_task
 from honed.pipeline.training import examples_file
 from honed.train.config import KINDS, DistilConfig
 
@@ -40,7 +40,7 @@ def distil(work: Work) -> Mapping[str, Any]:
     config = work.config.distil
     assert config is not None  # the stage is wanted only then
     teacher = TorchEncoder.load_folder(work.inputs["train"].folder / "model", precision="fp32")
-    dev = judged(work, task.FORWARD, "dev")
+    dev = dev_task(work)
     if config.student == "auto":
         tried = _auto(work, teacher, dev, config)
     else:

@@ -15,13 +15,17 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.optional import installed_version, require
 from honed.core.protocols import Encoder, Vectors
 from honed.core.records import EncoderSpec
+from honed.core.tensors import map_safetensors
 from honed.data import task
 from honed.data.split import unit_interval
 from honed.encode.base_models import licence_of, resolve
 from honed.encode.onnx_file import PRECISIONS
 from honed.index.flat import ExactIndex
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS
+from honed.pipeline import hybrid
 from honed.pipeline.model_card import model_card
 from honed.pipeline.project import Project
+from honed.pipeline.reports import seed_of
 from honed.pipeline.retrieval import is_retrieval
 from honed.pipeline.stages import read_report
 from honed.ship import bundle
@@ -80,6 +84,7 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
         settings={"backend": "flat", "names": "labels", **index.read_json("index.json")},
         facts=_facts(project),
         files=_report_files(project),
+        hybrid=_hybrid(project),
         private_key=key,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +100,25 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
         _refuse_far(found, *(bound or BOUNDS[options.precision]))
         return found
 
-    return write_bundle(target, content, parity)
+    def teach(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        searcher = Searcher.load(folder)
+        searcher.warm()
+        check = project.runner.latest("check").folder
+        facts = hybrid.teach(searcher, task.load_task(check, task.FORWARD, "dev"), project.config)
+        if (section := project.config.answers) is not None:
+            test = task.load_task(check, task.FORWARD, "test")
+            facts["answers"] = hybrid.judged_answers(searcher, test, section, seed_of(project.config))
+        return hybrid.hybrid_data(searcher), facts
+
+    return write_bundle(target, content, parity, teach)
+
+
+def _hybrid(project: Project) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the hybrid of the last run: plain data and tensors."""
+    if project.config.hybrid is None:
+        return None
+    made = project.runner.latest("hybrid")
+    return made.read_json(HYBRID), map_safetensors(made.path(HYBRID_TENSORS))
 
 
 def model_folder(index: Artifact, source: Mapping[str, Any]) -> Path:

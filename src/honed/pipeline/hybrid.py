@@ -1,72 +1,263 @@
-"""The hybrid retriever: words, letters, initials, known names and meaning, together."""
+"""The hybrid retriever: built over the index, taught on dev with the encoder that is shipped, measured on test."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from honed.core.artifacts import write_json
+from honed.core.errors import ConfigError, did_you_mean
+from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
+from honed.core.text import looks_like_acronym
 from honed.data import task
-from honed.index.fusion import LearnedFusion, reciprocal_ranks
-from honed.pipeline.config import Config
-from honed.pipeline.reports import depth_of, language_of
-from honed.pipeline.stage import Work, judged, model_key, stored_vectors, trained_encoder
-from honed.pipeline.systems import encoder_run, lexical_runs, word_runs
+from honed.data.split import unit_interval
+from honed.evaluate.answers import Estimates, judge_answers
+from honed.index.answers import AnswerModel, evidence
+from honed.index.fusion import Judged, LearnedFusion
+from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
+from honed.pipeline.config import AnswersSection, Config
+from honed.pipeline.reports import language_of, seed_of
+from honed.pipeline.stage import Work, judged, model_key, sampled
+from honed.ship.names import LABEL
+from honed.ship.searcher import Searcher
 
-FUSION, DENSE = "fusion.json", "dense"
-HYBRID, RANKS = "hybrid, learned", "hybrid, by ranks"
+LEARNED, RANKS = "hybrid, learned", "hybrid, by ranks"
+_ASKED, _FOLDS, _BLOCK = 3000, 3, 256
 
 
-def fusion_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes the fusion."""
-    settings = asdict(config.hybrid) if config.hybrid else None
+def hybrid_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what shapes the hybrid."""
     return {
-        "hybrid": settings,
-        "depth": depth_of(config),
+        "hybrid": asdict(config.hybrid) if config.hybrid else None,
+        "answers": asdict(config.answers) if config.answers else None,
         "language": language_of(config),
         "model": model_key(config, root),
     }
 
 
-def fusion(work: Work) -> Mapping[str, Any]:
-    """Learn on dev how much each system counts; dev, because the model has seen the queries of train."""
-    dev, k = judged(work, task.FORWARD, "dev"), depth_of(work.config)
-    lexical = lexical_of(work, dev, k)
-    vectors = stored_vectors(work.inputs["index"].folder)
-    dense = encoder_run(DENSE, trained_encoder(work.config, work.inputs), dev, k, stored=vectors)
-    runs = [*lexical, dense]
-    learned = LearnedFusion.fit(
-        [run.name for run in runs],
-        (
-            (query.text, [run.hits.get(query.query_id, ()) for run in runs], dev.qrels.grades[query.query_id])
-            for query in dev.queries
-        ),
-        penalty=work.config.hybrid.penalty if work.config.hybrid else 1.0,
+def hybrid(work: Work) -> Mapping[str, Any]:
+    """Build the parts over the index, and learn on dev; dev, because the model has seen the queries of train."""
+    from safetensors.numpy import save_file
+
+    searcher = Searcher.of_artifact(work.inputs["index"].folder)
+    searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
+    dev = judged(work, task.FORWARD, "dev")
+    facts = teach(searcher, dev, work.config)
+    save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
+    write_json(work.folder / HYBRID, hybrid_data(searcher))
+    return facts
+
+
+def hybrid_data(searcher: Searcher) -> dict[str, Any]:
+    """Return what a hybrid needs besides its tensors, as plain data."""
+    assert searcher.hybrid is not None
+    answers = searcher.answers.as_dict() if searcher.answers else None
+    return {**searcher.hybrid.as_dict(), "answers": answers}
+
+
+def texts_of(searcher: Searcher, config: Config) -> Texts:
+    """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field."""
+    assert config.hybrid is not None
+    names, section = searcher.names, config.hybrid
+    texts = [searcher.label_text(number) for number in range(len(searcher.labels))]
+    bearers = [[names.entity(each)[2] for each in names.bearers(int(row), LABEL)] for row in searcher.labels]
+    known = {name for entities in bearers for fields in entities for name in fields}
+    for name in (*section.fields, *section.weights):
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ConfigError("E_FIELD", f"hybrid: no field {name}{did_you_mean(name, known)} (known: {listed})")
+
+    def values(name: str) -> list[str]:
+        return [" ".join(dict.fromkeys(each[name] for each in entities if each.get(name))) for entities in bearers]
+
+    weighted = texts
+    for name, weight in section.weights.items():
+        weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
+    return Texts(
+        texts=texts,
+        fields={name: values(name) for name in section.fields},
+        language=language_of(config),
+        names=config.data.shape == "aliases",
+        weighted=weighted if section.weights else (),
     )
-    write_json(work.folder / FUSION, learned.as_dict())
-    return {"systems": list(learned.systems), "queries": len(dev.queries)}
 
 
-def lexical_of(work: Work, asked: JudgedTask, k: int) -> list[Run]:
-    """Return the runs of the systems that need no model."""
-    language = language_of(work.config)
-    if work.config.data.shape == "judgments":
-        return word_runs(asked, language, k)
-    return lexical_runs(asked, task.load_names(work.inputs["check"].folder), language, k)
+# -- learning ------------------------------------------------------------------------------------
 
 
-def hybrid_runs(work: Work, asked: JudgedTask, lexical: Sequence[Run], dense: Run, k: int) -> list[Run]:
-    """Return the fused runs: by the weights that were learned, and by reciprocal ranks, which need none.
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Queries as a searcher sees them: texts, vectors ``(n, dim)``, grades of labels by number, parts ``(n,)``."""
 
-    ``lexical`` are runs of the same names as in `fusion`, in any order.
+    texts: Sequence[str]
+    vectors: Any
+    grades: Sequence[Mapping[int, int]]
+    folds: Any
+
+    @classmethod
+    def of(cls, searcher: Searcher, asked: JudgedTask) -> "Asked":
+        """Encode the queries of a judged task, and find its documents among the labels."""
+        number = {searcher.label_text(at): at for at in range(len(searcher.labels))}
+        row = {document.doc_id: number[document.encoder_text()] for document in asked.corpus}
+        texts = [query.text for query in asked.queries]
+        return cls(
+            texts=texts,
+            vectors=searcher.encoder.encode(texts, "query"),
+            grades=[
+                {row[doc]: grade for doc, grade in asked.qrels.grades[query.query_id].items()}
+                for query in asked.queries
+            ],
+            folds=np.array([int(_FOLDS * unit_interval(7, asked.groups[query.query_id])) for query in asked.queries]),
+        )
+
+    def only(self, rows: Any) -> "Asked":
+        """Return some of the queries."""
+        texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
+        return Asked(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows])
+
+    def right(self, at: int) -> list[int]:
+        """Return the labels that are right for a query."""
+        return [number for number, grade in self.grades[at].items() if grade > 0]
+
+
+def teach(searcher: Searcher, dev: JudgedTask, config: Config) -> dict[str, Any]:
+    """Give a searcher's hybrid the weights that dev teaches, and the estimates of [answers]; returns what was learned.
+
+    The searcher's own encoder and vectors are asked, so that a student, a quantised model or another engine is judged
+    by what it answers itself.
     """
-    learned = LearnedFusion.from_dict(work.inputs["hybrid"].read_json(FUSION))
-    named = {**{run.name: run for run in lexical}, DENSE: dense}
-    runs = [named[name] for name in learned.systems]
-    hits: dict[str, dict[str, Any]] = {HYBRID: {}, RANKS: {}}
-    for query in asked.queries:
-        rankings = [run.hits.get(query.query_id, ()) for run in runs]
-        hits[HYBRID][query.query_id] = learned.fuse(query.text, rankings, k)
-        hits[RANKS][query.query_id] = reciprocal_ranks(rankings, k)
+    section, index = config.hybrid, searcher.hybrid
+    assert section is not None and index is not None
+    asked = Asked.of(searcher, sampled(dev, _ASKED, seed_of(config)))
+    queries = [
+        Judged(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
+        for at, found in enumerate(_gathered(searcher, asked, "hybrid, dev"))
+    ]
+    index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
+    facts: dict[str, Any] = {"queries": len(queries), "features": len(index.feature_names)}
+    if config.answers is not None:
+        searcher.answers = _answers(searcher, asked, queries, section.penalty, config.answers)
+        facts["gap"] = searcher.answers.gap
+    return facts
+
+
+def _grades(rows: Any, grades: Mapping[int, int]) -> Any:
+    return np.array([grades.get(row, 0) for row in rows.tolist()], dtype=np.float32)
+
+
+def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPTH) -> Iterator[Candidates]:
+    """Yield the candidates of each query."""
+    with progress(title, len(asked.texts)) as bar:
+        for start in range(0, len(asked.texts), _BLOCK):
+            vectors = asked.vectors[start : start + _BLOCK]
+            near = searcher.nearest(vectors, depth)
+            for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
+                yield searcher.gather(asked.texts[at], vector, rows, depth=depth)
+                bar.advance()
+
+
+def _answers(
+    searcher: Searcher, asked: Asked, queries: Sequence[Judged], penalty: float, section: AnswersSection
+) -> AnswerModel:
+    """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
+    index = searcher.hybrid
+    assert index is not None and index.fusion is not None
+    final = index.fusion
+    seen: list[Seen] = []
+    for fold in range(_FOLDS):
+        others = [query for query, each in zip(queries, asked.folds, strict=True) if each != fold]
+        index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
+        part = asked.only(np.flatnonzero(asked.folds == fold))
+        seen += _seen(searcher, part, f"answers, dev, part {fold + 1} of {_FOLDS}")
+    index.fusion = final
+    return AnswerModel.fit(
+        np.stack([each.shown for each in seen]),
+        np.stack([each.hidden for each in seen]),
+        np.array([each.right for each in seen], dtype=np.float64),
+        np.array([each.distance for each in seen]),
+        absent=section.absent,
+        risk=section.risk,
+        coverage=section.coverage,
+    )
+
+
+class Seen(NamedTuple):
+    """The evidence on a query with and without its answer, whether its first hit is right, and all its candidates.
+
+    ``distance`` is that from the first score to the best right one, infinite where none is among the candidates.
+    """
+
+    shown: Any
+    hidden: Any
+    right: bool
+    distance: float
+    wide: Ranked
+
+
+def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
+    """Yield what is seen of each query."""
+    index = searcher.hybrid
+    assert index is not None
+    for at, candidates in enumerate(_gathered(searcher, asked, title, depth=WIDE)):
+        text, vector, right = asked.texts[at], asked.vectors[at], asked.right(at)
+        wide = index.rank(text, candidates)
+        places = np.flatnonzero(np.isin(wide.rows, right))
+        distance = float(wide.scores[0] - wide.scores[places[0]]) if len(places) else np.inf
+        near = searcher.nearest(vector[None], DEPTH + len(right))[0]
+        shown = index.rank(text, searcher.gather(text, vector, near))
+        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
+        first = bool(len(shown.rows) and shown.rows[0] in right)
+        yield Seen(evidence(text, shown), evidence(text, hidden), first, distance, wide)
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
+    """Return the hybrid's runs: by the weights that were learned, and by reciprocal ranks, which need none."""
+    searcher = searcher_of(work)
+    index = searcher.hybrid
+    assert index is not None
+    documents: dict[str, list[str]] = {}
+    for document in asked.corpus:
+        documents.setdefault(document.encoder_text(), []).append(document.doc_id)
+    hits: dict[str, dict[str, Any]] = {LEARNED: {}, RANKS: {}}
+    queries = Asked.of(searcher, asked)
+
+    def listed(ranked: Ranked) -> list[tuple[str, float]]:
+        some = zip(ranked.rows[:k].tolist(), ranked.scores[:k].tolist(), strict=True)
+        return [(doc, score) for row, score in some for doc in documents[searcher.label_text(row)]]
+
+    for at, candidates in enumerate(_gathered(searcher, queries, "hybrid", depth=max(DEPTH, k))):
+        query_id = asked.queries[at].query_id
+        hits[LEARNED][query_id] = listed(index.rank(queries.texts[at], candidates))
+        hits[RANKS][query_id] = listed(index.by_ranks(candidates))
     return [Run.sorted(name, found) for name, found in hits.items()]
+
+
+def searcher_of(work: Work) -> Searcher:
+    """Return what ``honed search`` answers with in this run."""
+    return Searcher.of_artifact(work.inputs["index"].folder, work.inputs["hybrid"].folder)
+
+
+def judged_answers(searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int) -> dict[str, Any]:
+    """Return how a searcher's estimates hold on test queries (a fixed draw of 3,000 where there are more)."""
+    model = searcher.answers
+    assert model is not None
+    asked = Asked.of(searcher, sampled(test, _ASKED, seed))
+    rows = []
+    for seen in _seen(searcher, asked, "answers"):
+        gap = np.inf if model.gap is None else model.gap
+        held = np.isfinite(seen.distance) and seen.distance <= gap
+        rows.append((model.chance(seen.shown), model.chance(seen.hidden), seen.right, model.within(seen.wide), held))
+    columns = (np.array(each, dtype=np.float64) for each in zip(*rows, strict=True))
+    names = ("chances", "without", "right", "sizes", "held")
+    found = Estimates(**dict(zip(names, columns, strict=True)))
+    return {
+        "absent": section.absent,
+        "wanted": section.coverage,
+        **judge_answers(found, absent=section.absent, risk=section.risk, reached=model.gap is not None),
+    }

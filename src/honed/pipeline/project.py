@@ -59,7 +59,8 @@ class Project:
     def searcher(self) -> Searcher:
         """Return a searcher over the index of the last run, loaded once."""
         if self._searcher is None:
-            self._searcher = Searcher.of_artifact(self.runner.latest("index").folder)
+            fused = self.runner.latest("hybrid").folder if self.config.hybrid else None
+            self._searcher = Searcher.of_artifact(self.runner.latest("index").folder, fused)
         return self._searcher
 
     def search(

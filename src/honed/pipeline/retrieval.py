@@ -25,7 +25,8 @@ from honed.data.tables import table_files
 from honed.evaluate.classes import MAP, Ranking, class_scores, completed, nearest
 from honed.evaluate.html import render_retrieval
 from honed.evaluate.measures import Measure, Scores
-from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
+from honed.index.analysis import Analyzer
+from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.pipeline.config import Config, RetrievalSection
 from honed.pipeline.explaining import CHANGED
 from honed.pipeline.relations import TRIPLETS, held_out, sentences_of

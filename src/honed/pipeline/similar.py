@@ -16,7 +16,8 @@ from honed.data import task
 from honed.evaluate.classes import MAP, class_scores, completed, nearest
 from honed.evaluate.html import render_similar
 from honed.evaluate.measures import Measure, Scores
-from honed.index.lexical import Analyzer, TfidfIndex
+from honed.index.analysis import Analyzer
+from honed.index.lexical import TfidfIndex
 from honed.label.learner import classify
 from honed.pipeline.labelling import LABELS, REPORT, VECTORS, settings_of
 from honed.pipeline.reports import BASE, TUNED, class_scores_task, compared, language_of, made, seed_of

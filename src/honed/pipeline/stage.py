@@ -20,6 +20,7 @@ from honed.pipeline.config import Config
 from honed.pipeline.systems import encoder_run
 
 Inputs = Mapping[str, Artifact]
+DEV_CHARS = 2_500_000  # of the corpus that dev is searched in while training; a hundred seconds a look at most
 SHIPPED = ("distil", "train")  # the stages whose model is shipped, the first that ran
 
 
@@ -92,6 +93,26 @@ def stored_vectors(folder: Path) -> dict[str, Any]:
     """Return the document vector of each string of an index artifact."""
     texts = [row["text"] for row in task.read_rows(folder / "texts.parquet")]
     return dict(zip(texts, np.load(folder / "vectors.npy", allow_pickle=False), strict=True))
+
+
+def dev_task(work: Work) -> JudgedTask:
+    """Return dev as it is looked at while training: of a long corpus the right documents and a fixed draw of others."""
+    return narrowed(judged(work, task.FORWARD, "dev"), DEV_CHARS)
+
+
+def narrowed(judged: JudgedTask, most: int) -> JudgedTask:
+    """Return a task whose corpus has about ``most`` characters: every judged document, then others as drawn."""
+    if sum(len(document.encoder_text()) for document in judged.corpus) <= most:
+        return judged
+    asked = {doc_id for grades in judged.qrels.grades.values() for doc_id in grades}
+    order = sorted(judged.corpus, key=lambda each: (each.doc_id not in asked, unit_interval(0, each.doc_id)))
+    kept, left = set(), most
+    for document in order:
+        left -= len(document.encoder_text())
+        if left < 0 and document.doc_id not in asked:
+            break
+        kept.add(document.doc_id)
+    return replace(judged, corpus=[each for each in judged.corpus if each.doc_id in kept])
 
 
 def dev_score(encoder: Encoder, dev: JudgedTask) -> float:

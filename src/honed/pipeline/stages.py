@@ -19,7 +19,6 @@ from honed.data.judgments import JudgmentsConfig, audit_judgments, judged_exampl
 from honed.data.labelled import whole_text
 from honed.data.relations import audit_sentences
 from honed.data.tables import table_files
-from honed.evaluate.answers import AnswerModel, judge_answers
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, JUDGED_MEASURES, REVERSE_MEASURES, Measure
@@ -31,7 +30,7 @@ from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
 from honed.pipeline.reports import BASE, STUDENT, TUNED, depth_of, language_of, made, seed_of
 from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, stored_vectors, trained_encoder
-from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names
+from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names, word_runs
 from honed.ship.searcher import Searcher
 
 NAMES, RERANKED = " + known names", " + reranked"
@@ -179,12 +178,20 @@ def _baselines(work: Work) -> Mapping[str, Any]:
     for direction in _directions(work.config):
         test = judged(work, direction, "test")
         if direction == task.FORWARD:
-            runs = hybrid.lexical_of(work, test, k)
+            runs = _lexical(work, test, k)
         else:
             runs = lexical_runs(test, (), language_of(work.config), k)
         for run in [*runs, encoder_run(BASE, encoder, test, k)]:
             save_run(work.folder / "runs" / direction, run)
     return {"base": encoder.spec.as_dict()}
+
+
+def _lexical(work: Work, asked: JudgedTask, k: int) -> list[Run]:
+    """Return the runs of the systems that need no model."""
+    language = language_of(work.config)
+    if work.config.data.shape == "judgments":
+        return word_runs(asked, language, k)
+    return lexical_runs(asked, task.load_names(work.inputs["check"].folder), language, k)
 
 
 # -- index ---------------------------------------------------------------------------------------
@@ -256,23 +263,10 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
 def _answers(work: Work) -> dict[str, Any] | None:
     """Return how well it is known whether a first hit is right; learned on dev, judged on test."""
     settings = work.config.answers
-    if settings is None:
+    if settings is None or "hybrid" not in work.inputs:
         return None
-    vectors = stored_vectors(work.inputs["index"].folder)
-    encoder, k = trained_encoder(work.config, work.inputs), max(depth_of(work.config), 100)
-    lists = {}
-    for split in ("dev", "test"):
-        asked = judged(work, task.FORWARD, split)
-        run = encoder_run(split, encoder, asked, k, stored=vectors)
-        lists[split] = [(run.hits[query.query_id], asked.qrels.grades[query.query_id]) for query in asked.queries]
-    model = AnswerModel.fit(lists["dev"], absent=settings.absent, coverage=settings.coverage)
-    return {
-        "system": STUDENT if "distil" in work.inputs else TUNED,
-        "absent": settings.absent,
-        "wanted": settings.coverage,
-        "depth": k,
-        **judge_answers(model, lists["test"], absent=settings.absent, risk=settings.risk),
-    }
+    test = judged(work, task.FORWARD, "test")
+    return hybrid.judged_answers(hybrid.searcher_of(work), test, settings, seed_of(work.config))
 
 
 def _headroom_after(work: Work, report: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -302,8 +296,11 @@ def _evaluate_direction(work: Work, direction: str) -> dict[str, Any]:
     baselines = load_runs(work.inputs["baselines"].folder / "runs" / direction) if "baselines" in work.inputs else []
     ours = _our_runs(work, test, k, forward=forward)
     if forward and "hybrid" in work.inputs:
-        dense = next(run for run in ours if run.name == (STUDENT if "distil" in work.inputs else TUNED))
-        ours += hybrid.hybrid_runs(work, test, [run for run in baselines if run.name != BASE], dense, k)
+        ours += hybrid.hybrid_runs(work, test, k)
+        if work.config.data.shape == "aliases":
+            learned = next(run for run in ours if run.name == hybrid.LEARNED)
+            names = task.load_names(work.inputs["check"].folder)
+            ours.append(with_known_names(learned.name + NAMES, learned, test, names, k))
     for run in [*baselines, *ours]:
         scores.add(run)
     for run in ours:
@@ -355,9 +352,9 @@ def _comparisons(scores: TaskScores, lexical: list[str], measures: Any) -> list[
     pairs += [(name, name.removesuffix(RERANKED)) for name in scores.scores if name.endswith(RERANKED)]
     if STUDENT in scores.scores:
         pairs += [(STUDENT, name) for name in (TUNED, *references)]
-    if hybrid.HYBRID in scores.scores:
-        shipped = STUDENT if STUDENT in scores.scores else TUNED
-        pairs += [(hybrid.HYBRID, name) for name in (shipped, *references, hybrid.RANKS)]
+    if hybrid.LEARNED in scores.scores:
+        shipped = [name for name in (STUDENT, TUNED) if name in scores.scores][:1]
+        pairs += [(hybrid.LEARNED, name) for name in (*shipped, *references, hybrid.RANKS)]
     return [scores.compare(*pair, measure) for pair in pairs for measure in measures]
 
 
@@ -504,7 +501,7 @@ STAGES: tuple[Stage, ...] = (
         resumes=True,
     ),
     _stage("index", "check label retrieval train distil", _index_key, _index, wanted=_has("index")),
-    _stage("hybrid", "check train distil index", hybrid.fusion_key, hybrid.fusion, wanted=_pairs("hybrid")),
+    _stage("hybrid", "check train distil index", hybrid.hybrid_key, hybrid.hybrid, version=2, wanted=_pairs("hybrid")),
     _stage("explain", "import check train", explaining.changed_key, explaining.changed, wanted=_has("explain")),
     _stage(
         "evaluate",

@@ -11,9 +11,9 @@ from honed.core.protocols import Encoder, Role, TextIndex, Vectors
 from honed.core.records import JudgedTask, Run
 from honed.core.text import fold
 from honed.data.task import Name
+from honed.index.analysis import Analyzer
 from honed.index.flat import FlatIndex
 from honed.index.lexical import (
-    Analyzer,
     Bm25Index,
     DictionaryIndex,
     InitialismIndex,

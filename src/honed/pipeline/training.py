@@ -19,13 +19,15 @@ from honed.data import task
 from honed.data.importer import RECORDS
 from honed.data.labelled import Records
 from honed.encode.base_models import resolve
-from honed.index.lexical import Analyzer, Bm25Index, TfidfIndex
+from honed.index.analysis import Analyzer
+from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.pipeline import labelling, processes, relations, similar
 from honed.pipeline.config import Config
 from honed.pipeline.stage import (
     Work,
     base_encoder,
     dev_score,
+    dev_task,
     judged,
     mean_reciprocal_rank,
     model_key,
@@ -81,7 +83,7 @@ def _dev_score_of(work: Work) -> DevScore:
         return similar.dev_score_of(work)
     if work.config.data.shape == "relations":
         return relations.dev_score_of(work)
-    dev = judged(work, task.FORWARD, "dev")
+    dev = dev_task(work)
     return lambda encoder: dev_score(encoder, dev)
 
 

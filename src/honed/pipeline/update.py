@@ -19,7 +19,7 @@ from honed.evaluate.score import Gate, TaskScores
 from honed.pipeline.config import Config
 from honed.pipeline.project import Project
 from honed.pipeline.runner import Runner
-from honed.pipeline.stage import Stage, Work, dev_score, judged, trained_encoder
+from honed.pipeline.stage import Stage, Work, dev_score, dev_task, trained_encoder
 from honed.pipeline.stages import STAGES, read_report
 from honed.pipeline.systems import encoder_run
 from honed.train.config import TAUGHT
@@ -141,7 +141,7 @@ def _train(work: Work, before: Mapping[str, Artifact], options: UpdateOptions) -
     )
     if len(fresh) < 2:
         raise DataError("E_UPDATE_EMPTY", f"{len(fresh)} new training pairs in the files; at least 2 are needed")
-    dev = judged(work, task.FORWARD, "dev")
+    dev = dev_task(work)
     trained = fine_tune(
         TorchEncoder.load_folder(before["train"].folder / "model", precision="fp32"),
         [*fresh, *replayed],

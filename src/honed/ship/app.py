@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from honed import __version__
 from honed.core.errors import ConfigError, HonedError
-from honed.core.records import Hit
+from honed.core.records import Answer
 from honed.ship import memory
 from honed.ship.engine import Busy, Engine, Work
 from honed.ship.gate import PAGE_POLICY, Gate, Metrics
@@ -141,8 +141,11 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
     async def answer_search(request: Request, fields: dict[str, Any]) -> JSONResponse:
         wanted = search_request(fields, limits)
         searcher = service.searcher
-        found = await ask(request, ("search", wanted.direction), wanted.texts, wanted.k)
-        results = [_result(text, hits, searcher) for text, hits in zip(wanted.texts, found, strict=True)]
+        if wanted.candidates and (searcher.answers is None or wanted.direction != DIRECTIONS[0]):
+            raise Refused(422, "E_NO_ANSWERS", "this bundle, or this direction, has no candidate sets")
+        work = ("candidates" if wanted.candidates else "search", wanted.direction)
+        found = await ask(request, work, wanted.texts, wanted.k)
+        results = [_result(text, answer, searcher) for text, answer in zip(wanted.texts, found, strict=True)]
         return JSONResponse({"results": results} if wanted.many else results[0])
 
     @app.post("/v1/search", openapi_extra=_body(_SEARCH), summary="Search with one text or several")
@@ -257,8 +260,8 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def _result(text: str, hits: list[Hit], searcher: Searcher) -> dict[str, Any]:
-    return {"query": text, "truncated": searcher.is_cut(text), "hits": [hit.as_dict() for hit in hits]}
+def _result(text: str, answer: Answer, searcher: Searcher) -> dict[str, Any]:
+    return {"query": text, "truncated": searcher.is_cut(text), **answer.as_dict()}
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -267,6 +270,7 @@ _SEARCH = {
     "queries": _TEXTS,
     "k": {"type": "integer", "minimum": 1, "default": 10},
     "direction": {"type": "string", "enum": list(DIRECTIONS), "default": DIRECTIONS[0]},
+    "candidates": {"type": "boolean", "default": False},
 }
 _ENCODE = {
     "texts": _TEXTS,

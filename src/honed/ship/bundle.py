@@ -20,12 +20,14 @@ from honed.encode.graph_encoder import GraphEncoder, best_engine
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import PRECISIONS, OnnxFile, check_onnx, read_onnx
 from honed.encode.static_encoder import STATIC, StaticEncoder
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 from honed.index.stored import StoredVectors
 from honed.ship.names import NameTable
 from honed.ship.seal import MANIFEST, Seal
 
 MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
 VECTORS, NAMES, GRAPH = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
+FUSED, FUSED_TENSORS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
 BACKENDS = ("flat", "exact", "hnsw")
@@ -46,6 +48,7 @@ class Bundle(NamedTuple):
     graph: Mapping[str, Any] | None
     report: bytes = b""
     keep: Any = None
+    hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
 
 def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None) -> Bundle:
@@ -90,6 +93,9 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
     golden = _golden(map_safetensors(folder / GOLDEN), names)
     encoder = BundleEncoder(folder, manifest, spec, outline, golden, engine=engine, threads=threads)
     graph = map_safetensors(folder / GRAPH) if _fits(manifest) else None
+    hybrid = None
+    if FUSED in manifest["files"]:
+        hybrid = (json.loads((folder / FUSED).read_text("utf-8")), map_safetensors(folder / FUSED_TENSORS))
     report = (folder / REPORT_PAGE).read_bytes() if REPORT_PAGE in manifest["files"] else b""
     seal.wait()
     if encoder.engine == "":
@@ -103,6 +109,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
         graph=graph,
         report=report,
         keep=keep,
+        hybrid=hybrid,
     )
 
 

@@ -5,11 +5,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from honed.ship.searcher import Searcher
 
-Work = tuple[str, str]  # ("search", direction) or ("encode", role)
+Work = tuple[str, str]  # ("search", direction), ("candidates", direction) or ("encode", role)
 MAX_TEXTS = 32
 
 
@@ -75,7 +76,7 @@ class Engine:
         return len(self._waiting) + self._running
 
     async def ask(self, work: Work, texts: Sequence[str], k: int = 0) -> Any:
-        """Return hits for each text, or vectors; `Busy` at once when every place is taken.
+        """Return an answer to each text, or vectors; `Busy` at once when every place is taken.
 
         Cancelling it frees the place.
         """
@@ -147,7 +148,7 @@ class Engine:
             for job in jobs:
                 part = found[at : at + len(job.texts)]
                 at += len(job.texts)
-                job.finish([hits[: job.k] for hits in part] if job.k else part)
+                job.finish([replace(answer, hits=answer.hits[: job.k]) for answer in part] if job.k else part)
             self._on_batch(len(texts), time.monotonic() - started)
 
     def _passes(self, job: _Job) -> bool:
@@ -160,6 +161,6 @@ class Engine:
 
     def _answer(self, work: Work, texts: Sequence[str], k: int) -> Any:
         searcher, (kind, how) = self.searcher, work
-        if kind == "search":
-            return searcher.search_many(texts, k, direction=how)
+        if kind in ("search", "candidates"):
+            return searcher.answer_many(texts, k, direction=how, candidates=kind == "candidates")
         return searcher.encoder.encode(texts, "document" if how == "document" else "query")

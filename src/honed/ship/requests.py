@@ -43,12 +43,13 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchRequest:
-    """A checked search: ``many`` tells whether a list was asked."""
+    """A checked search: ``many`` tells whether a list was asked, ``candidates`` whether candidate sets are wanted."""
 
     texts: list[str]
     many: bool
     k: int
     direction: str
+    candidates: bool = False
 
 
 def strict_json(body: bytes) -> dict[str, Any]:
@@ -98,8 +99,8 @@ def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
-    """Check the fields of a search: ``query`` or ``queries``, ``k``, ``direction``."""
-    _known(body, ("query", "queries", "k", "direction"))
+    """Check the fields of a search: ``query`` or ``queries``, ``k``, ``direction``, ``candidates``."""
+    _known(body, ("query", "queries", "k", "direction", "candidates"))
     if ("query" in body) == ("queries" in body):
         raise Refused(422, "E_MISSING", "give one of query (a text) and queries (a list of texts)")
     many = "queries" in body
@@ -109,6 +110,7 @@ def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
         many=many,
         k=_number(body.get("k", 10), "k", limits.max_k),
         direction=_choice(body.get("direction", DIRECTIONS[0]), "direction", DIRECTIONS),
+        candidates=_flag(body.get("candidates", False), "candidates"),
     )
 
 
@@ -152,6 +154,12 @@ def _number(value: Any, name: str, most: int) -> int:
     if not 1 <= value <= most:
         shown = value if abs(value) < 10**12 else "a huge number"
         raise Refused(422, "E_RANGE", f"{name} is {shown}; allowed: 1..max_{name}, which is {most}")
+    return value
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise Refused(422, "E_TYPE", f"{name} is {_kind(value)}; expected true or false")
     return value
 
 

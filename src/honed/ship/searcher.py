@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +12,11 @@ import numpy as np
 
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import Encoder, VectorIndex
-from honed.core.records import Hit
+from honed.core.records import Answer, Hit
+from honed.core.tensors import map_safetensors
 from honed.core.text import is_blank
+from honed.index.answers import AnswerModel, evidence
+from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
 from honed.index.stored import StoredVectors
 from honed.ship.bundle import BundleEncoder, load_bundle
 from honed.ship.names import ALIAS, LABEL, NameTable
@@ -50,13 +54,31 @@ class Searcher:
         folder: Path | None = None,
         report: bytes = b"",
         keep: Any = None,
+        hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
     ) -> None:
         self.encoder, self.names = encoder, names
+        self.hybrid: HybridIndex | None = None
+        self.answers: AnswerModel | None = None
         self.manifest, self.folder, self.report = manifest or {}, folder, report
         self._vectors, self._graph, self._keep = vectors, graph, keep
         self._backend = str(settings.get("backend", "flat"))
         self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
         self._sides: dict[str, _Side | None] = {}
+        if hybrid is not None:
+            data, tensors = hybrid
+            self.hybrid = HybridIndex.of_files(data, tensors, self.label_text, len(self.labels))
+            if data.get("answers") is not None:
+                self.answers = AnswerModel.from_dict(data["answers"], len(self.hybrid.feature_names))
+
+    @cached_property
+    def labels(self) -> Any:
+        """The rows of the texts that are labels ``(n_labels,)``, in their order."""
+        rows = self.names.rows_of(LABEL)
+        return np.arange(rows.stop) if isinstance(rows, slice) else rows
+
+    def label_text(self, number: int) -> str:
+        """Return a label by its number among the labels."""
+        return self.names.text(int(self.labels[number]))
 
     @classmethod
     def load(
@@ -76,11 +98,15 @@ class Searcher:
             folder=found.folder,
             report=found.report,
             keep=found.keep,
+            hybrid=found.hybrid,
         )
 
     @classmethod
-    def of_artifact(cls, path: Path) -> Self:
-        """Load an index artifact of a project, with the encoder that made it (PyTorch)."""
+    def of_artifact(cls, path: Path, hybrid: Path | None = None) -> Self:
+        """Load an index artifact of a project, with the encoder that made it (PyTorch), and its hybrid if there is one.
+
+        Raises `ArtifactError` for what is no index of honed.
+        """
         if not (path / "encoder.json").is_file():
             raise ArtifactError("E_INDEX", f"{path}: not an index of honed")
         from honed.core.artifacts import Artifact, Manifest
@@ -98,7 +124,11 @@ class Searcher:
         ]
         settings = json.loads((path / "index.json").read_text(encoding="utf-8"))
         table = NameTable.build(texts, names, entities)
-        return cls(_load_encoder(path), StoredVectors(vectors), table, settings=settings, folder=path)
+        fused = None
+        if hybrid is not None:
+            Artifact(folder=hybrid, manifest=Manifest.read(hybrid)).verify()
+            fused = (json.loads((hybrid / HYBRID).read_text("utf-8")), map_safetensors(hybrid / HYBRID_TENSORS))
+        return cls(_load_encoder(path), StoredVectors(vectors), table, settings=settings, folder=path, hybrid=fused)
 
     def warm(self) -> str:
         """Load everything that a first answer would wait for; returns the name of the engine."""
@@ -133,15 +163,33 @@ class Searcher:
         """Return hits for each text.
 
         ``alias-to-label`` returns entities: first those that bear the text as a known name (the nearest label first
-        where several do), then the nearest by meaning. ``label-to-alias`` returns aliases, each with its entity; an
-        alias of several entities is a hit for each.
+        where several do), then those that the hybrid ranks, or the nearest by meaning where there is none.
+        ``label-to-alias`` returns aliases, each with its entity; an alias of several entities is a hit for each.
         """
+        return [list(each.hits) for each in self.answer_many(texts, k, direction=direction)]
+
+    def answer(self, text: str, k: int = 10, *, candidates: bool = False) -> Answer:
+        """Return the hits of a text with the chance that the first is right, and a set of candidates if asked for.
+
+        Without the sections [hybrid] and [answers] there are hits alone; asking for candidates is a `ConfigError` then.
+        """
+        return self.answer_many([text], k, candidates=candidates)[0]
+
+    def answer_many(
+        self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label", candidates: bool = False
+    ) -> list[Answer]:
+        """Return the answer to each text; see `answer` and `search_many`."""
         check_request(texts, k, direction)
+        by_entity = direction == DIRECTIONS[0]
+        if candidates and (self.answers is None or not by_entity):
+            raise ConfigError("E_NO_ANSWERS", "no candidate sets: they are learned where honed.toml has [answers]")
         side = self._side(direction)
         if side is None or not texts:
-            return [[] for _ in texts]
+            return [Answer(hits=[]) for _ in texts]
         vectors = self.encoder.encode(list(texts), "query")
-        by_entity = direction == DIRECTIONS[0]
+        if by_entity and self.hybrid is not None:
+            near = side.index.search(vectors, max(DEPTH, k))[1]
+            return [self._fused(*each, k, candidates=candidates) for each in zip(texts, vectors, near, strict=True)]
         waiting, width = list(range(len(texts))), 4 * k
         hits: list[Hits] = [[] for _ in texts]
         while waiting:  # one entity may bear many near strings: look further until k are found
@@ -151,7 +199,55 @@ class Searcher:
                 hits[row] = self._hits(exact, rows, line, vectors[row], k, by_entity=by_entity)
             waiting = [row for row in waiting if len(hits[row]) < k] if width < side.n else []
             width *= 4
-        return hits
+        return [Answer(hits=each) for each in hits]
+
+    def _fused(self, text: str, vector: Any, near: Any, k: int, *, candidates: bool) -> Answer:
+        """Answer by the hybrid: known names first, then what it ranks."""
+        assert self.hybrid is not None
+        exact = self._exact(text, vector)
+        depth, n = len(near), len(self.labels)
+        while True:
+            ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth))
+            hits = self._hits(exact, *self._of_ranked(ranked.rows, vector, 4 * k), vector, k, by_entity=True)
+            if len(hits) >= k or depth >= n:
+                break
+            depth = min(4 * depth, n)
+            near = self.nearest(vector[None], depth)[0]
+        if self.answers is None:
+            return Answer(hits=hits)
+        # a name of one entity is known to be right, of several each may be
+        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
+        held = (exact or self._candidates(text, vector)) if candidates else None
+        return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
+
+    def _candidates(self, text: str, vector: Any) -> Hits:
+        """Return all entities within the distance of the first that holds the truth at the chosen rate."""
+        assert self.hybrid is not None and self.answers is not None
+        near = self.nearest(vector[None], WIDE)[0]
+        ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=WIDE))
+        rows = ranked.rows[: self.answers.within(ranked)]
+        return self._hits([], *self._of_ranked(rows, vector, len(rows)), vector, self.names.n_entities, by_entity=True)
+
+    def _of_ranked(self, rows: Any, vector: Any, most: int) -> tuple[Any, Any]:
+        """Return the rows of texts and the cosines of the first ranked labels."""
+        texts = self.labels[rows[:most]]
+        return texts, self._vectors.take(texts) @ vector
+
+    def nearest(self, vectors: Any, k: int) -> Any:
+        """Return the numbers among the labels of the ``k`` nearest, ``(n_queries, k)``, best first."""
+        side = self._side(DIRECTIONS[0])
+        return side.index.search(vectors, k)[1] if side else np.empty((len(vectors), 0), np.int64)
+
+    def gather(
+        self, text: str, vector: Any, near: Any, *, depth: int = DEPTH, hidden: Sequence[int] = ()
+    ) -> Candidates:
+        """Return what the hybrid finds for a query; numbers are among the labels, see `nearest` for ``near``."""
+        assert self.hybrid is not None
+
+        def cosines(rows: Any) -> Any:
+            return self._vectors.take(self.labels[rows]) @ vector
+
+        return self.hybrid.gather(text, near[near >= 0], cosines, depth=depth, hidden=hidden)
 
     def similar(self, doc_id: str, k: int = 10) -> Hits:
         """Return the ``k`` entities whose labels are nearest to that of an entity, without itself.

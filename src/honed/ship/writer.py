@@ -29,7 +29,7 @@ class BundleContent:
 
     ``model`` is an aligned ONNX file, ``numpy`` names its weights for the numpy engine; ``vectors`` are those of
     ``texts``; ``names`` are (row of ``texts``, row of ``entities``, kind); ``entities`` are (id, label, fields);
-    ``files`` are more files by name, such as the report.
+    ``files`` are more files by name, such as the report; ``hybrid`` is what it holds as plain data and as tensors.
     """
 
     model: bytes
@@ -44,15 +44,20 @@ class BundleContent:
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]
     files: Mapping[str, bytes]
+    hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
     private_key: bytes | None = None
 
 
 def write_bundle(
-    target: Path, content: BundleContent, parity: Callable[[Path], Mapping[str, Any]] | None = None
+    target: Path,
+    content: BundleContent,
+    parity: Callable[[Path], Mapping[str, Any]] | None = None,
+    teach: Callable[[Path], tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None,
 ) -> Path:
     """Write a bundle (a zip when the name ends so); an existing bundle is replaced only when all is written.
 
-    It is loaded once as a user would, with both engines, before it takes its place; what ``parity`` returns for it is
+    It is loaded once as a user would, with both engines, before it takes its place. ``teach`` returns the data of its
+    hybrid, learned again with the bundle's own vectors and engine, and facts; those and what ``parity`` returns are
     noted in the manifest. Raises `ArtifactError` when it does not load, or when the target is there and no bundle.
     """
     is_zip = target.suffix == ".zip"
@@ -65,6 +70,11 @@ def write_bundle(
     try:
         manifest = _write_files(beside, content)
         bundle.load_bundle(beside).encoder.warm()
+        if content.hybrid is not None and teach is not None:
+            data, facts = teach(beside)
+            (beside / bundle.FUSED).write_text(json.dumps(data), encoding="utf-8")
+            files = {**manifest["files"], bundle.FUSED: seal.file_entry(beside / bundle.FUSED)}
+            manifest = _write_manifest(beside, {**manifest, "files": files, "hybrid": facts}, content)
         if parity is not None:
             _write_manifest(beside, {**manifest, "parity": parity(beside)}, content)
         if is_zip:
@@ -103,6 +113,12 @@ def _write_files(folder: Path, content: BundleContent) -> dict[str, Any]:
         graph = HnswIndex(stored.take(table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)))
         save_file(graph.tensors(), str(folder / bundle.GRAPH))
         index["cache"] = bundle.cache_key(index, seal.file_entry(folder / bundle.VECTORS)["sha256"])
+    if content.hybrid is not None:
+        data, tensors = content.hybrid
+        (folder / bundle.FUSED).write_text(json.dumps(data), encoding="utf-8")
+        save_file(
+            {key: np.ascontiguousarray(each) for key, each in tensors.items()}, str(folder / bundle.FUSED_TENSORS)
+        )
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
     files = {

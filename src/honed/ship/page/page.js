@@ -66,13 +66,19 @@ async function search() {
     show(found.hits);
     const time = `${Math.max(1, Math.round(performance.now() - started))} ms`;
     const cut = found.truncated ? " The query is longer than the model reads; its end was not seen." : "";
-    state.textContent = found.hits.length ? `${found.hits.length} results in ${time}.${cut}` : `Nothing found (${time}).`;
+    state.textContent = found.hits.length ? `${found.hits.length} results in ${time}.${verdict(found)}${cut}` : `Nothing found (${time}).`;
   } catch (error) {
     if (error.name === "AbortError" || number !== asked) return;
     show([]);
     state.textContent = error.code === "E_BUSY" ? "The server is busy; trying again." : error.message;
     if (error.code === "E_BUSY") timer = setTimeout(search, 1000);
   }
+}
+
+function verdict(found) {
+  if (found.chance === undefined) return "";
+  const chance = ` The first is right with a chance of ${Math.round(100 * found.chance)} %`;
+  return found.match ? `${chance}.` : `${chance}: probably no match.`;
 }
 
 function remember(text) {

@@ -1,0 +1,134 @@
+"""Terms and the documents that hold them, as flat arrays: word and letter search with numpy alone.
+
+Built from what the libraries of `honed.index.lexical` compute, which stay the reference; mapped from a file, searched
+without them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Self
+
+import numpy as np
+
+from honed.core.errors import ArtifactError
+from honed.core.protocols import Vectors
+
+_KINDS = {"keys": np.uint64, "ends": np.int64, "rows": np.int32, "weights": np.float32, "worth": np.float32}
+
+
+def term_key(term: str) -> int:
+    """Return the number under which a term stands."""
+    return int.from_bytes(blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+class Postings:
+    """Weights of terms in ``n`` documents.
+
+    ``tensors``: sorted ``keys`` ``(n_terms,)``, their ``ends`` ``(n_terms + 1,)`` into ``rows`` and ``weights``
+    ``(n_postings,)``, and what a term is ``worth`` in a query ``(n_terms,)``.
+    """
+
+    def __init__(self, tensors: Mapping[str, Any], n: int) -> None:
+        """Take the arrays; `ArtifactError` when they do not fit together."""
+        self.tensors, self.n = tensors, n
+        for name, kind in _KINDS.items():
+            if name not in tensors or tensors[name].dtype != kind or tensors[name].ndim != 1:
+                raise ArtifactError("E_POSTINGS", f"postings: {name} is missing or of another kind")
+        self._keys, self._ends, self._rows = (tensors[name] for name in ("keys", "ends", "rows"))
+        self._weights, self._worth = tensors["weights"], tensors["worth"]
+        ends, size = self._ends, len(self._rows)
+        fits = len(ends) == len(self._keys) + 1 == len(self._worth) + 1 and len(self._weights) == size
+        if not fits or ends[0] != 0 or ends[-1] != size or (np.diff(ends) < 0).any():
+            raise ArtifactError("E_POSTINGS", "postings: the arrays do not fit together")
+        if size and not 0 <= int(self._rows.min()) <= int(self._rows.max()) < n:
+            raise ArtifactError("E_POSTINGS", "postings: a row is outside the documents")
+
+    @classmethod
+    def build(cls, terms: Sequence[str], matrix: Any, worth: Any) -> Self:
+        """Build from weights ``(n_terms, n_documents)``, a scipy sparse matrix, and the worth of each term."""
+        keys = np.array([term_key(term) for term in terms], dtype=np.uint64)
+        order = np.argsort(keys, kind="stable")
+        csr = matrix.tocsr()[order]
+        csr.sort_indices()
+        return cls(
+            {
+                "keys": keys[order],
+                "ends": csr.indptr.astype(np.int64),
+                "rows": csr.indices.astype(np.int32),
+                "weights": csr.data.astype(np.float32),
+                "worth": np.asarray(worth, dtype=np.float32)[order],
+            },
+            int(matrix.shape[1]),
+        )
+
+    @classmethod
+    def of_keys(cls, keys_of: Sequence[Sequence[str]]) -> Self:
+        """Build from the keys of each document; a key is worth the more the fewer documents have it."""
+        from scipy.sparse import csr_matrix
+
+        place: dict[str, int] = {}
+        pairs = [(place.setdefault(key, len(place)), row) for row, keys in enumerate(keys_of) for key in keys]
+        rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        n = len(keys_of)
+        matrix = csr_matrix((np.ones(len(pairs), np.float32), (rows, columns)), shape=(len(place), n))
+        return cls.build(list(place), matrix, np.log1p(n / np.bincount(rows, minlength=len(place))))
+
+    def find(self, terms: Mapping[str, float]) -> tuple[Any, Vectors, Vectors]:
+        """Return the numbers of those terms that are known, how often they are asked, and what each is worth."""
+        if not terms:
+            return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+        wanted = np.array([term_key(term) for term in terms], dtype=np.uint64)
+        counts = np.array(list(terms.values()), dtype=np.float32)
+        at = np.minimum(np.searchsorted(self._keys, wanted), max(0, len(self._keys) - 1))
+        known = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), bool)
+        return at[known], counts[known], self._worth[at[known]]
+
+    def sum(self, numbers: Any, counts: Any) -> Vectors:
+        """Return for each document ``(n,)`` the sum of its weights of some terms, each times its count."""
+        spans = [slice(int(self._ends[each]), int(self._ends[each + 1])) for each in numbers]
+        if not spans:
+            return np.zeros(self.n, np.float32)
+        rows = np.concatenate([self._rows[span] for span in spans])
+        parts = [self._weights[span] * count for span, count in zip(spans, counts, strict=True)]
+        return np.bincount(rows, weights=np.concatenate(parts), minlength=self.n).astype(np.float32)
+
+    def masses(self) -> Vectors:
+        """Return for each document ``(n,)`` the worth of all its terms."""
+        worth = np.repeat(self._worth, np.diff(self._ends))
+        return np.bincount(self._rows, weights=worth, minlength=self.n).astype(np.float32)
+
+    def unknown_worth(self) -> float:
+        """Return what a term is worth that no document has: as much as the rarest."""
+        return float(self._worth.max(initial=1.0))
+
+
+class TermScorer:
+    """Scores of all documents for a text: ``terms_of`` makes terms of a query, ``kind`` says how they count.
+
+    "bm25" adds up the weights; "cosine" weighs the query's terms as TF-IDF does (sublinear); "keys" adds up the worth
+    of the keys that meet.
+    """
+
+    KINDS = ("bm25", "cosine", "keys")
+
+    def __init__(self, kind: str, postings: Postings, terms_of: Callable[[str], Sequence[str]]) -> None:
+        if kind not in self.KINDS:
+            raise ArtifactError("E_POSTINGS", f"postings of an unknown kind {kind!r}")
+        self.kind, self.postings, self.terms_of = kind, postings, terms_of
+
+    def asked(self, text: str) -> float:
+        """Return the worth of all the keys of a query, those that nothing has among them."""
+        terms = set(self.terms_of(text))
+        worth = self.postings.find(dict.fromkeys(terms, 1.0))[2]
+        return float(worth.sum()) + (len(terms) - len(worth)) * self.postings.unknown_worth()
+
+    def scores(self, text: str) -> Vectors:
+        """Return the scores ``(n,)``, 0 where nothing meets."""
+        numbers, counts, worth = self.postings.find(Counter(self.terms_of(text)))
+        if self.kind == "keys":
+            counts = worth
+        elif self.kind == "cosine":
+            counts = (1 + np.log(counts)) * worth
+            counts = counts / max(float(np.sqrt((counts**2).sum())), 1e-12)
+        return self.postings.sum(numbers, counts)

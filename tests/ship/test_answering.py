@@ -1,0 +1,135 @@
+"""The hybrid and its estimates in a bundle: the same answers as the project's, recalibrated, and nothing forged."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from honed import Project, Searcher
+from honed.cli.main import run_command
+from honed.core.errors import ArtifactError, ConfigError
+from honed.pipeline.export import ExportOptions, export_bundle
+from tests.conftest import write_project
+from tests.ship.conftest import Server, reseal
+
+QUERIES = ("universidad nacional", "UNAM", "college of arts", "state", "zzzz")
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
+    base = f'{tiny_model.as_posix()}"\nprecision = "fp32'
+    folder = write_project(tmp_path_factory.mktemp("fused"), institutions, base, n_entities=150)
+    file = folder / "honed.toml"
+    sections = "[hybrid]\n[answers]\ncoverage = 0.5\nrisk = 0.4\n[evaluate]"
+    file.write_text(file.read_text().replace("[evaluate]", sections))
+    found = Project(folder)
+    found.run(until="hybrid")
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(fused: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_bundle(fused, tmp_path_factory.mktemp("bundle") / "b")
+
+
+def test_a_bundle_answers_as_the_project_does(fused: Project, whole: Path) -> None:
+    searcher, ours = Searcher.load(whole), fused.searcher()
+    assert searcher.hybrid is not None and ours.hybrid is not None
+    for text in QUERIES:
+        one, other = searcher.answer(text, 5, candidates=True), ours.answer(text, 5, candidates=True)
+        assert [hit.doc_id for hit in one.hits] == [hit.doc_id for hit in other.hits]
+        assert one.chance == pytest.approx(other.chance, abs=0.01)
+        assert {hit.doc_id for hit in one.candidates or ()} == {hit.doc_id for hit in other.candidates or ()}
+        assert [hit.doc_id for hit in searcher.search(text, 5)] == [hit.doc_id for hit in one.hits]
+
+
+def test_known_names_come_first_and_are_certain_unless_shared(whole: Path) -> None:
+    searcher = Searcher.load(whole)
+    for row in range(20):
+        label = searcher.label_text(row)
+        answer = searcher.answer(label, 3, candidates=True)
+        bearers = [hit for hit in answer.hits if hit.matched.casefold() == label.casefold()]
+        assert answer.hits[0].matched == label
+        assert answer.chance is not None and answer.candidates is not None
+        assert answer.chance <= 1 / max(1, len(bearers)) + 1e-4
+        assert len(answer.candidates) >= len(bearers)
+
+
+def test_all_that_is_there_can_be_asked_for(whole: Path) -> None:
+    searcher = Searcher.load(whole)
+    hits = searcher.search("university", 1000)
+    assert len(hits) == searcher.names.n_entities
+    assert len({hit.doc_id for hit in hits}) == len(hits)
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+
+
+def test_a_quantised_bundle_is_taught_by_its_own_answers(fused: Project, tmp_path: Path) -> None:
+    options = ExportOptions(precision="int8", most_flips=0.5)
+    made = export_bundle(fused, tmp_path / "i", options)
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert manifest["hybrid"]["answers"]["n"] > 0
+    weights = json.loads((made / "index/hybrid.json").read_text())["fusion"]["weights"]
+    before = fused.runner.latest("hybrid").read_json("hybrid.json")["fusion"]["weights"]
+    assert np.shape(weights) == np.shape(before)
+    assert weights != before
+    assert Searcher.load(made).answer("UNAM").chance is not None
+
+
+def test_the_command_line_tells_the_chance(fused: Project, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["search", "zzzz", "--bundle", str(whole), "--candidates"]) == 0
+    shown = capsys.readouterr().out
+    assert "chance that the first is right" in shown
+    assert "candidates: " in shown
+    assert run_command(["search", "zzzz", "--bundle", str(whole), "--candidates", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"query", "hits", "chance", "match", "candidates"}
+    assert run_command(["search", "UNAM", "--direction", "label-to-alias", "--candidates", "--bundle", str(whole)]) == 2
+    assert "no candidate sets" in capsys.readouterr().err
+
+
+def test_the_server_tells_the_chance(whole: Path, serve: Callable[..., Server]) -> None:
+    server = serve(whole)
+    server.wait_ready()
+    status, found, _ = server.ask("POST", "/v1/search", {"queries": ["UNAM", "zzzz"], "k": 2, "candidates": True})
+    assert status == 200
+    for each in found["results"]:
+        assert len(each["hits"]) == 2
+        assert 0 <= each["chance"] <= 1
+        assert each["candidates"][0].keys() == {"doc_id", "text"}
+    assert "candidates" not in server.ask("GET", "/v1/search?query=UNAM")[1]
+    for body in ({"query": "a", "candidates": 1}, {"query": "a", "candidates": True, "direction": "label-to-alias"}):
+        assert server.ask("POST", "/v1/search", body)[0] == 422
+
+
+def test_a_bundle_without_answers_says_so(made: Path) -> None:
+    searcher = Searcher.load(made)
+    assert searcher.answer("UNAM").chance is None
+    with pytest.raises(ConfigError, match="no candidate sets"):
+        searcher.answer("UNAM", candidates=True)
+
+
+@pytest.mark.parametrize("change", ["rows", "fusion", "answers", "language", "missing"])
+def test_a_forged_hybrid_is_unfit(whole: Path, tmp_path: Path, change: str) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(whole, tmp_path / "b"))
+    data = json.loads((folder / "index/hybrid.json").read_text())
+    tensors = load_file(folder / "index/hybrid.safetensors")
+    if change == "rows":
+        tensors["0.rows"] = tensors["0.rows"] + 10_000
+    elif change == "fusion":
+        data["fusion"]["weights"][0][0] = float("inf")
+    elif change == "answers":
+        data["answers"]["weights"] = data["answers"]["weights"][:-1]
+    elif change == "language":
+        data["language"] = "../../etc"
+    else:
+        del data["parts"]
+    (folder / "index/hybrid.json").write_text(json.dumps(data))
+    save_file(tensors, str(folder / "index/hybrid.safetensors"))
+    reseal(folder)
+    with pytest.raises(ArtifactError):
+        Searcher.load(folder)
