@@ -48,18 +48,18 @@ def test_a_rate_that_is_out_of_reach_has_no_gap() -> None:
 
 def test_evidence_by_hand() -> None:
     found = evidence("UNAM", Ranked(np.array([4, 2]), np.array([2.0, 2.0]), np.array([0.7])))
-    assert found.tolist() == [0.5, 0.0, 0.0, 1.0, 1.0, 0.1, 0.7]
+    assert found == pytest.approx([0.5, np.log(0.5), 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.1, 0.7])
     alone = evidence("two words", Ranked(np.array([4]), np.array([2.0]), np.array([0.7])))
-    assert alone == pytest.approx([1.0, 10.0, 10.0, 0.0, 0.0, 0.2, 0.7])
-    assert evidence("x", Ranked(np.empty(0), np.empty(0), np.zeros(1))).tolist() == [0.0] * 7
+    assert alone == pytest.approx([1.0, 0.0, 10.0, 10.0, 3.0, 3.0, 0.0, 0.0, 0.2, 0.7])
+    assert evidence("x", Ranked(np.empty(0), np.empty(0), np.zeros(1))).tolist() == [0.0] * 10
 
 
 def test_a_round_trip_and_a_forgery() -> None:
     model = AnswerModel.fit(
-        np.ones((9, 7)), np.zeros((9, 7)), np.ones(9), np.ones(9), absent=0.5, risk=0.1, coverage=0.5
+        np.ones((9, 10)), np.zeros((9, 10)), np.ones(9), np.ones(9), absent=0.5, risk=0.1, coverage=0.5
     )
     back = AnswerModel.from_dict(model.as_dict(), 1)
-    assert back.chance(np.full(7, 0.3)) == model.chance(np.full(7, 0.3))
-    for change in ({"weights": [1.0]}, {"scale": [0.0] * 7}):
+    assert back.chance(np.full(10, 0.3)) == model.chance(np.full(10, 0.3))
+    for change in ({"weights": [1.0]}, {"scale": [0.0] * 10}):
         with pytest.raises(ArtifactError, match="other evidence"):
             AnswerModel.from_dict({**model.as_dict(), **change}, 1)

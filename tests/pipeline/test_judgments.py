@@ -105,6 +105,43 @@ def test_the_whole_way_of_judgments(shop: Path, capsys: pytest.CaptureFixture[st
     assert "48 documents, 96 queries, 192 judgements" in capsys.readouterr().out
 
 
+def test_of_a_group_one_is_seen(shop: Path) -> None:
+    file = shop / "honed.toml"
+    file.write_text(file.read_text().replace("[index]\n", '[index]\ngroup_by = "brand"\n'))
+    project = Project(shop)
+    project.run(until="hybrid")
+    hits = project.search("how to do anything at home", 48)
+    brands = [hit.fields["brand"] for hit in hits]
+    assert brands.count("acme") == 1
+    assert brands.count("") == 48 - sum(a < "d" for a in ACTIONS) * len(THINGS)  # those of no group all stay
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+    of_group = next(hit.doc_id for hit in hits if hit.fields["brand"] == "acme")
+    like = project.searcher().similar(of_group, 48)
+    assert {hit.fields["brand"] for hit in like} == {""}
+
+
+def test_long_documents_are_searched_as_passages_and_judged_as_documents(shop: Path) -> None:
+    table = (shop / "docs.csv").read_text().replace(" at home", " at home. Then rest. " + "Long story of no use. " * 3)
+    (shop / "docs.csv").write_text(table)
+    file = shop / "honed.toml"
+    file.write_text(file.read_text().replace("[judgments]\n", "[judgments]\npassages = 12\noverlap = 3\n"))
+    project = Project(shop)
+    project.run()
+    audit, report = project.audit(), project.report()
+    assert audit["documents"] == 48
+    assert audit["passages"] > 96
+    assert report["n_candidates"] == audit["passages"]
+    found = {each["name"]: each["measures"]["R@10"]["mean"] for each in report["systems"]}
+    assert found["BM25, stemmed words"] > 0.5  # judgements name documents, and passages find them
+    assert found["hybrid, learned"] > 0.5
+    hits = project.search("paint my boat", 20)
+    parents = [hit.fields["parent"] for hit in hits]
+    assert len(set(parents)) == len(parents) == 20
+    assert hits[0].doc_id.startswith(parents[0] + "#")
+    examples = load_examples(project.runner.latest("check").path("examples.parquet"))
+    assert not any(each.positive.startswith("Long story") for each in examples)
+
+
 def test_changed_judgements_are_seen(shop: Path) -> None:
     before = Project(shop).run(until="check")["check"].key
     with (shop / "qrels.csv").open("a") as file:

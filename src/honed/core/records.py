@@ -54,6 +54,15 @@ class Run:
         order = {query_id: sorted(found, key=lambda hit: (-hit[1], hit[0])) for query_id, found in hits.items()}
         return cls(name=name, hits=order)
 
+    def by_parent(self, parents: Mapping[str, str]) -> Self:
+        """Return the run with each document where its first passage stood; ``parents`` are documents by passage."""
+        hits: dict[str, dict[str, float]] = {}
+        for query_id, found in self.hits.items():
+            best = hits.setdefault(query_id, {})
+            for doc_id, score in found:
+                best.setdefault(parents.get(doc_id, doc_id), score)
+        return self.sorted(self.name, {query_id: best.items() for query_id, best in hits.items()})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
@@ -169,7 +178,8 @@ class JudgedTask:
     """A judged retrieval task: what to search with, what to find, and the judgements.
 
     ``groups`` gives the unit of resampling for each query (its entity): queries of one group are not independent.
-    ``slices`` maps a slice name to the ids of its queries.
+    ``slices`` maps a slice name to the ids of its queries. Where the corpus holds passages, ``parents`` names the
+    document of each, and the judgements are of those.
     """
 
     name: str
@@ -178,3 +188,8 @@ class JudgedTask:
     qrels: Qrels
     groups: Mapping[str, str]
     slices: Mapping[str, frozenset[str]]
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    def judged_as(self, doc_id: str) -> str:
+        """Return the id under which a document of the corpus is judged."""
+        return self.parents.get(doc_id, doc_id)

@@ -16,6 +16,7 @@ from honed.core.records import Document, Example, JudgedTask, Qrels, Query
 from honed.core.text import fold, is_blank
 from honed.data.importer import check_encodable, split_name
 from honed.data.labelled import whole_text
+from honed.data.passages import nearest_passage, passages_of
 from honed.data.split import SplitConfig, unit_interval
 from honed.data.synthetic import KINDS, synthetic_examples
 from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
@@ -44,7 +45,9 @@ class JudgmentsConfig:
     its text, such as "{title} {brand}: {description}". Grades from ``relevant_from`` on are right; ``grades`` may say
     what each means. ``synthetic`` queries are made of each document and trained on beside the judged ones, of
     ``synthetic_kinds`` in turn: its "title", a key "phrase", a contiguous "span". ``train_queries``, ``dev_queries``
-    and ``test_queries`` bound how many of each are used (0: all).
+    and ``test_queries`` bound how many of each are used (0: all). Documents of more than ``passages`` words are cut
+    into passages of so many (0: not cut), the last ``overlap`` words of one again in the next; judgements stay those
+    of the documents, and a document stands in a result where its best passage does.
     """
 
     queries: tuple[str, ...]
@@ -60,6 +63,8 @@ class JudgmentsConfig:
     dev_queries: int = field(default=500, metadata=limits(low=0))
     test_queries: int = field(default=0, metadata=limits(low=0))
     judged_negatives: int = field(default=4, metadata=limits(low=0, high=64))
+    passages: int = field(default=0, metadata=limits(low=0, high=10_000))
+    overlap: int = field(default=0, metadata=limits(low=0, high=5_000))
     seed: int = field(default=0, metadata=limits(low=0))
 
     def check(self, file: str) -> None:
@@ -72,6 +77,8 @@ class JudgmentsConfig:
                 raise ConfigError(
                     "E_CONFIG_RANGE", f"{file}: judgments.synthetic_kinds: {kind} is not one of {', '.join(KINDS)}"
                 )
+        if self.overlap and self.overlap >= self.passages:
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.overlap must be less than judgments.passages")
         try:
             fields_of(self.template)
         except ValueError as error:
@@ -82,7 +89,8 @@ class JudgmentsConfig:
 class Judgments:
     """Documents by id, queries by id, grades by query and document, and the split of each query.
 
-    ``dropped`` counts what was left out, by reason, with ``samples`` of each.
+    ``dropped`` counts what was left out, by reason, with ``samples`` of each. Where documents were cut, ``documents``
+    holds passages, and ``cut`` the passages of each document.
     """
 
     documents: dict[str, Document]
@@ -91,6 +99,17 @@ class Judgments:
     splits: dict[str, str]
     dropped: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    cut: dict[str, list[Document]] = field(default_factory=dict)
+
+    def is_known(self, doc_id: str) -> bool:
+        """Tell whether judgements may name a document."""
+        return doc_id in (self.cut or self.documents)
+
+    def text_for(self, query: str, doc_id: str) -> str:
+        """Return the text of a document for a query: of its passages the one that has most of the query's words."""
+        if self.cut:
+            return nearest_passage(self.queries[query], self.cut[doc_id]).text
+        return self.documents[doc_id].text
 
     def drop(self, reason: str, sample: str) -> None:
         """Count what is left out, and keep the first few."""
@@ -167,7 +186,11 @@ def read_judgments(
         if is_blank(text):
             found.drop("W_DOCUMENT_EMPTY", doc_id)
         else:
-            found.documents[doc_id] = Document(doc_id=doc_id, text=text, fields=fields)
+            whole = Document(doc_id=doc_id, text=text, fields=fields)
+            parts = [whole]
+            if config.passages:
+                parts = found.cut[doc_id] = passages_of(whole, config.passages, config.overlap)
+            found.documents |= {part.doc_id: part for part in parts}
     given: dict[str, str] = {}
     _read_queries(found, given, config, root, form)
     _read_qrels(found, given, config, root, form)
@@ -218,7 +241,7 @@ def _read_qrels(
         grade = _grade(row["grade"], where)
         if query not in found.queries:
             found.drop("W_QREL_UNKNOWN_QUERY", f"{where}: {query}")
-        elif doc not in found.documents:
+        elif not found.is_known(doc):
             found.drop("W_QREL_UNKNOWN_DOCUMENT", f"{where}: {doc}")
         else:
             mine = found.grades.setdefault(query, {})
@@ -353,17 +376,17 @@ def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
         wrong = sorted(
             (doc for doc, grade in grades.items() if grade <= 0), key=lambda doc: _order(config, query + doc)
         )
-        negatives = tuple(found.documents[doc].text for doc in wrong[: config.judged_negatives])
+        negatives = tuple(found.text_for(query, doc) for doc in wrong[: config.judged_negatives])
+        right = {found.text_for(query, doc): grade for doc, grade in grades.items() if grade > 0}
         examples += [
             Example(
                 anchor=found.queries[query],
-                positive=found.documents[doc].text,
-                negatives=tuple(text for text in negatives if text != found.documents[doc].text),
+                positive=positive,
+                negatives=tuple(text for text in negatives if text != positive),
                 weight=grade / best,
                 source="judgement",
             )
-            for doc, grade in grades.items()
-            if grade > 0
+            for positive, grade in right.items()
         ]
     asked = frozenset(fold(found.queries[query]) for query, split in found.splits.items() if split != "train")
     kinds = config.synthetic_kinds or KINDS
@@ -386,6 +409,7 @@ def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str
         ),
         groups={query.query_id: fold(query.text) for query in queries},
         slices={},
+        parents={part.doc_id: doc_id for doc_id, parts in found.cut.items() for part in parts},
     )
 
 
@@ -400,7 +424,8 @@ def audit_judgments(found: Judgments) -> dict[str, Any]:
     if copies:
         findings["W_TEXT_DUP"] = {"count": len(copies), "samples": [" = ".join(ids[:4]) for ids in copies[:_SAMPLES]]}
     return {
-        "documents": len(found.documents),
+        "documents": len(found.cut or found.documents),
+        **({"passages": len(found.documents)} if found.cut else {}),
         "queries": len(found.queries),
         "judgements": sum(depth),
         "judgements_a_query": round(sum(depth) / max(1, len(depth)), 2),

@@ -175,7 +175,7 @@ _EXAMPLES = pa.schema(
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
 _ENTITIES = pa.schema([("entity_id", _TEXT), ("label", _TEXT), ("fields", _TEXT)])
 _QUERIES = pa.schema([("query_id", _TEXT), ("text", _TEXT), ("group", _TEXT), ("slices", pa.list_(_TEXT))])
-_CORPUS = pa.schema([("doc_id", _TEXT), ("text", _TEXT), ("title", _TEXT)])
+_CORPUS = pa.schema([("doc_id", _TEXT), ("text", _TEXT), ("title", _TEXT), ("parent", _TEXT)])
 _QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("grade", pa.int32())])
 
 
@@ -247,7 +247,10 @@ def save_task(folder: Path, task: JudgedTask, split: str) -> None:
         for doc_id, grade in judged.items()
     ]
     write_rows(base / split / "qrels.parquet", qrels, _QRELS)
-    corpus = [{"doc_id": doc.doc_id, "text": doc.text, "title": doc.title} for doc in task.corpus]
+    corpus = [
+        {"doc_id": doc.doc_id, "text": doc.text, "title": doc.title, "parent": task.parents.get(doc.doc_id)}
+        for doc in task.corpus
+    ]
     write_rows(base / "corpus.parquet", corpus, _CORPUS)
 
 
@@ -262,11 +265,14 @@ def load_task(folder: Path, name: str, split: str) -> JudgedTask:
     for row in rows:
         for each in row["slices"]:
             slices[each].add(row["query_id"])
+    corpus = read_rows(base / "corpus.parquet")
+    parents = {row["doc_id"]: row.pop("parent", None) for row in corpus}
     return JudgedTask(
         name=name,
         queries=[Query(query_id=row["query_id"], text=row["text"]) for row in rows],
-        corpus=[Document(**row) for row in read_rows(base / "corpus.parquet")],
+        corpus=[Document(**row) for row in corpus],
         qrels=Qrels(grades=grades),
         groups={row["query_id"]: row["group"] for row in rows},
         slices={each: frozenset(ids) for each, ids in sorted(slices.items())},
+        parents={doc_id: parent for doc_id, parent in parents.items() if parent},
     )

@@ -57,7 +57,8 @@ class TaskScores:
         self.scores: Scored = {}
 
     def add(self, run: Run) -> None:
-        """Score a run under its name."""
+        """Score a run under its name; passages count as the documents that they were cut from."""
+        run = run.by_parent(self.task.parents) if self.task.parents else run
         self.scores[run.name] = score_run(run, self.task.qrels, self.measures, self.query_ids)
 
     def systems(self) -> list[dict[str, Any]]:

@@ -16,23 +16,26 @@ from honed.core.text import looks_like_acronym
 from honed.index.hybrid import Ranked
 
 Floats = npt.NDArray[np.float64]
-_NEXT = 5
+_NEXT, _CLEAR = 5, 3.0  # hits that the first is compared with; a lead of this is clear, and more says no more
+_OF_LIST = 9
 
 
 def evidence(text: str, ranked: Ranked) -> Floats:
     """Return what speaks for the first of a ranking: its share, its lead, and all that is known of it.
 
-    ``(n_features + 6,)``; of an empty ranking all is 0.
+    ``(n_features + 9,)``; of an empty ranking all is 0.
     """
     if not len(ranked.rows):
-        return np.zeros(len(ranked.first) + 6)
+        return np.zeros(len(ranked.first) + _OF_LIST)
     scores = ranked.scores
     share = float(1 / np.exp(scores - scores[0]).sum())
     rest = scores[1 : _NEXT + 1] if len(scores) > 1 else scores[:1] - 10.0
+    leads = [float(scores[0] - rest[0]), float(scores[0] - rest.mean())]
     list_says = [
         share,
-        float(scores[0] - rest[0]),
-        float(scores[0] - rest.mean()),
+        float(np.log(share)),
+        *leads,
+        *(min(lead, _CLEAR) for lead in leads),
         float((rest > scores[0] - 1e-6).sum()),
         float(looks_like_acronym(text)),
         len(text.split()) / 10,
@@ -109,8 +112,9 @@ class AnswerModel:
             gap = None if data["gap"] is None else float(data["gap"])
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError("E_ANSWERS", f"the estimate of the chance cannot be read: {error}") from error
+        n = n_features + _OF_LIST
         shapes = [arrays[name].shape for name in ("centre", "scale", "weights")]
-        if shapes != [(n_features + 6,), (n_features + 6,), (n_features + 7,)] or not (arrays["scale"] > 0).all():
+        if shapes != [(n,), (n,), (n + 1,)] or not (arrays["scale"] > 0).all():
             raise ArtifactError("E_ANSWERS", "the estimate of the chance was made of other evidence")
         return cls(**arrays, gap=gap, risk=rest["risk"], coverage=rest["coverage"])
 

@@ -3,7 +3,7 @@
 import codecs
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,10 +108,17 @@ class IndexSection:
 
     ``names`` "labels" searches the labels by meaning and known aliases by exact look-up; "all" searches the aliases by
     meaning too, which answers slips in known aliases better and unseen aliases worse (acronyms attract each other).
+    ``group_by`` names a field: of all that share its value only the best is a hit (passages that honed cut are grouped
+    by their document unasked).
     """
 
     backend: str = field(default="flat", metadata=limits(one_of=("flat", "exact", "hnsw")))
     names: str = field(default="labels", metadata=limits(one_of=("all", "labels")))
+    group_by: str = ""
+
+    def settings(self) -> dict[str, str]:
+        """Return what is set, as plain data."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,8 +343,6 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         if data and name in sections and data.shape not in shapes:
             listed = " or ".join(f'"{shape}"' for shape in shapes)
             raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
-    if "answers" in sections and "hybrid" not in sections:
-        raise ConfigError("E_CONFIG_MISSING", f"{file}: [answers] needs the section [hybrid]")
     if (index := sections.get("index")) and index.names == "all" and "hybrid" in sections:
         raise ConfigError("E_CONFIG_RANGE", f'{file}: [hybrid] ranks labels: index.names must be "labels"')
     if data and data.shape == "judgments" and "judgments" not in sections:
@@ -350,8 +355,8 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         "mine": ("train",),
         "distil": ("train",),
         "cross_encoder": ("mine",),
-        "hybrid": ("train", "index", "baselines", "evaluate"),
-        "answers": ("train", "index", "evaluate"),
+        "hybrid": ("index",),
+        "answers": ("hybrid",),
         "gate": ("train", "evaluate", "index"),
         "evaluate": ("index",) if "train" in sections else ("baselines",),
     }.items():

@@ -101,13 +101,15 @@ class Asked:
     def of(cls, searcher: Searcher, asked: JudgedTask) -> "Asked":
         """Encode the queries of a judged task, and find its documents among the labels."""
         number = {searcher.label_text(at): at for at in range(len(searcher.labels))}
-        row = {document.doc_id: number[document.encoder_text()] for document in asked.corpus}
+        rows: dict[str, list[int]] = {}
+        for document in asked.corpus:
+            rows.setdefault(asked.judged_as(document.doc_id), []).append(number[document.encoder_text()])
         texts = [query.text for query in asked.queries]
         return cls(
             texts=texts,
             vectors=searcher.encoder.encode(texts, "query"),
             grades=[
-                {row[doc]: grade for doc, grade in asked.qrels.grades[query.query_id].items()}
+                {row: grade for doc, grade in asked.qrels.grades[query.query_id].items() for row in rows[doc]}
                 for query in asked.queries
             ],
             folds=np.array([int(_FOLDS * unit_interval(7, asked.groups[query.query_id])) for query in asked.queries]),

@@ -31,7 +31,9 @@ def language_of(config: Config) -> str:
 def depth_of(config: Config) -> int:
     """Return how many hits of each system are looked at."""
     depth = config.evaluate.k if config.evaluate else 20
-    return max(depth, 100) if config.data.shape == "judgments" else depth
+    if config.judgments is None:
+        return depth
+    return max(depth, 100) * (4 if config.judgments.passages else 1)  # several passages are one document
 
 
 def seed_of(config: Config) -> int:

@@ -105,6 +105,7 @@ def narrowed(judged: JudgedTask, most: int) -> JudgedTask:
     if sum(len(document.encoder_text()) for document in judged.corpus) <= most:
         return judged
     asked = {doc_id for grades in judged.qrels.grades.values() for doc_id in grades}
+    asked = {document.doc_id for document in judged.corpus if judged.judged_as(document.doc_id) in asked}
     order = sorted(judged.corpus, key=lambda each: (each.doc_id not in asked, unit_interval(0, each.doc_id)))
     kept, left = set(), most
     for document in order:

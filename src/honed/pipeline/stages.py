@@ -17,6 +17,7 @@ from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
 from honed.data.judgments import JudgmentsConfig, audit_judgments, judged_examples, judged_task, read_judgments
 from honed.data.labelled import whole_text
+from honed.data.passages import PARENT
 from honed.data.relations import audit_sentences
 from honed.data.tables import table_files
 from honed.evaluate.bootstrap import Bootstrap
@@ -96,7 +97,10 @@ def _judgments_key(config: Config, root: Path) -> Mapping[str, Any]:
         return {}
     files = [root / each for each in (*config.judgments.queries, *config.judgments.qrels)]
     found = [file for each in files for file in (table_files(each) if each.is_dir() else [each])]
-    return {"judgments": asdict(config.judgments), "files": [(file.name, sha256_file(file)) for file in found]}
+    settings = asdict(config.judgments)
+    if not config.judgments.passages:  # as before there were any
+        del settings["passages"], settings["overlap"]
+    return {"judgments": settings, "files": [(file.name, sha256_file(file)) for file in found]}
 
 
 def _check(work: Work) -> Mapping[str, Any]:
@@ -198,7 +202,7 @@ def _lexical(work: Work, asked: JudgedTask, k: int) -> list[Run]:
 
 
 def _index_key(config: Config, root: Path) -> Mapping[str, Any]:
-    return {"index": asdict(config.index) if config.index else None, "model": model_key(config, root)}
+    return {"index": config.index.settings() if config.index else None, "model": model_key(config, root)}
 
 
 def _index(work: Work) -> Mapping[str, Any]:
@@ -217,7 +221,9 @@ def _index(work: Work) -> Mapping[str, Any]:
         model = f"../../{made}/{work.inputs[made].key}/model"
         source = {"model": model, "precision": work.config.model.precision}
     write_json(work.folder / "encoder.json", {**source, "spec": encoder.spec.as_dict()})
-    settings = asdict(work.config.index) if work.config.index else {}
+    settings = work.config.index.settings() if work.config.index else {}
+    if work.config.judgments is not None and work.config.judgments.passages:
+        settings.setdefault("group_by", PARENT)
     write_json(work.folder / "index.json", settings)
     return {"strings": len(texts), "dim": encoder.spec.dim}
 

@@ -13,11 +13,12 @@ import numpy as np
 from honed.core.artifacts import write_json
 from honed.core.optional import require
 from honed.core.protocols import Encoder, TextIndex
-from honed.core.records import Example
+from honed.core.records import Document, Example
 from honed.core.text import bare, fold
 from honed.data import task
 from honed.data.importer import RECORDS
 from honed.data.labelled import Records
+from honed.data.passages import nearest_passage
 from honed.encode.base_models import resolve
 from honed.index.analysis import Analyzer
 from honed.index.lexical import Bm25Index, TfidfIndex
@@ -194,13 +195,16 @@ def _unseen_pairs(work: Work, most: int = 1_000_000) -> tuple[list[str], list[in
         return None
     dev = sampled(judged(work, task.FORWARD, "dev"), most, 0)
     row_of = {doc.doc_id: row for row, doc in enumerate(dev.corpus)}
+    parts: dict[str, list[Document]] = {}
+    for document in dev.corpus:
+        parts.setdefault(dev.judged_as(document.doc_id), []).append(document)
     pairs = [
-        (query.text, row_of[doc])
+        (query.text, nearest_passage(query.text, parts[doc]))
         for query in dev.queries
         for doc in sorted(dev.qrels.relevant(query.query_id))
-        if bare(query.text) != bare(dev.corpus[row_of[doc]].encoder_text())
     ]
-    return [text for text, _ in pairs], [row for _, row in pairs]
+    pairs = [(text, found) for text, found in pairs if bare(text) != bare(found.encoder_text())]
+    return [text for text, _ in pairs], [row_of[found.doc_id] for _, found in pairs]
 
 
 # -- cross-encoder -------------------------------------------------------------------------------

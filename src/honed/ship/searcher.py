@@ -14,7 +14,7 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import Encoder, VectorIndex
 from honed.core.records import Answer, Hit
 from honed.core.tensors import map_safetensors
-from honed.core.text import is_blank
+from honed.core.text import fold, is_blank
 from honed.index.answers import AnswerModel, evidence
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
 from honed.index.stored import StoredVectors
@@ -63,6 +63,7 @@ class Searcher:
         self._vectors, self._graph, self._keep = vectors, graph, keep
         self._backend = str(settings.get("backend", "flat"))
         self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
+        self._group = str(settings.get("group_by", ""))
         self._sides: dict[str, _Side | None] = {}
         if hybrid is not None:
             data, tensors = hybrid
@@ -250,16 +251,27 @@ class Searcher:
         return self.hybrid.gather(text, near[near >= 0], cosines, depth=depth, hidden=hidden)
 
     def similar(self, doc_id: str, k: int = 10) -> Hits:
-        """Return the ``k`` entities whose labels are nearest to that of an entity, without itself.
+        """Return the ``k`` entities whose labels are nearest to that of an entity, by meaning alone.
 
-        Raises `honed.core.errors.ConfigError` for an id that is not there.
+        Itself, its group (see ``index.group_by``) and entities of the same text are left out; of each other group there
+        is one. Raises `honed.core.errors.ConfigError` for an id that is not there.
         """
         entity = self.names.entity_row(doc_id)
         if entity is None:
             raise ConfigError("E_ID_UNKNOWN", f"no record {doc_id}")
-        text = self.names.text(int(self.names.label_of[entity]))
-        hits = [hit for hit in self.search_many([text], k + 1)[0] if hit.doc_id != doc_id][:k]
-        return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
+        row = int(self.names.label_of[entity])
+        vector, text = self._vectors.take(np.array([row]))[0], self.names.text(row)
+        own = self._group_of(self._hit(entity, text, 1.0, 1, by_entity=True))
+        side, width = self._side(DIRECTIONS[0]), 4 * (k + 1)
+        assert side is not None  # the entity has a label
+        while True:
+            scores, rows = side.search(vector[None], min(width, side.n))
+            found = self._hits([], rows[0], scores[0], vector, width, by_entity=True)
+            hits = [hit for hit in found if hit.doc_id != doc_id and fold(hit.text) != fold(text)]
+            hits = [hit for hit in hits if not own or self._group_of(hit) != own][:k]
+            if len(hits) >= k or width >= side.n:
+                return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
+            width *= 4
 
     def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
@@ -316,7 +328,7 @@ class Searcher:
 
     def _hits(self, exact: Hits, rows: Any, scores: Any, vector: Any, k: int, *, by_entity: bool) -> Hits:
         hits: Hits = [replace(hit, rank=rank) for rank, hit in enumerate(exact[:k], 1)]
-        seen = {(hit.doc_id, "") for hit in hits}
+        seen = {(hit.doc_id, "") for hit in hits} | {(self._group_of(hit), "group") for hit in hits}
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
             if len(hits) >= k:
                 break
@@ -326,11 +338,17 @@ class Searcher:
             bearers = [(entity, row) for entity in self.names.bearers(row, self._wanted if by_entity else ALIAS)]
             for entity, _ in self._nearest_first(bearers, vector):
                 hit = self._hit(entity, text, score, len(hits) + 1, by_entity=by_entity)
-                key = (hit.doc_id, "" if by_entity else text)
-                if key not in seen and len(hits) < k:
-                    seen.add(key)
+                keys = {(hit.doc_id, "" if by_entity else text)}
+                if group := self._group_of(hit):
+                    keys.add((group, "group"))
+                if not keys & seen and len(hits) < k:
+                    seen |= keys
                     hits.append(hit)
         return hits
+
+    def _group_of(self, hit: Hit) -> str:
+        """Return what a hit shares with others of which only one is to be seen; empty where nothing."""
+        return str(hit.fields.get(self._group, "")) if self._group else ""
 
     def _hit(self, entity: int, text: str, score: float, rank: int, *, by_entity: bool) -> Hit:
         entity_id, label, fields = self.names.entity(entity)

@@ -1,0 +1,63 @@
+"""Long documents as passages: whole sentences up to a number of words, each passage knowing its parent."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from honed.core.records import Document
+from honed.core.text import fold_accents
+
+PARENT = "parent"
+_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")
+_WORD = re.compile(r"\w+")
+
+
+def passages_of(document: Document, most: int, overlap: int) -> list[Document]:
+    """Return a document as passages of up to ``most`` words, named ``ID#1`` and so on, with the field ``parent``.
+
+    Passages end where sentences do; a sentence that is longer is cut between words. ``overlap`` words, in whole
+    sentences, stand at the end of one passage and at the beginning of the next. The title leads every passage but the
+    first, which the document's text leads as it is.
+    """
+    parts = cut(document.text, most, overlap)
+    title = document.fields.get("title", "").strip()
+    found = []
+    for number, part in enumerate(parts, 1):
+        text = f"{title}: {part}" if title and number > 1 else part
+        fields = {**document.fields, PARENT: document.doc_id}
+        found.append(replace(document, doc_id=f"{document.doc_id}#{number}", text=text, fields=fields))
+    return found
+
+
+def cut(text: str, most: int, overlap: int) -> list[str]:
+    """Return a text in parts of up to ``most`` words; see `passages_of`."""
+    pieces: list[list[str]] = []
+    for sentence in _SENTENCE.split(text):
+        words = sentence.split()
+        pieces += [words[at : at + most] for at in range(0, len(words), most)]
+    parts: list[list[list[str]]] = []
+    current: list[list[str]] = []
+    for piece in pieces:
+        if current and sum(map(len, current)) + len(piece) > most:
+            parts.append(current)
+            current = _end_of(current, min(overlap, most - len(piece)))
+        current.append(piece)
+    if current:
+        parts.append(current)
+    return [" ".join(word for piece in part for word in piece) for part in parts]
+
+
+def _end_of(pieces: Sequence[list[str]], most: int) -> list[list[str]]:
+    """Return the last sentences that have up to ``most`` words together, never all."""
+    kept: list[list[str]] = []
+    for piece in reversed(pieces[1:]):
+        if sum(map(len, kept)) + len(piece) > most:
+            break
+        kept.insert(0, piece)
+    return kept
+
+
+def nearest_passage(query: str, passages: Sequence[Document]) -> Document:
+    """Return the passage that has the most different words of a query; of equal ones the first."""
+    asked = set(_WORD.findall(fold_accents(query)))
+    return max(passages, key=lambda each: len(asked & set(_WORD.findall(fold_accents(each.text)))))
