@@ -2,16 +2,20 @@
 
 import csv
 import json
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
 from honed.data.task import load_examples
+from tests.data.test_endpoint import Model, said
 
 ACTIONS = ("paint", "repair", "buy", "clean", "carry", "insure")
+ASKED = (("xyz", "query"), ("how to paint any boat at home", "document"))
 THINGS = ("boat", "fence", "piano", "kettle", "wall", "bicycle", "lamp", "carpet")
 
 
@@ -183,3 +187,37 @@ def test_whether_there_is_an_answer_stands_in_the_report(
     assert 0.5 < known["auroc"] <= 1
     assert known["sets"]["mean_size"] >= 1
     assert "Is there an answer?" in Project(small_project).runner.latest("evaluate").path("report.html").read_text()
+
+
+def test_a_language_model_may_write_queries_and_passages(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model()
+    threading.Thread(target=model.serve_forever, daemon=True).start()
+    model.answers = [said("a thing to mend\nhelp for it")]
+    file = shop / "honed.toml"
+    written = 'synthetic = 2\nsynthetic_kinds = ["endpoint"]\nsynthetic_documents = 5\n'
+    section = f'[endpoint]\nurl = "{model.url}"\nmodel = "m"\n'
+    text = file.read_text().replace("[judgments]\n", f"{section}[judgments]\n{written}")
+    file.write_text(text)
+    project = Project(shop)
+    assert run_command(["--quiet", "check", "--project", str(shop)]) == 0
+    assert "endpoint: 5 requests" in capsys.readouterr().out
+    examples = load_examples(project.runner.latest("check").path("examples.parquet"))
+    assert sum(each.source == "synthetic" for each in examples) == 10
+    project.run(until="hybrid")
+    model.answers = [said("how to paint any boat at home")]
+    assert run_command(["search", "xyz", "--hyde", "--project", str(shop), "--json", "-k", "3"]) == 0
+    found = capsys.readouterr()
+    assert "endpoint: 1 requests" in found.err
+    query, passage = (project.searcher().encoder.encode([text], role)[0] for text, role in ASKED)
+    middle = (query + passage) / np.linalg.norm(query + passage)
+    hits = {hit["doc_id"]: hit["score"] for hit in json.loads(found.out)}
+    assert hits  # scores are cosines with the middle of query and passage
+    for doc_id, score in hits.items():
+        text_of = next(hit.text for hit in project.search("home", 48) if hit.doc_id == doc_id)
+        vector = project.searcher().encoder.encode([text_of], "document")[0]
+        assert score == pytest.approx(float(vector @ middle), abs=1e-3)
+    file.write_text(text.replace(section, ""))
+    with pytest.raises(ConfigError, match=r"needs \[endpoint\]"):
+        Project(shop)
+    model.shutdown()
+    model.server_close()

@@ -40,12 +40,15 @@ def print_audit(audit: dict[str, Any]) -> None:
     if "pairs" in audit:
         _print_pairs(audit)
     elif "documents" in audit:
+        passages = f"{audit['passages']} passages, " if "passages" in audit else ""
         terminal.emit(
-            f"{audit['documents']} documents, {audit['queries']} queries, {audit['judgements']} judgements "
+            f"{audit['documents']} documents, {passages}{audit['queries']} queries, {audit['judgements']} judgements "
             f"({audit['judgements_a_query']} a query)"
         )
         for name in ("grades", "splits"):
             terminal.emit(f"{name}: {', '.join(f'{key}: {n}' for key, n in audit[name].items())}")
+        if "endpoint" in audit:
+            terminal.emit(audit["endpoint"])
     else:
         labels = ", ".join(f"{label} {count}" for label, count in audit["labels"].items())
         terminal.emit(f"records: {audit['records']}, labelled {audit['labelled']} ({labels})")

@@ -12,7 +12,8 @@ from honed.core.errors import ConfigError
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Example: honed init institutions.csv  or  honed init data/ --map label=name --map alias=synonym"
+        epilog="Example: honed init institutions.csv  or  honed init data/ --map label=name --map alias=synonym  or  "
+        "honed init corpus.jsonl queries.jsonl qrels.tsv"
     )(init)
 
 
@@ -20,7 +21,9 @@ def init(
     files: Annotated[list[Path], typer.Argument(help="Tables, or folders of tables.")],
     project: Annotated[Path, typer.Option("--project", "-p", help="Where to write honed.toml.")] = Path(),
     columns: Annotated[list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as label=name.")] = None,
-    shape: Annotated[str | None, typer.Option(help="aliases, labels or relations; inferred when left out.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="aliases, labels, relations or judgments; inferred when left out.")
+    ] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing honed.toml.")] = False,

@@ -43,6 +43,9 @@ def search(
         bool,
         typer.Option("--candidates", help="Also return a set that holds the right answer at the rate of [answers]."),
     ] = False,
+    hyde: Annotated[
+        bool, typer.Option("--hyde", help="Search with a passage that the language model of [endpoint] writes too.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Look names up; for many queries the JSON is one line a query.
@@ -51,8 +54,8 @@ def search(
     of many queries, and with --candidates.
     """
     if like is not None:
-        if text is not None or file is not None or rerank or candidates:
-            raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank or --candidates")
+        if text is not None or file is not None or rerank or candidates or hyde:
+            raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank, --candidates or --hyde")
         hits = _searcher(project, bundle, require_signature).similar(like, k)
         if json:
             terminal.emit_json([hit.as_dict() for hit in hits])
@@ -60,6 +63,14 @@ def search(
             _print_hits(hits)
         return
     queries = _queries(text, file)
+    passages: list[str] = []
+    if hyde:
+        from honed.pipeline.project import Project
+
+        if rerank or direction != "alias-to-label":
+            raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
+        passages, spent = Project(project).hypothetical(queries)
+        terminal.say(spent)
     if rerank:
         if bundle is not None:
             raise ConfigError("E_OPTION", "--rerank needs the project: a bundle holds no cross-encoder")
@@ -72,7 +83,7 @@ def search(
         ]
     else:
         searcher = _searcher(project, bundle, require_signature)
-        found = searcher.answer_many(queries, k, direction=direction, candidates=candidates)
+        found = searcher.answer_many(queries, k, direction=direction, candidates=candidates, passages=passages)
     many = file is not None or text == "-"
     for query, answer in zip(queries, found, strict=True):
         if json and (many or candidates):

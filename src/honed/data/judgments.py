@@ -18,16 +18,16 @@ from honed.data.importer import check_encodable, split_name
 from honed.data.labelled import whole_text
 from honed.data.passages import nearest_passage, passages_of
 from honed.data.split import SplitConfig, unit_interval
-from honed.data.synthetic import KINDS, synthetic_examples
+from honed.data.synthetic import KINDS, WRITTEN, Write, synthetic_examples
 from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
 
 # role -> column names that mean it, best first; BEIR's among them
-_QUERY_COLUMNS: Mapping[str, tuple[str, ...]] = {
+QUERY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "query_id": ("query_id", "_id", "id", "qid"),
     "text": ("text", "query", "question"),
     "split": ("split",),
 }
-_QREL_COLUMNS: Mapping[str, tuple[str, ...]] = {
+QREL_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "query_id": ("query_id", "query-id", "qid"),
     "doc_id": ("doc_id", "corpus-id", "docid", "product_id", "document_id", "passage_id", "pid"),
     "grade": ("relevance", "score", "grade", "rel", "label"),
@@ -44,10 +44,12 @@ class JudgmentsConfig:
     as BEIR's are, divide the queries; otherwise they are drawn. ``template`` says how the fields of a document become
     its text, such as "{title} {brand}: {description}". Grades from ``relevant_from`` on are right; ``grades`` may say
     what each means. ``synthetic`` queries are made of each document and trained on beside the judged ones, of
-    ``synthetic_kinds`` in turn: its "title", a key "phrase", a contiguous "span". ``train_queries``, ``dev_queries``
-    and ``test_queries`` bound how many of each are used (0: all). Documents of more than ``passages`` words are cut
-    into passages of so many (0: not cut), the last ``overlap`` words of one again in the next; judgements stay those
-    of the documents, and a document stands in a result where its best passage does.
+    ``synthetic_kinds`` in turn: its "title", a key "phrase", a contiguous "span", or what a language model writes (by
+    the "endpoint" of the section of that name); ``synthetic_documents`` bounds for how many documents, as drawn (0:
+    all). ``train_queries``, ``dev_queries`` and ``test_queries`` bound how many of each are used (0: all). Documents
+    of more than ``passages`` words are cut into passages of so many (0: not cut), the last ``overlap`` words of one
+    again in the next; judgements stay those of the documents, and a document stands in a result where its best passage
+    does.
     """
 
     queries: tuple[str, ...]
@@ -59,6 +61,7 @@ class JudgmentsConfig:
     grades: Mapping[str, str] = field(default_factory=dict)
     synthetic: int = field(default=0, metadata=limits(low=0, high=100))
     synthetic_kinds: tuple[str, ...] = KINDS
+    synthetic_documents: int = field(default=0, metadata=limits(low=0))
     train_queries: int = field(default=0, metadata=limits(low=0))
     dev_queries: int = field(default=500, metadata=limits(low=0))
     test_queries: int = field(default=0, metadata=limits(low=0))
@@ -72,10 +75,11 @@ class JudgmentsConfig:
         for grade in self.grades:
             if not re.fullmatch(r"-?\d+", grade):
                 raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.grades.{grade}: a grade is a whole number")
+        known = (*KINDS, WRITTEN)
         for kind in self.synthetic_kinds:
-            if kind not in KINDS:
+            if kind not in known:
                 raise ConfigError(
-                    "E_CONFIG_RANGE", f"{file}: judgments.synthetic_kinds: {kind} is not one of {', '.join(KINDS)}"
+                    "E_CONFIG_RANGE", f"{file}: judgments.synthetic_kinds: {kind} is not one of {', '.join(known)}"
                 )
         if self.overlap and self.overlap >= self.passages:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.overlap must be less than judgments.passages")
@@ -220,7 +224,7 @@ def _give(given: dict[str, str], query: str, value: Any, where: str) -> None:
 def _read_queries(
     found: Judgments, given: dict[str, str], config: JudgmentsConfig, root: Path, form: TableFormat
 ) -> None:
-    for row, where in _rows(config.queries, config.query_columns, _QUERY_COLUMNS, ("query_id", "text"), root, form):
+    for row, where in _rows(config.queries, config.query_columns, QUERY_COLUMNS, ("query_id", "text"), root, form):
         query, text = _text(row["query_id"]), row["text"]
         check_encodable(where, query + (text if isinstance(text, str) else ""))
         if is_blank(query) or not isinstance(text, str) or is_blank(text):
@@ -236,7 +240,7 @@ def _read_qrels(
     found: Judgments, given: dict[str, str], config: JudgmentsConfig, root: Path, form: TableFormat
 ) -> None:
     needed = ("query_id", "doc_id", "grade")
-    for row, where in _rows(config.qrels, config.qrel_columns, _QREL_COLUMNS, needed, root, form):
+    for row, where in _rows(config.qrels, config.qrel_columns, QREL_COLUMNS, needed, root, form):
         query, doc = _text(row["query_id"]), _text(row["doc_id"])
         grade = _grade(row["grade"], where)
         if query not in found.queries:
@@ -362,10 +366,11 @@ def _order(config: JudgmentsConfig, query: str) -> float:
 # -- what the stages see -------------------------------------------------------------------------
 
 
-def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
+def judged_examples(found: Judgments, config: JudgmentsConfig, write: Write | None = None) -> list[Example]:
     """Return one example for each train query and right document, weighted by its grade, with judged wrong ones.
 
-    Synthetic queries follow, where any are wanted; those that people ask in dev or test are left out.
+    ``write`` is what a language model is asked by, for synthetic queries of the kind "endpoint". Synthetic queries
+    follow, where any are wanted; those that people ask in dev or test are left out.
     """
     best = max((grade for grades in found.grades.values() for grade in grades.values()), default=1)
     examples = []
@@ -391,7 +396,9 @@ def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
     asked = frozenset(fold(found.queries[query]) for query, split in found.splits.items() if split != "train")
     kinds = config.synthetic_kinds or KINDS
     documents = list(found.documents.values())
-    return examples + synthetic_examples(documents, config.synthetic, kinds, config.seed, asked)
+    if config.synthetic_documents:
+        documents = sorted(documents, key=lambda each: _order(config, each.doc_id))[: config.synthetic_documents]
+    return examples + synthetic_examples(documents, config.synthetic, kinds, config.seed, asked, write)
 
 
 def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str) -> JudgedTask:

@@ -1,4 +1,4 @@
-"""Queries made of documents, for a corpus that nobody has judged: no model, no network.
+"""Queries made of documents, for a corpus that nobody has judged: without a model, or written by one.
 
 A title is what people search by, a key phrase is what sets a document apart, and a contiguous span stands somewhere in
 it (the inverse cloze task; Lee, Chang, Toutanova 2019, arXiv 1906.00300).
@@ -8,23 +8,31 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from honed.core.records import Document, Example
 from honed.core.text import fold
 
 KINDS = ("title", "phrase", "span")
+WRITTEN = "endpoint"  # by a language model
+Write = Callable[[str, int], Sequence[str]]
 _WORD = re.compile(r"\w[\w'-]*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _LONGEST_PHRASE, _SPAN = 4, (4, 10)
 
 
 def synthetic_examples(
-    documents: Sequence[Document], per_document: int, kinds: Sequence[str], seed: int, left_out: frozenset[str]
+    documents: Sequence[Document],
+    per_document: int,
+    kinds: Sequence[str],
+    seed: int,
+    left_out: frozenset[str],
+    write: Write | None = None,
 ) -> list[Example]:
     """Return up to so many examples for each document, of the kinds in turn; ``left_out`` are folded queries to avoid.
 
     The same documents, settings and seed give the same queries. A query that equals its document is left out.
+    ``write`` returns so many queries that a language model writes for a text, for the kind "endpoint".
     """
     frequency: Counter[str] = Counter()
     words_of = {document.doc_id: _WORD.findall(document.text) for document in documents}
@@ -35,8 +43,13 @@ def synthetic_examples(
     for document in documents:
         rng = random.Random(f"{seed} {document.doc_id}")  # noqa: S311
         made: dict[str, str] = {}
-        for turn in range(per_document):
-            query = _query(kinds[turn % len(kinds)], document, words_of[document.doc_id], rarity, rng)
+        turns = [kinds[turn % len(kinds)] for turn in range(per_document)]
+        asked = turns.count(WRITTEN)
+        written = iter(write(document.text, asked) if write and asked else ())
+        for kind in turns:
+            query = (
+                next(written, "") if kind == WRITTEN else _query(kind, document, words_of[document.doc_id], rarity, rng)
+            )
             key = fold(query)
             if query and key not in made and key not in left_out and key != fold(document.text):
                 made[key] = query

@@ -9,10 +9,12 @@ from typing import Any, Self
 
 from honed.core.config import limits, read_section
 from honed.core.errors import ConfigError, did_you_mean
+from honed.data.endpoint import EndpointConfig
 from honed.data.importer import SHAPES, SPLITS, ImportConfig
 from honed.data.judgments import JudgmentsConfig
 from honed.data.relations import OFFSETS
 from honed.data.split import SplitConfig
+from honed.data.synthetic import WRITTEN
 from honed.data.tables import TableFormat
 from honed.data.triplets import TripletConfig
 from honed.encode.config import EncoderConfig
@@ -249,11 +251,17 @@ class Config:
     index: IndexSection | None = None
     hybrid: HybridSection | None = None
     answers: AnswersSection | None = None
+    endpoint: EndpointConfig | None = None
     retrieval: RetrievalSection | None = None
     explain: ExplainConfig | None = None
     evaluate: EvaluateSection | None = None
     gate: GateSection | None = None
     server: ServerSection | None = None
+
+    @property
+    def writes_queries(self) -> bool:
+        """Tell whether a language model shall write queries for documents."""
+        return bool(self.judgments and self.judgments.synthetic and WRITTEN in self.judgments.synthetic_kinds)
 
     @property
     def wants_scores(self) -> bool:
@@ -294,7 +302,10 @@ class Config:
                 raise ConfigError(
                     "E_CONFIG_MISSING", f"{file}: the section [{name}] is missing; see  honed init --help"
                 )
-        return cls(**sections)
+        found = cls(**sections)
+        if found.writes_queries and found.endpoint is None:
+            raise ConfigError("E_CONFIG_MISSING", f'{file}: judgments.synthetic_kinds "endpoint" needs [endpoint]')
+        return found
 
 
 SECTIONS: Mapping[str, type[Any]] = {
@@ -313,6 +324,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "index": IndexSection,
     "hybrid": HybridSection,
     "answers": AnswersSection,
+    "endpoint": EndpointConfig,
     "retrieval": RetrievalSection,
     "explain": ExplainConfig,
     "evaluate": EvaluateSection,
@@ -330,7 +342,7 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
                 "E_CONFIG_PATH",
                 f"{file}: paths.output: {paths.output} is also paths.input; results need a folder of their own",
             )
-    for name in ("server", "mine", "distil", "triplets", "retrieval", "judgments", "hybrid"):
+    for name in ("server", "mine", "distil", "triplets", "retrieval", "judgments", "hybrid", "endpoint"):
         if section := sections.get(name):
             section.check(file)
     if (split := sections.get("split")) and split.test + split.dev >= 1:

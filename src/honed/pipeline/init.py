@@ -10,6 +10,7 @@ from honed.core.text import fold
 from honed.data.importer import SHAPES
 from honed.data.tables import Row, Table, TableFormat, open_table, table_files
 from honed.label.store import refinery_columns
+from honed.pipeline.init_judgments import judged_parts, judged_toml, refuse_missing
 
 # role -> column names that mean it, best first
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -46,6 +47,12 @@ def propose(
     Raises `DataError` when no shape fits, naming the columns that were found.
     """
     form = TableFormat(encoding=encoding)
+    if shape in (None, "judgments"):
+        parts = judged_parts(files, form)
+        if parts is not None:
+            return judged_toml(parts, project, given, encoding)
+        if shape is not None:
+            raise refuse_missing(files)
     paths = [file for each in files for file in table_files(each)]
     tables = [open_table(path, form) for path in paths]
     columns = tables[0].columns
@@ -66,7 +73,7 @@ def propose(
     if extra:
         notes.append(f"kept as fields: {', '.join(extra)}")
     given_paths = [Path(os.path.relpath(path, project)).as_posix() for path in files]
-    return _toml(shape, given_paths, mapping, slices, encoding), notes
+    return _toml(shape, given_paths, mapping, slices, encoding, [name for name in extra if name not in slices]), notes
 
 
 def _check_given(shape: str, columns: Sequence[str], given: Mapping[str, str]) -> None:
@@ -153,7 +160,14 @@ def _is_category(rows: Sequence[Row], column: str) -> bool:
     return 2 <= len(kinds) <= 12 and len(rows) >= 50 and fold(column) in {"kind", "type", "alias_kind", "alias_type"}
 
 
-def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: Sequence[str], encoding: str) -> str:
+def _toml(
+    shape: str,
+    paths: Sequence[str],
+    mapping: Mapping[str, str],
+    slices: Sequence[str],
+    encoding: str,
+    fields: Sequence[str],
+) -> str:
     lines = [
         "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
         "",
@@ -191,6 +205,11 @@ def _toml(shape: str, paths: Sequence[str], mapping: Mapping[str, str], slices: 
             "# layers = 4",
             "",
             "[index]",
+            "",
+            "[hybrid]  # words, letters, initials and meaning together: what honed search answers with",
+            *([f"# fields = [{toml_string(fields[0])}]  # searched too, with weights of their own"] if fields else []),
+            "",
+            "[answers]  # the chance that the first hit is right, and candidate sets",
             "",
             "[evaluate]",
             "",

@@ -9,6 +9,8 @@ from honed.core.artifacts import Artifact
 from honed.core.errors import ConfigError, GateError
 from honed.core.optional import require
 from honed.core.text import fold
+from honed.data.endpoint import hypothetical_passage
+from honed.pipeline.asking import open_endpoint
 from honed.pipeline.config import FILE, Config
 from honed.pipeline.runner import Listener, Plan, Runner
 from honed.pipeline.stages import read_report
@@ -87,6 +89,11 @@ class Project:
         wide = max(k, self.config.cross_encoder.depth)
         found = self.searcher().search_many(texts, wide, direction=direction)
         return [each[:k] for each in reranked_hits(texts, found, self._reranker())]
+
+    def hypothetical(self, texts: Sequence[str]) -> tuple[list[str], str]:
+        """Return for each query a passage that would answer it, and what that took of the [endpoint] (HyDE)."""
+        endpoint = open_endpoint(self.config, self.file.parent)
+        return [hypothetical_passage(endpoint, text) for text in texts], str(endpoint.spent)
 
     def explain(self, first: str, second: str, *, model: str = "") -> dict[str, Any]:
         """Return what each word adds to the likeness of two texts, for every model of the last run or for one.

@@ -1,6 +1,7 @@
 """The stages: each a name, a version, what it reads, and one ``run``."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,10 +16,12 @@ from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
 from honed.core.records import JudgedTask, Run
 from honed.data import aliases, audit, importer, task
+from honed.data.endpoint import Endpoint, written_queries
 from honed.data.judgments import JudgmentsConfig, audit_judgments, judged_examples, judged_task, read_judgments
 from honed.data.labelled import whole_text
 from honed.data.passages import PARENT
 from honed.data.relations import audit_sentences
+from honed.data.synthetic import Write
 from honed.data.tables import table_files
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.html import render_report
@@ -26,6 +29,7 @@ from honed.evaluate.measures import DEFAULT_MEASURES, JUDGED_MEASURES, REVERSE_M
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_ceiling
 from honed.pipeline import distilling, explaining, hybrid, labelling, relations, retrieval, similar, training
+from honed.pipeline.asking import open_endpoint
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
@@ -35,6 +39,8 @@ from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_kno
 from honed.ship.searcher import Searcher
 
 NAMES, RERANKED = " + known names", " + reranked"
+_TELL_EVERY = 50
+log = logging.getLogger("honed")
 _SLICE = 100  # queries that a slice needs for a gate
 R1 = Measure("R", 1)
 
@@ -100,6 +106,11 @@ def _judgments_key(config: Config, root: Path) -> Mapping[str, Any]:
     settings = asdict(config.judgments)
     if not config.judgments.passages:  # as before there were any
         del settings["passages"], settings["overlap"]
+    if not config.judgments.synthetic_documents:
+        del settings["synthetic_documents"]
+    if config.writes_queries and config.endpoint is not None:
+        asked = ("url", "model", "answer_tokens", "temperature")
+        settings["endpoint"] = {name: getattr(config.endpoint, name) for name in asked}
     return {"judgments": settings, "files": [(file.name, sha256_file(file)) for file in found]}
 
 
@@ -149,11 +160,27 @@ def _check_judgments(work: Work, config: JudgmentsConfig) -> dict[str, Any]:
     form = work.config.data.import_config().format
     records = importer.each_record(work.inputs["import"].folder)
     found = read_judgments(records, config, work.root, form, work.config.split.split_config(), work.config.data.columns)
-    task.save_examples(work.folder / "examples.parquet", judged_examples(found, config))
+    endpoint = open_endpoint(work.config, work.root) if work.config.writes_queries else None
+    write = _told(endpoint) if endpoint else None
+    task.save_examples(work.folder / "examples.parquet", judged_examples(found, config, write))
     task.save_documents(work.folder, list(found.documents.values()))
     for split in ("dev", "test"):
         task.save_task(work.folder, judged_task(found, config, task.FORWARD, split), split)
-    return audit_judgments(found)
+    asked = {"endpoint": str(endpoint.spent)} if endpoint else {}
+    return {**audit_judgments(found), **asked}
+
+
+def _told(endpoint: Endpoint) -> Write:
+    """Return what writes queries for a text, and tells every now and then what that took so far."""
+
+    def write(text: str, n: int) -> list[str]:
+        found = written_queries(endpoint, text, n)
+        done = endpoint.spent.requests + endpoint.spent.kept
+        if done % _TELL_EVERY == 0:
+            log.info("%s", endpoint.spent)
+        return found
+
+    return write
 
 
 def _unknown_to(config: Config) -> Callable[[str], bool] | None:

@@ -177,9 +177,19 @@ class Searcher:
         return self.answer_many([text], k, candidates=candidates)[0]
 
     def answer_many(
-        self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label", candidates: bool = False
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        direction: str = "alias-to-label",
+        candidates: bool = False,
+        passages: Sequence[str] = (),
     ) -> list[Answer]:
-        """Return the answer to each text; see `answer` and `search_many`."""
+        """Return the answer to each text; see `answer` and `search_many`.
+
+        ``passages`` are texts, one for each query, that might stand in a document that answers it: the vector that is
+        searched with lies half way to theirs (HyDE).
+        """
         check_request(texts, k, direction)
         by_entity = direction == DIRECTIONS[0]
         if candidates and (self.answers is None or not by_entity):
@@ -188,6 +198,9 @@ class Searcher:
         if side is None or not texts:
             return [Answer(hits=[]) for _ in texts]
         vectors = self.encoder.encode(list(texts), "query")
+        if passages:
+            vectors = vectors + self.encoder.encode(list(passages), "document")
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         if by_entity and self.hybrid is not None:
             near = side.index.search(vectors, max(DEPTH, k))[1]
             return [self._fused(*each, k, candidates=candidates) for each in zip(texts, vectors, near, strict=True)]
