@@ -7,6 +7,7 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Json
+from honed.core.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -34,12 +35,22 @@ def list_datasets(*, json: Json = False) -> None:
 
 
 def fetch_dataset(
-    name: Annotated[str, typer.Argument(help="A name from  honed datasets list.")],
+    name: Annotated[str, typer.Argument(help="A name from  honed datasets list, or ir:NAME, such as ir:beir/scifact.")],
     to: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
     mirror: Annotated[str | None, typer.Option("--from", help="A local mirror: folder, or base URL.")] = None,
 ) -> None:
-    """Fetch a data set, checked against its sha256; a broken download is taken up again."""
-    from honed.data.datasets import fetch, find
+    """Fetch a data set, checked against its sha256; a broken download is taken up again.
 
-    for path in fetch(find(name), to, mirror=mirror):
+    "ir:NAME" is a collection of the library ir_datasets, written in BEIR's layout for  honed init  to read.
+    """
+    from honed.data.datasets import fetch, find
+    from honed.data.ir_datasets import PREFIX, fetch_ir
+
+    if name.startswith(PREFIX):
+        if mirror:
+            raise ConfigError("E_OPTION", "--from goes with names from  honed datasets list")
+        found = fetch_ir(name.removeprefix(PREFIX), to)
+    else:
+        found = fetch(find(name), to, mirror=mirror)
+    for path in found:
         terminal.emit(str(path))

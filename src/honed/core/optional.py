@@ -19,6 +19,7 @@ PARTS = {
     "patterns": ("re2", "train"),
     "pictures": ("matplotlib", "explain"),
     "Annoy": ("annoy", "annoy"),
+    "ir_datasets": ("ir_datasets", "ir"),
     "OpenVINO": ("openvino", "openvino"),
     "HTTP server": ("uvicorn", "serve"),
     "ONNX export": ("onnx", "train"),

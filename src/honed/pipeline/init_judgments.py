@@ -42,7 +42,7 @@ def judged_parts(files: Sequence[Path], form: TableFormat) -> Parts | None:
             found["qrels"].append(path)
             continue
         names = open_table(path, form).columns
-        kind = _kind(names)
+        kind = _kind(path, names)
         found[kind].append(path)
         if kind == "documents" and not columns:
             columns = {
@@ -68,15 +68,15 @@ def _opened(files: Sequence[Path]) -> list[Path]:
     return opened
 
 
-def _kind(columns: Sequence[str]) -> str:
+def _kind(path: Path, columns: Sequence[str]) -> str:
     def has(known: Mapping[str, Sequence[str]], roles: Sequence[str]) -> bool:
         return all(any(name in columns for name in known[role]) for role in roles)
 
     if has(QREL_COLUMNS, ("query_id", "doc_id", "grade")):
         return "qrels"
     named = any(name in columns for name in ("query_id", "qid", "query", "question"))
-    beir = set(columns) <= {"_id", "text", "metadata"}
-    if has(QUERY_COLUMNS, ("query_id", "text")) and (named or beir) and len(columns) <= _MOST_QUERY_COLUMNS:
+    called = path.stem.lower().startswith(("quer", "topic", "question"))  # BEIR's columns tell no difference
+    if has(QUERY_COLUMNS, ("query_id", "text")) and (named or called) and len(columns) <= _MOST_QUERY_COLUMNS:
         return "queries"
     return "documents"
 
