@@ -32,7 +32,16 @@ def _search(fields: dict[str, Any]) -> dict[str, Any]:
     wanted = search_request(fields, LIMITS)
     if wanted.candidates and (searcher.answers is None or wanted.direction != "alias-to-label"):
         raise Refused(422, "E_NO_ANSWERS", "this bundle, or this direction, has no candidate sets")
-    found = searcher.answer_many(wanted.texts, wanted.k, direction=wanted.direction, candidates=wanted.candidates)
+    if wanted.rerank and (searcher.reranker is None or searcher.hybrid is None):
+        raise Refused(422, "E_NO_RERANKER", "this bundle has no cross-encoder")
+    found = searcher.answer_many(
+        wanted.texts,
+        wanted.k,
+        direction=wanted.direction,
+        candidates=wanted.candidates,
+        rerank=wanted.rerank,
+        budget_ms=LIMITS.rerank_ms / len(wanted.texts),
+    )
     results = [{"query": text, **answer.as_dict()} for text, answer in zip(wanted.texts, found, strict=True)]
     return {"results": results} if wanted.many else results[0]
 

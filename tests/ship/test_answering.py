@@ -1,5 +1,6 @@
 """The hybrid and its estimates in a bundle: the same answers as the project's, recalibrated, and nothing forged."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from honed import Project, Searcher
 from honed.cli.main import run_command
-from honed.core.errors import ArtifactError, ConfigError
+from honed.core.errors import ArtifactError, ConfigError, GateError
 from honed.pipeline.export import ExportOptions, export_bundle
 from tests.conftest import write_project
 from tests.ship.conftest import Server, reseal
@@ -133,3 +134,47 @@ def test_a_forged_hybrid_is_unfit(whole: Path, tmp_path: Path, change: str) -> N
     reseal(folder)
     with pytest.raises(ArtifactError):
         Searcher.load(folder)
+
+
+@pytest.fixture(scope="module")
+def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
+    base = f'{tiny_model.as_posix()}"\nprecision = "fp32'
+    folder = write_project(tmp_path_factory.mktemp("judging"), institutions, base, n_entities=150)
+    file = folder / "honed.toml"
+    sections = '[mine]\nencoder = "base"\n[cross_encoder]\nepochs = 1\ndepth = 12\n[hybrid]\n[evaluate]'
+    file.write_text(file.read_text().replace("[evaluate]", sections))
+    found = Project(folder)
+    with contextlib.suppress(GateError):
+        found.run()
+    return found
+
+
+def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
+    judging: Project, tmp_path: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [each["name"] for each in judging.report()["systems"]]
+    assert "hybrid, learned + reranked" in names
+    blend = judging.runner.latest("hybrid").read_json("hybrid.json")["rerank"]
+    assert blend["depth"] == 12
+    place = export_bundle(judging, tmp_path / "b")
+    searcher = Searcher.load(place)
+    assert json.loads((place / "manifest.json").read_text())["reranker"]["largest_score_difference"] < 0.01
+    changed = 0
+    for text in QUERIES:
+        plain, (ours,) = searcher.search(text, 8), searcher.answer_many([text], 8, rerank=True)
+        theirs = judging.search(text, 8, rerank=True)
+        assert len({hit.doc_id for hit in ours.hits} & {hit.doc_id for hit in theirs}) >= 6  # near ties, taught apart
+        changed += [hit.doc_id for hit in plain] != [hit.doc_id for hit in ours.hits]
+    assert changed
+    server = serve(place)
+    server.wait_ready()
+    status, found, _ = server.ask("POST", "/v1/search", {"query": QUERIES[0], "k": 5, "rerank": True})
+    assert status == 200
+    assert len(found["hits"]) == 5
+    assert run_command(["search", QUERIES[0], "--bundle", str(place), "--rerank", "--budget-ms", "500", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 10
+
+
+def test_without_a_cross_encoder_reranking_is_refused(whole: Path) -> None:
+    with pytest.raises(ConfigError, match="no cross-encoder"):
+        Searcher.load(whole).answer_many(["a"], rerank=True)

@@ -38,7 +38,10 @@ def search(
     ] = None,
     like: Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")] = None,
     *,
-    rerank: Annotated[bool, typer.Option("--rerank", help="Order the hits by the project's cross-encoder.")] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder judge the first hits.")] = False,
+    budget: Annotated[
+        float, typer.Option("--budget-ms", min=0, help="Time that --rerank may take for a query; 0: as it needs.")
+    ] = 0.0,
     candidates: Annotated[
         bool,
         typer.Option("--candidates", help="Also return a set that holds the right answer at the rate of [answers]."),
@@ -71,19 +74,24 @@ def search(
             raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
         passages, spent = Project(project).hypothetical(queries)
         terminal.say(spent)
-    if rerank:
-        if bundle is not None:
-            raise ConfigError("E_OPTION", "--rerank needs the project: a bundle holds no cross-encoder")
+    if rerank and candidates:
+        raise ConfigError("E_OPTION", "--candidates does not go with --rerank")
+    if rerank and bundle is None and not budget:
         from honed.pipeline.project import Project
 
-        if candidates:
-            raise ConfigError("E_OPTION", "--candidates does not go with --rerank")
-        found = [
-            Answer(hits=hits) for hits in Project(project).search_many(queries, k, direction=direction, rerank=True)
-        ]
+        listed = Project(project).search_many(queries, k, direction=direction, rerank=True)
+        found = [Answer(hits=hits) for hits in listed]
     else:
         searcher = _searcher(project, bundle, require_signature)
-        found = searcher.answer_many(queries, k, direction=direction, candidates=candidates, passages=passages)
+        found = searcher.answer_many(
+            queries,
+            k,
+            direction=direction,
+            candidates=candidates,
+            passages=passages,
+            rerank=rerank,
+            budget_ms=budget,
+        )
     many = file is not None or text == "-"
     for query, answer in zip(queries, found, strict=True):
         if json and (many or candidates):

@@ -38,6 +38,9 @@ def serve(
     engine: Annotated[str, typer.Option(help="auto, onnxruntime, openvino or numpy.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of the encoder; 0 takes all cores.", min=0)] = 0,
     max_k: Annotated[int, typer.Option(help="Most hits of one query.", min=1, max=1000)] = 100,
+    rerank_ms: Annotated[
+        float, typer.Option(help="Time that a cross-encoder may take for a batch of requests, in ms.", min=1)
+    ] = 300.0,
     max_waiting: Annotated[int, typer.Option(help="Requests that may wait; one more is answered 429.", min=1)] = 128,
     deadline: Annotated[float, typer.Option(help="Seconds until a request is given up with 503.", min=0.01)] = 10.0,
     require_signature: Annotated[
@@ -68,6 +71,6 @@ def serve(
             engine=engine,
             threads=threads,
             public_key=require_signature,
-            limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline),
+            limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline, rerank_ms=rerank_ms),
         ),
     )

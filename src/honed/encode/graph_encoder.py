@@ -66,6 +66,16 @@ def best_engine(precision: str) -> str:
     return "openvino" if able else "onnxruntime"
 
 
+def load_graph(model: bytes, engine: str, threads: int = 0) -> Forward:
+    """Load an ONNX file's bytes under an engine; see `GraphEncoder.load` for what is raised."""
+    build, part = ENGINES[engine]
+    require(part)
+    try:
+        return build(model, threads or hardware.cpu_count())
+    except Exception as error:  # the engines have no common exception
+        raise ArtifactError("E_BUNDLE_FORMAT", f"model.onnx: {engine} cannot read it: {str(error)[:200]}") from error
+
+
 class GraphEncoder:
     """Token ids to unit vectors through one graph, which holds pooling and normalisation."""
 
@@ -79,15 +89,7 @@ class GraphEncoder:
         Raises `honed.core.errors.MissingPartError` that names the extra that an engine needs, `ArtifactError` when the
         engine cannot read the graph.
         """
-        build, part = ENGINES[engine]
-        require(part)
-        try:
-            forward = build(model, threads or hardware.cpu_count())
-        except Exception as error:  # the engines have no common exception
-            raise ArtifactError(
-                "E_BUNDLE_FORMAT", f"model.onnx: {engine} cannot read it: {str(error)[:200]}"
-            ) from error
-        return cls(forward, Tokens(tokenizer, spec.max_length), spec)
+        return cls(load_graph(model, engine, threads), Tokens(tokenizer, spec.max_length), spec)
 
     @property
     def spec(self) -> EncoderSpec:

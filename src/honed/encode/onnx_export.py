@@ -47,30 +47,52 @@ class _Sentence(torch.nn.Module):
         return torch.nn.functional.normalize(found[:, : self.dim] if self.dim else found, dim=1)
 
 
-def export_onnx(folder: Path, dim: int = 0) -> Any:
-    """Return the model of a folder as an ``onnx.ModelProto`` in fp32, ``input_ids, attention_mask -> (n, dim)``.
+class _Pair(torch.nn.Module):
+    """Token ids and a mask that is 1 over the first text and 2 over the second, to the score of each pair."""
 
-    ``dim`` > 0 keeps only the first numbers of each vector.
+    def __init__(self, model: Any, *, with_types: bool) -> None:
+        super().__init__()
+        self.model, self.with_types = model, with_types
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        features = {"input_ids": input_ids, "attention_mask": (attention_mask > 0).long()}
+        if self.with_types:
+            features["token_type_ids"] = (attention_mask > 1).long()
+        scores: torch.Tensor = self.model(features)["scores"]
+        return scores.view(-1, 1)
+
+
+def export_pairs(folder: Path) -> Any:
+    """Return the cross-encoder of a folder as an ``onnx.ModelProto`` in fp32, with the inputs of `export_onnx`.
+
+    The output is ``(n_pairs, 1)``; segments are told by the mask, see `honed.encode.pair_graph`.
     """
     require("ONNX export")
-    import onnx
+    with quiet_libraries():
+        from sentence_transformers import CrossEncoder
 
-    with quiet_libraries(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
-        place = f"{scratch}/model.onnx"
-        warnings.simplefilter("ignore")
-        from sentence_transformers import SentenceTransformer
-
-        model = SentenceTransformer(
+        model = CrossEncoder(
             str(folder),
             device="cpu",
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "attn_implementation": "eager"},
         )
+    with_types = "token_type_ids" in getattr(model.tokenizer, "model_input_names", [])
+    return _traced(_Pair(model.float().eval(), with_types=with_types))
+
+
+def _traced(module: torch.nn.Module) -> Any:
+    """Return a module of token ids and mask as an ``onnx.ModelProto``."""
+    import onnx
+
+    with quiet_libraries(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
+        place = f"{scratch}/model.onnx"
+        warnings.simplefilter("ignore")
         ids = torch.ones(2, 7, dtype=torch.long)
         batch = {0: "n_texts", 1: "n_tokens"}
         torch.onnx.export(
-            _Sentence(model.float().eval(), 0 if dim == model.get_embedding_dimension() else dim),
+            module,
             (ids, torch.ones_like(ids)),
             place,
             input_names=list(INPUTS),
@@ -80,6 +102,25 @@ def export_onnx(folder: Path, dim: int = 0) -> Any:
             dynamo=False,
         )
         return onnx.load_model(place)
+
+
+def export_onnx(folder: Path, dim: int = 0) -> Any:
+    """Return the model of a folder as an ``onnx.ModelProto`` in fp32, ``input_ids, attention_mask -> (n, dim)``.
+
+    ``dim`` > 0 keeps only the first numbers of each vector.
+    """
+    require("ONNX export")
+    with quiet_libraries():
+        from sentence_transformers import SentenceTransformer
+
+        model = SentenceTransformer(
+            str(folder),
+            device="cpu",
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "attn_implementation": "eager"},
+        )
+    return _traced(_Sentence(model.float().eval(), 0 if dim == model.get_embedding_dimension() else dim))
 
 
 def export_static(table: npt.NDArray[np.float32]) -> Any:

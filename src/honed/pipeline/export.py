@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ from honed.ship.writer import BundleContent, write_bundle
 
 # precision -> (most top-1 answers that may differ from the trained model's, least mean cosine of the queries)
 BOUNDS = {"fp32": (0.005, 0.9999), "bf16": (0.02, 0.999), "int8": (0.05, 0.999)}
-_CALIBRATION, _PARITY = 512, 2000
+_CALIBRATION, _PARITY, _PAIRS = 512, 2000, 64
+_FAR, _FAR_BF16 = 0.002, 0.1  # of a cross-encoder's scores, as a share of the largest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +87,7 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
         facts=_facts(project),
         files=_report_files(project),
         hybrid=_hybrid(project),
+        reranker=_cross_encoder(project, options.precision),
         private_key=key,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +114,40 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
         return hybrid.hybrid_data(searcher), facts
 
     return write_bundle(target, content, parity, teach)
+
+
+def _cross_encoder(project: Project, precision: str) -> tuple[bytes, str, dict[str, Any]] | None:
+    """Return the cross-encoder as an ONNX file (bf16 in a bundle that is not fp32), its tokenizer, and facts.
+
+    Its scores are compared with PyTorch's on pairs of labels; `ArtifactError` where they are far apart.
+    """
+    if project.config.hybrid is None or project.config.cross_encoder is None:
+        return None
+    from tokenizers import Tokenizer
+
+    from honed.encode import onnx_export
+    from honed.encode.cross_encoder import PairScorer
+    from honed.encode.onnx_file import aligned
+    from honed.encode.pair_graph import PairGraph
+
+    folder = project.runner.latest("cross_encoder").folder / "model"
+    scorer = PairScorer.load_folder(folder, precision="fp32")
+    model = onnx_export.export_pairs(folder)
+    raw = aligned((model if precision == "fp32" else onnx_export.to_bf16(model)).SerializeToString())
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    shown = tokenizer.to_str()
+    texts = [row["text"] for row in task.read_rows(project.runner.latest("index").path("texts.parquet"))][: _PAIRS + 1]
+    pairs = list(pairwise(texts)) or [(texts[0], texts[0])]
+    graph = PairGraph.load(raw, Tokenizer.from_str(shown), scorer.max_length)
+    exact = scorer.score(pairs)
+    far = float(np.abs(graph.score(pairs) - exact).max())
+    if far > (_FAR if precision == "fp32" else _FAR_BF16) * max(1.0, float(np.abs(exact).max())):
+        raise ArtifactError(
+            "E_PARITY", f"the exported cross-encoder scores otherwise than the trained one: by {far:.4f}"
+        )
+    return raw, shown, {"max_length": scorer.max_length, "largest_score_difference": round(far, 6)}
 
 
 def _hybrid(project: Project) -> tuple[dict[str, Any], dict[str, Any]] | None:

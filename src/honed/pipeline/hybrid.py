@@ -16,6 +16,7 @@ from honed.data import task
 from honed.data.split import unit_interval
 from honed.evaluate.answers import Estimates, judge_answers
 from honed.index.answers import AnswerModel, evidence
+from honed.index.blend import Blend
 from honed.index.fusion import Judged, LearnedFusion
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
 from honed.pipeline.config import AnswersSection, Config
@@ -24,14 +25,15 @@ from honed.pipeline.stage import Work, judged, model_key, sampled
 from honed.ship.names import LABEL
 from honed.ship.searcher import Searcher
 
-LEARNED, RANKS = "hybrid, learned", "hybrid, by ranks"
-_ASKED, _FOLDS, _BLOCK = 3000, 3, 256
+LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", "hybrid, learned + reranked"
+_ASKED, _FOLDS, _BLOCK, _RERANKED = 3000, 3, 256, 500
 
 
 def hybrid_key(config: Config, root: Path) -> Mapping[str, Any]:
     """Return what shapes the hybrid."""
     return {
         "hybrid": asdict(config.hybrid) if config.hybrid else None,
+        **({"depth": config.cross_encoder.depth} if config.cross_encoder else {}),
         "answers": asdict(config.answers) if config.answers else None,
         "language": language_of(config),
         "model": model_key(config, root),
@@ -44,6 +46,7 @@ def hybrid(work: Work) -> Mapping[str, Any]:
 
     searcher = Searcher.of_artifact(work.inputs["index"].folder)
     searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
+    searcher.reranker = _reranker(work)
     dev = judged(work, task.FORWARD, "dev")
     facts = teach(searcher, dev, work.config)
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
@@ -54,8 +57,20 @@ def hybrid(work: Work) -> Mapping[str, Any]:
 def hybrid_data(searcher: Searcher) -> dict[str, Any]:
     """Return what a hybrid needs besides its tensors, as plain data."""
     assert searcher.hybrid is not None
-    answers = searcher.answers.as_dict() if searcher.answers else None
-    return {**searcher.hybrid.as_dict(), "answers": answers}
+    return {
+        **searcher.hybrid.as_dict(),
+        "answers": searcher.answers.as_dict() if searcher.answers else None,
+        "rerank": searcher.blend.as_dict() if searcher.reranker else None,
+    }
+
+
+def _reranker(work: Work) -> Any:
+    """Return the cross-encoder of a run, or None."""
+    if "cross_encoder" not in work.inputs:
+        return None
+    from honed.encode.cross_encoder import PairScorer
+
+    return PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
 
 
 def texts_of(searcher: Searcher, config: Config) -> Texts:
@@ -140,6 +155,10 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config) -> dict[str, Any]
     ]
     index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
     facts: dict[str, Any] = {"queries": len(queries), "features": len(index.feature_names)}
+    if searcher.reranker is not None and config.cross_encoder is not None:
+        searcher.blend = Blend(depth=config.cross_encoder.depth)
+        searcher.blend = _blend(searcher, asked, section.penalty)
+        facts["rerank"] = searcher.blend.as_dict()
     if config.answers is not None:
         searcher.answers = _answers(searcher, asked, queries, section.penalty, config.answers)
         facts["gap"] = searcher.answers.gap
@@ -159,6 +178,21 @@ def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPT
             for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
                 yield searcher.gather(asked.texts[at], vector, rows, depth=depth)
                 bar.advance()
+
+
+def _blend(searcher: Searcher, asked: Asked, penalty: float) -> Blend:
+    """Learn how much the cross-encoder counts beside the fused score."""
+    index = searcher.hybrid
+    assert index is not None
+    some = asked.only(np.arange(min(_RERANKED, len(asked.texts))))
+    queries = []
+    for at, candidates in enumerate(_gathered(searcher, some, "cross-encoder, dev")):
+        ranked = index.rank(some.texts[at], candidates)
+        scores = searcher.pair_scores(some.texts[at], ranked.rows)
+        features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
+        queries.append(Judged(features, _grades(ranked.rows[: len(scores)], some.grades[at]), False))
+    ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
+    return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
 
 
 def _answers(
@@ -226,7 +260,7 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
     documents: dict[str, list[str]] = {}
     for document in asked.corpus:
         documents.setdefault(document.encoder_text(), []).append(document.doc_id)
-    hits: dict[str, dict[str, Any]] = {LEARNED: {}, RANKS: {}}
+    hits: dict[str, dict[str, Any]] = {LEARNED: {}, RANKS: {}, **({JUDGED: {}} if searcher.reranker else {})}
     queries = Asked.of(searcher, asked)
 
     def listed(ranked: Ranked) -> list[tuple[str, float]]:
@@ -235,14 +269,21 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
 
     for at, candidates in enumerate(_gathered(searcher, queries, "hybrid", depth=max(DEPTH, k))):
         query_id = asked.queries[at].query_id
-        hits[LEARNED][query_id] = listed(index.rank(queries.texts[at], candidates))
+        ranked = index.rank(queries.texts[at], candidates)
+        hits[LEARNED][query_id] = listed(ranked)
+        if searcher.reranker:
+            order = searcher.blend.order(ranked.scores, searcher.pair_scores(queries.texts[at], ranked.rows))
+            scores = -np.arange(len(order), dtype=np.float32)  # what was not scored has no score of that kind
+            hits[JUDGED][query_id] = listed(Ranked(ranked.rows[order], scores, ranked.first))
         hits[RANKS][query_id] = listed(index.by_ranks(candidates))
     return [Run.sorted(name, found) for name, found in hits.items()]
 
 
 def searcher_of(work: Work) -> Searcher:
     """Return what ``honed search`` answers with in this run."""
-    return Searcher.of_artifact(work.inputs["index"].folder, work.inputs["hybrid"].folder)
+    found = Searcher.of_artifact(work.inputs["index"].folder, work.inputs["hybrid"].folder)
+    found.reranker = _reranker(work)
+    return found
 
 
 def judged_answers(searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int) -> dict[str, Any]:

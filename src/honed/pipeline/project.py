@@ -1,6 +1,6 @@
 """The Python face of a project folder: the same verbs as the command line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class Project:
         if self._searcher is None:
             fused = self.runner.latest("hybrid").folder if self.config.hybrid else None
             self._searcher = Searcher.of_artifact(self.runner.latest("index").folder, fused)
+            if fused and self.config.cross_encoder:
+                self._searcher.reranker = _Later(self._reranker)
         return self._searcher
 
     def search(
@@ -70,7 +72,8 @@ class Project:
     ) -> Hits | list[Hits]:
         """Search with one text (returns its hits) or with several (returns a list of hits for each).
 
-        ``rerank`` puts the first hits in the order of the project's cross-encoder; scores stay cosines.
+        ``rerank`` lets the project's cross-encoder judge the first hits: beside the hybrid's own scores where there is
+        one, alone where not; scores stay cosines.
         """
         if isinstance(texts, str):
             return self.search_many([texts], k, direction=direction, rerank=rerank)[0]
@@ -82,6 +85,9 @@ class Project:
         """Return the hits of each text; see `search`."""
         if not rerank:
             return self.searcher().search_many(texts, k, direction=direction)
+        if self.config.hybrid is not None and self.config.cross_encoder is not None:
+            answers = self.searcher().answer_many(texts, k, direction=direction, rerank=True)
+            return [list(each.hits) for each in answers]
         if self.config.cross_encoder is None:
             raise ConfigError("E_NO_RERANKER", "nothing to rerank with: honed.toml has no section [cross_encoder]")
         if direction != "alias-to-label":
@@ -130,6 +136,17 @@ class Project:
 
             self._scorer = PairScorer.load_folder(self.runner.latest("cross_encoder").folder / "model")
         return self._scorer
+
+
+class _Later:
+    """A cross-encoder that is loaded when it is first asked."""
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        """Return the scores of pairs."""
+        return self._load().score(pairs)
 
 
 def reranked_hits(texts: Sequence[str], found: Sequence[Hits], scorer: Any) -> list[Hits]:

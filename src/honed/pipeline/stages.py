@@ -534,7 +534,14 @@ STAGES: tuple[Stage, ...] = (
         resumes=True,
     ),
     _stage("index", "check label retrieval train distil", _index_key, _index, wanted=_has("index")),
-    _stage("hybrid", "check train distil index", hybrid.hybrid_key, hybrid.hybrid, version=2, wanted=_pairs("hybrid")),
+    _stage(
+        "hybrid",
+        "check cross_encoder train distil index",
+        hybrid.hybrid_key,
+        hybrid.hybrid,
+        version=2,
+        wanted=_pairs("hybrid"),
+    ),
     _stage("explain", "import check train", explaining.changed_key, explaining.changed, wanted=_has("explain")),
     _stage(
         "evaluate",

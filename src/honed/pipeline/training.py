@@ -227,7 +227,7 @@ def cross_encoder(work: Work) -> Mapping[str, Any]:
 
     config = work.config.cross_encoder
     assert config is not None  # the stage is wanted only then
-    dev = sampled(judged(work, task.FORWARD, "dev"), _DEV_QUERIES, config.seed)
+    dev = sampled(dev_task(work), _DEV_QUERIES, config.seed)
     first = encoder_run("dev", trained_encoder(work.config, work.inputs, stages=("draft",)), dev, config.depth)
     scorer = PairScorer.new(config.base or work.config.model.base, max_length=config.max_length, seed=config.seed)
 

@@ -43,7 +43,11 @@ class Service:
         self._how: dict[str, Any] = {"engine": engine, "threads": threads, "public_key": public_key}
         self.searcher = Searcher.load(path, **self._how)
         self.engine = Engine(
-            self.searcher, max_waiting=limits.max_waiting, on_batch=self._count, check=self._check_tokens
+            self.searcher,
+            max_waiting=limits.max_waiting,
+            on_batch=self._count,
+            check=self._check_tokens,
+            rerank_ms=limits.rerank_ms,
         )
         self.ready = threading.Event()
         self._reloading = threading.Lock()
@@ -143,7 +147,12 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
         searcher = service.searcher
         if wanted.candidates and (searcher.answers is None or wanted.direction != DIRECTIONS[0]):
             raise Refused(422, "E_NO_ANSWERS", "this bundle, or this direction, has no candidate sets")
-        work = ("candidates" if wanted.candidates else "search", wanted.direction)
+        if wanted.rerank and (searcher.reranker is None or searcher.hybrid is None or wanted.candidates):
+            raise Refused(422, "E_NO_RERANKER", "this bundle has no cross-encoder, or candidates are wanted too")
+        if wanted.rerank and wanted.direction != DIRECTIONS[0]:
+            raise Refused(422, "E_NO_RERANKER", "the cross-encoder judges in the direction alias-to-label")
+        kind = "candidates" if wanted.candidates else "rerank" if wanted.rerank else "search"
+        work = (kind, wanted.direction)
         found = await ask(request, work, wanted.texts, wanted.k)
         results = [_result(text, answer, searcher) for text, answer in zip(wanted.texts, found, strict=True)]
         return JSONResponse({"results": results} if wanted.many else results[0])
@@ -271,6 +280,7 @@ _SEARCH = {
     "k": {"type": "integer", "minimum": 1, "default": 10},
     "direction": {"type": "string", "enum": list(DIRECTIONS), "default": DIRECTIONS[0]},
     "candidates": {"type": "boolean", "default": False},
+    "rerank": {"type": "boolean", "default": False},
 }
 _ENCODE = {
     "texts": _TEXTS,

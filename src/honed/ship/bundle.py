@@ -19,6 +19,7 @@ from honed.core.tensors import map_safetensors
 from honed.encode.graph_encoder import GraphEncoder, best_engine
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import PRECISIONS, OnnxFile, check_onnx, read_onnx
+from honed.encode.pair_graph import PairGraph
 from honed.encode.static_encoder import STATIC, StaticEncoder
 from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 from honed.index.stored import StoredVectors
@@ -27,6 +28,7 @@ from honed.ship.seal import MANIFEST, Seal
 
 MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
 VECTORS, NAMES, GRAPH = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
+RERANKER, RERANKER_TOKENIZER = "model/reranker.onnx", "model/reranker_tokenizer.json"
 FUSED, FUSED_TENSORS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
@@ -49,6 +51,7 @@ class Bundle(NamedTuple):
     report: bytes = b""
     keep: Any = None
     hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    reranker: "BundleReranker | None" = None
 
 
 def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None) -> Bundle:
@@ -96,6 +99,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
     hybrid = None
     if FUSED in manifest["files"]:
         hybrid = (json.loads((folder / FUSED).read_text("utf-8")), map_safetensors(folder / FUSED_TENSORS))
+    reranker = BundleReranker.of(folder, manifest, threads) if RERANKER in manifest["files"] else None
     report = (folder / REPORT_PAGE).read_bytes() if REPORT_PAGE in manifest["files"] else b""
     seal.wait()
     if encoder.engine == "":
@@ -110,6 +114,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
         report=report,
         keep=keep,
         hybrid=hybrid,
+        reranker=reranker,
     )
 
 
@@ -175,6 +180,32 @@ def _fits(manifest: Mapping[str, Any]) -> bool:
 def cache_key(index: Mapping[str, Any], vectors: str) -> dict[str, Any]:
     """Return what an index cache depends on."""
     return {"backend": index["backend"], "names": index["names"], "vectors": vectors, "layout": 1}
+
+
+class BundleReranker:
+    """The cross-encoder of a bundle: checked with the rest, loaded when it is first asked."""
+
+    def __init__(self, model: bytes, tokenizer: Any, max_length: int, threads: int) -> None:
+        self._model, self._tokenizer, self._max_length, self._threads = model, tokenizer, max_length, threads
+        self._graph: PairGraph | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Mapping[str, Any], threads: int) -> "BundleReranker":
+        """Read the files; nothing of the graph has run by then."""
+        outline = read_onnx(folder / RERANKER)
+        check_onnx(outline, str(folder / RERANKER))
+        max_length = int(manifest["reranker"]["max_length"])
+        if not 1 <= max_length <= _MAX_LENGTH:
+            raise ValueError("reranker: max_length is out of range")
+        return cls(bytes(outline.data), load_tokenizer(folder / RERANKER_TOKENIZER), max_length, threads)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
+        """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
+        with self._lock:
+            if self._graph is None:
+                self._graph = PairGraph.load(self._model, self._tokenizer, self._max_length, threads=self._threads)
+        return self._graph.score(pairs)
 
 
 class Golden(NamedTuple):

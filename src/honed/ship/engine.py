@@ -10,7 +10,7 @@ from typing import Any
 
 from honed.ship.searcher import Searcher
 
-Work = tuple[str, str]  # ("search", direction), ("candidates", direction) or ("encode", role)
+Work = tuple[str, str]  # ("search", direction), ("candidates", ...), ("rerank", ...) or ("encode", role)
 MAX_TEXTS = 32
 
 
@@ -47,8 +47,8 @@ class Engine:
 
     ``check(searcher, texts)`` may raise for a job that is too much; the others of its batch are answered.
 
-    Jobs of one kind that wait at the same time share one pass through the model: the first that waits is never held
-    back for others.
+    A batch may take ``rerank_ms`` for its cross-encoder. Jobs of one kind that wait at the same time share one pass
+    through the model: the first that waits is never held back for others.
     """
 
     def __init__(
@@ -58,9 +58,10 @@ class Engine:
         max_waiting: int,
         on_batch: Callable[[int, float], None] | None = None,
         check: Callable[[Searcher, Sequence[str]], None] | None = None,
+        rerank_ms: float = 300.0,
     ) -> None:
         self.searcher = searcher
-        self.max_waiting = max_waiting
+        self.max_waiting, self._rerank_ms = max_waiting, rerank_ms
         self._on_batch = on_batch or (lambda *_: None)
         self._check = check or (lambda *_: None)
         self._waiting: deque[_Job] = deque()
@@ -161,6 +162,13 @@ class Engine:
 
     def _answer(self, work: Work, texts: Sequence[str], k: int) -> Any:
         searcher, (kind, how) = self.searcher, work
-        if kind in ("search", "candidates"):
-            return searcher.answer_many(texts, k, direction=how, candidates=kind == "candidates")
+        if kind != "encode":
+            return searcher.answer_many(
+                texts,
+                k,
+                direction=how,
+                candidates=kind == "candidates",
+                rerank=kind == "rerank",
+                budget_ms=self._rerank_ms / len(texts),
+            )
         return searcher.encoder.encode(texts, "document" if how == "document" else "query")

@@ -33,6 +33,7 @@ class Limits:
     max_batch: int = 128
     max_tokens: int = 8_192
     max_waiting: int = 128
+    rerank_ms: float = 300.0
     max_connections: int = 1_024
     deadline: float = 10.0
     header_timeout: float = 10.0
@@ -43,13 +44,16 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchRequest:
-    """A checked search: ``many`` tells whether a list was asked, ``candidates`` whether candidate sets are wanted."""
+    """A checked search: ``many`` tells whether a list was asked, ``candidates`` whether candidate sets are wanted,
+    ``rerank`` whether the cross-encoder shall judge.
+    """
 
     texts: list[str]
     many: bool
     k: int
     direction: str
     candidates: bool = False
+    rerank: bool = False
 
 
 def strict_json(body: bytes) -> dict[str, Any]:
@@ -99,8 +103,8 @@ def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
-    """Check the fields of a search: ``query`` or ``queries``, ``k``, ``direction``, ``candidates``."""
-    _known(body, ("query", "queries", "k", "direction", "candidates"))
+    """Check the fields of a search: ``query`` or ``queries``, ``k``, ``direction``, ``candidates``, ``rerank``."""
+    _known(body, ("query", "queries", "k", "direction", "candidates", "rerank"))
     if ("query" in body) == ("queries" in body):
         raise Refused(422, "E_MISSING", "give one of query (a text) and queries (a list of texts)")
     many = "queries" in body
@@ -111,6 +115,7 @@ def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
         k=_number(body.get("k", 10), "k", limits.max_k),
         direction=_choice(body.get("direction", DIRECTIONS[0]), "direction", DIRECTIONS),
         candidates=_flag(body.get("candidates", False), "candidates"),
+        rerank=_flag(body.get("rerank", False), "rerank"),
     )
 
 

@@ -15,7 +15,9 @@ from honed.core.protocols import Encoder, VectorIndex
 from honed.core.records import Answer, Hit
 from honed.core.tensors import map_safetensors
 from honed.core.text import fold, is_blank
+from honed.encode.pair_graph import scored_in_time
 from honed.index.answers import AnswerModel, evidence
+from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
 from honed.index.stored import StoredVectors
 from honed.ship.bundle import BundleEncoder, load_bundle
@@ -25,6 +27,7 @@ Hits = list[Hit]
 DIRECTIONS = ("alias-to-label", "label-to-alias")
 MAX_K = 1000
 MAX_CHARS = 10_000
+NO_RERANKER = "no cross-encoder to rerank with: it takes [hybrid] and [cross_encoder] in honed.toml, and alias-to-label"
 
 
 class _Side:
@@ -55,10 +58,12 @@ class Searcher:
         report: bytes = b"",
         keep: Any = None,
         hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
+        reranker: Any = None,
     ) -> None:
         self.encoder, self.names = encoder, names
         self.hybrid: HybridIndex | None = None
         self.answers: AnswerModel | None = None
+        self.reranker, self.blend = reranker, Blend()
         self.manifest, self.folder, self.report = manifest or {}, folder, report
         self._vectors, self._graph, self._keep = vectors, graph, keep
         self._backend = str(settings.get("backend", "flat"))
@@ -68,6 +73,7 @@ class Searcher:
         if hybrid is not None:
             data, tensors = hybrid
             self.hybrid = HybridIndex.of_files(data, tensors, self.label_text, len(self.labels))
+            self.blend = Blend.from_dict(data.get("rerank"))
             if data.get("answers") is not None:
                 self.answers = AnswerModel.from_dict(data["answers"], len(self.hybrid.feature_names))
 
@@ -100,6 +106,7 @@ class Searcher:
             report=found.report,
             keep=found.keep,
             hybrid=found.hybrid,
+            reranker=found.reranker,
         )
 
     @classmethod
@@ -184,16 +191,21 @@ class Searcher:
         direction: str = "alias-to-label",
         candidates: bool = False,
         passages: Sequence[str] = (),
+        rerank: bool = False,
+        budget_ms: float = 0.0,
     ) -> list[Answer]:
         """Return the answer to each text; see `answer` and `search_many`.
 
         ``passages`` are texts, one for each query, that might stand in a document that answers it: the vector that is
-        searched with lies half way to theirs (HyDE).
+        searched with lies half way to theirs (HyDE). ``rerank`` lets a cross-encoder judge the first hits, as many as
+        ``budget_ms`` for each query allow (0: all that it was taught for); the chance is not told then.
         """
         check_request(texts, k, direction)
         by_entity = direction == DIRECTIONS[0]
         if candidates and (self.answers is None or not by_entity):
             raise ConfigError("E_NO_ANSWERS", "no candidate sets: they are learned where honed.toml has [answers]")
+        if rerank and (self.reranker is None or self.hybrid is None or not by_entity):
+            raise ConfigError("E_NO_RERANKER", NO_RERANKER)
         side = self._side(direction)
         if side is None or not texts:
             return [Answer(hits=[]) for _ in texts]
@@ -203,7 +215,10 @@ class Searcher:
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         if by_entity and self.hybrid is not None:
             near = side.index.search(vectors, max(DEPTH, k))[1]
-            return [self._fused(*each, k, candidates=candidates) for each in zip(texts, vectors, near, strict=True)]
+            asked = zip(texts, vectors, near, strict=True)
+            if rerank:
+                return [self._reranked(*each, k, budget_ms) for each in asked]
+            return [self._fused(*each, k, candidates=candidates) for each in asked]
         waiting, width = list(range(len(texts))), 4 * k
         hits: list[Hits] = [[] for _ in texts]
         while waiting:  # one entity may bear many near strings: look further until k are found
@@ -233,6 +248,20 @@ class Searcher:
         chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
+
+    def _reranked(self, text: str, vector: Any, near: Any, k: int, budget_ms: float) -> Answer:
+        """Answer by the hybrid, its first hits judged by the cross-encoder; known names stay first."""
+        assert self.hybrid is not None
+        ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=max(DEPTH, k)))
+        order = self.blend.order(ranked.scores, self.pair_scores(text, ranked.rows, budget_ms))
+        exact = self._exact(text, vector)
+        hits = self._hits(exact, *self._of_ranked(ranked.rows[order], vector, 4 * k), vector, k, by_entity=True)
+        return Answer(hits=hits)
+
+    def pair_scores(self, text: str, rows: Any, budget_ms: float = 0.0) -> Any:
+        """Return the cross-encoder's scores of a query with the first ranked labels, as many as the budget allows."""
+        pairs = [(text, self.label_text(int(row))) for row in rows[: self.blend.depth]]
+        return scored_in_time(self.reranker, pairs, budget_ms)
 
     def _candidates(self, text: str, vector: Any) -> Hits:
         """Return all entities within the distance of the first that holds the truth at the chosen rate."""

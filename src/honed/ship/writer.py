@@ -29,7 +29,8 @@ class BundleContent:
 
     ``model`` is an aligned ONNX file, ``numpy`` names its weights for the numpy engine; ``vectors`` are those of
     ``texts``; ``names`` are (row of ``texts``, row of ``entities``, kind); ``entities`` are (id, label, fields);
-    ``files`` are more files by name, such as the report; ``hybrid`` is what it holds as plain data and as tensors.
+    ``files`` are more files by name, such as the report; ``hybrid`` is what it holds as plain data and as tensors,
+    ``reranker`` an ONNX file, its tokenizer and facts, ``max_length`` among them.
     """
 
     model: bytes
@@ -45,6 +46,7 @@ class BundleContent:
     facts: Mapping[str, Any]
     files: Mapping[str, bytes]
     hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    reranker: tuple[bytes, str, Mapping[str, Any]] | None = None
     private_key: bytes | None = None
 
 
@@ -113,6 +115,9 @@ def _write_files(folder: Path, content: BundleContent) -> dict[str, Any]:
         graph = HnswIndex(stored.take(table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)))
         save_file(graph.tensors(), str(folder / bundle.GRAPH))
         index["cache"] = bundle.cache_key(index, seal.file_entry(folder / bundle.VECTORS)["sha256"])
+    if content.reranker is not None:
+        (folder / bundle.RERANKER).write_bytes(content.reranker[0])
+        (folder / bundle.RERANKER_TOKENIZER).write_text(content.reranker[1], encoding="utf-8")
     if content.hybrid is not None:
         data, tensors = content.hybrid
         (folder / bundle.FUSED).write_text(json.dumps(data), encoding="utf-8")
@@ -133,6 +138,7 @@ def _write_files(folder: Path, content: BundleContent) -> dict[str, Any]:
         "spec": content.spec.as_dict(),
         "model": {"file": bundle.MODEL, "numpy": content.numpy},
         "index": index,
+        **({"reranker": dict(content.reranker[2])} if content.reranker else {}),
         "counts": {"entities": len(content.entities), "names": len(names), "texts": len(texts)},
         **content.facts,
         "files": files,
