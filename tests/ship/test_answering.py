@@ -164,9 +164,7 @@ def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
         (ours,) = searcher.answer_many([text], 8, rerank=True)
         theirs = judging.search(text, 8, rerank=True)
         assert len({hit.doc_id for hit in ours.hits} & {hit.doc_id for hit in theirs}) >= 6  # near ties, taught apart
-    searcher.blend = Blend(
-        ours=0.0, theirs=1.0, depth=12
-    )  # what the tiny model learned is worth nothing, and counts so
+    searcher.blend = Blend(ours=0.0, theirs=1.0, depth=12)  # the tiny one is worth nothing, and counts so
     (ours,) = searcher.answer_many(["college"], 12, rerank=True)
     scores = searcher.reranker.score([("college", hit.text) for hit in ours.hits])
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)

@@ -188,7 +188,7 @@ def print_report(report: Mapping[str, Any]) -> None:
         answered, sets = known["answered"], known["sets"]
         wrong = "" if answered["wrong"] is None else f", {100 * answered['wrong']:.1f} % of them wrong"
         emit(
-            f"is there an answer: AUROC {known['auroc']:.3f}; {100 * answered['share']:.1f} % answered at a risk of "
+            f"is there an answer: AUROC {known['auroc_right'] or 0:.3f} (right against none); {100 * answered['share']:.1f} % answered at a risk of "
             f"{100 * answered['risk']:g} %{wrong}; candidate sets hold the right one for "
             f"{100 * sets['coverage']:.1f} % (wanted {100 * known['wanted']:g}), {sets['mean_size']} on average"
         )

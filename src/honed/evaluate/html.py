@@ -32,7 +32,13 @@ def render_report(report: Mapping[str, Any]) -> str:
         _environment()
         .get_template("report.html.j2")
         .render(
-            report={"mining": None, "student": None, "answers": None, **report},  # reports of other runs have neither
+            report={
+                "mining": None,
+                "student": None,
+                "answers": None,
+                "latency": None,
+                **report,
+            },  # reports of other runs have neither
             first=first,
             bars=bars(report["systems"], first, report["ceiling"]),
             slice_names=_slice_names(report["systems"]),

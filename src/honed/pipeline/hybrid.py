@@ -20,12 +20,12 @@ from honed.index.blend import Blend
 from honed.index.fusion import Judged, LearnedFusion
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
 from honed.pipeline.config import AnswersSection, Config
-from honed.pipeline.reports import language_of, seed_of
+from honed.pipeline.reports import RERANKED, language_of, seed_of
 from honed.pipeline.stage import Work, judged, model_key, sampled
 from honed.ship.names import LABEL
 from honed.ship.searcher import Searcher
 
-LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", "hybrid, learned + reranked"
+LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", f"hybrid, learned{RERANKED}"
 _ASKED, _FOLDS, _BLOCK, _RERANKED = 3000, 3, 256, 500
 
 

@@ -33,12 +33,23 @@ from honed.pipeline.asking import open_endpoint
 from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
-from honed.pipeline.reports import BASE, STUDENT, TUNED, depth_of, language_of, made, seed_of
-from honed.pipeline.stage import SHIPPED, Stage, Work, base_encoder, judged, model_key, stored_vectors, trained_encoder
+from honed.pipeline.latency import QUERIES, latencies
+from honed.pipeline.reports import BASE, RERANKED, STUDENT, TUNED, depth_of, language_of, made, seed_of
+from honed.pipeline.stage import (
+    SHIPPED,
+    Stage,
+    Work,
+    base_encoder,
+    judged,
+    model_key,
+    sampled,
+    stored_vectors,
+    trained_encoder,
+)
 from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names, word_runs
 from honed.ship.searcher import Searcher
 
-NAMES, RERANKED = " + known names", " + reranked"
+NAMES = " + known names"
 _TELL_EVERY = 50
 log = logging.getLogger("honed")
 _SLICE = 100  # queries that a slice needs for a gate
@@ -283,7 +294,7 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
         "headline": [str(_measures(work.config, task.FORWARD)[0])],
         **main,
         "reverse": {"direction": task.REVERSE, **directions[task.REVERSE]} if task.REVERSE in directions else None,
-        "answers": _answers(work),
+        **_asked_one_by_one(work),
         "headroom": _headroom_after(work, main),
         "mining": next((work.inputs[each].read_json("mining.json") for each in mined if each in work.inputs), None),
         "model": work.inputs["baselines"].manifest.facts["base"] if "baselines" in work.inputs else None,
@@ -293,13 +304,19 @@ def _evaluate(work: Work) -> Mapping[str, Any]:
     return {"gates": report["gates"]}
 
 
-def _answers(work: Work) -> dict[str, Any] | None:
-    """Return how well it is known whether a first hit is right; learned on dev, judged on test."""
-    settings = work.config.answers
-    if settings is None or "hybrid" not in work.inputs:
-        return None
-    test = judged(work, task.FORWARD, "test")
-    return hybrid.judged_answers(hybrid.searcher_of(work), test, settings, seed_of(work.config))
+def _asked_one_by_one(work: Work) -> dict[str, Any]:
+    """Return how well it is known whether a first hit is right, and what a query takes."""
+    if "index" not in work.inputs:
+        return {"answers": None, "latency": None}
+    settings, test = work.config.answers, judged(work, task.FORWARD, "test")
+    fused = "hybrid" in work.inputs
+    searcher = hybrid.searcher_of(work) if fused else Searcher.of_artifact(work.inputs["index"].folder)
+    seed = seed_of(work.config)
+    texts = [query.text for query in sampled(test, QUERIES, seed).queries]
+    return {
+        "answers": hybrid.judged_answers(searcher, test, settings, seed) if settings and fused else None,
+        "latency": latencies(searcher, work.inputs, hybrid.LEARNED, texts),
+    }
 
 
 def _headroom_after(work: Work, report: Mapping[str, Any]) -> dict[str, Any] | None:
