@@ -187,9 +187,10 @@ def print_report(report: Mapping[str, Any]) -> None:
     if known := report.get("answers"):
         answered, sets = known["answered"], known["sets"]
         wrong = "" if answered["wrong"] is None else f", {100 * answered['wrong']:.1f} % of them wrong"
+        right = known["auroc_right"] or 0.0
         emit(
-            f"is there an answer: AUROC {known['auroc_right'] or 0:.3f} (right against none); {100 * answered['share']:.1f} % answered at a risk of "
-            f"{100 * answered['risk']:g} %{wrong}; candidate sets hold the right one for "
+            f"is there an answer: AUROC {right:.3f} (right against none); {100 * answered['share']:.1f} % answered at "
+            f"a risk of {100 * answered['risk']:g} %{wrong}; candidate sets hold the right one for "
             f"{100 * sets['coverage']:.1f} % (wanted {100 * known['wanted']:g}), {sets['mean_size']} on average"
         )
     if report.get("student"):
