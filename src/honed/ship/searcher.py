@@ -214,11 +214,9 @@ class Searcher:
             vectors = vectors + self.encoder.encode(list(passages), "document")
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         if by_entity and self.hybrid is not None:
-            near = side.index.search(vectors, max(DEPTH, k))[1]
-            asked = zip(texts, vectors, near, strict=True)
-            if rerank:
-                return [self._reranked(*each, k, budget_ms) for each in asked]
-            return [self._fused(*each, k, candidates=candidates) for each in asked]
+            budget = budget_ms if rerank else None
+            asked = zip(texts, vectors, self.nearest(vectors, DEPTH), strict=True)
+            return [self._fused(*each, k, candidates=candidates, budget_ms=budget) for each in asked]
         waiting, width = list(range(len(texts))), 4 * k
         hits: list[Hits] = [[] for _ in texts]
         while waiting:  # one entity may bear many near strings: look further until k are found
@@ -230,33 +228,28 @@ class Searcher:
             width *= 4
         return [Answer(hits=each) for each in hits]
 
-    def _fused(self, text: str, vector: Any, near: Any, k: int, *, candidates: bool) -> Answer:
-        """Answer by the hybrid: known names first, then what it ranks."""
+    def _fused(self, text: str, vector: Any, near: Any, k: int, *, candidates: bool, budget_ms: float | None) -> Answer:
+        """Answer by the hybrid: known names first, then what it ranks, judged by the cross-encoder within a budget."""
         assert self.hybrid is not None
-        exact = self._exact(text, vector)
-        depth, n = len(near), len(self.labels)
-        while True:
-            ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth))
-            hits = self._hits(exact, *self._of_ranked(ranked.rows, vector, 4 * k), vector, k, by_entity=True)
-            if len(hits) >= k or depth >= n:
+        exact, depth = self._exact(text, vector), DEPTH
+        first = ranked = self.hybrid.rank(text, self.gather(text, vector, near))
+        head = first.rows[:0]
+        if budget_ms is not None:
+            head = first.rows[self.blend.order(first.scores, self.pair_scores(text, first.rows, budget_ms))]
+        while True:  # k may be large, and many labels of one group or entity
+            rows = np.concatenate([head, ranked.rows[~np.isin(ranked.rows, head)]])
+            hits = self._hits(exact, *self._of_ranked(rows, vector, max(4 * k, depth)), vector, k, by_entity=True)
+            if len(hits) >= k or depth >= len(self.labels):
                 break
-            depth = min(4 * depth, n)
+            depth = min(max(4 * depth, k), len(self.labels))
             near = self.nearest(vector[None], depth)[0]
-        if self.answers is None:
+            ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth))
+        if self.answers is None or budget_ms is not None:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
-        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
+        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, first))
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
-
-    def _reranked(self, text: str, vector: Any, near: Any, k: int, budget_ms: float) -> Answer:
-        """Answer by the hybrid, its first hits judged by the cross-encoder; known names stay first."""
-        assert self.hybrid is not None
-        ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=max(DEPTH, k)))
-        order = self.blend.order(ranked.scores, self.pair_scores(text, ranked.rows, budget_ms))
-        exact = self._exact(text, vector)
-        hits = self._hits(exact, *self._of_ranked(ranked.rows[order], vector, 4 * k), vector, k, by_entity=True)
-        return Answer(hits=hits)
 
     def pair_scores(self, text: str, rows: Any, budget_ms: float = 0.0) -> Any:
         """Return the cross-encoder's scores of a query with the first ranked labels, as many as the budget allows."""
