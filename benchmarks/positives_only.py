@@ -1,0 +1,70 @@
+"""What the squared error on positive pairs alone does to a model, beside the project's own training.
+
+    python benchmarks/positives_only.py examples/movies
+
+Trains the project's base model on its training pairs with (1 - cosine)^2, Adam at 1e-5 and batches of 64 (the recipe of
+TransformerLearningProject, with the gradient that its code cuts off), for one epoch, and again at the learning rate of
+honed.toml; then all are measured on the same test queries.
+"""
+
+import sys
+
+import numpy as np
+import torch
+
+from honed import Project
+from honed.data import task
+from honed.encode.torch_encoder import TorchEncoder
+from honed.evaluate.measures import Measure
+from honed.evaluate.score import TaskScores
+from honed.pipeline.stage import trained_encoder
+from honed.pipeline.systems import encoder_run
+
+BATCH = 64
+
+
+def taught(encoder: TorchEncoder, pairs: list[tuple[str, str]], rate: float) -> None:
+    """Train in place."""
+    model = encoder.model.float().train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    order = np.random.default_rng(0).permutation(len(pairs))
+    for step, start in enumerate(range(0, len(order), BATCH)):
+        some = [pairs[at] for at in order[start : start + BATCH]]
+        left, right = (model(model.tokenize([pair[side] for pair in some]))["sentence_embedding"] for side in (0, 1))
+        loss = ((1 - torch.cosine_similarity(left, right)) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 0:
+            print(f"step {step} loss {loss.item():.4f}", file=sys.stderr, flush=True)
+    model.eval()
+
+
+def main() -> None:
+    project = Project(sys.argv[1])
+    config, check = project.config, project.runner.latest("check").folder
+    test = task.load_task(check, task.FORWARD, "test")
+    pairs = [(each.anchor, each.positive) for each in task.load_examples(check / "examples.parquet")]
+    measure = Measure("nDCG", 10)
+    scores = TaskScores(test, [measure])
+    found = {"base": TorchEncoder.load(config.model)}
+    for name, rate in (("positives alone, 1e-5", 1e-5), ("positives alone, 2e-4", 2e-4)):
+        encoder = TorchEncoder.load(config.model)
+        taught(encoder, pairs, rate)
+        found[name] = encoder
+    found["honed"] = trained_encoder(config, {"train": project.runner.latest("train")})
+    for name, encoder in found.items():
+        run = encoder_run(name, encoder, test, 100)
+        scores.add(run)
+        vectors = encoder.encode([query.text for query in test.queries[:500]], "query")
+        likeness = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)].mean()
+        print(f"{name}: mean cosine of different queries {likeness:.3f}", flush=True)
+    for each in scores.systems():
+        value = each["measures"][str(measure)]
+        print(f"{each['name']}: nDCG@10 {value['mean']:.4f} ({value['low']:.4f} to {value['high']:.4f})")
+    for name in list(found)[1:]:
+        print(name, "against base:", scores.compare(name, "base", measure)["difference"])
+
+
+if __name__ == "__main__":
+    main()
