@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from honed import Searcher
-from honed.ship.requests import Limits, Refused, search_request, strict_json
+from honed.ship.requests import Limits, Refused, check_wanted, search_request, strict_json
 
 LIMITS = Limits(max_k=int(os.environ.get("HONED_MAX_K", "100")), max_batch=32)
 searcher = Searcher.load(os.environ.get("HONED_BUNDLE", "/var/task/bundle"))
@@ -30,17 +30,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _search(fields: dict[str, Any]) -> dict[str, Any]:
     wanted = search_request(fields, LIMITS)
-    if wanted.candidates and (searcher.answers is None or wanted.direction != "alias-to-label"):
-        raise Refused(422, "E_NO_ANSWERS", "this bundle, or this direction, has no candidate sets")
-    if wanted.rerank and (searcher.reranker is None or searcher.hybrid is None):
-        raise Refused(422, "E_NO_RERANKER", "this bundle has no cross-encoder")
+    check_wanted(wanted, searcher)
     found = searcher.answer_many(
         wanted.texts,
         wanted.k,
         direction=wanted.direction,
         candidates=wanted.candidates,
         rerank=wanted.rerank,
-        budget_ms=LIMITS.rerank_ms / len(wanted.texts),
+        budget_ms=LIMITS.rerank_ms,
     )
     results = [{"query": text, **answer.as_dict()} for text, answer in zip(wanted.texts, found, strict=True)]
     return {"results": results} if wanted.many else results[0]

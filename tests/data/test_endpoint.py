@@ -87,6 +87,33 @@ def test_queries_are_read_line_by_line_and_asked_once(model: Model, ask: Callabl
     assert hypothetical_passage(ask(), "shoes").startswith("1. red shoes")
 
 
+@pytest.mark.parametrize(
+    ("line", "query"), [("55 inch tv", "55 inch tv"), ("3d printer", "3d printer"), ("1. 4k monitor", "4k monitor")]
+)
+def test_numbers_that_are_asked_for_stay(model: Model, ask: Callable[..., Endpoint], line: str, query: str) -> None:
+    model.answers = [said(line)]
+    assert written_queries(ask(), "d", 1) == [query]
+
+
+def test_what_a_crash_left_and_odd_characters_do_no_harm(
+    model: Model, ask: Callable[..., Endpoint], tmp_path: Path
+) -> None:
+    (tmp_path / "kept.jsonl").write_bytes(b'{"key": "x", "answer": "caf\xc3')
+    model.answers = [said("one\u2028two\ud800")]
+    assert ask().ask("i", "t") == "one\u2028two\ud800"
+    again = ask()
+    assert again.ask("i", "t") == "one\u2028two\ud800"
+    assert again.spent.kept == 1
+
+
+def test_what_goes_in_the_clear_goes_through_no_proxy(
+    model: Model, ask: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    model.answers = [said("yes")]
+    assert ask().ask("i", "t") == "yes"
+
+
 def test_a_torn_line_is_left_out(model: Model, ask: Callable[..., Endpoint], tmp_path: Path) -> None:
     model.answers = [said("yes")]
     ask().ask("i", "t")
@@ -118,6 +145,10 @@ def test_limits_hold(model: Model, ask: Callable[..., Endpoint]) -> None:
     endpoint.ask("i", "2")
     with pytest.raises(DataError, match="max_requests is 2, and 2 are used"):
         endpoint.ask("i", "3")
+    model.answers = [(503, {}, {})]
+    with pytest.raises(DataError, match="max_requests is 1, and 1 are used"):
+        ask(max_requests=1).ask("i", "tried again and again")
+    model.answers = [said("a")]
     assert endpoint.ask("i", "1") == "a"  # what is kept costs nothing
     frugal = ask(max_tokens=30)
     frugal.ask("i", "4")

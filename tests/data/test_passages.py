@@ -18,6 +18,14 @@ def test_sentences_stay_whole_where_they_fit() -> None:
     assert cut("", 5, 0) == []
 
 
+def test_scripts_without_blanks_are_cut_too() -> None:
+    text = "これは文です。" * 30
+    parts = cut(text, 20, 0)
+    assert "".join(parts) == text
+    assert {len(part) for part in parts} == {14}
+    assert cut("長" * 50, 20, 0) == ["長" * 20, "長" * 20, "長" * 10]
+
+
 def test_what_overlaps_is_the_end_of_the_passage_before() -> None:
     assert cut(TEXT, 6, 2) == ["One two three. Four five!", "Four five! Six seven eight nine?", "Ten."]
 

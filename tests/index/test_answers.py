@@ -60,6 +60,6 @@ def test_a_round_trip_and_a_forgery() -> None:
     )
     back = AnswerModel.from_dict(model.as_dict(), 1)
     assert back.chance(np.full(10, 0.3)) == model.chance(np.full(10, 0.3))
-    for change in ({"weights": [1.0]}, {"scale": [0.0] * 10}):
+    for change in ({"weights": [1.0]}, {"scale": [0.0] * 10}, {"gap": float("nan")}, {"risk": float("inf")}):
         with pytest.raises(ArtifactError, match="other evidence"):
             AnswerModel.from_dict({**model.as_dict(), **change}, 1)

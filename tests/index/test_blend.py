@@ -22,7 +22,7 @@ def test_a_round_trip_and_a_forgery() -> None:
     made = Blend(ours=0.5, theirs=1.5, depth=7)
     assert Blend.from_dict(made.as_dict()) == made
     assert Blend.from_dict(None) == Blend()
-    for change in ({"ours": float("nan")}, {"depth": 10**9}, {"theirs": None}):
+    for change in ({"ours": float("nan")}, {"depth": 10**9}, {"theirs": None}, {"depth": float("inf")}):
         with pytest.raises(ArtifactError, match="cross-encoder"):
             Blend.from_dict({**made.as_dict(), **change})
 
@@ -33,10 +33,11 @@ class Slow:
         return np.array([len(each) for _, each in pairs], dtype=np.float32)
 
 
-def test_a_budget_bounds_how_many_are_scored_but_some_always_are() -> None:
+def test_a_time_bounds_how_many_are_scored() -> None:
     pairs = [("q", "d" * n) for n in range(80)]
-    assert len(scored_in_time(Slow(), pairs, 0)) == 80
-    few = scored_in_time(Slow(), pairs, 1)
+    assert len(scored_in_time(Slow(), pairs, float("inf"))) == 80
+    few = scored_in_time(Slow(), pairs, time.perf_counter() + 0.01)
     assert few.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert 8 <= len(scored_in_time(Slow(), pairs, 70)) < 80
-    assert len(scored_in_time(Slow(), [], 5)) == 0
+    assert 8 <= len(scored_in_time(Slow(), pairs, time.perf_counter() + 0.07)) < 80
+    assert len(scored_in_time(Slow(), pairs, time.perf_counter() - 1)) == 0
+    assert len(scored_in_time(Slow(), [], time.perf_counter() + 5)) == 0

@@ -102,6 +102,13 @@ def test_a_query_that_meets_nothing_is_answered_by_the_vectors(index: HybridInde
     assert sorted(ranked.rows.tolist()) == [3, 4, 5]
 
 
+@pytest.mark.parametrize("texts", [["It"], ["The", "Who"], ["!!!", "???"], ["x"]])
+def test_texts_without_terms_can_be_built(texts: list[str]) -> None:
+    index = HybridIndex.build(Texts(texts=texts, fields={"f": [""] * len(texts)}))
+    found = index.gather("the", np.arange(len(texts)), lambda rows: np.ones(len(rows), np.float32))
+    assert found.features.shape == (len(texts), len(index.feature_names))
+
+
 def test_texts_that_are_no_names_have_no_initials() -> None:
     index = HybridIndex.build(Texts(texts=NAMES, names=False))
     assert "initials" not in index.parts

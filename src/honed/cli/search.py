@@ -74,8 +74,10 @@ def search(
             raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
         passages, spent = Project(project).hypothetical(queries)
         terminal.say(spent)
-    if rerank and candidates:
-        raise ConfigError("E_OPTION", "--candidates does not go with --rerank")
+    if candidates and (rerank or hyde):
+        raise ConfigError("E_OPTION", "--candidates does not go with --rerank or --hyde")
+    if budget and not rerank:
+        raise ConfigError("E_OPTION", "--budget-ms goes with --rerank")
     if rerank and bundle is None and not budget:
         from honed.pipeline.project import Project
 
@@ -90,7 +92,7 @@ def search(
             candidates=candidates,
             passages=passages,
             rerank=rerank,
-            budget_ms=budget,
+            budget_ms=budget * len(queries),
         )
     many = file is not None or text == "-"
     for query, answer in zip(queries, found, strict=True):

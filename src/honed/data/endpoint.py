@@ -4,9 +4,11 @@ Nothing of honed needs one. The protocol is ``POST URL/chat/completions``, which
 (llama.cpp, vLLM, Ollama) speak alike.
 """
 
+import hashlib
 import ipaddress
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -18,10 +20,10 @@ from urllib.parse import urlparse
 
 from honed.core.config import limits
 from honed.core.errors import ConfigError, DataError
-from honed.core.fingerprint import fingerprint
 
 _MAX_ANSWER = 1 << 20
 _LONGEST_WAIT = 60.0
+_MARK = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+")  # of a list
 _AGAIN = (408, 409, 429, 500, 502, 503, 504)
 
 
@@ -96,9 +98,13 @@ class Endpoint:
         """Read what is kept; a last line that a crash cut off is left out."""
         self.config, self.spent, self._file = config, Spent(), kept
         self._answers: dict[str, str] = {}
-        self._opener = urllib.request.build_opener(_Stay())
+        clear = urlparse(config.url).scheme == "http"  # what goes in the clear goes through no proxy
+        self._opener = urllib.request.build_opener(_Stay(), *([urllib.request.ProxyHandler({})] if clear else []))
+        self._torn = False
         if kept.is_file():
-            for line in kept.read_text(encoding="utf-8").splitlines():
+            lines = kept.read_bytes().split(b"\n")
+            self._torn = bool(lines[-1])
+            for line in lines:
                 try:
                     found = json.loads(line)
                     self._answers[found["key"]] = str(found["answer"])
@@ -114,16 +120,16 @@ class Endpoint:
             "temperature": settings.temperature,
             "max_tokens": settings.answer_tokens,
         }
-        key = fingerprint({"url": settings.url, **body})
+        key = hashlib.sha256(json.dumps({"url": settings.url, **body}, sort_keys=True).encode()).hexdigest()
         if key in self._answers:
             self.spent.kept += 1
             return self._answers[key]
-        self._check_limits()
         answer = self._answer(json.dumps(body).encode())
         self._answers[key] = answer
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "answer": answer}, ensure_ascii=False) + "\n")
+        with self._file.open("a", encoding="ascii") as file:
+            file.write(("\n" if self._torn else "") + json.dumps({"key": key, "answer": answer}) + "\n")
+        self._torn = False
         return answer
 
     def _check_limits(self) -> None:
@@ -142,6 +148,7 @@ class Endpoint:
             if attempt:
                 time.sleep(min(wait, _LONGEST_WAIT))
                 wait *= 2
+            self._check_limits()
             self.spent.requests += 1
             try:
                 return self._read(self._post(body))
@@ -199,7 +206,7 @@ _PASSAGE = (
 def written_queries(endpoint: Endpoint, text: str, n: int) -> list[str]:
     """Return up to ``n`` queries that a language model writes for a document."""
     lines = endpoint.ask(_QUERIES.format(n=n), text[:4000]).splitlines()
-    bare = (line.strip().lstrip("0123456789.-*) ").strip(" \"'") for line in lines)
+    bare = (_MARK.sub("", line).strip(" \"'") for line in lines)
     return [line[:300] for line in dict.fromkeys(bare) if line][:n]
 
 

@@ -332,6 +332,13 @@ def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig
     dev, and one that is asked in either from train.
     """
     draws = {query: unit_interval(split.seed, fold(text)) for query, text in found.queries.items()}
+    if (
+        given
+        and not config.synthetic
+        and "train" not in set(given.values()) | ({"train"} if len(given) < len(draws) else set())
+    ):
+        found.drop("W_SPLIT_DRAWN", "no query is given for train: the splits are drawn")
+        given = {}
     if given:
         splits = {query: given.get(query, "train") for query in found.queries}
         present = set(splits.values())
@@ -339,7 +346,8 @@ def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig
             splits = {query: "test" if name == "dev" else name for query, name in splits.items()}
             present = set(splits.values())
         if "dev" not in present:
-            splits |= {query: "dev" for query, name in splits.items() if name == "train" and draws[query] < split.dev}
+            source = "train" if "train" in present else "test"
+            splits |= {query: "dev" for query, name in splits.items() if name == source and draws[query] < split.dev}
     else:
         splits = {
             query: "test" if draw < split.test else "dev" if draw < split.test + split.dev else "train"
@@ -382,7 +390,11 @@ def judged_examples(found: Judgments, config: JudgmentsConfig, write: Write | No
             (doc for doc, grade in grades.items() if grade <= 0), key=lambda doc: _order(config, query + doc)
         )
         negatives = tuple(found.text_for(query, doc) for doc in wrong[: config.judged_negatives])
-        right = {found.text_for(query, doc): grade for doc, grade in grades.items() if grade > 0}
+        right: dict[str, int] = {}
+        for doc, grade in grades.items():
+            if grade > 0:  # documents of one text count as the best of them
+                text = found.text_for(query, doc)
+                right[text] = max(right.get(text, 0), grade)
         examples += [
             Example(
                 anchor=found.queries[query],

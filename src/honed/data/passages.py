@@ -8,7 +8,9 @@ from honed.core.records import Document
 from honed.core.text import fold_accents
 
 PARENT = "parent"
-_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
+# a word with the blank after it; a sign of a script that sets no blanks counts as a word
+_PIECE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]\s*|[^\s\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+\s*")
 _WORD = re.compile(r"\w+")
 
 
@@ -33,7 +35,7 @@ def cut(text: str, most: int, overlap: int) -> list[str]:
     """Return a text in parts of up to ``most`` words; see `passages_of`."""
     pieces: list[list[str]] = []
     for sentence in _SENTENCE.split(text):
-        words = sentence.split()
+        words = _PIECE.findall(" ".join(sentence.split()) + " ")
         pieces += [words[at : at + most] for at in range(0, len(words), most)]
     parts: list[list[list[str]]] = []
     current: list[list[str]] = []
@@ -44,7 +46,13 @@ def cut(text: str, most: int, overlap: int) -> list[str]:
         current.append(piece)
     if current:
         parts.append(current)
-    return [" ".join(word for piece in part for word in piece) for part in parts]
+    return ["".join(_end(piece) for piece in part).strip() for part in parts]
+
+
+def _end(words: Sequence[str]) -> str:
+    """Return a piece as text, with a blank after it unless its script sets none."""
+    text = "".join(words).strip()
+    return text if text[-1:] in "。！？" else text + " "
 
 
 def _end_of(pieces: Sequence[list[str]], most: int) -> list[list[str]]:

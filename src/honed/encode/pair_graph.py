@@ -35,14 +35,14 @@ class PairGraph:
         return scores
 
 
-def scored_in_time(scorer: Any, pairs: Sequence[tuple[str, str]], budget_ms: float) -> Vectors:
-    """Return the scores of as many of the first pairs as a budget allows (0: all), a few at least."""
-    if not budget_ms:
+def scored_in_time(scorer: Any, pairs: Sequence[tuple[str, str]], until: float) -> Vectors:
+    """Return the scores of as many of the first pairs as are begun before a time (of ``time.perf_counter``)."""
+    if until == float("inf"):
         found: Vectors = scorer.score(pairs)
         return found
-    end, parts = time.perf_counter() + budget_ms / 1000, []
+    parts = []
     for start in range(0, len(pairs), _PAIRS_A_LOOK):
-        if start and time.perf_counter() >= end:
+        if time.perf_counter() >= until:
             break
         parts.append(scorer.score(pairs[start : start + _PAIRS_A_LOOK]))
     return np.concatenate(parts) if parts else np.empty(0, np.float32)

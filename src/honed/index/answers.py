@@ -114,7 +114,9 @@ class AnswerModel:
             raise ArtifactError("E_ANSWERS", f"the estimate of the chance cannot be read: {error}") from error
         n = n_features + _OF_LIST
         shapes = [arrays[name].shape for name in ("centre", "scale", "weights")]
-        if shapes != [(n,), (n,), (n + 1,)] or not (arrays["scale"] > 0).all():
+        numbers = np.concatenate([*map(np.ravel, arrays.values()), list(rest.values()), [gap or 0.0]])
+        finite = bool(np.isfinite(numbers).all())
+        if shapes != [(n,), (n,), (n + 1,)] or not finite or not (arrays["scale"] > 0).all():
             raise ArtifactError("E_ANSWERS", "the estimate of the chance was made of other evidence")
         return cls(**arrays, gap=gap, risk=rest["risk"], coverage=rest["coverage"])
 

@@ -35,7 +35,7 @@ class Blend:
             return cls()
         try:
             found = cls(ours=float(data["ours"]), theirs=float(data["theirs"]), depth=int(data["depth"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArtifactError("E_BLEND", f"the weights of the cross-encoder cannot be read: {error}") from error
         if not np.isfinite([found.ours, found.theirs]).all() or not 1 <= found.depth <= 1000:
             raise ArtifactError("E_BLEND", "the weights of the cross-encoder are out of range")

@@ -22,7 +22,6 @@ from honed.index.postings import Postings, TermScorer, term_key
 DENSE = "dense"
 HYBRID, HYBRID_TENSORS = "hybrid.json", "hybrid.safetensors"
 DEPTH, WIDE = 60, 1000  # candidates of each part: to answer, and for a set that shall hold the truth
-_SPELLED = 100  # candidates whose words are compared with the letters of a short query
 _SHORT_FIELD = 100
 TERMS: Mapping[str, Callable[[str], list[str]]] = {
     "letters": analysis.letter_grams,
@@ -153,7 +152,7 @@ class HybridIndex:
         spelled = np.zeros((len(rows), len(_OF_NAME) - 2), dtype=np.float32)
         if analysis.is_short_word(text):
             letters = analysis.squeezed(text)
-            some = np.concatenate([best[name][:_SPELLED] for name in ("initials", "beginnings")])
+            some = np.concatenate([best[name][:DEPTH] for name in ("initials", "beginnings")])
             for place in np.flatnonzero(np.isin(rows, some)).tolist():
                 spelled[place] = _spelled(letters, analysis.large_words(self._text_of(int(rows[place]))))
         return [self._shapes["lengths"][rows] / 10, same, *spelled.T]
@@ -197,6 +196,8 @@ class HybridIndex:
         for number, each in enumerate(data["parts"]):
             own = {name.partition(".")[2]: array for name, array in tensors.items() if name.startswith(f"{number}.")}
             parts[each["name"]] = TermScorer(each["kind"], Postings(own, n), _terms_of(each["name"], analyzer))
+        if data["names"] and not {"initials", "beginnings"} <= parts.keys():
+            raise ArtifactError("E_HYBRID", "the hybrid of names has no initials")
         fusion = LearnedFusion.from_dict(data["fusion"]) if data["fusion"] else None
         found = cls(parts, shapes, text_of, names=bool(data["names"]), analyzer=analyzer, fusion=fusion)
         if fusion is not None and fusion.names != tuple(found.feature_names):
@@ -256,10 +257,13 @@ def _bm25(texts: Sequence[str], analyzer: Analyzer) -> TermScorer:
 def _tfidf(texts: Sequence[str], analyzer: Analyzer | None = None) -> TermScorer:
     from honed.index.lexical import TfidfIndex
 
+    terms_of = analyzer or analysis.letter_grams
+    if not any(map(terms_of, texts)):  # nothing to count
+        return TermScorer("cosine", Postings.of_keys([[] for _ in texts]), terms_of)
     found = TfidfIndex([text or " " for text in texts], analyzer)
     terms = list(found.vectorizer.get_feature_names_out())
     postings = Postings.build(terms, found.columns, found.vectorizer.idf_)
-    return TermScorer("cosine", postings, analyzer or analysis.letter_grams)
+    return TermScorer("cosine", postings, terms_of)
 
 
 def _best(scores: Vectors, depth: int) -> Rows:

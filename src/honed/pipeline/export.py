@@ -107,10 +107,11 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
         searcher = Searcher.load(folder)
         searcher.warm()
         check = project.runner.latest("check").folder
-        facts = hybrid.teach(searcher, task.load_task(check, task.FORWARD, "dev"), project.config)
+        known = hybrid.known_names(check)
+        facts = hybrid.teach(searcher, task.load_task(check, task.FORWARD, "dev"), project.config, known)
         if (section := project.config.answers) is not None:
             test = task.load_task(check, task.FORWARD, "test")
-            facts["answers"] = hybrid.judged_answers(searcher, test, section, seed_of(project.config))
+            facts["answers"] = hybrid.judged_answers(searcher, test, section, seed_of(project.config), known)
         return hybrid.hybrid_data(searcher), facts
 
     return write_bundle(target, content, parity, teach)

@@ -1,7 +1,7 @@
 """The hybrid retriever: built over the index, taught on dev with the encoder that is shipped, measured on test."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
-from honed.core.text import looks_like_acronym
+from honed.core.text import fold, looks_like_acronym
 from honed.data import task
 from honed.data.split import unit_interval
 from honed.evaluate.answers import Estimates, judge_answers
@@ -26,7 +26,7 @@ from honed.ship.names import LABEL
 from honed.ship.searcher import Searcher
 
 LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", f"hybrid, learned{RERANKED}"
-_ASKED, _FOLDS, _BLOCK, _RERANKED = 3000, 3, 256, 500
+_ASKED, _FOLDS, _BLOCK, _RERANKED, _FEWEST = 3000, 3, 256, 500, 20
 
 
 def hybrid_key(config: Config, root: Path) -> Mapping[str, Any]:
@@ -48,7 +48,7 @@ def hybrid(work: Work) -> Mapping[str, Any]:
     searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
     searcher.reranker = _reranker(work)
     dev = judged(work, task.FORWARD, "dev")
-    facts = teach(searcher, dev, work.config)
+    facts = teach(searcher, dev, work.config, known_names(work.inputs["check"].folder))
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
     write_json(work.folder / HYBRID, hybrid_data(searcher))
     return facts
@@ -123,10 +123,7 @@ class Asked:
         return cls(
             texts=texts,
             vectors=searcher.encoder.encode(texts, "query"),
-            grades=[
-                {row: grade for doc, grade in asked.qrels.grades[query.query_id].items() for row in rows[doc]}
-                for query in asked.queries
-            ],
+            grades=[_by_label(asked.qrels.grades[query.query_id], rows) for query in asked.queries],
             folds=np.array([int(_FOLDS * unit_interval(7, asked.groups[query.query_id])) for query in asked.queries]),
         )
 
@@ -140,8 +137,29 @@ class Asked:
         return [number for number, grade in self.grades[at].items() if grade > 0]
 
 
-def teach(searcher: Searcher, dev: JudgedTask, config: Config) -> dict[str, Any]:
+def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> dict[int, int]:
+    """Return the best grade of each label: several documents may have one text."""
+    found: dict[int, int] = {}
+    for doc, grade in grades.items():
+        for row in rows[doc]:
+            found[row] = max(found.get(row, grade), grade)
+    return found
+
+
+def known_names(check: Path) -> frozenset[str]:
+    """Return the names that a search knows in the protocol, folded: what it answers by looking up."""
+    return frozenset(fold(name.text) for name in task.load_names(check) if name.known)
+
+
+def strangers(asked: JudgedTask, known: frozenset[str]) -> JudgedTask:
+    """Return the queries that are no known name: those whose answers are estimated."""
+    return replace(asked, queries=[query for query in asked.queries if fold(query.text) not in known])
+
+
+def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[str]) -> dict[str, Any]:
     """Give a searcher's hybrid the weights that dev teaches, and the estimates of [answers]; returns what was learned.
+
+    Estimates are learned from queries that are no ``known`` name, where there are enough of them.
 
     The searcher's own encoder and vectors are asked, so that a student, a quantised model or another engine is judged
     by what it answers itself.
@@ -160,8 +178,12 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config) -> dict[str, Any]
         searcher.blend = _blend(searcher, asked, section.penalty)
         facts["rerank"] = searcher.blend.as_dict()
     if config.answers is not None:
-        searcher.answers = _answers(searcher, asked, queries, section.penalty, config.answers)
-        facts["gap"] = searcher.answers.gap
+        new = np.flatnonzero([fold(text) not in known for text in asked.texts])
+        searcher.answers = None
+        if len(new) >= _FEWEST:
+            some = [queries[at] for at in new]
+            searcher.answers = _answers(searcher, asked.only(new), some, section.penalty, config.answers)
+        facts["gap"] = searcher.answers.gap if searcher.answers else None
     return facts
 
 
@@ -203,11 +225,11 @@ def _answers(
     assert index is not None and index.fusion is not None
     final = index.fusion
     seen: list[Seen] = []
-    for fold in range(_FOLDS):
-        others = [query for query, each in zip(queries, asked.folds, strict=True) if each != fold]
+    for part in range(_FOLDS):
+        others = [query for query, each in zip(queries, asked.folds, strict=True) if each != part]
         index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
-        part = asked.only(np.flatnonzero(asked.folds == fold))
-        seen += _seen(searcher, part, f"answers, dev, part {fold + 1} of {_FOLDS}")
+        own = asked.only(np.flatnonzero(asked.folds == part))
+        seen += _seen(searcher, own, f"answers, dev, part {part + 1} of {_FOLDS}")
     index.fusion = final
     return AnswerModel.fit(
         np.stack([each.shown for each in seen]),
@@ -263,19 +285,24 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
     hits: dict[str, dict[str, Any]] = {LEARNED: {}, RANKS: {}, **({JUDGED: {}} if searcher.reranker else {})}
     queries = Asked.of(searcher, asked)
 
-    def listed(ranked: Ranked) -> list[tuple[str, float]]:
-        some = zip(ranked.rows[:k].tolist(), ranked.scores[:k].tolist(), strict=True)
+    def listed(rows: Any, scores: Any) -> list[tuple[str, float]]:
+        some = zip(rows[:k].tolist(), scores[:k].tolist(), strict=True)
         return [(doc, score) for row, score in some for doc in documents[searcher.label_text(row)]]
 
-    for at, candidates in enumerate(_gathered(searcher, queries, "hybrid", depth=max(DEPTH, k))):
-        query_id = asked.queries[at].query_id
-        ranked = index.rank(queries.texts[at], candidates)
-        hits[LEARNED][query_id] = listed(ranked)
+    for at, candidates in enumerate(_gathered(searcher, queries, "hybrid")):
+        query_id, text, vector = asked.queries[at].query_id, queries.texts[at], queries.vectors[at]
+        ranked = index.rank(text, candidates)
+        rows = searcher.lengthened(text, vector, ranked.rows, k)
+        below = ranked.scores.min(initial=0.0) - np.arange(1, len(rows) - len(ranked.rows) + 1)
+        hits[LEARNED][query_id] = listed(rows, np.concatenate([ranked.scores, below]))
         if searcher.reranker:
-            order = searcher.blend.order(ranked.scores, searcher.pair_scores(queries.texts[at], ranked.rows))
-            scores = -np.arange(len(order), dtype=np.float32)  # what was not scored has no score of that kind
-            hits[JUDGED][query_id] = listed(Ranked(ranked.rows[order], scores, ranked.first))
-        hits[RANKS][query_id] = listed(index.by_ranks(candidates))
+            order = searcher.blend.order(ranked.scores, searcher.pair_scores(text, ranked.rows))
+            rows = np.concatenate([ranked.rows[order], rows[len(order) :]])
+            hits[JUDGED][query_id] = listed(
+                rows, -np.arange(len(rows))
+            )  # what was not scored has no score of that kind
+        by_ranks = index.by_ranks(candidates)
+        hits[RANKS][query_id] = listed(by_ranks.rows, by_ranks.scores)
     return [Run.sorted(name, found) for name, found in hits.items()]
 
 
@@ -286,11 +313,17 @@ def searcher_of(work: Work) -> Searcher:
     return found
 
 
-def judged_answers(searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int) -> dict[str, Any]:
-    """Return how a searcher's estimates hold on test queries (a fixed draw of 3,000 where there are more)."""
-    model = searcher.answers
-    assert model is not None
-    asked = Asked.of(searcher, sampled(test, _ASKED, seed))
+def judged_answers(
+    searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int, known: frozenset[str]
+) -> dict[str, Any] | None:
+    """Return how a searcher's estimates hold on test queries that are no ``known`` name; None where nothing is known.
+
+    Of more than 3,000 queries it is a fixed draw.
+    """
+    model, new = searcher.answers, strangers(test, known)
+    if model is None or not new.queries:
+        return None
+    asked = Asked.of(searcher, sampled(new, _ASKED, seed))
     rows = []
     for seen in _seen(searcher, asked, "answers"):
         gap = np.inf if model.gap is None else model.gap
@@ -302,5 +335,6 @@ def judged_answers(searcher: Searcher, test: JudgedTask, section: AnswersSection
     return {
         "absent": section.absent,
         "wanted": section.coverage,
+        "known_names": len(test.queries) - len(new.queries),
         **judge_answers(found, absent=section.absent, risk=section.risk, reached=model.gap is not None),
     }

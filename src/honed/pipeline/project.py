@@ -63,7 +63,7 @@ class Project:
         if self._searcher is None:
             fused = self.runner.latest("hybrid").folder if self.config.hybrid else None
             self._searcher = Searcher.of_artifact(self.runner.latest("index").folder, fused)
-            if fused and self.config.cross_encoder:
+            if self._searcher.may_rerank and self.config.cross_encoder:
                 self._searcher.reranker = _Later(self._reranker)
         return self._searcher
 

@@ -311,10 +311,10 @@ def _asked_one_by_one(work: Work) -> dict[str, Any]:
     settings, test = work.config.answers, judged(work, task.FORWARD, "test")
     fused = "hybrid" in work.inputs
     searcher = hybrid.searcher_of(work) if fused else Searcher.of_artifact(work.inputs["index"].folder)
-    seed = seed_of(work.config)
+    seed, known = seed_of(work.config), hybrid.known_names(work.inputs["check"].folder)
     texts = [query.text for query in sampled(test, QUERIES, seed).queries]
     return {
-        "answers": hybrid.judged_answers(searcher, test, settings, seed) if settings and fused else None,
+        "answers": hybrid.judged_answers(searcher, test, settings, seed, known) if settings and fused else None,
         "latency": latencies(searcher, work.inputs, hybrid.LEARNED, texts),
     }
 

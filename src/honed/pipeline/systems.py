@@ -129,7 +129,8 @@ def with_known_names(name: str, run: Run, task: JudgedTask, names: Sequence[Name
     hits: dict[str, list[tuple[str, float]]] = {}
     for query, found in zip(task.queries, exact.search([query.text for query in task.queries], k), strict=True):
         scores = dict(run.hits[query.query_id])
-        first = {task.corpus[row].doc_id: 2.0 + scores.get(task.corpus[row].doc_id, -1.0) for row, _ in found}
-        merged = scores | first
+        low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
+        first = [task.corpus[row].doc_id for row, _ in found]
+        merged = scores | {doc: high + 1 + scores.get(doc, low - 1) - low for doc in first}  # whatever the scale
         hits[query.query_id] = sorted(merged.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
     return Run.sorted(name, hits)

@@ -161,7 +161,7 @@ class _Texts(NamedTuple):
         check = work.inputs["check"].folder
         examples = task.load_examples(check / EXAMPLES)
         documents = [doc.encoder_text() for doc in task.load_task(check, task.FORWARD, "dev").corpus]
-        anchors, known = known_documents(examples, task.load_names(check), documents)
+        anchors, known = known_documents(examples, task.load_names(check), documents, _passages(work))
         return cls(examples, anchors, documents, known)
 
     def with_negatives(self, negatives: Sequence[Sequence[int]]) -> list[Example]:
@@ -308,11 +308,15 @@ def with_scores(examples: Sequence[Example], scorer: Any) -> list[Example]:
 
 
 def known_documents(
-    examples: Sequence[Example], names: Sequence[task.Name], documents: Sequence[str]
+    examples: Sequence[Example],
+    names: Sequence[task.Name],
+    documents: Sequence[str],
+    passages: Sequence[Sequence[str]] = (),
 ) -> tuple[list[str], list[frozenset[int]]]:
     """Return the distinct anchors of examples, and for each the rows of all documents known to be right.
 
     What is known are the examples and every name that training may know: an alias of several entities has them all.
+    ``passages`` are the texts of each document that was cut: where one is right, no other of them is a negative.
     """
     row_of = {fold(text): row for row, text in enumerate(documents)}
     labels: dict[str, set[int]] = defaultdict(set)
@@ -325,8 +329,24 @@ def known_documents(
             rows[fold(name.text)] |= labels[name.entity_id]
     for each in examples:
         rows[fold(each.anchor)].add(row_of[fold(each.positive)])
+    for parts in passages:
+        together = {row_of[fold(text)] for text in parts if fold(text) in row_of}
+        for right in rows.values():
+            if right & together:
+                right |= together
     anchors = list({fold(each.anchor): each.anchor for each in examples}.values())
     return anchors, [frozenset(rows[fold(anchor)]) for anchor in anchors]
+
+
+def _passages(work: Work) -> list[list[str]]:
+    """Return the texts of the passages of each document that was cut into several."""
+    if work.config.judgments is None or not work.config.judgments.passages:
+        return []
+    cut: dict[str, list[str]] = defaultdict(list)
+    whole = task.load_task(work.inputs["check"].folder, task.FORWARD, "dev")
+    for document in whole.corpus:
+        cut[whole.judged_as(document.doc_id)].append(document.encoder_text())
+    return [texts for texts in cut.values() if len(texts) > 1]
 
 
 def _lexical(config: Config, documents: Sequence[str]) -> list[TextIndex]:

@@ -21,7 +21,7 @@ from honed.core.records import Answer
 from honed.ship import memory
 from honed.ship.engine import Busy, Engine, Work
 from honed.ship.gate import PAGE_POLICY, Gate, Metrics
-from honed.ship.requests import Limits, Refused, encode_request, one_text, search_request, strict_json
+from honed.ship.requests import Limits, Refused, check_wanted, encode_request, one_text, search_request, strict_json
 from honed.ship.searcher import DIRECTIONS, Searcher
 
 log = logging.getLogger("honed.server")
@@ -145,12 +145,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
     async def answer_search(request: Request, fields: dict[str, Any]) -> JSONResponse:
         wanted = search_request(fields, limits)
         searcher = service.searcher
-        if wanted.candidates and (searcher.answers is None or wanted.direction != DIRECTIONS[0]):
-            raise Refused(422, "E_NO_ANSWERS", "this bundle, or this direction, has no candidate sets")
-        if wanted.rerank and (searcher.reranker is None or searcher.hybrid is None or wanted.candidates):
-            raise Refused(422, "E_NO_RERANKER", "this bundle has no cross-encoder, or candidates are wanted too")
-        if wanted.rerank and wanted.direction != DIRECTIONS[0]:
-            raise Refused(422, "E_NO_RERANKER", "the cross-encoder judges in the direction alias-to-label")
+        check_wanted(wanted, searcher)
         kind = "candidates" if wanted.candidates else "rerank" if wanted.rerank else "search"
         work = (kind, wanted.direction)
         found = await ask(request, work, wanted.texts, wanted.k)

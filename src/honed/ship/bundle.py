@@ -202,10 +202,14 @@ class BundleReranker:
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
         """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
+        return self.warm().score(pairs)
+
+    def warm(self) -> PairGraph:
+        """Load the graph; `ArtifactError` when onnxruntime cannot read it."""
         with self._lock:
             if self._graph is None:
                 self._graph = PairGraph.load(self._model, self._tokenizer, self._max_length, threads=self._threads)
-        return self._graph.score(pairs)
+            return self._graph
 
 
 class Golden(NamedTuple):

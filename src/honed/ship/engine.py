@@ -169,6 +169,6 @@ class Engine:
                 direction=how,
                 candidates=kind == "candidates",
                 rerank=kind == "rerank",
-                budget_ms=self._rerank_ms / len(texts),
+                budget_ms=self._rerank_ms,
             )
         return searcher.encoder.encode(texts, "document" if how == "document" else "query")

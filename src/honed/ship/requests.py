@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.core.text import is_blank
-from honed.ship.searcher import DIRECTIONS
+from honed.ship.searcher import DIRECTIONS, NO_ANSWERS, NO_RERANKER, Searcher
 
 _MAX_DEPTH = 16
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -117,6 +117,15 @@ def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
         candidates=_flag(body.get("candidates", False), "candidates"),
         rerank=_flag(body.get("rerank", False), "rerank"),
     )
+
+
+def check_wanted(wanted: SearchRequest, searcher: Searcher) -> None:
+    """Refuse what the bundle in use cannot answer."""
+    forward = wanted.direction == DIRECTIONS[0]
+    if wanted.candidates and (searcher.answers is None or not forward or wanted.rerank):
+        raise Refused(422, "E_NO_ANSWERS", NO_ANSWERS)
+    if wanted.rerank and (searcher.reranker is None or searcher.hybrid is None or not forward):
+        raise Refused(422, "E_NO_RERANKER", NO_RERANKER)
 
 
 def encode_request(body: Mapping[str, Any], limits: Limits) -> tuple[list[str], str]:

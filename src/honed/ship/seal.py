@@ -19,7 +19,8 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 FORMAT, VERSION = "honed-bundle", 2
 _MAX_MANIFEST = 16 << 20
 _MAX_FILES = 64
-_SMALL, _TOKENIZER = 1 << 20, "model/tokenizer.json"  # what is parsed at once is checked at once
+_SMALL = 1 << 20
+_PARSED = ("model/tokenizer.json", "model/reranker_tokenizer.json", "index/hybrid.json")  # at once, so checked at once
 _ENDINGS = (".onnx", ".safetensors", ".json", ".parquet", ".html")
 _NEVER = {
     ".pkl": "a pickle",
@@ -51,7 +52,7 @@ class Seal:
         files = sorted(manifest["files"].items(), key=lambda each: -each[1]["size"])
         lanes: list[list[tuple[str, Any]]] = [[], []]
         for name, entry in files:
-            if entry["size"] <= _SMALL or name == _TOKENIZER:
+            if entry["size"] <= _SMALL or name in _PARSED:
                 _check_bytes(folder, name, entry)
             else:
                 min(lanes, key=lambda lane: sum(each["size"] for _, each in lane)).append((name, entry))

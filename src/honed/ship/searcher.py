@@ -20,13 +20,15 @@ from honed.index.answers import AnswerModel, evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
 from honed.index.stored import StoredVectors
-from honed.ship.bundle import BundleEncoder, load_bundle
+from honed.ship.bundle import BundleEncoder, BundleReranker, load_bundle
 from honed.ship.names import ALIAS, LABEL, NameTable
 
 Hits = list[Hit]
 DIRECTIONS = ("alias-to-label", "label-to-alias")
 MAX_K = 1000
 MAX_CHARS = 10_000
+_DEEPEST = 4000
+NO_ANSWERS = "no candidate sets: they take [answers] in honed.toml, alias-to-label, and neither reranking nor HyDE"
 NO_RERANKER = "no cross-encoder to rerank with: it takes [hybrid] and [cross_encoder] in honed.toml, and alias-to-label"
 
 
@@ -63,7 +65,7 @@ class Searcher:
         self.encoder, self.names = encoder, names
         self.hybrid: HybridIndex | None = None
         self.answers: AnswerModel | None = None
-        self.reranker, self.blend = reranker, Blend()
+        self.reranker, self.blend, self.may_rerank = reranker, Blend(), False
         self.manifest, self.folder, self.report = manifest or {}, folder, report
         self._vectors, self._graph, self._keep = vectors, graph, keep
         self._backend = str(settings.get("backend", "flat"))
@@ -73,7 +75,11 @@ class Searcher:
         if hybrid is not None:
             data, tensors = hybrid
             self.hybrid = HybridIndex.of_files(data, tensors, self.label_text, len(self.labels))
-            self.blend = Blend.from_dict(data.get("rerank"))
+            if self.hybrid.fusion is None or self._wanted != LABEL:
+                raise ArtifactError(
+                    "E_HYBRID", "the hybrid has learned no weights, or the index is not of labels alone"
+                )
+            self.blend, self.may_rerank = Blend.from_dict(data.get("rerank")), data.get("rerank") is not None
             if data.get("answers") is not None:
                 self.answers = AnswerModel.from_dict(data["answers"], len(self.hybrid.feature_names))
 
@@ -134,7 +140,10 @@ class Searcher:
         table = NameTable.build(texts, names, entities)
         fused = None
         if hybrid is not None:
-            Artifact(folder=hybrid, manifest=Manifest.read(hybrid)).verify()
+            made = Manifest.read(hybrid)
+            Artifact(folder=hybrid, manifest=made).verify()
+            if made.inputs.get("index") != path.name:
+                raise ArtifactError("E_HYBRID", f"{hybrid}: made over another index; run  honed run --until hybrid")
             fused = (json.loads((hybrid / HYBRID).read_text("utf-8")), map_safetensors(hybrid / HYBRID_TENSORS))
         return cls(_load_encoder(path), StoredVectors(vectors), table, settings=settings, folder=path, hybrid=fused)
 
@@ -144,6 +153,8 @@ class Searcher:
             self._side(direction)
         if isinstance(self.encoder, BundleEncoder):
             self.encoder.warm()
+            if isinstance(self.reranker, BundleReranker):
+                self.reranker.warm()
             return self.encoder.engine
         return type(self.encoder).__name__
 
@@ -198,12 +209,13 @@ class Searcher:
 
         ``passages`` are texts, one for each query, that might stand in a document that answers it: the vector that is
         searched with lies half way to theirs (HyDE). ``rerank`` lets a cross-encoder judge the first hits, as many as
-        ``budget_ms`` for each query allow (0: all that it was taught for); the chance is not told then.
+        ``budget_ms`` for all queries allow (0: all that it was taught for). The chance is learned from plain queries in
+        the hybrid's own order: it is not told with either.
         """
         check_request(texts, k, direction)
         by_entity = direction == DIRECTIONS[0]
-        if candidates and (self.answers is None or not by_entity):
-            raise ConfigError("E_NO_ANSWERS", "no candidate sets: they are learned where honed.toml has [answers]")
+        if candidates and (self.answers is None or not by_entity or passages or rerank):
+            raise ConfigError("E_NO_ANSWERS", NO_ANSWERS)
         if rerank and (self.reranker is None or self.hybrid is None or not by_entity):
             raise ConfigError("E_NO_RERANKER", NO_RERANKER)
         side = self._side(direction)
@@ -214,9 +226,11 @@ class Searcher:
             vectors = vectors + self.encoder.encode(list(passages), "document")
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         if by_entity and self.hybrid is not None:
-            budget = budget_ms if rerank else None
-            asked = zip(texts, vectors, self.nearest(vectors, DEPTH), strict=True)
-            return [self._fused(*each, k, candidates=candidates, budget_ms=budget) for each in asked]
+            until = None
+            if rerank:
+                until = time.perf_counter() + budget_ms / 1000 if budget_ms else np.inf
+            asked, told = zip(texts, vectors, self.nearest(vectors, DEPTH), strict=True), not passages
+            return [self._fused(*each, k, candidates=candidates, until=until, told=told) for each in asked]
         waiting, width = list(range(len(texts))), 4 * k
         hits: list[Hits] = [[] for _ in texts]
         while waiting:  # one entity may bear many near strings: look further until k are found
@@ -224,37 +238,53 @@ class Searcher:
             for row, rows, line in zip(waiting, found, scores, strict=True):
                 exact = self._exact(texts[row], vectors[row]) if by_entity else []
                 hits[row] = self._hits(exact, rows, line, vectors[row], k, by_entity=by_entity)
-            waiting = [row for row in waiting if len(hits[row]) < k] if width < side.n else []
+            waiting = [row for row in waiting if len(hits[row]) < k] if width < self._deepest(side.n) else []
             width *= 4
         return [Answer(hits=each) for each in hits]
 
-    def _fused(self, text: str, vector: Any, near: Any, k: int, *, candidates: bool, budget_ms: float | None) -> Answer:
-        """Answer by the hybrid: known names first, then what it ranks, judged by the cross-encoder within a budget."""
+    def _fused(
+        self, text: str, vector: Any, near: Any, k: int, *, candidates: bool, until: float | None, told: bool
+    ) -> Answer:
+        """Answer by the hybrid: known names first, then what it ranks, judged by the cross-encoder ``until`` a time."""
         assert self.hybrid is not None
-        exact, depth = self._exact(text, vector), DEPTH
-        first = ranked = self.hybrid.rank(text, self.gather(text, vector, near))
-        head = first.rows[:0]
-        if budget_ms is not None:
-            head = first.rows[self.blend.order(first.scores, self.pair_scores(text, first.rows, budget_ms))]
+        exact = self._exact(text, vector)
+        ranked = self.hybrid.rank(text, self.gather(text, vector, near))
+        rows = ranked.rows
+        if until is not None:
+            rows = rows[self.blend.order(ranked.scores, self.pair_scores(text, rows, until))]
+        wanted = 4 * k
         while True:  # k may be large, and many labels of one group or entity
-            rows = np.concatenate([head, ranked.rows[~np.isin(ranked.rows, head)]])
-            hits = self._hits(exact, *self._of_ranked(rows, vector, max(4 * k, depth)), vector, k, by_entity=True)
-            if len(hits) >= k or depth >= len(self.labels):
+            rows = self.lengthened(text, vector, rows, wanted)
+            hits = self._hits(exact, *self._of_ranked(rows, vector), vector, k, by_entity=True)
+            if len(hits) >= k or len(rows) < wanted or wanted >= self._deepest(len(self.labels)):
                 break
-            depth = min(max(4 * depth, k), len(self.labels))
-            near = self.nearest(vector[None], depth)[0]
-            ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth))
-        if self.answers is None or budget_ms is not None:
+            wanted *= 4
+        if self.answers is None or until is not None or not told:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
-        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, first))
+        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
 
-    def pair_scores(self, text: str, rows: Any, budget_ms: float = 0.0) -> Any:
-        """Return the cross-encoder's scores of a query with the first ranked labels, as many as the budget allows."""
+    def lengthened(self, text: str, vector: Any, rows: Any, n: int) -> Any:
+        """Return a ranking of ``n`` labels or more, where there are so many: what is there, then what is deeper."""
+        assert self.hybrid is not None
+        depth, most = DEPTH, len(self.labels)
+        while len(rows) < min(n, most) and depth < most:
+            depth = min(max(4 * depth, n - len(rows)), most)
+            near = self.nearest(vector[None], depth)[0]
+            deeper = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth)).rows
+            rows = np.concatenate([rows, deeper[~np.isin(deeper, rows)]])
+        return rows
+
+    def _deepest(self, n: int) -> int:
+        """Return how far a search may look for hits: all, or a few thousand where only one of a group counts."""
+        return min(n, _DEEPEST) if self._group else n
+
+    def pair_scores(self, text: str, rows: Any, until: float = np.inf) -> Any:
+        """Return the cross-encoder's scores of a query with the first ranked labels, as many as fit before a time."""
         pairs = [(text, self.label_text(int(row))) for row in rows[: self.blend.depth]]
-        return scored_in_time(self.reranker, pairs, budget_ms)
+        return scored_in_time(self.reranker, pairs, until)
 
     def _candidates(self, text: str, vector: Any) -> Hits:
         """Return all entities within the distance of the first that holds the truth at the chosen rate."""
@@ -262,11 +292,12 @@ class Searcher:
         near = self.nearest(vector[None], WIDE)[0]
         ranked = self.hybrid.rank(text, self.gather(text, vector, near, depth=WIDE))
         rows = ranked.rows[: self.answers.within(ranked)]
-        return self._hits([], *self._of_ranked(rows, vector, len(rows)), vector, self.names.n_entities, by_entity=True)
+        most = self.names.n_entities
+        return self._hits([], *self._of_ranked(rows, vector), vector, most, by_entity=True, grouped=False)
 
-    def _of_ranked(self, rows: Any, vector: Any, most: int) -> tuple[Any, Any]:
-        """Return the rows of texts and the cosines of the first ranked labels."""
-        texts = self.labels[rows[:most]]
+    def _of_ranked(self, rows: Any, vector: Any) -> tuple[Any, Any]:
+        """Return the rows of texts and the cosines of ranked labels."""
+        texts = self.labels[rows]
         return texts, self._vectors.take(texts) @ vector
 
     def nearest(self, vectors: Any, k: int) -> Any:
@@ -293,6 +324,8 @@ class Searcher:
         """
         entity = self.names.entity_row(doc_id)
         if entity is None:
+            entity = self.names.entity_row(f"{doc_id}#1")  # a document that was cut: its first passage
+        if entity is None:
             raise ConfigError("E_ID_UNKNOWN", f"no record {doc_id}")
         row = int(self.names.label_of[entity])
         vector, text = self._vectors.take(np.array([row]))[0], self.names.text(row)
@@ -304,7 +337,7 @@ class Searcher:
             found = self._hits([], rows[0], scores[0], vector, width, by_entity=True)
             hits = [hit for hit in found if hit.doc_id != doc_id and fold(hit.text) != fold(text)]
             hits = [hit for hit in hits if not own or self._group_of(hit) != own][:k]
-            if len(hits) >= k or width >= side.n:
+            if len(hits) >= k or width >= self._deepest(side.n):
                 return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
             width *= 4
 
@@ -361,7 +394,13 @@ class Searcher:
             hits.append(self._hit(entity, self.names.text(row), score, 0, by_entity=True))
         return hits
 
-    def _hits(self, exact: Hits, rows: Any, scores: Any, vector: Any, k: int, *, by_entity: bool) -> Hits:
+    def _hits(
+        self, exact: Hits, rows: Any, scores: Any, vector: Any, k: int, *, by_entity: bool, grouped: bool = True
+    ) -> Hits:
+        grouped = grouped and by_entity and bool(self._group)
+        if grouped:
+            firsts = {self._group_of(hit) or (hit.doc_id,): hit for hit in reversed(exact)}
+            exact = [hit for hit in exact if firsts[self._group_of(hit) or (hit.doc_id,)] is hit]
         hits: Hits = [replace(hit, rank=rank) for rank, hit in enumerate(exact[:k], 1)]
         seen = {(hit.doc_id, "") for hit in hits} | {(self._group_of(hit), "group") for hit in hits}
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
@@ -374,7 +413,7 @@ class Searcher:
             for entity, _ in self._nearest_first(bearers, vector):
                 hit = self._hit(entity, text, score, len(hits) + 1, by_entity=by_entity)
                 keys = {(hit.doc_id, "" if by_entity else text)}
-                if group := self._group_of(hit):
+                if grouped and (group := self._group_of(hit)):
                     keys.add((group, "group"))
                 if not keys & seen and len(hits) < k:
                     seen |= keys
