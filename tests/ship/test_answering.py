@@ -180,3 +180,23 @@ def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
 def test_without_a_cross_encoder_reranking_is_refused(whole: Path) -> None:
     with pytest.raises(ConfigError, match="no cross-encoder"):
         Searcher.load(whole).answer_many(["a"], rerank=True)
+
+
+def test_groups_bound_hits_and_nothing_else(whole: Path) -> None:
+    plain, grouped = Searcher.load(whole), Searcher.load(whole)
+    grouped._group = "country"
+    hits = grouped.search("university", 50)
+    countries = [hit.fields["country"] for hit in hits]
+    assert len(countries) == len(set(countries)) > 5
+    for text in QUERIES:
+        one, other = (each.answer(text, 3, candidates=True).candidates or () for each in (plain, grouped))
+        assert [hit.doc_id for hit in one] == [hit.doc_id for hit in other]  # or the truth might be missing
+        backwards = [each.search(text, 20, direction="label-to-alias") for each in (plain, grouped)]
+        assert [hit.text for hit in backwards[0]] == [hit.text for hit in backwards[1]]
+
+
+def test_the_first_hits_do_not_depend_on_how_many_are_asked_for(whole: Path) -> None:
+    searcher = Searcher.load(whole)
+    for text in (*QUERIES, "AB", "KU", "US"):
+        few, many = searcher.search(text, 5), searcher.search(text, 150)
+        assert [hit.doc_id for hit in few] == [hit.doc_id for hit in many[:5]]
