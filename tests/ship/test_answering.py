@@ -200,3 +200,19 @@ def test_the_first_hits_do_not_depend_on_how_many_are_asked_for(whole: Path) -> 
     for text in (*QUERIES, "AB", "KU", "US"):
         few, many = searcher.search(text, 5), searcher.search(text, 150)
         assert [hit.doc_id for hit in few] == [hit.doc_id for hit in many[:5]]
+
+
+def test_entities_of_one_name_stand_as_the_hybrid_ranks_them(fused: Project) -> None:
+    searcher = fused.searcher()
+    assert searcher.hybrid is not None
+    shared = 0
+    for name in {searcher.names.text(row) for row in range(searcher.names.n_texts)}:
+        hits = searcher.search(name, 10)
+        exact = [hit for hit in hits if hit.matched.casefold() == name.casefold()]
+        vector = searcher.encoder.encode([name], "query")
+        ranked = searcher.hybrid.rank(name, searcher.gather(name, vector[0], searcher.nearest(vector, 60)[0]))
+        order = [searcher.label_text(row) for row in ranked.rows]
+        places = [order.index(hit.text) for hit in exact if hit.text in order]
+        assert places == sorted(places)
+        shared += len(places) > 1
+    assert shared

@@ -249,6 +249,7 @@ class Searcher:
         assert self.hybrid is not None
         exact = self._exact(text, vector)
         ranked = self.hybrid.rank(text, self.gather(text, vector, near))
+        exact = self._as_ranked(exact, ranked.rows)
         rows = ranked.rows
         if until is not None:
             rows = rows[self.blend.order(ranked.scores, self.pair_scores(text, rows, until))]
@@ -265,6 +266,16 @@ class Searcher:
         chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
+
+    def _as_ranked(self, exact: Hits, rows: Any) -> Hits:
+        """Return entities of one name in the order in which their labels are ranked; those that are not stay last."""
+        if len(exact) < 2:
+            return exact
+        place = {int(row): at for at, row in enumerate(rows.tolist())}
+        labels = [self.names.label_of[self.names.entity_row(hit.doc_id)] for hit in exact]
+        numbers = np.searchsorted(self.labels, labels).tolist()
+        keys = sorted(range(len(exact)), key=lambda at: place.get(numbers[at], len(place)))
+        return [exact[at] for at in keys]
 
     def lengthened(self, text: str, vector: Any, rows: Any, n: int) -> Any:
         """Return a ranking of ``n`` labels or more, where there are so many: what is there, then what is deeper."""
