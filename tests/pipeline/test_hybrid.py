@@ -24,6 +24,8 @@ def test_known_names_come_first_whatever_the_scale_of_the_scores() -> None:
         Name(entity_id="e2", text="Auburn", kind="label", known=True),
         Name(entity_id="e1", text="AU", kind="alias", known=True),
     ]
+    alone = Run.sorted("run", {"q": [("e2", 0.9)], "r": [("e2", 1.0)]})
+    assert with_known_names("x", alone, judged(), names, 1).hits["q"][0][0] == "e1"  # though it was not found at all
     for scores in ((9.3, 4.1), (-3.0, -90.0), (0.9, 0.2)):
         run = Run.sorted("run", {"q": [("e2", scores[0]), ("e1", scores[1])], "r": [("e2", 1.0)]})
         assert [doc for doc, _ in with_known_names("x", run, judged(), names, 10).hits["q"]] == ["e1", "e2"]

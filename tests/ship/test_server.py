@@ -17,6 +17,7 @@ import pytest
 
 from honed import Searcher
 from honed.core.errors import ConfigError
+from honed.core.records import Answer
 from honed.ship.app import Service
 from honed.ship.engine import Busy, Engine
 from honed.ship.requests import Limits, Refused
@@ -325,10 +326,10 @@ class _Slow:
         self.go = threading.Event()
         self.batches: list[list[str]] = []
 
-    def search_many(self, texts: list[str], k: int, *, direction: str) -> list[list[str]]:
+    def answer_many(self, texts: list[str], k: int, *, direction: str, **_: object) -> list[Answer]:
         self.go.wait(10)
         self.batches.append(list(texts))
-        return [[f"{text}{rank}" for rank in range(k)] for text in texts]
+        return [Answer(hits=[f"{text}{rank}" for rank in range(k)]) for text in texts]  # type: ignore[misc]
 
 
 class TestQueue:
@@ -336,7 +337,7 @@ class TestQueue:
         slow = _Slow()
         engine = Engine(slow, max_waiting=10)  # type: ignore[arg-type]
 
-        async def main() -> list[list[list[str]]]:
+        async def main() -> list[list[Answer]]:
             asks = [asyncio.ensure_future(engine.ask(("search", "x"), ["0"], 1))]
             await asyncio.sleep(0.1)
             asks += [asyncio.ensure_future(engine.ask(("search", "x"), [str(n)], n + 1)) for n in range(1, 4)]
@@ -345,7 +346,12 @@ class TestQueue:
             return await asyncio.gather(*asks)
 
         found = asyncio.run(main())
-        assert [hits[0] for hits in found] == [["00"], ["10", "11"], ["20", "21", "22"], ["30", "31", "32", "33"]]
+        assert [answers[0].hits for answers in found] == [
+            ["00"],
+            ["10", "11"],
+            ["20", "21", "22"],
+            ["30", "31", "32", "33"],
+        ]
         assert slow.batches == [["0"], ["1", "2", "3"]]
         engine.stop()
 
@@ -379,7 +385,7 @@ class TestQueue:
         async def main() -> None:
             with pytest.raises(TypeError):
                 await engine.ask(("search", "x"), ["a"], "no number")  # type: ignore[arg-type]
-            assert await engine.ask(("search", "x"), ["a"], 1) == [["a0"]]
+            assert [answer.hits for answer in await engine.ask(("search", "x"), ["a"], 1)] == [["a0"]]
 
         asyncio.run(main())
         engine.stop()

@@ -203,11 +203,12 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateSection:
-    """What is measured and reported."""
+    """What is measured and reported; ``latency`` adds what a query takes, which no two runs agree on."""
 
     k: int = field(default=20, metadata=limits(low=10, high=10_000))
     seed: int = field(default=0, metadata=limits(low=0))
     title: str = ""
+    latency: bool = False
     published: tuple[Published, ...] = ()
 
 

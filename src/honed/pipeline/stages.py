@@ -309,13 +309,13 @@ def _asked_one_by_one(work: Work) -> dict[str, Any]:
     if "index" not in work.inputs:
         return {"answers": None, "latency": None}
     settings, test = work.config.answers, judged(work, task.FORWARD, "test")
-    fused = "hybrid" in work.inputs
+    fused, timed = "hybrid" in work.inputs, work.config.evaluate is not None and work.config.evaluate.latency
     searcher = hybrid.searcher_of(work) if fused else Searcher.of_artifact(work.inputs["index"].folder)
     seed, known = seed_of(work.config), hybrid.known_names(work.inputs["check"].folder)
     texts = [query.text for query in sampled(test, QUERIES, seed).queries]
     return {
         "answers": hybrid.judged_answers(searcher, test, settings, seed, known) if settings and fused else None,
-        "latency": latencies(searcher, work.inputs, hybrid.LEARNED, texts),
+        "latency": latencies(searcher, work.inputs, hybrid.LEARNED, texts) if timed else None,
     }
 
 

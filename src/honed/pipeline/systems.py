@@ -131,6 +131,6 @@ def with_known_names(name: str, run: Run, task: JudgedTask, names: Sequence[Name
         scores = dict(run.hits[query.query_id])
         low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
         first = [task.corpus[row].doc_id for row, _ in found]
-        merged = scores | {doc: high + 1 + scores.get(doc, low - 1) - low for doc in first}  # whatever the scale
+        merged = scores | {doc: high + 2 + scores.get(doc, low - 1) - low for doc in first}  # whatever the scale
         hits[query.query_id] = sorted(merged.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
     return Run.sorted(name, hits)
