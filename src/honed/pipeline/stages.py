@@ -556,7 +556,7 @@ STAGES: tuple[Stage, ...] = (
         "check cross_encoder train distil index",
         hybrid.hybrid_key,
         hybrid.hybrid,
-        version=2,
+        version=3,
         wanted=_pairs("hybrid"),
     ),
     _stage("explain", "import check train", explaining.changed_key, explaining.changed, wanted=_has("explain")),
