@@ -22,11 +22,15 @@ from honed.ship.seal import manifest_bytes, self_hash
 from tests.conftest import write_project
 
 
+def exact_project(folder: Path, model: Path, institutions: list[dict[str, str]]) -> Project:
+    """A small project in fp32, so that answers can be compared exactly."""
+    base = f'{model.as_posix()}"\nprecision = "fp32'
+    return Project(write_project(folder, institutions, base, n_entities=150))
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
-    base = f'{tiny_model.as_posix()}"\nprecision = "fp32'  # so that answers can be compared exactly
-    folder = write_project(tmp_path_factory.mktemp("ship"), institutions, base, n_entities=150)
-    found = Project(folder)
+    found = exact_project(tmp_path_factory.mktemp("ship"), tiny_model, institutions)
     found.run(until="evaluate")
     return found
 

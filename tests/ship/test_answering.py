@@ -14,20 +14,21 @@ from honed.cli.main import run_command
 from honed.core.errors import ArtifactError, ConfigError, GateError
 from honed.index.blend import Blend
 from honed.pipeline.export import ExportOptions, export_bundle
-from tests.conftest import write_project
-from tests.ship.conftest import Server, reseal
+from tests.ship.conftest import Server, exact_project, reseal
 
 QUERIES = ("universidad nacional", "UNAM", "college of arts", "state", "zzzz")
 
 
+def with_sections(project: Project, sections: str) -> Project:
+    text = project.file.read_text()
+    project.file.write_text(text.replace("[evaluate]", f"{sections}[evaluate]"))
+    return Project(project.file.parent)
+
+
 @pytest.fixture(scope="module")
 def fused(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
-    base = f'{tiny_model.as_posix()}"\nprecision = "fp32'
-    folder = write_project(tmp_path_factory.mktemp("fused"), institutions, base, n_entities=150)
-    file = folder / "honed.toml"
-    sections = "[hybrid]\n[answers]\ncoverage = 0.5\nrisk = 0.4\n[evaluate]"
-    file.write_text(file.read_text().replace("[evaluate]", sections))
-    found = Project(folder)
+    found = exact_project(tmp_path_factory.mktemp("fused"), tiny_model, institutions)
+    found = with_sections(found, "[hybrid]\n[answers]\ncoverage = 0.5\nrisk = 0.4\n")
     found.run(until="hybrid")
     return found
 
@@ -139,12 +140,8 @@ def test_a_forged_hybrid_is_unfit(whole: Path, tmp_path: Path, change: str) -> N
 
 @pytest.fixture(scope="module")
 def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
-    base = f'{tiny_model.as_posix()}"\nprecision = "fp32'
-    folder = write_project(tmp_path_factory.mktemp("judging"), institutions, base, n_entities=150)
-    file = folder / "honed.toml"
-    sections = '[mine]\nencoder = "base"\n[cross_encoder]\nepochs = 1\ndepth = 12\n[hybrid]\n[evaluate]'
-    file.write_text(file.read_text().replace("[evaluate]", sections))
-    found = Project(folder)
+    found = exact_project(tmp_path_factory.mktemp("judging"), tiny_model, institutions)
+    found = with_sections(found, '[mine]\nencoder = "base"\n[cross_encoder]\nepochs = 1\ndepth = 12\n[hybrid]\n')
     with contextlib.suppress(GateError):
         found.run()
     return found

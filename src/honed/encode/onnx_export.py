@@ -29,6 +29,13 @@ BLOCK = 32
 _OPSET, _OPSET_BLOCKS = 20, 21
 _DAMPING = 0.01
 Matrix = npt.NDArray[np.float64]
+# how a model is loaded to be traced: nothing of the folder is executed, and attention is spelled out
+_PLAIN: dict[str, Any] = {
+    "device": "cpu",
+    "trust_remote_code": False,
+    "local_files_only": True,
+    "model_kwargs": {"use_safetensors": True, "attn_implementation": "eager"},
+}
 
 
 class _Sentence(torch.nn.Module):
@@ -73,10 +80,7 @@ def export_pairs(folder: Path) -> Any:
 
         model = CrossEncoder(
             str(folder),
-            device="cpu",
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True, "attn_implementation": "eager"},
+            **_PLAIN,
         )
     with_types = "token_type_ids" in getattr(model.tokenizer, "model_input_names", [])
     return _traced(_Pair(model.float().eval(), with_types=with_types))
@@ -115,10 +119,7 @@ def export_onnx(folder: Path, dim: int = 0) -> Any:
 
         model = SentenceTransformer(
             str(folder),
-            device="cpu",
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True, "attn_implementation": "eager"},
+            **_PLAIN,
         )
     return _traced(_Sentence(model.float().eval(), 0 if dim == model.get_embedding_dimension() else dim))
 

@@ -46,7 +46,7 @@ def hybrid(work: Work) -> Mapping[str, Any]:
 
     searcher = Searcher.of_artifact(work.inputs["index"].folder)
     searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
-    searcher.reranker = _reranker(work)
+    searcher.reranker = cross_encoder_of(work)
     dev = judged(work, task.FORWARD, "dev")
     facts = teach(searcher, dev, work.config, known_names(work.inputs["check"].folder))
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
@@ -64,7 +64,7 @@ def hybrid_data(searcher: Searcher) -> dict[str, Any]:
     }
 
 
-def _reranker(work: Work) -> Any:
+def cross_encoder_of(work: Work) -> Any:
     """Return the cross-encoder of a run, or None."""
     if "cross_encoder" not in work.inputs:
         return None
@@ -167,15 +167,16 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     section, index = config.hybrid, searcher.hybrid
     assert section is not None and index is not None
     asked = Asked.of(searcher, sampled(dev, _ASKED, seed_of(config)))
+    gathered = list(_gathered(searcher, asked, "hybrid, dev"))
     queries = [
         Judged(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
-        for at, found in enumerate(_gathered(searcher, asked, "hybrid, dev"))
+        for at, found in enumerate(gathered)
     ]
     index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
     facts: dict[str, Any] = {"queries": len(queries), "features": len(index.feature_names)}
     if searcher.reranker is not None and config.cross_encoder is not None:
         searcher.blend = Blend(depth=config.cross_encoder.depth)
-        searcher.blend = _blend(searcher, asked, section.penalty)
+        searcher.blend = _blend(searcher, asked, gathered[:_RERANKED], section.penalty)
         facts["rerank"] = searcher.blend.as_dict()
     if config.answers is not None:
         new = np.flatnonzero([fold(text) not in known for text in asked.texts])
@@ -202,17 +203,18 @@ def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPT
                 bar.advance()
 
 
-def _blend(searcher: Searcher, asked: Asked, penalty: float) -> Blend:
-    """Learn how much the cross-encoder counts beside the fused score."""
+def _blend(searcher: Searcher, asked: Asked, gathered: Sequence[Candidates], penalty: float) -> Blend:
+    """Learn how much the cross-encoder counts beside the fused score, from the candidates of the first queries."""
     index = searcher.hybrid
     assert index is not None
-    some = asked.only(np.arange(min(_RERANKED, len(asked.texts))))
     queries = []
-    for at, candidates in enumerate(_gathered(searcher, some, "cross-encoder, dev")):
-        ranked = index.rank(some.texts[at], candidates)
-        scores = searcher.pair_scores(some.texts[at], ranked.rows)
-        features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
-        queries.append(Judged(features, _grades(ranked.rows[: len(scores)], some.grades[at]), False))
+    with progress("cross-encoder, dev", len(gathered)) as bar:
+        for at, candidates in enumerate(gathered):
+            ranked = index.rank(asked.texts[at], candidates)
+            scores = searcher.pair_scores(asked.texts[at], ranked.rows)
+            features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
+            queries.append(Judged(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
+            bar.advance()
     ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
     return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
 
@@ -298,9 +300,7 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
         if searcher.reranker:
             order = searcher.blend.order(ranked.scores, searcher.pair_scores(text, ranked.rows))
             rows = np.concatenate([ranked.rows[order], rows[len(order) :]])
-            hits[JUDGED][query_id] = listed(
-                rows, -np.arange(len(rows))
-            )  # what was not scored has no score of that kind
+            hits[JUDGED][query_id] = listed(rows, -np.arange(len(rows)))  # what was not scored has none of that kind
         by_ranks = index.by_ranks(candidates)
         hits[RANKS][query_id] = listed(by_ranks.rows, by_ranks.scores)
     return [Run.sorted(name, found) for name, found in hits.items()]
@@ -309,7 +309,7 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
 def searcher_of(work: Work) -> Searcher:
     """Return what ``honed search`` answers with in this run."""
     found = Searcher.of_artifact(work.inputs["index"].folder, work.inputs["hybrid"].folder)
-    found.reranker = _reranker(work)
+    found.reranker = cross_encoder_of(work)
     return found
 
 

@@ -383,9 +383,7 @@ def _our_runs(work: Work, test: JudgedTask, k: int, *, forward: bool) -> list[Ru
     runs.append(encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=vectors))
     first = runs[-1]
     if forward and "cross_encoder" in work.inputs and work.config.cross_encoder:
-        from honed.encode.cross_encoder import PairScorer
-
-        scorer = PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
+        scorer = hybrid.cross_encoder_of(work)
         depth = work.config.cross_encoder.depth
         wide = first if depth <= k else encoder_run(first.name, shipped, test, depth, stored=vectors)
         runs.append(reranked(first.name + RERANKED, wide, test, scorer, depth))
