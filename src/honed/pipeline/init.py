@@ -11,6 +11,7 @@ from honed.data.importer import SHAPES
 from honed.data.tables import Row, Table, TableFormat, open_table, table_files
 from honed.label.store import refinery_columns
 from honed.pipeline.init_judgments import judged_parts, judged_toml, refuse_missing
+from honed.pipeline.init_lines import first_sections
 
 # role -> column names that mean it, best first
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -168,27 +169,11 @@ def _toml(
     encoding: str,
     fields: Sequence[str],
 ) -> str:
-    lines = [
-        "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
-        "",
-        "[paths]",
-        f"input = [{', '.join(map(toml_string, paths))}]",
-        'output = "work"',
-        "",
-        "[data]",
-        f"shape = {toml_string(shape)}",
-        *([f"encoding = {toml_string(encoding)}"] if encoding != "utf-8" else []),
+    more = [
         *(['empty_label = "abstain"  # an empty label means: not labelled'] if shape == "labels" else []),
         *([f"slice_by = [{', '.join(map(toml_string, slices))}]  # measured apart in the report"] if slices else []),
-        'on_bad_row = "stop"  # or "quarantine": keep the good rows',
-        "",
-        "[data.columns]  # role = column of your files",
-        *(f"{role} = {toml_string(column)}" for role, column in mapping.items()),
-        "",
-        "[model]",
-        'base = "minilm"  # or a local folder, or a Hub id such as "intfloat/e5-base-v2"',
-        "",
     ]
+    lines = [*first_sections(shape, paths, mapping, encoding, more=more), ""]
     if shape == "aliases":
         lines += [
             "[split]",

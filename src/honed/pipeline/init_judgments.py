@@ -9,6 +9,7 @@ from honed.core.config import toml_string
 from honed.core.errors import DataError
 from honed.data.judgments import QREL_COLUMNS, QUERY_COLUMNS
 from honed.data.tables import SUFFIXES, TableFormat, open_table, table_files
+from honed.pipeline.init_lines import first_sections
 
 _DOCUMENT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("doc_id", "_id", "product_id", "passage_id", "docid", "pid", "id"),
@@ -84,8 +85,11 @@ def _kind(path: Path, columns: Sequence[str]) -> str:
 def judged_toml(parts: Parts, project: Path, given: Mapping[str, str], encoding: str) -> tuple[str, list[str]]:
     """Return the text of honed.toml for the parts, and notes on what was inferred."""
 
+    def relative(paths: Sequence[Path]) -> list[str]:
+        return [Path(os.path.relpath(path, project)).as_posix() for path in paths]
+
     def listed(paths: Sequence[Path]) -> str:
-        return ", ".join(toml_string(Path(os.path.relpath(path, project)).as_posix()) for path in paths)
+        return ", ".join(map(toml_string, relative(paths)))
 
     columns = {**parts.columns, **given}
     notes = [
@@ -101,22 +105,7 @@ def judged_toml(parts: Parts, project: Path, given: Mapping[str, str], encoding:
         notes.append(f"kept as fields: {', '.join(fields)}")
     shown = "{title}: {text}" if {"title", "text"} <= columns.keys() else ""
     lines = [
-        "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
-        "",
-        "[paths]",
-        f"input = [{listed(parts.documents)}]  # the documents",
-        'output = "work"',
-        "",
-        "[data]",
-        'shape = "judgments"',
-        *([f"encoding = {toml_string(encoding)}"] if encoding != "utf-8" else []),
-        'on_bad_row = "stop"  # or "quarantine": keep the good rows',
-        "",
-        "[data.columns]  # role = column of your files",
-        *(f"{role} = {toml_string(column)}" for role, column in columns.items()),
-        "",
-        "[model]",
-        'base = "minilm"  # or a local folder, or a Hub id such as "intfloat/e5-base-v2"',
+        *first_sections("judgments", relative(parts.documents), columns, encoding, said="  # the documents"),
         "max_length = 128  # tokens; longer documents are cut there, or into passages, see below",
         "",
         "[judgments]",
