@@ -35,6 +35,7 @@ def _search(fields: dict[str, Any]) -> dict[str, Any]:
         wanted.texts,
         wanted.k,
         direction=wanted.direction,
+        where=wanted.where,
         candidates=wanted.candidates,
         rerank=wanted.rerank,
         budget_ms=LIMITS.rerank_ms,

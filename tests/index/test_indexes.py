@@ -1,12 +1,20 @@
 """One conformance suite over all vector indexes, one over all text indexes, and what is special to each."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from honed.core.errors import ArtifactError
-from honed.index.flat import VECTOR_INDEXES, ExactIndex
+from honed.core.errors import ArtifactError, ConfigError
+from honed.core.protocols import VectorIndex
+from honed.core.tensors import map_safetensors
+from honed.index.annoy import AnnoyIndex
+from honed.index.backends import BACKENDS, build_index, restore_index, tensors_of
+from honed.index.clusters import nearest_clusters, train_clusters
+from honed.index.composed import LISTS, ComposedIndex, code_vectors
+from honed.index.exact import NARROW, ExactIndex
 from honed.index.hnsw import HnswIndex
 from honed.index.lexical import (
     Analyzer,
@@ -17,56 +25,272 @@ from honed.index.lexical import (
     TfidfIndex,
     initialisms,
 )
+from honed.index.settings import BITS, TAKEN, IndexSettings
 from honed.index.stored import StoredVectors
 
 RANDOM = np.random.default_rng(0)
 VECTORS = RANDOM.normal(size=(200, 16)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 QUERIES = VECTORS[:20] + RANDOM.normal(size=(20, 16)).astype(np.float32) * 0.1
+# every backend with all that it can search: at full width it must answer as exact search does
+FULL = {
+    "exact": {},
+    "flat": {},
+    "hnsw": {},
+    "annoy": {"trees": 20, "search_k": 100_000},
+    "ivf": {"nlist": 8, "nprobe": 8},
+    "scalar": {"rescore": 200},
+    "product": {"rescore": 200},
+    "sign": {"rescore": 200},
+    "rabitq": {"rescore": 200},
+    "composed": {"codes": "rabitq", "bits": 2, "nlist": 8, "nprobe": 8, "rescore": 200},
+}
 
 
-@pytest.fixture(params=sorted(VECTOR_INDEXES))
-def build(request: pytest.FixtureRequest) -> Callable[..., object]:
-    return VECTOR_INDEXES[request.param]
+def built(backend: str, vectors: np.ndarray = VECTORS, **changed: object) -> VectorIndex:
+    settings = IndexSettings(backend=backend, **{**FULL[backend], **changed})
+    return build_index(StoredVectors(np.asarray(vectors, dtype=np.float32)), settings)
 
 
-def test_equals_exact_search(build) -> None:
-    scores, rows = build(VECTORS).search(QUERIES, 10)
+def test_every_backend_is_tested() -> None:
+    assert set(FULL) == set(BACKENDS) == set(TAKEN)
+
+
+@pytest.fixture(params=sorted(FULL))
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_equals_exact_search(backend: str) -> None:
+    scores, rows = built(backend).search(QUERIES, 10)
     wanted = QUERIES @ VECTORS.T
     order = np.argsort(-wanted, axis=1, kind="stable")[:, :10]
     assert (rows == order).all()
+    assert scores.dtype == np.float32
     assert np.allclose(scores, np.take_along_axis(wanted, order, axis=1), atol=1e-5)
 
 
-def test_finds_itself(build) -> None:
-    scores, rows = build(VECTORS).search(VECTORS, 1)
+def test_finds_itself(backend: str) -> None:
+    scores, rows = built(backend).search(VECTORS, 1)
     assert (rows[:, 0] == np.arange(200)).all()
     assert np.allclose(scores, 1.0, atol=1e-5)
 
 
-def test_k_beyond_the_size_gives_everything(build) -> None:
-    scores, rows = build(VECTORS[:3]).search(QUERIES, 10)
-    assert rows.shape == scores.shape == (20, 3)
+@pytest.mark.parametrize("n", [1, 3])
+def test_k_beyond_the_size_gives_everything(backend: str, n: int) -> None:
+    scores, rows = built(backend, VECTORS[:n]).search(QUERIES, 10)
+    assert rows.shape == scores.shape == (20, n)
+    assert (np.sort(rows, axis=1) == np.arange(n)).all()
 
 
-def test_ties_go_by_row(build) -> None:
+def test_ties_go_by_row(backend: str) -> None:
     same = np.tile(VECTORS[:1], (5, 1))
-    assert build(same).search(VECTORS[:1], 5)[1].tolist() == [[0, 1, 2, 3, 4]]
+    assert built(backend, same).search(VECTORS[:1], 5)[1].tolist() == [[0, 1, 2, 3, 4]]
 
 
-def test_a_zero_vector_and_no_queries_are_answered(build) -> None:
-    index = build(VECTORS)
+def test_a_zero_vector_and_no_queries_are_answered(backend: str) -> None:
+    index = built(backend)
     assert index.search(np.zeros((1, 16), dtype=np.float32), 3)[1].shape == (1, 3)
     assert index.search(np.empty((0, 16), dtype=np.float32), 3)[1].shape == (0, 3)
 
 
-def test_other_float_types_are_taken(build) -> None:
-    assert build(VECTORS.astype(np.float64)).search(QUERIES.astype(np.float64), 2)[1].shape == (20, 2)
+def test_a_zero_vector_among_the_documents_is_found_last(backend: str) -> None:
+    some = np.concatenate([VECTORS[:20], np.zeros((1, 16), np.float32)])
+    rows = built(backend, some).search(np.abs(VECTORS[:1]), 21)[1]
+    assert sorted(rows[0].tolist()) == list(range(21))
+
+
+def test_other_float_types_are_taken(backend: str) -> None:
+    assert built(backend, VECTORS.astype(np.float64)).search(QUERIES.astype(np.float64), 2)[1].shape == (20, 2)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.05, 0.0])
+def test_a_filter_gives_k_of_what_it_allows(backend: str, share: float) -> None:
+    allowed = np.random.default_rng(1).random(200) < share
+    scores, rows = built(backend).search(QUERIES, 12, allowed=allowed)
+    wanted_scores, wanted = ExactIndex(VECTORS).search(QUERIES, 12, allowed=allowed)
+    assert wanted.shape == (20, min(12, allowed.sum()))
+    assert (rows == wanted).all()
+    assert np.allclose(scores, wanted_scores, atol=1e-5)
+
+
+def test_a_wide_filter_gives_k_of_what_it_allows(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honed.index.composed.NARROW", 0)
+    monkeypatch.setattr("honed.index.hnsw.NARROW", 0)
+    allowed = np.random.default_rng(1).random(200) < 0.5
+    rows = built(backend).search(QUERIES, 12, allowed=allowed)[1]
+    assert (rows == ExactIndex(VECTORS).search(QUERIES, 12, allowed=allowed)[1]).all()
+
+
+def test_what_was_saved_answers_as_before(backend: str, tmp_path: Path) -> None:
+    settings, stored = IndexSettings(backend=backend, **FULL[backend]), StoredVectors(VECTORS)
+    before = build_index(stored, settings)
+    saved = tensors_of(before)
+    if saved:
+        save_file({name: np.ascontiguousarray(each) for name, each in saved.items()}, str(tmp_path / "a"))
+        saved = map_safetensors(tmp_path / "a")
+    after = restore_index(stored, IndexSettings.from_dict(settings.as_dict()), saved)
+    for left, right in zip(before.search(QUERIES, 10), after.search(QUERIES, 10), strict=True):
+        assert np.array_equal(left, right)
 
 
 def test_ties_at_the_cut_go_by_row_in_exact_search() -> None:
     same = np.tile(VECTORS[:1], (5, 1))
     assert ExactIndex(same).search(VECTORS[:1], 2)[1].tolist() == [[0, 1]]
+
+
+CLUSTERED = np.repeat(RANDOM.normal(size=(40, 32)), 100, axis=0) + 0.4 * RANDOM.normal(size=(4000, 32))
+CLUSTERED = (CLUSTERED / np.linalg.norm(CLUSTERED, axis=1, keepdims=True)).astype(np.float32)
+ASKED = CLUSTERED[::100] + 0.1 * RANDOM.normal(size=(40, 32)).astype(np.float32)
+
+
+def overlap(left: np.ndarray, right: np.ndarray) -> float:
+    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]))
+
+
+class TestComposed:
+    @pytest.mark.parametrize(("codes", "bits"), [(kind, bits) for kind in LISTS for bits in BITS[kind]])
+    def test_wider_stages_find_more(self, codes: str, bits: int) -> None:
+        index = ComposedIndex.build(
+            StoredVectors(CLUSTERED), IndexSettings(backend="composed", codes=codes, bits=bits, nlist=50)
+        )
+        wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
+        widths = [(1, 0), (4, 0), (4, 20), (50, 400), (50, 4000)]
+        found = [
+            overlap(index.search(ASKED, 10, nprobe=nprobe, rescore=rescore)[1], wanted) for nprobe, rescore in widths
+        ]
+        assert found[-1] == 1.0
+        assert found[1] <= found[2] + 0.02 <= found[3] + 0.04
+        assert found[0] < 1.0
+        assert found[2] > 0.4
+
+    def test_more_bits_are_finer(self) -> None:
+        wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
+        for kind in ("rabitq", "product", "scalar"):
+            found = []
+            for bits in sorted(BITS[kind])[:3]:
+                settings = IndexSettings(backend=kind, bits=bits, rescore=0)
+                index = ComposedIndex.build(StoredVectors(CLUSTERED), settings)
+                found.append(overlap(index.search(ASKED, 10)[1], wanted))
+            assert found == sorted(found)
+            assert found[0] < found[-1]
+
+    def test_equals_its_formula_with_full_vectors_in_the_nearest_clusters(self) -> None:
+        index = ComposedIndex.build(StoredVectors(CLUSTERED), IndexSettings(backend="ivf", nlist=20, nprobe=3))
+        tensors = index.tensors()
+        near = nearest_clusters(ASKED, tensors["centroids"], 3)
+        cluster_of = np.empty(len(CLUSTERED), int)
+        for cluster in range(20):
+            cluster_of[tensors["rows"][tensors["offsets"][cluster] : tensors["offsets"][cluster + 1]]] = cluster
+        for at, query in enumerate(ASKED):
+            mask = np.isin(cluster_of, near[at])
+            wanted = ExactIndex(CLUSTERED).search(query[None], 10, allowed=mask)[1][0]
+            assert (index.search(query[None], 10)[1][0] == wanted).all()
+            assert index.scanned(query[None])[0] == 20 + mask.sum()
+
+    def test_int8_vectors_and_blocks_give_the_same_index(self, tmp_path: Path) -> None:
+        settings = IndexSettings(backend="composed", codes="rabitq", nlist=16, nprobe=16)
+        whole = ComposedIndex.build(StoredVectors(CLUSTERED), settings).tensors()
+        told: list[tuple[int, int]] = []
+        parts = code_vectors(
+            StoredVectors(CLUSTERED), settings, block=300, scratch=tmp_path, progress=lambda *each: told.append(each)
+        )
+        assert [each.name for each in tmp_path.iterdir()] == ["codes.npy"]
+        assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+        assert told[-1] == (4000, 4000)
+        int8 = ComposedIndex.build(StoredVectors.quantised(CLUSTERED), settings)
+        assert overlap(int8.search(ASKED, 10)[1], ExactIndex(CLUSTERED).search(ASKED, 10)[1]) > 0.98
+
+    def test_shorter_vectors_are_coded_and_whole_ones_rescored(self) -> None:
+        settings = IndexSettings(backend="scalar", dims=8, rescore=4000)
+        scores, rows = ComposedIndex.build(StoredVectors(CLUSTERED), settings).search(ASKED, 10)
+        wanted_scores, wanted = ExactIndex(CLUSTERED).search(ASKED, 10)
+        assert (rows == wanted).all()
+        assert np.allclose(scores, wanted_scores, atol=1e-5)
+
+    def test_near_clusters_that_are_too_small_are_not_the_end(self) -> None:
+        index = ComposedIndex.build(StoredVectors(CLUSTERED), IndexSettings(backend="ivf", nlist=500, nprobe=1))
+        rows = index.search(ASKED, 1000)[1]
+        assert (rows >= 0).all()
+        assert all(len(set(line)) == 1000 for line in rows.tolist())
+
+    def test_a_filter_widens_the_search(self) -> None:
+        big = np.tile(CLUSTERED, (3, 1)) + 0.05 * RANDOM.normal(size=(12_000, 32)).astype(np.float32)
+        index = ComposedIndex.build(StoredVectors(big), IndexSettings(backend="ivf", nlist=100, nprobe=4))
+        allowed = np.random.default_rng(0).random(12_000) < 0.4
+        assert allowed.sum() > NARROW
+        rows = index.search(ASKED, 10, allowed=allowed)[1]
+        assert allowed[rows].all()
+        assert overlap(rows, ExactIndex(big).search(ASKED, 10, allowed=allowed)[1]) > 0.9
+
+    def test_memory_is_counted(self) -> None:
+        index = ComposedIndex.build(StoredVectors(CLUSTERED), IndexSettings(backend="sign"))
+        assert 4000 * (8 + 8) <= index.code_bytes <= 4000 * (8 + 8) + 1000
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("centroids", lambda each: each * np.float32("nan")),
+            ("centroids", lambda each: each[:, :-1].copy()),
+            ("offsets", lambda each: each[::-1].copy()),
+            ("offsets", lambda each: each + 1),
+            ("rows", lambda each: each * 0),
+            ("rows", lambda each: each - 1),
+            ("rows", lambda each: each + 1_000_000),
+            ("codes", lambda each: each[:-1].copy()),
+            ("learned", lambda each: each[:-1].copy()),
+            ("learned", lambda each: each * np.float32("inf")),
+        ],
+    )
+    def test_arrays_that_do_not_fit_are_refused(self, name: str, change: Callable) -> None:
+        settings, stored = IndexSettings(backend="composed", codes="scalar", nlist=8), StoredVectors(VECTORS)
+        tensors = ComposedIndex.build(stored, settings).tensors()
+        with pytest.raises(ArtifactError, match=r"not fit"):
+            ComposedIndex.from_tensors(stored, settings, {**tensors, name: change(tensors[name])})
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"backend": "flat", "nlist": 4}, r"index.nlist: backend 'flat' does not take it; it takes no settings"),
+            ({"backend": "sign", "bits": 1}, r"index.bits: backend 'sign' does not take it; it takes rescore, dims"),
+            ({"backend": "scalar", "bits": 3}, r"index.bits: 3; scalar codes can have 4, 6, 8, 16"),
+            ({"backend": "ivf", "nlist": 4, "nprobe": 9}, r"index.nprobe: 9 of nlist 4 clusters"),
+        ],
+    )
+    def test_what_a_backend_does_not_take_is_refused(self, settings: dict, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            IndexSettings(**settings).check()
+
+    def test_product_codes_need_groups_of_dimensions(self) -> None:
+        with pytest.raises(ConfigError, match="1 bits need dimensions divisible by 8, not 12"):
+            IndexSettings(backend="product").resolved(100, 12)
+
+    @pytest.mark.parametrize("data", [{"backend": "no"}, {"nlist": "4"}, {"nlist": -1}, {"odd": 1}, {"nlist": True}])
+    def test_settings_of_a_file_are_checked(self, data: dict) -> None:
+        with pytest.raises(ArtifactError, match="settings of the index cannot be read"):
+            IndexSettings.from_dict({"backend": "composed", **data})
+
+    def test_what_is_left_open_is_chosen_by_the_number_of_vectors(self) -> None:
+        found = IndexSettings(backend="composed", codes="rabitq").resolved(1_000_000, 384)
+        assert (found.nlist, found.nprobe, found.bits, found.dims, found.rescore) == (2000, 125, 1, 384, 100)
+        assert IndexSettings(backend="ivf").resolved(0, 8).nlist == 1
+
+
+def test_clusters_are_unit_vectors_and_the_same_for_a_seed() -> None:
+    first = train_clusters(CLUSTERED, 10, 0)
+    assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    assert np.array_equal(first, train_clusters(CLUSTERED, 10, 0))
+    assert not np.array_equal(first, train_clusters(CLUSTERED, 10, 1))
+    assert len(train_clusters(CLUSTERED[:5], 10, 0)) == 5
+
+
+def test_annoy_takes_its_widths_from_the_settings() -> None:
+    narrow = AnnoyIndex(CLUSTERED, IndexSettings(backend="annoy", trees=1, search_k=10))
+    wide = AnnoyIndex(CLUSTERED, IndexSettings(backend="annoy", trees=20, search_k=50_000))
+    wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
+    assert overlap(narrow.search(ASKED, 10)[1], wanted) < overlap(wide.search(ASKED, 10)[1], wanted) == 1.0
 
 
 NAMES = [
@@ -143,7 +367,7 @@ def test_bm25_equals_its_formula() -> None:
 class TestStoredVectors:
     def test_codes_are_searched_as_their_vectors_would_be(self) -> None:
         stored = StoredVectors.quantised(VECTORS)
-        scores, rows = stored.index(slice(0, 200), "flat").search(QUERIES, 10)
+        scores, rows = stored.exact(slice(0, 200)).search(QUERIES, 10)
         wanted_scores, wanted = ExactIndex(stored.take(slice(0, 200))).search(QUERIES, 10)
         assert (rows == wanted).all()
         assert np.allclose(scores, wanted_scores, atol=1e-5)
@@ -154,31 +378,43 @@ class TestStoredVectors:
             again = StoredVectors.from_tensors(stored.tensors())
             assert np.array_equal(again.take(np.array([3, 1])), stored.take(np.array([3, 1])))
 
+    def test_a_subset_is_numbered_from_0(self) -> None:
+        stored = StoredVectors(VECTORS)
+        for rows in (slice(0, 9), np.array([5, 9, 40])):
+            part = stored.subset(rows)
+            assert part.shape == (len(VECTORS[rows]), 16)
+            assert np.array_equal(part.take(np.array([1, 2])), VECTORS[rows][[1, 2]])
+
     def test_some_rows_alone_can_be_searched(self) -> None:
         some = np.array([5, 9, 40])
         for stored in (StoredVectors(VECTORS), StoredVectors.quantised(VECTORS)):
-            assert stored.index(some, "exact").search(VECTORS[9:10], 1)[1].tolist() == [[1]]
+            assert stored.exact(some).search(VECTORS[9:10], 1)[1].tolist() == [[1]]
 
     def test_an_empty_and_a_single_query_are_answered(self) -> None:
-        index = StoredVectors.quantised(VECTORS).index(slice(0, 3), "exact")
+        index = StoredVectors.quantised(VECTORS).exact(slice(0, 3))
         assert index.search(np.empty((0, 16), dtype=np.float32), 5)[1].shape == (0, 3)
         assert index.search(np.zeros((1, 16), dtype=np.float32), 5)[1].tolist() == [[0, 1, 2]]
 
 
-class TestHnsw:
-    def test_a_saved_graph_answers_as_before(self) -> None:
-        before = HnswIndex(VECTORS)
-        after = HnswIndex.from_tensors(VECTORS, before.tensors())
-        for left, right in zip(before.search(QUERIES, 10), after.search(QUERIES, 10), strict=True):
-            assert np.array_equal(left, right)
+HNSW, STORED = IndexSettings(backend="hnsw"), StoredVectors(VECTORS)
 
+
+class TestHnsw:
     def test_most_neighbours_are_found_in_a_larger_set(self) -> None:
         vectors = RANDOM.normal(size=(5000, 32)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        found = HnswIndex(vectors).search(vectors[:200], 10)[1]
+        found = HnswIndex(StoredVectors(vectors), HNSW).search(vectors[:200], 10)[1]
         wanted = ExactIndex(vectors).search(vectors[:200], 10)[1]
-        overlap = np.mean([len(set(left) & set(right)) / 10 for left, right in zip(found, wanted, strict=True)])
-        assert overlap > 0.9
+        assert overlap(found, wanted) > 0.9
+
+    def test_settings_make_the_graph(self) -> None:
+        wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
+        shares = []
+        for links, width in ((4, 1), (32, 300)):
+            settings = IndexSettings(backend="hnsw", links=links, search_width=width)
+            index = HnswIndex(StoredVectors(CLUSTERED), settings)
+            shares.append(overlap(index.search(ASKED, 10)[1], wanted))
+        assert shares[0] < shares[1] > 0.95
 
     @pytest.mark.parametrize(
         ("name", "change"),
@@ -193,6 +429,6 @@ class TestHnsw:
         ],
     )
     def test_links_that_lead_out_of_the_graph_are_refused(self, name: str, change) -> None:
-        tensors = HnswIndex(VECTORS).tensors()
+        tensors = HnswIndex(STORED, HNSW).tensors()
         with pytest.raises(ArtifactError, match="no graph over these vectors"):
-            HnswIndex.from_tensors(VECTORS, {**tensors, name: change(tensors[name])})
+            HnswIndex.from_tensors(STORED, HNSW, {**tensors, name: change(tensors[name])})

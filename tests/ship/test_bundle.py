@@ -296,7 +296,7 @@ def test_settings_that_make_no_sense_are_refused(bundle: Path, change: dict[str,
             manifest["model"]["numpy"][key] = value
     manifest["self"] = seal.self_hash(manifest)
     (bundle / "manifest.json").write_bytes(seal.manifest_bytes(manifest))
-    with pytest.raises(ArtifactError, match="E_BUNDLE"):
+    with pytest.raises(ArtifactError, match=r"E_BUNDLE|E_INDEX"):
         load_bundle(bundle)
 
 
@@ -356,23 +356,28 @@ def test_an_old_bundle_is_replaced_and_anything_else_is_not(project: Project, bu
         export_bundle(project, tmp_path / "mine" / "thesis.txt")
 
 
-def test_an_index_cache_is_used_and_made_anew_when_it_does_not_fit(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "index", [{"backend": "hnsw"}, {"backend": "composed", "codes": "rabitq", "nlist": 4, "nprobe": 4}]
+)
+def test_an_index_cache_is_used_and_made_anew_when_it_does_not_fit(
+    project: Project, tmp_path: Path, index: dict[str, Any]
+) -> None:
     pytest.importorskip("faiss")
     settings = project.runner.latest("index").folder / "index.json"
     before = settings.read_text()
-    settings.write_text(json.dumps({**json.loads(before), "backend": "hnsw"}))
+    settings.write_text(json.dumps({**json.loads(before), **index}))
     try:
         folder = export_bundle(project, tmp_path / "b")
     finally:
         settings.write_text(before)
     exact = Searcher.load(tmp_path / "b")
-    assert load_bundle(folder).graph is not None
+    assert load_bundle(folder).ann is not None
     wanted = [[hit.doc_id for hit in hits] for hits in exact.search_many(QUERIES, 3)]
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["index"]["cache"]["vectors"] = "0" * 64
     manifest["self"] = seal.self_hash(manifest)
     (folder / "manifest.json").write_bytes(seal.manifest_bytes(manifest))
-    assert load_bundle(folder).graph is None
+    assert load_bundle(folder).ann is None
     assert [[hit.doc_id for hit in hits] for hits in Searcher.load(folder).search_many(QUERIES, 3)] == wanted
 
 

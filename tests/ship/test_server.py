@@ -173,7 +173,7 @@ class TestOddClients:
         service = Service(made, Limits(max_tokens=100))
 
         async def main() -> list[object]:
-            asks = [service.engine.ask(("encode", "query"), texts) for texts in (["a"], ["long " * 40] * 3, ["b"])]
+            asks = [service.engine.ask(("encode", "query", ""), texts) for texts in (["a"], ["long " * 40] * 3, ["b"])]
             return await asyncio.gather(*asks, return_exceptions=True)
 
         first, long, last = asyncio.run(main())
@@ -338,9 +338,9 @@ class TestQueue:
         engine = Engine(slow, max_waiting=10)  # type: ignore[arg-type]
 
         async def main() -> list[list[Answer]]:
-            asks = [asyncio.ensure_future(engine.ask(("search", "x"), ["0"], 1))]
+            asks = [asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["0"], 1))]
             await asyncio.sleep(0.1)
-            asks += [asyncio.ensure_future(engine.ask(("search", "x"), [str(n)], n + 1)) for n in range(1, 4)]
+            asks += [asyncio.ensure_future(engine.ask(("search", "x", "{}"), [str(n)], n + 1)) for n in range(1, 4)]
             await asyncio.sleep(0.1)
             slow.go.set()
             return await asyncio.gather(*asks)
@@ -360,15 +360,15 @@ class TestQueue:
         engine = Engine(slow, max_waiting=2)  # type: ignore[arg-type]
 
         async def main() -> None:
-            first = asyncio.ensure_future(engine.ask(("search", "x"), ["running"], 1))
+            first = asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["running"], 1))
             await asyncio.sleep(0.1)
-            second, third = (asyncio.ensure_future(engine.ask(("search", "x"), ["waiting"], 1)) for _ in range(2))
+            second, third = (asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["waiting"], 1)) for _ in range(2))
             await asyncio.sleep(0)
             with pytest.raises(Busy):
-                await engine.ask(("search", "x"), ["too many"], 1)
+                await engine.ask(("search", "x", "{}"), ["too many"], 1)
             second.cancel()
             await asyncio.sleep(0)
-            fourth = asyncio.ensure_future(engine.ask(("search", "x"), ["in its place"], 1))
+            fourth = asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["in its place"], 1))
             await asyncio.sleep(0)
             slow.go.set()
             await asyncio.gather(first, third, fourth)
@@ -384,8 +384,8 @@ class TestQueue:
 
         async def main() -> None:
             with pytest.raises(TypeError):
-                await engine.ask(("search", "x"), ["a"], "no number")  # type: ignore[arg-type]
-            assert [answer.hits for answer in await engine.ask(("search", "x"), ["a"], 1)] == [["a0"]]
+                await engine.ask(("search", "x", "{}"), ["a"], "no number")  # type: ignore[arg-type]
+            assert [answer.hits for answer in await engine.ask(("search", "x", "{}"), ["a"], 1)] == [["a0"]]
 
         asyncio.run(main())
         engine.stop()

@@ -11,6 +11,7 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Direction, Folder, Json, TopK
 from honed.core.errors import ConfigError
+from honed.core.filters import parse_where
 from honed.core.optional import require
 from honed.core.records import Answer
 
@@ -37,6 +38,10 @@ def search(
         Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
     ] = None,
     like: Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only records whose field passes: country=MX, country=MX|US, founded>=1900; repeatable."),
+    ] = None,
     *,
     rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder judge the first hits.")] = False,
     budget: Annotated[
@@ -56,10 +61,11 @@ def search(
     Where honed.toml has [answers], the chance that the first hit is right is told too: below the table, in the lines
     of many queries, and with --candidates.
     """
+    passing = parse_where(where or [])
     if like is not None:
         if text is not None or file is not None or rerank or candidates or hyde:
             raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank, --candidates or --hyde")
-        hits = _searcher(project, bundle, require_signature).similar(like, k)
+        hits = _searcher(project, bundle, require_signature).similar(like, k, where=passing)
         if json:
             terminal.emit_json([hit.as_dict() for hit in hits])
         else:
@@ -74,14 +80,14 @@ def search(
             raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
         passages, spent = Project(project).hypothetical(queries)
         terminal.say(spent)
-    if candidates and (rerank or hyde):
-        raise ConfigError("E_OPTION", "--candidates does not go with --rerank or --hyde")
+    if candidates and (rerank or hyde or passing):
+        raise ConfigError("E_OPTION", "--candidates does not go with --rerank, --hyde or --where")
     if budget and not rerank:
         raise ConfigError("E_OPTION", "--budget-ms goes with --rerank")
     if rerank and bundle is None and not budget:
         from honed.pipeline.project import Project
 
-        listed = Project(project).search_many(queries, k, direction=direction, rerank=True)
+        listed = Project(project).search_many(queries, k, direction=direction, where=passing, rerank=True)
         found = [Answer(hits=hits) for hits in listed]
     else:
         searcher = _searcher(project, bundle, require_signature)
@@ -89,6 +95,7 @@ def search(
             queries,
             k,
             direction=direction,
+            where=passing,
             candidates=candidates,
             passages=passages,
             rerank=rerank,

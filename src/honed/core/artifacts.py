@@ -134,7 +134,7 @@ class ArtifactStore:
             facts=dict(facts),
         )
         for name in files:
-            _sync(partial / name)
+            sync(partial / name)
         write_text(partial / MANIFEST, json.dumps(manifest.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
         final = self.folder(key)
         aside = final.with_name(final.name + ".old")
@@ -143,7 +143,7 @@ class ArtifactStore:
             final.rename(aside)
         partial.rename(final)
         shutil.rmtree(aside, ignore_errors=True)
-        _sync(final.parent)
+        sync(final.parent)
         return Artifact(folder=final, manifest=manifest)
 
 
@@ -151,9 +151,9 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: beside it, synced, then renamed."""
     beside = path.with_name(path.name + ".new")
     beside.write_text(text, encoding="utf-8")
-    _sync(beside)
+    sync(beside)
     beside.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -162,7 +162,8 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make the system write a file, or the names of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

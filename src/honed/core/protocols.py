@@ -1,7 +1,7 @@
 """What an encoder and an index must offer to the other rooms."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from honed.core.records import EncoderSpec
 
 Vectors = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Role = Literal["query", "document"]
 
 
@@ -29,8 +30,24 @@ class Encoder(Protocol):
 class VectorIndex(Protocol):
     """Vectors to nearest neighbours."""
 
-    def search(self, vectors: Vectors, k: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        """Return scores and row numbers, both ``(n_queries, min(k, n))``, higher is closer, ties by row number."""
+    def search(self, vectors: Vectors, k: int, *, allowed: Mask | None = None) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        """Return scores and row numbers, both ``(n_queries, min(k, n))``, higher is closer, ties by row number.
+
+        ``allowed`` ``(n,)`` leaves out the rows where it is False; ``n`` is the number of those that are left then.
+        """
+        ...
+
+
+class VectorSource(Protocol):
+    """Vectors that may lie on disk."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of vectors and of dimensions."""
+        ...
+
+    def take(self, rows: Any) -> Vectors:
+        """Return some rows, an array of numbers or a slice, in fp32."""
         ...
 
 

@@ -10,30 +10,54 @@ import numpy as np
 
 from honed.core.errors import ArtifactError
 from honed.core.optional import require
-from honed.core.protocols import Vectors
+from honed.core.protocols import Mask, Vectors, VectorSource
 from honed.core.ranking import Rows
+from honed.index.exact import NARROW, exact_among, in_order
+from honed.index.settings import IndexSettings
 
+_BLOCK = 65_536
 _ARRAYS = {"levels": np.int32, "offsets": np.uint64, "neighbors": np.int32}
-LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 128
 
 
 class HnswIndex:
-    """An HNSW graph over unit vectors by inner product; ``SEARCH_WIDTH`` candidates are kept in a search."""
+    """An HNSW graph over unit vectors by inner product; ``search_width`` candidates are kept in a search."""
 
-    def __init__(self, vectors: Vectors) -> None:
-        self.index = _empty(vectors.shape[1])
-        self.index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+    def __init__(self, source: VectorSource, settings: IndexSettings) -> None:
+        self.settings, self._source = settings, source
+        self.index = _empty(source.shape[1], settings)
+        for start in range(0, source.shape[0], _BLOCK):
+            self.index.add(np.ascontiguousarray(source.take(slice(start, start + _BLOCK)), dtype=np.float32))
 
-    def search(self, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
-        """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first; some neighbours may be missed."""
-        k = min(k, self.index.ntotal)
+    def search(
+        self, vectors: Vectors, k: int, *, allowed: Mask | None = None, search_width: int = 0
+    ) -> tuple[Vectors, Rows]:
+        """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first; some neighbours may be missed.
+
+        ``allowed`` ``(n,)`` leaves out the rows where it is False: few allowed rows are all compared, for many the
+        graph is followed with so many more candidates that as many allowed ones are kept.
+        """
+        n = self.index.ntotal if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, n)
+        if allowed is not None and n <= max(NARROW, k):
+            return exact_among(self._source, np.flatnonzero(allowed), vectors, k)
         if k == 0 or not len(vectors):
             return np.empty((len(vectors), k), np.float32), np.empty((len(vectors), k), np.int64)
-        self.index.hnsw.efSearch = max(SEARCH_WIDTH, 2 * k)
-        scores, rows = self.index.search(np.ascontiguousarray(vectors, dtype=np.float32), k)
-        scores = np.where(rows < 0, -2.0, scores).astype(np.float32)
-        order = np.lexsort((rows, -scores), axis=1)
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1).astype(np.int64)
+        import faiss
+
+        width = max(search_width or self.settings.search_width, 2 * k)
+        settings, bits = faiss.SearchParametersHNSW(), np.empty(0, np.uint8)
+        if allowed is not None:
+            width = -(-width * self.index.ntotal // n)
+            bits = np.packbits(allowed, bitorder="little")
+            settings.sel = faiss.IDSelectorBitmap(bits)
+        settings.efSearch = width
+        scores, rows = self.index.search(np.ascontiguousarray(vectors, dtype=np.float32), k, params=settings)
+        return in_order(scores, rows.astype(np.int64), k)
+
+    @property
+    def code_bytes(self) -> int:
+        """What a search holds in memory, in bytes: the vectors and the links."""
+        return int(4 * self.index.ntotal * self.index.d + sum(each.nbytes for each in self.tensors().values()))
 
     def tensors(self) -> dict[str, Any]:
         """Return the graph as named arrays."""
@@ -47,15 +71,16 @@ class HnswIndex:
         return arrays | {"entry": np.array([graph.entry_point, graph.max_level], dtype=np.int64)}
 
     @classmethod
-    def from_tensors(cls, vectors: Vectors, tensors: Mapping[str, Any]) -> Self:
+    def from_tensors(cls, source: VectorSource, settings: IndexSettings, tensors: Mapping[str, Any]) -> Self:
         """Put a saved graph over its vectors; `ArtifactError` when a link leads out of the graph."""
         import faiss
 
-        n = len(vectors)
+        n = source.shape[0]
         entry, top = (int(each) for each in tensors["entry"])
         levels, offsets, neighbors = (tensors[name] for name in _ARRAYS)
         found = cls.__new__(cls)
-        found.index = index = _empty(vectors.shape[1])
+        found.settings, found._source = settings, source
+        found.index = index = _empty(source.shape[1], settings)
         most = len(faiss.vector_to_array(index.hnsw.cum_nneighbor_per_level)) - 1
         sound = (
             len(levels) == n
@@ -71,7 +96,8 @@ class HnswIndex:
         )
         if not sound:
             raise ArtifactError("E_BUNDLE_INDEX_TYPE", "the index is no graph over these vectors")
-        index.storage.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        for start in range(0, n, _BLOCK):
+            index.storage.add(np.ascontiguousarray(source.take(slice(start, start + _BLOCK)), dtype=np.float32))
         index.ntotal = n
         for name, dtype in _ARRAYS.items():
             faiss.copy_array_to_vector(np.ascontiguousarray(tensors[name], dtype=dtype), getattr(index.hnsw, name))
@@ -79,12 +105,12 @@ class HnswIndex:
         return found
 
 
-def _empty(dim: int) -> Any:
+def _empty(dim: int, settings: IndexSettings) -> Any:
     require("vector index")
     import faiss
 
-    index = faiss.IndexHNSWFlat(dim, LINKS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = BUILD_WIDTH
+    index = faiss.IndexHNSWFlat(dim, settings.links, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = settings.build_width
     return index
 
 

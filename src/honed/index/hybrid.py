@@ -100,9 +100,10 @@ class HybridIndex:
         ``hidden`` rows are left out, as if they had never been there; ``near`` is longer by as many.
         """
         found = {name: scorer.scores(text) for name, scorer in self.parts.items()}
+        gone = np.asarray(hidden, dtype=np.int64)
         for scores in found.values():
-            scores[list(hidden)] = 0
-        near = near[~np.isin(near, hidden)][:depth] if len(hidden) else near[:depth]
+            scores[gone] = 0
+        near = near[~np.isin(near, gone)][:depth] if len(gone) else near[:depth]
         best = {name: _best(scores, depth) for name, scores in found.items()}
         rows = np.unique(np.concatenate([near, *best.values()])).astype(np.int64)
         columns = self._of_cosine(cosines(rows), _reciprocal(near[:DEPTH], rows))

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
-from honed.core.protocols import VectorIndex, Vectors
+from honed.core.protocols import Mask, Vectors, VectorSource
 from honed.core.ranking import Rows, top_rows
-from honed.index.flat import VECTOR_INDEXES
+from honed.index.exact import ExactIndex
 
 _DOCUMENTS, _QUERIES = 2048, 64
 
@@ -48,11 +48,29 @@ class StoredVectors:
         values: Vectors = self.values[rows].astype(np.float32, copy=False)
         return values if self.scales is None else values * self.scales[rows][:, None]
 
-    def index(self, rows: Any, backend: str) -> VectorIndex:
-        """Return an index over some rows; the backends "flat" and "exact" search int8 codes as they are."""
-        if self.scales is not None and backend in ("flat", "exact"):
-            return QuantisedIndex(self.values[rows], self.scales[rows])
-        return VECTOR_INDEXES[backend](self.take(rows))
+    def subset(self, rows: Any) -> VectorSource:
+        """Return some rows, an array of numbers or a slice from the first on, as vectors numbered from 0; no copy."""
+        if isinstance(rows, slice):
+            return type(self)(self.values[rows], None if self.scales is None else self.scales[rows])
+        return _Subset(self, rows)
+
+    def exact(self, rows: Any) -> "ExactIndex | QuantisedIndex":
+        """Return exact search over some rows that needs numpy alone; int8 codes are searched as they are."""
+        if self.scales is None:
+            return ExactIndex(self.take(rows))
+        return QuantisedIndex(self.values[rows], self.scales[rows])
+
+
+class _Subset:
+    """Some of the vectors of a source, numbered from 0."""
+
+    def __init__(self, source: VectorSource, rows: Rows) -> None:
+        self._source, self._rows = source, rows
+        self.shape: tuple[int, int] = (len(rows), source.shape[1])
+
+    def take(self, rows: Any) -> Vectors:
+        """Return some rows in fp32."""
+        return self._source.take(self._rows[rows])
 
 
 class QuantisedIndex:
@@ -61,8 +79,12 @@ class QuantisedIndex:
     def __init__(self, codes: npt.NDArray[np.int8], scales: Vectors) -> None:
         self.codes, self.scales = codes, scales
 
-    def search(self, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+    def search(self, vectors: Vectors, k: int, *, allowed: Mask | None = None) -> tuple[Vectors, Rows]:
         """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first, ties by row number."""
+        if allowed is not None:
+            some = np.flatnonzero(allowed)
+            scores, rows = QuantisedIndex(self.codes[some], self.scales[some]).search(vectors, k)
+            return scores, some[rows]
         n = len(self.codes)
         k = min(k, n)
         scores = np.empty((len(vectors), k), dtype=np.float32)
@@ -71,8 +93,8 @@ class QuantisedIndex:
             queries = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32)
             block = np.empty((len(queries), n), dtype=np.float32)
             for first in range(0, n, _DOCUMENTS):
-                some = slice(first, first + _DOCUMENTS)
-                block[:, some] = (queries @ self.codes[some].astype(np.float32).T) * self.scales[some]
+                part = slice(first, first + _DOCUMENTS)
+                block[:, part] = (queries @ self.codes[part].astype(np.float32).T) * self.scales[part]
             for offset, line in enumerate(block):
                 best = top_rows(line, k)
                 rows[start + offset], scores[start + offset] = best, line[best]

@@ -3,7 +3,7 @@
 import codecs
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from honed.data.tables import TableFormat
 from honed.data.triplets import TripletConfig
 from honed.encode.config import EncoderConfig
 from honed.explain.config import ExplainConfig
+from honed.index.settings import IndexSettings
 from honed.label.config import LabelConfig
 from honed.ship.config import ServerSection
 from honed.train.config import TAUGHT, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
@@ -105,8 +106,8 @@ class BaselinesSection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IndexSection:
-    """The search index; "flat" and "exact" compare every vector, "hnsw" follows a graph (for 100,000 names and more).
+class IndexSection(IndexSettings):
+    """The search index: the backend with its parameters, see `honed.index.settings.IndexSettings`, and what it holds.
 
     ``names`` "labels" searches the labels by meaning and known aliases by exact look-up; "all" searches the aliases by
     meaning too, which answers slips in known aliases better and unseen aliases worse (acronyms attract each other).
@@ -114,13 +115,13 @@ class IndexSection:
     by their document unasked).
     """
 
-    backend: str = field(default="flat", metadata=limits(one_of=("flat", "exact", "hnsw")))
     names: str = field(default="labels", metadata=limits(one_of=("all", "labels")))
     group_by: str = ""
 
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         """Return what is set, as plain data."""
-        return {name: value for name, value in asdict(self).items() if value}
+        own = {"names": self.names, "group_by": self.group_by}
+        return {**self.changed(), **{name: value for name, value in own.items() if value}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -356,7 +357,11 @@ def _check_together(sections: Mapping[str, Any], file: str) -> None:
         if data and name in sections and data.shape not in shapes:
             listed = " or ".join(f'"{shape}"' for shape in shapes)
             raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
-    if (index := sections.get("index")) and index.names == "all" and "hybrid" in sections:
+    if index := sections.get("index"):
+        index.check(f"{file}: index")
+        if index.backend == "annoy":
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: index.backend: annoy is there to be measured, by honed tune")
+    if index and index.names == "all" and "hybrid" in sections:
         raise ConfigError("E_CONFIG_RANGE", f'{file}: [hybrid] ranks labels: index.names must be "labels"')
     if data and data.shape == "judgments" and "judgments" not in sections:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: the section [judgments] is missing: queries and qrels")

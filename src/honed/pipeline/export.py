@@ -21,7 +21,7 @@ from honed.data import task
 from honed.data.split import unit_interval
 from honed.encode.base_models import licence_of, resolve
 from honed.encode.onnx_file import PRECISIONS
-from honed.index.flat import ExactIndex
+from honed.index.exact import ExactIndex
 from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 from honed.pipeline import hybrid
 from honed.pipeline.model_card import model_card

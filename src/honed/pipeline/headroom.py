@@ -16,7 +16,7 @@ from honed.core.text import fold
 from honed.data import task
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores, task_ceiling
-from honed.index.flat import FlatIndex
+from honed.index.exact import FlatIndex
 from honed.index.lexical import InitialismTfidfIndex
 from honed.pipeline.config import Config
 from honed.pipeline.stage import Work, base_encoder, judged, model_key

@@ -7,6 +7,7 @@ from typing import Any
 
 from honed.core.artifacts import Artifact
 from honed.core.errors import ConfigError, GateError
+from honed.core.filters import Filter
 from honed.core.optional import require
 from honed.core.text import fold
 from honed.data.endpoint import hypothetical_passage
@@ -68,32 +69,45 @@ class Project:
         return self._searcher
 
     def search(
-        self, texts: str | Sequence[str], k: int = 10, *, direction: str = "alias-to-label", rerank: bool = False
+        self,
+        texts: str | Sequence[str],
+        k: int = 10,
+        *,
+        direction: str = "alias-to-label",
+        where: Filter | None = None,
+        rerank: bool = False,
     ) -> Hits | list[Hits]:
         """Search with one text (returns its hits) or with several (returns a list of hits for each).
 
+        ``where`` is a filter on the fields of entities, see `honed.core.filters`.
         ``rerank`` lets the project's cross-encoder judge the first hits: beside the hybrid's own scores where there is
         one, alone where not; scores stay cosines.
         """
         if isinstance(texts, str):
-            return self.search_many([texts], k, direction=direction, rerank=rerank)[0]
-        return self.search_many(texts, k, direction=direction, rerank=rerank)
+            return self.search_many([texts], k, direction=direction, where=where, rerank=rerank)[0]
+        return self.search_many(texts, k, direction=direction, where=where, rerank=rerank)
 
     def search_many(
-        self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label", rerank: bool = False
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        direction: str = "alias-to-label",
+        where: Filter | None = None,
+        rerank: bool = False,
     ) -> list[Hits]:
         """Return the hits of each text; see `search`."""
         if not rerank:
-            return self.searcher().search_many(texts, k, direction=direction)
+            return self.searcher().search_many(texts, k, direction=direction, where=where)
         if self.config.hybrid is not None and self.config.cross_encoder is not None:
-            answers = self.searcher().answer_many(texts, k, direction=direction, rerank=True)
+            answers = self.searcher().answer_many(texts, k, direction=direction, where=where, rerank=True)
             return [list(each.hits) for each in answers]
         if self.config.cross_encoder is None:
             raise ConfigError("E_NO_RERANKER", "nothing to rerank with: honed.toml has no section [cross_encoder]")
         if direction != "alias-to-label":
             raise ConfigError("E_OPTION", "the cross-encoder was trained from alias to label; rerank in that direction")
         wide = max(k, self.config.cross_encoder.depth)
-        found = self.searcher().search_many(texts, wide, direction=direction)
+        found = self.searcher().search_many(texts, wide, direction=direction, where=where)
         return [each[:k] for each in reranked_hits(texts, found, self._reranker())]
 
     def hypothetical(self, texts: Sequence[str]) -> tuple[list[str], str]:

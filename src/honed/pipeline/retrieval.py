@@ -263,10 +263,12 @@ def _annoy_rows(
         return []
     from honed.evaluate.bootstrap import Bootstrap
     from honed.index.annoy import AnnoyIndex
+    from honed.index.settings import IndexSettings
 
     queries, corpus = vectors
     started = time.perf_counter()
-    index = AnnoyIndex(corpus, trees=settings.annoy_trees, seed=seed_of(work.config))
+    trees = IndexSettings(backend="annoy", trees=settings.annoy_trees, seed=seed_of(work.config))
+    index = AnnoyIndex(corpus, trees)
     built = time.perf_counter() - started
     depth = _TOP + (asked.own is not None)
     bootstrap = Bootstrap([str(row) for row in range(len(queries))], seed=seed_of(work.config))

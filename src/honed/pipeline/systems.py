@@ -12,7 +12,7 @@ from honed.core.records import JudgedTask, Run
 from honed.core.text import fold
 from honed.data.task import Name
 from honed.index.analysis import Analyzer
-from honed.index.flat import FlatIndex
+from honed.index.exact import FlatIndex
 from honed.index.lexical import (
     Bm25Index,
     DictionaryIndex,

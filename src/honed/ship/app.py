@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from honed import __version__
 from honed.core.errors import ConfigError, HonedError
+from honed.core.fingerprint import canonical_json
 from honed.core.records import Answer
 from honed.ship import memory
 from honed.ship.engine import Busy, Engine, Work
@@ -147,7 +148,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
         searcher = service.searcher
         check_wanted(wanted, searcher)
         kind = "candidates" if wanted.candidates else "rerank" if wanted.rerank else "search"
-        work = (kind, wanted.direction)
+        work = (kind, wanted.direction, canonical_json(wanted.where))
         found = await ask(request, work, wanted.texts, wanted.k)
         results = [_result(text, answer, searcher) for text, answer in zip(wanted.texts, found, strict=True)]
         return JSONResponse({"results": results} if wanted.many else results[0])
@@ -167,7 +168,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
     @app.post("/v1/encode", openapi_extra=_body(_ENCODE), summary="Texts to unit vectors")
     async def encode(request: Request) -> Response:
         texts, role = encode_request(await json_fields(request), limits)
-        vectors = await ask(request, ("encode", role), texts)
+        vectors = await ask(request, ("encode", role, ""), texts)
         return JSONResponse({"dim": vectors.shape[1], "vectors": vectors.tolist()})
 
     @app.get("/v1/entities/{entity_id:path}", summary="One entity with its fields and aliases")
@@ -274,6 +275,7 @@ _SEARCH = {
     "queries": _TEXTS,
     "k": {"type": "integer", "minimum": 1, "default": 10},
     "direction": {"type": "string", "enum": list(DIRECTIONS), "default": DIRECTIONS[0]},
+    "filter": {"type": "object", "example": {"country": ["MX", "US"], "founded": {"gte": 1900, "lt": 2000}}},
     "candidates": {"type": "boolean", "default": False},
     "rerank": {"type": "boolean", "default": False},
 }

@@ -22,17 +22,17 @@ from honed.encode.onnx_file import PRECISIONS, OnnxFile, check_onnx, read_onnx
 from honed.encode.pair_graph import PairGraph
 from honed.encode.static_encoder import STATIC, StaticEncoder
 from honed.index.hybrid import HYBRID, HYBRID_TENSORS
+from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
 from honed.ship.names import NameTable
 from honed.ship.seal import MANIFEST, Seal
 
 MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
-VECTORS, NAMES, GRAPH = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
+VECTORS, NAMES, ANN = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
 RERANKER, RERANKER_TOKENIZER = "model/reranker.onnx", "model/reranker_tokenizer.json"
 FUSED, FUSED_TENSORS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
-BACKENDS = ("flat", "exact", "hnsw")
 ENGINES = ("auto", "numpy", "onnxruntime", "openvino")
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
 _FEW = 16
@@ -40,14 +40,14 @@ _MAX_LENGTH = 1 << 16
 
 
 class Bundle(NamedTuple):
-    """A bundle that was checked and read; ``graph`` holds the arrays of an index cache that fits, or None."""
+    """A bundle that was checked and read; ``ann`` holds the arrays of an index cache that fits, or None."""
 
     manifest: Mapping[str, Any]
     folder: Path
     encoder: "BundleEncoder"
     vectors: StoredVectors
     names: NameTable
-    graph: Mapping[str, Any] | None
+    ann: Mapping[str, Any] | None
     report: bytes = b""
     keep: Any = None
     hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
@@ -95,7 +95,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
     _check_together(seal, spec, vectors, names)
     golden = _golden(map_safetensors(folder / GOLDEN), names)
     encoder = BundleEncoder(folder, manifest, spec, outline, golden, engine=engine, threads=threads)
-    graph = map_safetensors(folder / GRAPH) if _fits(manifest) else None
+    ann = map_safetensors(folder / ANN) if _fits(manifest) else None
     hybrid = None
     if FUSED in manifest["files"]:
         hybrid = (json.loads((folder / FUSED).read_text("utf-8")), map_safetensors(folder / FUSED_TENSORS))
@@ -110,7 +110,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
         encoder=encoder,
         vectors=vectors,
         names=names,
-        graph=graph,
+        ann=ann,
         report=report,
         keep=keep,
         hybrid=hybrid,
@@ -120,8 +120,8 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
 
 def _check_settings(manifest: Mapping[str, Any], spec: EncoderSpec) -> None:
     index = manifest["index"]
-    if index["backend"] not in BACKENDS or index["names"] not in ("labels", "all"):
-        raise ValueError(f"index: unknown backend {index['backend']!r} or names {index['names']!r}")
+    if IndexSettings.among(index).backend == "annoy" or index["names"] not in ("labels", "all"):
+        raise ValueError(f"index: backend {index['backend']!r} or names {index['names']!r} is not for bundles")
     if manifest["precision"] not in PRECISIONS or not 1 <= spec.max_length <= _MAX_LENGTH or spec.dim < 1:
         raise ValueError("precision, max_length or dim is out of range")
 
@@ -174,12 +174,13 @@ def _golden(tensors: Mapping[str, Any], names: NameTable) -> "Golden":
 def _fits(manifest: Mapping[str, Any]) -> bool:
     """Tell whether the index cache was made over these vectors with these parameters; otherwise it is made anew."""
     index, files = manifest["index"], manifest["files"]
-    return GRAPH in files and index.get("cache") == cache_key(index, files[VECTORS]["sha256"])
+    return ANN in files and index.get("cache") == cache_key(index, files[VECTORS]["sha256"])
 
 
 def cache_key(index: Mapping[str, Any], vectors: str) -> dict[str, Any]:
     """Return what an index cache depends on."""
-    return {"backend": index["backend"], "names": index["names"], "vectors": vectors, "layout": 1}
+    settings = IndexSettings.among(index).as_dict()
+    return {**settings, "names": index["names"], "vectors": vectors, "layout": 2}
 
 
 class BundleReranker:

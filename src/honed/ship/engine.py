@@ -1,6 +1,7 @@
 """One worker thread that answers what waits, in batches, while the event loop stays free."""
 
 import asyncio
+import json
 import threading
 import time
 from collections import deque
@@ -10,7 +11,8 @@ from typing import Any
 
 from honed.ship.searcher import Searcher
 
-Work = tuple[str, str]  # ("search", direction), ("candidates", ...), ("rerank", ...) or ("encode", role)
+# ("search", direction, filter as JSON), ("candidates", ...), ("rerank", ...) or ("encode", role, "")
+Work = tuple[str, str, str]
 MAX_TEXTS = 32
 
 
@@ -161,12 +163,13 @@ class Engine:
         return True
 
     def _answer(self, work: Work, texts: Sequence[str], k: int) -> Any:
-        searcher, (kind, how) = self.searcher, work
+        searcher, (kind, how, where) = self.searcher, work
         if kind != "encode":
             return searcher.answer_many(
                 texts,
                 k,
                 direction=how,
+                where=json.loads(where),
                 candidates=kind == "candidates",
                 rerank=kind == "rerank",
                 budget_ms=self._rerank_ms,

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from honed.core.errors import ArtifactError
+from honed.core.protocols import Mask
 from honed.core.text import fold
 
 LABEL, ALIAS = 1, 2
@@ -137,6 +138,13 @@ class NameTable:
         """Return the rows of the texts that are of one of the kinds; a slice where they are the first ones."""
         rows = np.flatnonzero(self.kinds_of & kinds)
         return slice(0, len(rows)) if len(rows) and rows[-1] == len(rows) - 1 else rows
+
+    def rows_of_entities(self, allowed: Mask, kinds: int) -> Mask:
+        """Return which texts ``(n_texts,)`` some of the allowed entities ``(n_entities,)`` bear as one of the kinds."""
+        wanted = allowed[self._bearers] & ((self._kinds & kinds) > 0)
+        found = np.zeros(self.n_texts, dtype=np.bool_)
+        found[np.repeat(np.arange(self.n_texts), np.diff(self._bearer_ends))[wanted]] = True
+        return found
 
     def bearers(self, row: int, kinds: int) -> list[int]:
         """Return the entities that bear a text as one of the kinds (`LABEL`, `ALIAS` or their sum)."""

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from honed.core.errors import ConfigError
+from honed.core.filters import check_filter
 from honed.core.text import is_blank
 from honed.ship.searcher import DIRECTIONS, NO_ANSWERS, NO_RERANKER, Searcher
 
@@ -45,7 +47,7 @@ class Limits:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchRequest:
     """A checked search: ``many`` tells whether a list was asked, ``candidates`` whether candidate sets are wanted,
-    ``rerank`` whether the cross-encoder shall judge.
+    ``rerank`` whether the cross-encoder shall judge; ``where`` is a filter on fields.
     """
 
     texts: list[str]
@@ -54,6 +56,7 @@ class SearchRequest:
     direction: str
     candidates: bool = False
     rerank: bool = False
+    where: Mapping[str, Any] = field(default_factory=dict)
 
 
 def strict_json(body: bytes) -> dict[str, Any]:
@@ -103,8 +106,8 @@ def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
-    """Check the fields of a search: ``query`` or ``queries``, ``k``, ``direction``, ``candidates``, ``rerank``."""
-    _known(body, ("query", "queries", "k", "direction", "candidates", "rerank"))
+    """Check the fields of a search: ``query`` or ``queries``, ``k``, ``direction``, ``filter``, and what is wanted."""
+    _known(body, ("query", "queries", "k", "direction", "filter", "candidates", "rerank"))
     if ("query" in body) == ("queries" in body):
         raise Refused(422, "E_MISSING", "give one of query (a text) and queries (a list of texts)")
     many = "queries" in body
@@ -116,16 +119,30 @@ def search_request(body: Mapping[str, Any], limits: Limits) -> SearchRequest:
         direction=_choice(body.get("direction", DIRECTIONS[0]), "direction", DIRECTIONS),
         candidates=_flag(body.get("candidates", False), "candidates"),
         rerank=_flag(body.get("rerank", False), "rerank"),
+        where=_filter(body.get("filter", {})),
     )
 
 
 def check_wanted(wanted: SearchRequest, searcher: Searcher) -> None:
     """Refuse what the bundle in use cannot answer."""
     forward = wanted.direction == DIRECTIONS[0]
-    if wanted.candidates and (searcher.answers is None or not forward or wanted.rerank):
+    if wanted.candidates and (searcher.answers is None or not forward or wanted.rerank or wanted.where):
         raise Refused(422, "E_NO_ANSWERS", NO_ANSWERS)
     if wanted.rerank and (searcher.reranker is None or searcher.hybrid is None or not forward):
         raise Refused(422, "E_NO_RERANKER", NO_RERANKER)
+    for name in wanted.where:
+        if name not in searcher.columns:
+            known = ", ".join(searcher.columns) or "none"
+            raise Refused(422, "E_FILTER", f"filter: no field {name[:50]!a} (fields: {known})")
+
+
+def _filter(value: Any) -> Mapping[str, Any]:
+    try:
+        check_filter(value)
+    except ConfigError as error:
+        raise Refused(422, error.code, error.message) from None
+    found: Mapping[str, Any] = value
+    return found
 
 
 def encode_request(body: Mapping[str, Any], limits: Limits) -> tuple[list[str], str]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from honed.core.errors import ArtifactError, ConfigError
-from honed.core.protocols import Encoder, VectorIndex
+from honed.core.filters import Column, Filter, allowed_rows
+from honed.core.protocols import Encoder, Mask, VectorIndex
 from honed.core.records import Answer, Hit
 from honed.core.tensors import map_safetensors
 from honed.core.text import fold, is_blank
@@ -19,6 +20,7 @@ from honed.encode.pair_graph import scored_in_time
 from honed.index.answers import AnswerModel, evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
+from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
 from honed.ship.bundle import BundleEncoder, BundleReranker, load_bundle
 from honed.ship.names import ALIAS, LABEL, NameTable
@@ -28,7 +30,7 @@ DIRECTIONS = ("alias-to-label", "label-to-alias")
 MAX_K = 1000
 MAX_CHARS = 10_000
 _DEEPEST = 4000
-NO_ANSWERS = "no candidate sets: they take [answers] in honed.toml, alias-to-label, and neither reranking nor HyDE"
+NO_ANSWERS = "no candidate sets: they take [answers] in honed.toml, alias-to-label; no reranking, HyDE or filter"
 NO_RERANKER = "no cross-encoder to rerank with: it takes [hybrid] and [cross_encoder] in honed.toml, and alias-to-label"
 
 
@@ -38,10 +40,20 @@ class _Side:
     def __init__(self, index: VectorIndex, rows: Any, n: int) -> None:
         self.index, self._rows, self.n = index, rows, n
 
-    def search(self, vectors: Any, k: int) -> tuple[Any, Any]:
-        """Return scores and rows of texts."""
-        scores, found = self.index.search(vectors, k)
+    def search(self, vectors: Any, k: int, texts: Mask | None = None) -> tuple[Any, Any]:
+        """Return scores and rows of texts; ``texts`` leaves out those where it is False."""
+        scores, found = self.index.search(vectors, k, allowed=None if texts is None else texts[self._rows])
         return scores, found if isinstance(self._rows, slice) else np.where(found < 0, -1, self._rows[found])
+
+
+class _Scope(NamedTuple):
+    """What a filter leaves: entities ``(n_entities,)`` and the texts ``(n_texts,)`` of one direction; None: all."""
+
+    entities: Mask | None = None
+    texts: Mask | None = None
+
+
+_ALL = _Scope()
 
 
 class Searcher:
@@ -54,7 +66,7 @@ class Searcher:
         names: NameTable,
         *,
         settings: Mapping[str, Any],
-        graph: Mapping[str, Any] | None = None,
+        ann: Mapping[str, Any] | None = None,
         manifest: Mapping[str, Any] | None = None,
         folder: Path | None = None,
         report: bytes = b"",
@@ -67,8 +79,8 @@ class Searcher:
         self.answers: AnswerModel | None = None
         self.reranker, self.blend, self.may_rerank = reranker, Blend(), False
         self.manifest, self.folder, self.report = manifest or {}, folder, report
-        self._vectors, self._graph, self._keep = vectors, graph, keep
-        self._backend = str(settings.get("backend", "flat"))
+        self._vectors, self._ann, self._keep = vectors, ann, keep
+        self._settings = IndexSettings.among(settings)
         self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
         self._group = str(settings.get("group_by", ""))
         self._sides: dict[str, _Side | None] = {}
@@ -106,7 +118,7 @@ class Searcher:
             found.vectors,
             found.names,
             settings=found.manifest["index"],
-            graph=found.graph,
+            ann=found.ann,
             manifest=found.manifest,
             folder=found.folder,
             report=found.report,
@@ -167,25 +179,49 @@ class Searcher:
         return self._sides[direction]
 
     def _index(self, rows: Any, direction: str) -> VectorIndex:
-        if self._graph is not None and direction == DIRECTIONS[0]:
-            from honed.index.hnsw import HnswIndex
+        exact = self.manifest and self._settings.backend == "flat"  # a bundle answers without FAISS
+        if exact or self._settings.backend == "exact" or direction != DIRECTIONS[0]:
+            return self._vectors.exact(rows)
+        from honed.index.backends import build_index, restore_index
 
-            return HnswIndex.from_tensors(self._vectors.take(rows), self._graph)
-        exact = self.manifest and self._backend == "flat"  # a bundle answers without FAISS
-        return self._vectors.index(rows, "exact" if exact else self._backend)
+        source = self._vectors.subset(rows)
+        if self._ann is not None:
+            return restore_index(source, self._settings, self._ann)
+        return build_index(source, self._settings)
 
-    def search(self, text: str, k: int = 10, *, direction: str = "alias-to-label") -> Hits:
-        """Return up to ``k`` hits for a text, best first; scores are cosines in [-1, 1]."""
-        return self.search_many([text], k, direction=direction)[0]
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The fields of the entities, to filter by."""
+        shown = [self.names.entity(row)[2] for row in range(self.names.n_entities)]
+        return {
+            name: Column.of(each.get(name) for each in shown)
+            for name in sorted({key for each in shown for key in each})
+        }
 
-    def search_many(self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label") -> list[Hits]:
+    def _scope(self, where: Filter | None, direction: str) -> _Scope:
+        if not where:
+            return _ALL
+        entities = allowed_rows(where, self.columns, self.names.n_entities)
+        kinds = self._wanted if direction == DIRECTIONS[0] else ALIAS
+        return _Scope(entities, self.names.rows_of_entities(entities, kinds))
+
+    def search(self, text: str, k: int = 10, *, direction: str = "alias-to-label", where: Filter | None = None) -> Hits:
+        """Return up to ``k`` hits for a text, best first; scores are cosines in [-1, 1].
+
+        ``where`` is a filter on the fields of entities, see `honed.core.filters`.
+        """
+        return self.search_many([text], k, direction=direction, where=where)[0]
+
+    def search_many(
+        self, texts: Sequence[str], k: int = 10, *, direction: str = "alias-to-label", where: Filter | None = None
+    ) -> list[Hits]:
         """Return hits for each text.
 
         ``alias-to-label`` returns entities: first those that bear the text as a known name (the nearest label first
         where several do), then those that the hybrid ranks, or the nearest by meaning where there is none.
         ``label-to-alias`` returns aliases, each with its entity; an alias of several entities is a hit for each.
         """
-        return [list(each.hits) for each in self.answer_many(texts, k, direction=direction)]
+        return [list(each.hits) for each in self.answer_many(texts, k, direction=direction, where=where)]
 
     def answer(self, text: str, k: int = 10, *, candidates: bool = False) -> Answer:
         """Return the hits of a text with the chance that the first is right, and a set of candidates if asked for.
@@ -200,6 +236,7 @@ class Searcher:
         k: int = 10,
         *,
         direction: str = "alias-to-label",
+        where: Filter | None = None,
         candidates: bool = False,
         passages: Sequence[str] = (),
         rerank: bool = False,
@@ -210,15 +247,16 @@ class Searcher:
         ``passages`` are texts, one for each query, that might stand in a document that answers it: the vector that is
         searched with lies half way to theirs (HyDE). ``rerank`` lets a cross-encoder judge the first hits, as many as
         ``budget_ms`` for all queries allow (0: all that it was taught for). The chance is learned from plain queries in
-        the hybrid's own order: it is not told with either.
+        the hybrid's own order: it is not told with either, nor with a filter ``where``, which leaves ``k`` hits of what
+        passes, where there are so many.
         """
         check_request(texts, k, direction)
         by_entity = direction == DIRECTIONS[0]
-        if candidates and (self.answers is None or not by_entity or passages or rerank):
+        if candidates and (self.answers is None or not by_entity or passages or rerank or where):
             raise ConfigError("E_NO_ANSWERS", NO_ANSWERS)
         if rerank and (self.reranker is None or self.hybrid is None or not by_entity):
             raise ConfigError("E_NO_RERANKER", NO_RERANKER)
-        side = self._side(direction)
+        side, scope = self._side(direction), self._scope(where, direction)
         if side is None or not texts:
             return [Answer(hits=[]) for _ in texts]
         vectors = self.encoder.encode(list(texts), "query")
@@ -229,34 +267,45 @@ class Searcher:
             until = None
             if rerank:
                 until = time.perf_counter() + budget_ms / 1000 if budget_ms else np.inf
-            asked, told = zip(texts, vectors, self.nearest(vectors, DEPTH), strict=True), not passages
-            return [self._fused(*each, k, candidates=candidates, until=until, told=told) for each in asked]
+            near = self.nearest(vectors, DEPTH, scope)
+            asked, told = zip(texts, vectors, near, strict=True), not passages and not where
+            return [self._fused(*each, k, scope, candidates=candidates, until=until, told=told) for each in asked]
         waiting, width = list(range(len(texts))), 4 * k
         hits: list[Hits] = [[] for _ in texts]
         while waiting:  # one entity may bear many near strings: look further until k are found
-            scores, found = side.search(vectors[waiting], width)
+            scores, found = side.search(vectors[waiting], width, scope.texts)
             for row, rows, line in zip(waiting, found, scores, strict=True):
-                exact = self._exact(texts[row], vectors[row]) if by_entity else []
-                hits[row] = self._hits(exact, rows, line, vectors[row], k, by_entity=by_entity)
+                exact = self._exact(texts[row], vectors[row], scope) if by_entity else []
+                hits[row] = self._hits(exact, rows, line, vectors[row], k, scope, by_entity=by_entity)
             waiting = [row for row in waiting if len(hits[row]) < k] if width < self._deepest(side.n) else []
             width *= 4
         return [Answer(hits=each) for each in hits]
 
     def _fused(
-        self, text: str, vector: Any, near: Any, k: int, *, candidates: bool, until: float | None, told: bool
+        self,
+        text: str,
+        vector: Any,
+        near: Any,
+        k: int,
+        scope: _Scope,
+        *,
+        candidates: bool,
+        until: float | None,
+        told: bool,
     ) -> Answer:
         """Answer by the hybrid: known names first, then what it ranks, judged by the cross-encoder ``until`` a time."""
         assert self.hybrid is not None
-        exact = self._exact(text, vector)
-        ranked = self.hybrid.rank(text, self.gather(text, vector, near))
+        exact = self._exact(text, vector, scope)
+        hidden = self._hidden(scope)
+        ranked = self.hybrid.rank(text, self.gather(text, vector, near, hidden=hidden))
         exact = self._as_ranked(exact, ranked.rows)
         rows = ranked.rows
         if until is not None:
             rows = rows[self.blend.order(ranked.scores, self.pair_scores(text, rows, until))]
         wanted = 4 * k
         while True:  # k may be large, and many labels of one group or entity
-            rows = self.lengthened(text, vector, rows, wanted)
-            hits = self._hits(exact, *self._of_ranked(rows, vector), vector, k, by_entity=True)
+            rows = self.lengthened(text, vector, rows, wanted, scope)
+            hits = self._hits(exact, *self._of_ranked(rows, vector), vector, k, scope, by_entity=True)
             if len(hits) >= k or len(rows) < wanted or wanted >= self._deepest(len(self.labels)):
                 break
             wanted *= 4
@@ -277,14 +326,19 @@ class Searcher:
         keys = sorted(range(len(exact)), key=lambda at: place.get(numbers[at], len(place)))
         return [exact[at] for at in keys]
 
-    def lengthened(self, text: str, vector: Any, rows: Any, n: int) -> Any:
+    def _hidden(self, scope: _Scope) -> Any:
+        """Return the numbers of the labels that a filter leaves out."""
+        return () if scope.texts is None else np.flatnonzero(~scope.texts[self.labels])
+
+    def lengthened(self, text: str, vector: Any, rows: Any, n: int, scope: _Scope = _ALL) -> Any:
         """Return a ranking of ``n`` labels or more, where there are so many: what is there, then what is deeper."""
         assert self.hybrid is not None
-        depth, most = DEPTH, len(self.labels)
+        hidden = self._hidden(scope)
+        depth, most = DEPTH, len(self.labels) - len(hidden)
         while len(rows) < min(n, most) and depth < most:
             depth = min(max(4 * depth, n - len(rows)), most)
-            near = self.nearest(vector[None], depth)[0]
-            deeper = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth)).rows
+            near = self.nearest(vector[None], depth, scope)[0]
+            deeper = self.hybrid.rank(text, self.gather(text, vector, near, depth=depth, hidden=hidden)).rows
             rows = np.concatenate([rows, deeper[~np.isin(deeper, rows)]])
         return rows
 
@@ -311,10 +365,11 @@ class Searcher:
         texts = self.labels[rows]
         return texts, self._vectors.take(texts) @ vector
 
-    def nearest(self, vectors: Any, k: int) -> Any:
+    def nearest(self, vectors: Any, k: int, scope: _Scope = _ALL) -> Any:
         """Return the numbers among the labels of the ``k`` nearest, ``(n_queries, k)``, best first."""
         side = self._side(DIRECTIONS[0])
-        return side.index.search(vectors, k)[1] if side else np.empty((len(vectors), 0), np.int64)
+        allowed = None if scope.texts is None else scope.texts[self.labels]
+        return side.index.search(vectors, k, allowed=allowed)[1] if side else np.empty((len(vectors), 0), np.int64)
 
     def gather(
         self, text: str, vector: Any, near: Any, *, depth: int = DEPTH, hidden: Sequence[int] = ()
@@ -327,11 +382,12 @@ class Searcher:
 
         return self.hybrid.gather(text, near[near >= 0], cosines, depth=depth, hidden=hidden)
 
-    def similar(self, doc_id: str, k: int = 10) -> Hits:
+    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> Hits:
         """Return the ``k`` entities whose labels are nearest to that of an entity, by meaning alone.
 
-        Itself, its group (see ``index.group_by``) and entities of the same text are left out; of each other group there
-        is one. Raises `honed.core.errors.ConfigError` for an id that is not there.
+        ``where`` is a filter on the fields of entities, see `honed.core.filters`. Itself, its group (see
+        ``index.group_by``) and entities of the same text are left out; of each other group there is one. Raises
+        `honed.core.errors.ConfigError` for an id that is not there.
         """
         entity = self.names.entity_row(doc_id)
         if entity is None:
@@ -341,11 +397,11 @@ class Searcher:
         row = int(self.names.label_of[entity])
         vector, text = self._vectors.take(np.array([row]))[0], self.names.text(row)
         own = self._group_of(self._hit(entity, text, 1.0, 1, by_entity=True))
-        side, width = self._side(DIRECTIONS[0]), 4 * (k + 1)
+        side, width, scope = self._side(DIRECTIONS[0]), 4 * (k + 1), self._scope(where, DIRECTIONS[0])
         assert side is not None  # the entity has a label
         while True:
-            scores, rows = side.search(vector[None], min(width, side.n))
-            found = self._hits([], rows[0], scores[0], vector, width, by_entity=True)
+            scores, rows = side.search(vector[None], min(width, side.n), scope.texts)
+            found = self._hits([], rows[0], scores[0], vector, width, scope, by_entity=True)
             hits = [hit for hit in found if hit.doc_id != doc_id and fold(hit.text) != fold(text)]
             hits = [hit for hit in hits if not own or self._group_of(hit) != own][:k]
             if len(hits) >= k or width >= self._deepest(side.n):
@@ -354,7 +410,7 @@ class Searcher:
 
     def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
-        return self._vectors.index(self.names.rows_of(LABEL), "exact").search(vectors, k)
+        return self._vectors.exact(self.names.rows_of(LABEL)).search(vectors, k)
 
     def index_recall(self, vectors: Any, k: int) -> Any:
         """Return for each query vector ``(n_queries,)`` the share of the exact ``k`` nearest that the index finds."""
@@ -362,7 +418,7 @@ class Searcher:
         if side is None:
             return np.ones(len(vectors))
         rows = self.names.rows_of(self._wanted)
-        exact = _Side(self._vectors.index(rows, "exact"), rows, side.n).search(vectors, k)[1]
+        exact = _Side(self._vectors.exact(rows), rows, side.n).search(vectors, k)[1]
         found = side.search(vectors, k)[1]
         return np.array([len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
 
@@ -393,12 +449,13 @@ class Searcher:
         keys = [(-float(near), self.names.entity(each[0])[0]) for near, each in zip(labels, bearers, strict=True)]
         return [each for _, each in sorted(zip(keys, bearers, strict=True))]
 
-    def _exact(self, text: str, vector: Any) -> Hits:
+    def _exact(self, text: str, vector: Any, scope: _Scope = _ALL) -> Hits:
         """Return the entities that bear a text as a known name, with the cosine to the name as it is written there."""
         bearers: dict[int, int] = {}
         for row in self.names.rows_named(text):
             for entity in self.names.bearers(row, LABEL | ALIAS):
-                bearers.setdefault(entity, row)
+                if scope.entities is None or scope.entities[entity]:
+                    bearers.setdefault(entity, row)
         hits = []
         for entity, row in self._nearest_first(list(bearers.items()), vector):
             score = float(self._vectors.take(np.array([row]))[0] @ vector)
@@ -406,7 +463,16 @@ class Searcher:
         return hits
 
     def _hits(
-        self, exact: Hits, rows: Any, scores: Any, vector: Any, k: int, *, by_entity: bool, grouped: bool = True
+        self,
+        exact: Hits,
+        rows: Any,
+        scores: Any,
+        vector: Any,
+        k: int,
+        scope: _Scope = _ALL,
+        *,
+        by_entity: bool,
+        grouped: bool = True,
     ) -> Hits:
         grouped = grouped and by_entity and bool(self._group)
         if grouped:
@@ -420,7 +486,11 @@ class Searcher:
             if row < 0:  # an approximate index may find fewer
                 continue
             text = self.names.text(row)
-            bearers = [(entity, row) for entity in self.names.bearers(row, self._wanted if by_entity else ALIAS)]
+            bearers = [
+                (entity, row)
+                for entity in self.names.bearers(row, self._wanted if by_entity else ALIAS)
+                if scope.entities is None or scope.entities[entity]
+            ]
             for entity, _ in self._nearest_first(bearers, vector):
                 hit = self._hit(entity, text, score, len(hits) + 1, by_entity=by_entity)
                 keys = {(hit.doc_id, "" if by_entity else text)}

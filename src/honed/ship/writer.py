@@ -14,7 +14,8 @@ from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
 from honed.encode.graph_encoder import GraphEncoder
-from honed.index.hnsw import HnswIndex
+from honed.index.backends import build_index, tensors_of
+from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
 from honed.ship import bundle, seal
 from honed.ship.archive import pack
@@ -111,9 +112,12 @@ def _write_files(folder: Path, content: BundleContent) -> dict[str, Any]:
     for name, each in content.files.items():
         (folder / name).write_bytes(each)
     index = {**content.settings, "records": seal.file_entry(folder / bundle.RECORDS)["sha256"]}
-    if index["backend"] == "hnsw":
-        graph = HnswIndex(stored.take(table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)))
-        save_file(graph.tensors(), str(folder / bundle.GRAPH))
+    settings = IndexSettings.among(index)
+    searched = table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)
+    if settings.backend not in ("flat", "exact") and (
+        ann := tensors_of(build_index(stored.subset(searched), settings))
+    ):
+        save_file({name: np.ascontiguousarray(each) for name, each in ann.items()}, str(folder / bundle.ANN))
         index["cache"] = bundle.cache_key(index, seal.file_entry(folder / bundle.VECTORS)["sha256"])
     if content.reranker is not None:
         (folder / bundle.RERANKER).write_bytes(content.reranker[0])

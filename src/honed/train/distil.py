@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from honed.core.fingerprint import fingerprint
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.encode.torch_encoder import TorchEncoder
-from honed.index.flat import FlatIndex
+from honed.index.exact import FlatIndex
 from honed.train.config import DistilConfig
 from honed.train.students import main_directions
 from honed.train.trainer import DevScore, Recipe, Trained, bi_encoder, train_model

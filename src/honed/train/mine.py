@@ -11,7 +11,7 @@ import numpy.typing as npt
 from honed.core.progress import progress
 from honed.core.protocols import TextIndex, Vectors
 from honed.core.text import bare
-from honed.index.flat import FlatIndex
+from honed.index.exact import FlatIndex
 from honed.train.calibrate import FEW, Posterior, fit_posterior
 from honed.train.config import MineConfig
 
