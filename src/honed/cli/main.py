@@ -37,6 +37,7 @@ COMMANDS = {
     "serve": "serve",
     "encode": "encode",
     "show": "show",
+    "tune": "tune",
     "doctor": "doctor",
     "datasets": "datasets",
 }

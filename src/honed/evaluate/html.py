@@ -13,7 +13,8 @@ _COLOURS = ("#0b7a5d", "#c2410c", "#2563eb", "#a21caf", "#ca8a04", "#0891b2", "#
 _SHOWN = {"on_test": "test", "on_hand_labels": "hand labels"}
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return where the pages come from; what they show is escaped."""
     environment = Environment(
         loader=PackageLoader("honed.evaluate", "templates"),
         autoescape=True,
@@ -29,7 +30,7 @@ def render_report(report: Mapping[str, Any]) -> str:
     """Return the report page for the content of ``report.json``."""
     first = next(iter(report["systems"][0]["measures"])) if report["systems"] else "R@1"
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report={
@@ -52,14 +53,14 @@ def render_report(report: Mapping[str, Any]) -> str:
 
 def render_labelling(labels: Mapping[str, Any], title: str) -> str:
     """Return the page of what ``honed label`` found, for the content of ``label.json``."""
-    page = _environment().get_template("labelling.html.j2")
+    page = environment().get_template("labelling.html.j2")
     return page.render(report={**labels, "title": title}, **label_pictures(labels))
 
 
 def render_similar(report: Mapping[str, Any], first: str) -> str:
     """Return the report page of the shape "labels"."""
     return (
-        _environment()
+        environment()
         .get_template("similar.html.j2")
         .render(
             report=report,
@@ -86,7 +87,7 @@ def render_similar(report: Mapping[str, Any], first: str) -> str:
 def render_retrieval(report: Mapping[str, Any], first: str) -> str:
     """Return the report page of labelled texts that find each other."""
     return (
-        _environment()
+        environment()
         .get_template("retrieval.html.j2")
         .render(
             report=report,

@@ -1,6 +1,6 @@
 """Clusters of vectors: the coarse quantizer of an index, learned by spherical k-means on a bounded sample."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,13 @@ from honed.core.ranking import Rows
 _BLOCK = 16_384
 _STEPS = 10
 _MOST_A_CLUSTER = 128
+
+
+class Clusters(NamedTuple):
+    """Centroids ``(nlist, dim)``, and the cluster of each vector ``(n,)``."""
+
+    centroids: Vectors
+    numbers: Any
 
 
 def train_clusters(sample: Vectors, nlist: int, seed: int) -> Vectors:

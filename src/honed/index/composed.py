@@ -16,7 +16,7 @@ from honed.core.errors import ArtifactError
 from honed.core.optional import require
 from honed.core.protocols import Mask, Vectors, VectorSource
 from honed.core.ranking import Rows
-from honed.index.clusters import nearest_clusters, train_clusters
+from honed.index.clusters import Clusters, nearest_clusters, train_clusters
 from honed.index.exact import NARROW, exact_among, in_order
 from honed.index.ivf import full_lists
 from honed.index.lists import CodedLists
@@ -44,9 +44,9 @@ class ComposedIndex:
         self._source, self._lists, self._saved = source, lists, saved
 
     @classmethod
-    def build(cls, source: VectorSource, settings: IndexSettings) -> Self:
-        """Learn clusters and codes of vectors, and make them ready to be searched."""
-        return cls.from_tensors(source, settings, code_vectors(source, settings))
+    def build(cls, source: VectorSource, settings: IndexSettings, *, clusters: Clusters | None = None) -> Self:
+        """Learn clusters and codes of vectors, and make them ready to be searched; ``clusters`` may be given."""
+        return cls.from_tensors(source, settings, code_vectors(source, settings, clusters=clusters))
 
     def tensors(self) -> dict[str, Any]:
         """Return the index as named arrays; the full vectors are not among them."""
@@ -141,11 +141,13 @@ def code_vectors(
     block: int = _BLOCK,
     scratch: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    clusters: Clusters | None = None,
 ) -> dict[str, Any]:
     """Learn clusters and codes from a sample, code all vectors ``block`` at a time; return the index as named arrays.
 
     ``scratch`` is a folder for the codes, which are held in memory otherwise. ``progress`` is told how many of how many
-    vectors are coded. Beside the codes, 24 bytes a vector are held, and the sample.
+    vectors are coded. Beside the codes, 24 bytes a vector are held, and the sample. ``clusters`` are learned unless
+    they are given.
     """
     n, dim = source.shape
     settings = settings.check().resolved(n, dim)
@@ -154,22 +156,22 @@ def code_vectors(
     if settings.sample < n:
         rows = np.sort(np.random.default_rng(settings.seed).choice(n, settings.sample, replace=False))
     sample = cut(source.take(rows), settings.dims)
-    centroids = train_clusters(sample, settings.nlist, settings.seed)
+    centroids = clusters.centroids if clusters else train_clusters(sample, settings.nlist, settings.seed)
     lists = LISTS[settings.kind](centroids, settings.bits)
     lists.train(sample)
     del sample, rows
-    clusters = np.empty(n, dtype=np.int32)
+    numbers = clusters.numbers if clusters else np.empty(n, dtype=np.int32)
     codes = _array(scratch, "unsorted", (n, lists.code_size))
     for start in range(0, n, block):
         some = slice(start, min(start + block, n))
         vectors = cut(source.take(some), settings.dims)
-        own = nearest_clusters(vectors, centroids)[:, 0]
-        clusters[some] = own
-        codes[some] = lists.encode(vectors, own)
+        if clusters is None:
+            numbers[some] = nearest_clusters(vectors, centroids)[:, 0]
+        codes[some] = lists.encode(vectors, numbers[some].astype(np.int64))
         if progress is not None:
             progress(some.stop, n)
-    order = np.argsort(clusters, kind="stable").astype(np.int32)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(clusters, minlength=len(centroids)))]).astype(np.int64)
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=len(centroids)))]).astype(np.int64)
     in_clusters = _array(scratch, "codes", codes.shape)
     for start in range(0, n, block):
         in_clusters[start : start + block] = codes[order[start : start + block]]

@@ -1,0 +1,122 @@
+"""honed tune."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Folder, Json
+from honed.core.errors import ConfigError, GateError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: honed tune --recall 0.99 --mb 200 --write  or  honed tune --vectors v.npy --ms 2")(
+        tune
+    )
+
+
+def tune(
+    project: Folder = Path(),
+    recall: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Index recall@10 to reach: share of the exact nearest found.")
+    ] = None,
+    task_recall: Annotated[
+        float | None, typer.Option(min=0, max=1, help="R@depth to reach on the judged queries.")
+    ] = None,
+    ms: Annotated[float | None, typer.Option(min=0, help="Time that a query may take, on one thread.")] = None,
+    mb: Annotated[float | None, typer.Option(min=0, help="Memory that the index may hold.")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="Of the task recall: R@depth.")] = 1,
+    limit: Annotated[float, typer.Option(min=1, help="Seconds that the search for settings may take.")] = 600.0,
+    queries_at_most: Annotated[int, typer.Option(min=20, help="How many queries are asked.")] = 300,
+    dims: Annotated[list[int] | None, typer.Option(help="Also cut vectors to so many dimensions; repeatable.")] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(help="Documents as a .npy file of unit vectors, instead of a project.")
+    ] = None,
+    queries: Annotated[Path | None, typer.Option(help="Queries for --vectors, as a .npy file.")] = None,
+    relevant: Annotated[
+        Path | None, typer.Option(help="For --queries: a JSON list of rows of right documents a line.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tune.json, tune.html and pictures.")] = None,
+    *,
+    graph: Annotated[bool, typer.Option("--graph/--no-graph", help="Try graphs of neighbours (HNSW) too.")] = True,
+    exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Measure every combination; no time limit.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Put what was chosen into [index] of honed.toml.")] = False,
+    json: Json = False,
+) -> None:
+    """Find the best index for a budget: clusters, probes, codes, rescoring, graphs, on your own vectors and queries.
+
+    Asked for a recall, the fastest index that reaches it within --ms and --mb is chosen; asked for none, the best
+    recall within them; asked for nothing, the fastest with an index recall of 0.99. Exit code 1 when nothing fits.
+    """
+    from honed.pipeline.project import Project
+    from honed.pipeline.tuning import TuneRequest, file_data, project_data, tune_index, write_settings
+
+    request = TuneRequest(
+        recall=recall,
+        task_recall=task_recall,
+        ms=ms,
+        mb=mb,
+        limit_s=limit,
+        depth=depth,
+        queries=queries_at_most,
+        dims=tuple(dims or ()),
+        graph=graph,
+        exhaustive=exhaustive,
+    )
+    if vectors is not None:
+        if write:
+            raise ConfigError("E_OPTION", "--write goes with a project, not with --vectors")
+        data, folder = file_data(vectors, queries, relevant, request.queries), out or Path("tune")
+    else:
+        if queries is not None or relevant is not None:
+            raise ConfigError("E_OPTION", "--queries and --relevant go with --vectors")
+        opened = Project(project)
+        data, folder = project_data(opened, request.queries), out or opened.runner.output / "tune"
+    report = tune_index(data, request, folder)
+    if json:
+        terminal.emit_json(report)
+    else:
+        _print(report)
+    terminal.say(f"report: {folder / 'tune.html'}")
+    if report["chosen"] is None:
+        raise GateError("E_TUNE", "no index that was measured keeps within the budget; see the report")
+    if write:
+        write_settings(opened.file, report["settings"])
+        terminal.say(f"written to {opened.file}; run  honed run  to build it")
+
+
+def _print(report: dict[str, Any]) -> None:
+    terminal.emit(report["said"])
+    task = report["task"]
+    columns = ["index", *([f"R@{report['depth']}"] if task else []), f"recall@{report['k']}", "ms", "MB"]
+    rows = [
+        [
+            each["name"],
+            *([f"{100 * each['task_recall']:.1f}"] if task else []),
+            f"{100 * each['index_recall']:.1f}",
+            f"{each['ms']:.3f}",
+            f"{each['mb']:.1f}",
+        ]
+        for each in report["frontier"]
+    ]
+    bold = next((at for at, each in enumerate(report["frontier"]) if _is_chosen(each, report)), None)
+    terminal.table(columns, rows, title="the frontier of recall and time", bold=bold)
+    if report["needs"]:
+        rows = [
+            [
+                f"{each['n']:,}",
+                f"{each['mb'] / 1000:.1f}",
+                f"{each['disk_mb'] / 1000:.0f}",
+                f"{each['ms']:.1f} ({each['ms_low']:.1f} to {each['ms_high']:.1f})",
+            ]
+            for each in report["needs"]
+        ]
+        terminal.table(["documents", "GB in memory", "GB on disk", "ms a query (95 %)"], rows, title="larger corpora")
+    if report["toml"]:
+        terminal.emit("\n" + report["toml"])
+
+
+def _is_chosen(point: dict[str, Any], report: dict[str, Any]) -> bool:
+    return report["chosen"] is not None and point["settings"] == report["chosen"]["settings"]
