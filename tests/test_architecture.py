@@ -67,5 +67,5 @@ def test_importing_honed_and_its_command_line_does_not_import_torch() -> None:
 def test_public_names_exist() -> None:
     import honed
 
-    assert sorted(honed.__all__) == ["Encoder", "Hit", "Project", "Searcher", "__version__", "rule"]
+    assert sorted(honed.__all__) == ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "rule"]
     assert all(hasattr(honed, name) for name in honed.__all__)

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from honed.core.records import Hit
     from honed.encode.torch_encoder import TorchEncoder as Encoder
+    from honed.index.store import Store
     from honed.label.rules import rule
     from honed.pipeline.project import Project
     from honed.ship.searcher import Searcher
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Hit", "Project", "Searcher", "__version__", "rule"]
+__all__ = ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "rule"]
 
 # loaded on first use: `import honed` stays free of torch, and costs nothing
 _LAZY = {
@@ -19,6 +20,7 @@ _LAZY = {
     "rule": ("honed.label.rules", "rule"),
     "Project": ("honed.pipeline.project", "Project"),
     "Searcher": ("honed.ship.searcher", "Searcher"),
+    "Store": ("honed.index.store", "Store"),
 }
 
 

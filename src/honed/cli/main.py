@@ -38,6 +38,7 @@ COMMANDS = {
     "encode": "encode",
     "show": "show",
     "tune": "tune",
+    "store": "store",
     "doctor": "doctor",
     "datasets": "datasets",
 }

@@ -1,0 +1,192 @@
+"""honed store."""
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Json, TopK
+from honed.core.filters import parse_where
+from honed.core.lines import read_lines
+
+if TYPE_CHECKING:
+    from honed import Store
+    from honed.pipeline.storing import ModelSource
+
+Place = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
+Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSON Lines, JSON or Parquet files, or folders of them.")]
+Bundle = Annotated[Path | None, typer.Option(help="The bundle whose model encodes; by default the one that made it.")]
+Model = Annotated[str, typer.Option(help="A base model instead of a bundle, such as minilm.")]
+IdColumn = Annotated[str, typer.Option("--id", help="Column of the ids.")]
+TextColumn = Annotated[str, typer.Option("--text", help="Column of the texts.")]
+Keep = Annotated[list[str] | None, typer.Option("--field", help="Store only these fields; repeatable. All otherwise.")]
+IndexFile = Annotated[
+    Path | None, typer.Option("--index", help="A TOML file with [index]: honed.toml, or what  honed tune  printed.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        help="A vector index on disk that changes: add, replace, delete, filter; every change is a whole new version.",
+        no_args_is_help=True,
+    )
+    group.command("create", epilog="Example: honed store create products/ products.csv --bundle b --text title")(create)
+    group.command("add", epilog="Example: honed store add products/ new.csv --text title --replace")(add)
+    group.command("delete", epilog="Example: honed store delete products/ p17 p18")(delete)
+    group.command("search", epilog="Example: honed store search products/ 'usb hub' --where 'price<30'")(search)
+    group.command("show", epilog="Example: honed store show products/ --verify")(show)
+    group.command("compact", epilog="Example: honed store compact products/ --index tuned.toml")(compact)
+    group.command("migrate", epilog="Example: honed store migrate products/ --bundle newer")(migrate)
+    app.add_typer(group, name="store")
+
+
+def create(
+    store: Place,
+    files: Files,
+    bundle: Bundle = None,
+    model: Model = "",
+    id_column: IdColumn = "id",
+    text_column: TextColumn = "text",
+    keep: Keep = None,
+    index: IndexFile = None,
+    memory_mb: Annotated[int, typer.Option(min=1, help="Memory for learning from a sample and for a block.")] = 1024,
+    *,
+    json: Json = False,
+) -> None:
+    """Encode the texts of tables and make a store of them, as a stream; it is there when all is, or not at all."""
+    from honed.pipeline.storing import create_store, settings_of
+
+    columns, source = _columns(id_column, text_column, keep), _source(bundle, model)
+    _tell(create_store(store, files, source, columns, settings_of(index), memory_mb), json=json)
+
+
+def add(
+    store: Place,
+    files: Files,
+    bundle: Bundle = None,
+    model: Model = "",
+    id_column: IdColumn = "id",
+    text_column: TextColumn = "text",
+    keep: Keep = None,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Records whose ids are there are replaced.")] = False,
+    json: Json = False,
+) -> None:
+    """Add the rows of tables: all, or none."""
+    from honed.pipeline.storing import add_to_store
+
+    columns = _columns(id_column, text_column, keep)
+    _tell(add_to_store(store, files, _source(bundle, model), columns, replace=replace), json=json)
+
+
+def delete(
+    store: Place,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of records.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A text file with one id a line.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Delete records by id: all, or none."""
+    from honed.pipeline.storing import delete_from_store
+
+    _tell(delete_from_store(store, [*(ids or []), *(read_lines(file) if file else [])]), json=json)
+
+
+def search(
+    store: Place,
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    k: TopK = 10,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only records whose field passes: brand=HP, brand=HP|LG, price<30; repeatable."),
+    ] = None,
+    bundle: Bundle = None,
+    model: Model = "",
+    *,
+    json: Json = False,
+) -> None:
+    """Search by meaning."""
+    from honed.pipeline.storing import search_store
+
+    hits = search_store(store, [text], _source(bundle, model), k, parse_where(where or []))[0]
+    if json:
+        terminal.emit_json(
+            [
+                {
+                    "rank": hit.rank,
+                    "score": hit.score,
+                    "id": hit.record.doc_id,
+                    "text": hit.record.text,
+                    "fields": dict(hit.record.fields),
+                }
+                for hit in hits
+            ]
+        )
+        return
+    rows = [[str(hit.rank), f"{hit.score:.4f}", hit.record.doc_id, hit.record.text] for hit in hits]
+    terminal.table(["rank", "score", "id", "text"], rows)
+
+
+def show(
+    store: Place,
+    record: Annotated[str | None, typer.Option(help="Show the record with this id.")] = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every byte with its hash.")] = False,
+    json: Json = False,
+) -> None:
+    """Tell what is in a store."""
+    from honed import Store
+    from honed.pipeline.storing import record_of
+
+    found = Store.open(store, verify=verify)
+    if record is None:
+        _tell(found, json=json)
+        return
+    wanted = record_of(found, record)
+    terminal.emit_json({"id": wanted.doc_id, "text": wanted.text, "fields": dict(wanted.fields)})
+
+
+def compact(store: Place, index: IndexFile = None, *, json: Json = False) -> None:
+    """Write all records into one part with an index anew, and free the place of those that are deleted."""
+    from honed.pipeline.storing import compact_store
+
+    _tell(compact_store(store, index), json=json)
+
+
+def migrate(store: Place, bundle: Bundle = None, model: Model = "", *, json: Json = False) -> None:
+    """Encode all texts with another model; the store answers as before until it is done."""
+    from honed.pipeline.storing import migrate_store
+
+    _tell(migrate_store(store, _source(bundle, model)), json=json)
+
+
+def _columns(id_column: str, text_column: str, keep: list[str] | None) -> Any:
+    from honed.pipeline.storing import StoreColumns
+
+    return StoreColumns(doc_id=id_column, text=text_column, keep=tuple(keep or ()))
+
+
+def _source(bundle: Path | None, model: str) -> "ModelSource":
+    from honed.pipeline.storing import ModelSource
+
+    return ModelSource(bundle=bundle, model=model)
+
+
+def _tell(store: "Store", *, json: bool) -> None:
+    from honed.pipeline.storing import facts_of
+
+    facts = facts_of(store)
+    if json:
+        terminal.emit_json(facts)
+        return
+    terminal.emit(
+        f"{store.path}: version {facts['version']}, {facts['records']:,} records of {facts['dim']} dimensions in "
+        f"{len(facts['segments'])} parts, {facts['deleted']:,} deleted"
+    )
+    terminal.emit(f"index: {json_module.dumps(facts['settings'])}")
+    terminal.emit(f"model: {json_module.dumps(facts['model'])}")
+    if facts["fields"]:
+        terminal.emit("fields: " + ", ".join(sorted(facts["fields"])))
