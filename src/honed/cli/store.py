@@ -1,6 +1,7 @@
 """honed store."""
 
 import json as json_module
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,6 +62,7 @@ def create(
 
     columns, source = _columns(id_column, text_column, keep), _source(bundle, model)
     _tell(create_store(store, files, source, columns, settings_of(index), memory_mb), json=json)
+    terminal.say(f"held at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f} MB, the model with it")
 
 
 def add(
