@@ -66,7 +66,9 @@ def curves(folder: str) -> None:
     n = source.shape[0]
     exact = ExactIndex(source.take(slice(None))).search(queries, 10)[1]
     tell(curve="exact", n=n, queries=len(queries), r1=first_hit(exact, relevant))
-    whole = Clustering(source, Yardstick(source, queries), Targets(exact, 10), IndexSettings(backend="ivf", nlist=1))
+    whole = Clustering(
+        source, Yardstick(source, queries), Targets(rows=exact, n_neighbours=10), IndexSettings(backend="ivf", nlist=1)
+    )
 
     def show(curve: str, index: ComposedIndex, nprobe: int, rescore: int, scanned: float) -> None:
         rows = index.search(queries, 10, nprobe=nprobe, rescore=rescore)[1]

@@ -95,6 +95,8 @@ def _frontier(report: Mapping[str, Any], cost: str, measure: str, label: str, fo
             label="chosen",
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
     low = min((each[measure] for each in edge), default=0.0)
     axes.set_ylim(max(0.0, min(low, 0.9 * max(each[measure] for each in report["points"]))) - 0.01, None)
     axes.set_xlabel(label)
