@@ -37,7 +37,7 @@ from honed.index.tune import Axes, Budget, TuneOptions, grid, tune
 from honed.pipeline.hybrid import Asked
 from honed.pipeline.tuning import project_data
 
-N_QUERIES = 200
+N_QUERIES, N_TUNED = 200, 100
 NOISE = 0.02  # standard deviation for each of 384 dimensions: a copy has a cosine of about 0.93 with its original
 
 
@@ -50,7 +50,7 @@ def asked_of(project: Project, split: str) -> tuple[StoredVectors, np.ndarray, l
     searcher = project.searcher()
     asked = Asked.of(searcher, task.load_task(project.runner.latest("check").folder, task.FORWARD, split))
     relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
-    return searcher.label_vectors(), asked.vectors, relevant
+    return searcher.searched_vectors(), asked.vectors, relevant
 
 
 def first_hit(rows: np.ndarray, relevant: list[np.ndarray]) -> float:
@@ -307,8 +307,8 @@ def _searched(vectors: Any, asked: np.ndarray, exact: np.ndarray, settings: Inde
 
 def tuner(folders: list[str]) -> None:
     for folder in folders:
-        data = project_data(Project(folder), N_QUERIES)
-        yard = Yardstick(data.source, data.queries, data.relevant)
+        data = project_data(Project(folder), N_TUNED)
+        yard = Yardstick(data.source, data.queries, data.relevant, width=data.width)
         axes = replace(Axes.of(*data.source.shape), rescore=(0, 20, 50, 100, 200, 500))
         options = TuneOptions(graph=False)
         budgets = {

@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from honed import Searcher
+from honed.core.errors import ConfigError
 from honed.ship.requests import Limits, Refused, check_wanted, search_request, strict_json
 
 LIMITS = Limits(max_k=int(os.environ.get("HONED_MAX_K", "100")), max_batch=32)
@@ -22,9 +23,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     over_http = "requestContext" in event or "body" in event
     try:
         found = _search(_fields(event) if over_http else event)
-    except Refused as refusal:
+    except (Refused, ConfigError) as refusal:
         found = {"error": {"code": refusal.code, "message": refusal.message}}
-        return _http(refusal.status, found) if over_http else found
+        return _http(getattr(refusal, "status", 422), found) if over_http else found
     return _http(200, found) if over_http else found
 
 

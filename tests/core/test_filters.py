@@ -48,8 +48,11 @@ def test_a_range_is_what_python_says(values: list[int | None], low: int, high: i
 
 
 def test_conditions_are_read_from_the_command_line() -> None:
-    assert parse_where(["country=MX|US", "founded>=1900", "founded<2000", "name=a=b", "day<=2020-01-01"]) == {
+    assert parse_where(
+        ["country=MX|US", "size=30", "founded>=1900", "founded<2000", "name=a=b", "day<=2020-01-01"]
+    ) == {
         "country": ["MX", "US"],
+        "size": ["30", 30.0],
         "founded": {"gte": 1900.0, "lt": 2000.0},
         "name": "a=b",
         "day": {"lte": "2020-01-01"},
@@ -75,6 +78,29 @@ def test_two_conditions_of_one_kind_are_refused(pair: tuple[str, str]) -> None:
 def test_what_is_no_filter_is_refused(where: object) -> None:
     with pytest.raises(ConfigError, match=r"^E_FILTER: filter"):
         check_filter(where)
+
+
+def test_what_no_number_can_hold_is_refused_and_found_as_nothing() -> None:
+    with pytest.raises(ConfigError, match="allowed are"):
+        check_filter({"a": 10**400})
+    with pytest.raises(ConfigError, match=r"filter\.'\\ud800'"):
+        check_filter({"\ud800": None})
+    with pytest.raises(ConfigError, match=r"filter\.'x{50}'"):
+        check_filter({"x" * 1000: None})
+    column = Column.of([10**400, 3, [1], {"a": 1}])
+    assert column.mask({"gt": 1}).tolist() == [False, True, False, False]
+
+
+def test_a_long_list_costs_no_more_than_it_lists() -> None:
+    column = Column.of([f"v{number}" for number in range(20_000)])
+    wanted = [f"v{number}" for number in range(0, 20_000, 2)]
+    with pytest.MonkeyPatch.context() as patch:
+        asked = []
+        patch.setattr(
+            Column, "_equal", lambda self, value, real=Column._equal: asked.append(value) or real(self, value)
+        )
+        assert column.mask(wanted).sum() == 10_000
+    assert len(asked) == 10_000
 
 
 def test_too_much_is_refused() -> None:

@@ -238,6 +238,9 @@ class TestComposed:
             ("rows", lambda each: each - 1),
             ("rows", lambda each: each + 1_000_000),
             ("codes", lambda each: each[:-1].copy()),
+            ("rows", lambda each: np.where(each == 0, 2**31 - 1, each).astype(np.int32)),
+            ("offsets", lambda each: each[None]),
+            ("codes", lambda each: None),
             ("learned", lambda each: each[:-1].copy()),
             ("learned", lambda each: each * np.float32("inf")),
         ],
@@ -246,7 +249,12 @@ class TestComposed:
         settings, stored = IndexSettings(backend="composed", codes="scalar", nlist=8), StoredVectors(VECTORS)
         tensors = ComposedIndex.build(stored, settings).tensors()
         with pytest.raises(ArtifactError, match=r"not fit"):
-            ComposedIndex.from_tensors(stored, settings, {**tensors, name: change(tensors[name])})
+            restore_index(stored, settings, {**tensors, name: change(tensors[name])})
+
+    def test_arrays_that_are_missing_are_refused(self) -> None:
+        for settings in (IndexSettings(backend="ivf"), HNSW):
+            with pytest.raises(ArtifactError, match="not fit"):
+                restore_index(StoredVectors(VECTORS), settings, {})
 
 
 class TestSettings:
@@ -406,6 +414,15 @@ class TestHnsw:
         found = HnswIndex(StoredVectors(vectors), HNSW).search(vectors[:200], 10)[1]
         wanted = ExactIndex(vectors).search(vectors[:200], 10)[1]
         assert overlap(found, wanted) > 0.9
+
+    def test_what_passes_a_filter_is_found_wherever_it_lies(self) -> None:
+        vectors = np.repeat(CLUSTERED, 3, axis=0) + 0.05 * RANDOM.normal(size=(12_000, 32)).astype(np.float32)
+        index = HnswIndex(StoredVectors(vectors), IndexSettings(backend="hnsw", links=8, search_width=16))
+        far = np.argsort(vectors @ ASKED[0])[:5000]  # most unlike the query
+        allowed = np.isin(np.arange(12_000), far)
+        rows = index.search(ASKED[:1], 10, allowed=allowed)[1]
+        assert allowed[rows].all()
+        assert (rows == ExactIndex(vectors).search(ASKED[:1], 10, allowed=allowed)[1]).all()
 
     def test_settings_make_the_graph(self) -> None:
         wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]

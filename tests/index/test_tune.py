@@ -166,6 +166,18 @@ class TestTuner:
         assert found.chosen is not None
         assert found.chosen.settings.backend == "flat"
 
+    def test_few_documents_are_coded_where_the_memory_asks_for_it(self) -> None:
+        small = Yardstick(StoredVectors(VECTORS[:3000]), QUERIES)
+        found = tune(small, Budget(mb=0.1), AXES, TuneOptions(graph=False))
+        assert found.chosen is not None
+        assert found.chosen.mb <= 0.1
+        assert found.chosen.settings.codes == "sign"
+
+    def test_shorter_vectors_are_tried_with_the_codes_that_they_can_have(self) -> None:
+        axes = replace(AXES, dims=(0, 12), codes=(("product", 1), ("sign", 1)))
+        kinds = [(each.codes, each.dims) for each in axes.codings(0, 1000)]
+        assert kinds == [("product", 0), ("sign", 0), ("sign", 12)]
+
     def test_the_time_limit_ends_it(self, yard: Yardstick, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tuner, "_FEW", 1000)
         found = tune(yard, Budget(index_recall=0.95), AXES, TuneOptions(limit_s=0.0))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_a_project_is_tuned_on_dev_and_its_file_is_changed(small_project: Path, 
     before = project.file.read_text()
     assert run_command(["tune", "-p", str(small_project), "--write"]) == 0  # so few names: all are compared
     assert 'backend = "flat"' in project.file.read_text()
-    assert Project(small_project).config.index.settings() == Project(small_project).config.index.settings()
+    assert Project(small_project).config.index.settings() == project.config.index.settings()
     write_settings(project.file, {"backend": "composed", "codes": "rabitq", "nlist": 64})
     text = project.file.read_text()
     assert text.count("backend") == 1
@@ -105,6 +106,37 @@ def test_settings_are_written_into_their_section_alone(tmp_path: Path) -> None:
     file.write_text("[train]\n")
     with pytest.raises(ConfigError, match=r"no section \[index\]"):
         write_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a = """\n[index]\nx = 1\n"""\n[index]\nbackend = "flat"\n',
+        'a = "x\u2028y"\n[index]\n"backend" = "flat"\nlist = [\n[1],\n]\n',
+    ],
+)
+def test_a_file_that_is_hard_to_edit_is_edited_right_or_not_at_all(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "honed.toml"
+    file.write_bytes(text.encode())
+    old = tomllib.loads(text)
+    try:
+        write_settings(file, {"backend": "ivf", "nlist": 9})
+    except ConfigError as error:
+        assert 'write into [index]: backend = "ivf"; nlist = 9' in str(error)
+        assert file.read_bytes() == text.encode()
+    else:
+        old["index"].pop("backend")
+        assert tomllib.loads(file.read_text("utf-8")) == {
+            **old,
+            "index": {"backend": "ivf", "nlist": 9, **old["index"]},
+        }
+
+
+def test_lines_keep_their_endings(tmp_path: Path) -> None:
+    file = tmp_path / "honed.toml"
+    file.write_bytes(b"[index]\r\nnames = 'all'\r\n")
+    write_settings(file, {"backend": "ivf"})
+    assert file.read_bytes() == b"[index]\r\nbackend = \"ivf\"\r\nnames = 'all'\r\n"
 
 
 @pytest.mark.parametrize(
@@ -135,4 +167,6 @@ def test_options_that_do_not_go_together_are_refused(files: Path, capsys: pytest
         ["--vectors", vectors, "--relevant", vectors],
     ):
         assert run_command(["tune", *given]) == 2
+    for given in (["--ms", "0"], ["--mb", "0"], ["--dims", "0"], ["--dims", "32"]):
+        assert run_command(["tune", "--vectors", vectors, *given]) == 2
     assert tuning.CORPORA == (14_000_000, 100_000_000)

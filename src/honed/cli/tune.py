@@ -73,6 +73,8 @@ def tune(
         if queries is not None or relevant is not None:
             raise ConfigError("E_OPTION", "--queries and --relevant go with --vectors")
         opened = Project(project)
+        if write and opened.config.index is None:
+            raise ConfigError("E_CONFIG_MISSING", f"{opened.file}: no section [index] to write to")
         data, folder = project_data(opened, request.queries), out or opened.runner.output / "tune"
     report = tune_index(data, request, folder)
     if json:
@@ -104,6 +106,7 @@ def _print(report: dict[str, Any]) -> None:
     bold = next((at for at, each in enumerate(report["frontier"]) if _is_chosen(each, report)), None)
     terminal.table(columns, rows, title="the frontier of recall and time", bold=bold)
     if report["needs"]:
+        title = f"larger corpora: clusters and {report['needs_of']}"
         rows = [
             [
                 f"{each['n']:,}",
@@ -113,7 +116,7 @@ def _print(report: dict[str, Any]) -> None:
             ]
             for each in report["needs"]
         ]
-        terminal.table(["documents", "GB in memory", "GB on disk", "ms a query (95 %)"], rows, title="larger corpora")
+        terminal.table(["documents", "GB in memory", "GB on disk", "ms a query (95 %)"], rows, title=title)
     if report["toml"]:
         terminal.emit("\n" + report["toml"])
 

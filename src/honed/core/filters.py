@@ -5,9 +5,11 @@ number is compared as a number also where the data hold it as text; texts are co
 form have ranges. A document without a field passes no condition on it.
 """
 
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,46 +19,103 @@ from honed.core.protocols import Mask
 
 Filter = Mapping[str, Any]
 Value = str | float | int | bool
-_BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "gte": lambda value, bound: value >= bound,
-    "gt": lambda value, bound: value > bound,
-    "lte": lambda value, bound: value <= bound,
-    "lt": lambda value, bound: value < bound,
-}
+_BOUNDS = ("gte", "gt", "lte", "lt")
 _SIGNS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 _WHERE = re.compile(r"(?P<field>[^<>=]+)(?P<sign>>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
 MAX_CONDITIONS, MAX_VALUES = 64, 10_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """One field of all documents: distinct ``values``, and for each document the number of its own, -1 for none."""
+    """One field of all documents: distinct ``values``, and for each document the number of its own, -1 for none.
 
-    values: Sequence[Value]
-    codes: Any
+    What conditions need of the values is found out once; a condition then costs what it lists, not what there is.
+    """
+
+    def __init__(self, *, values: Sequence[Value], codes: Any) -> None:
+        self.values, self.codes = values, codes
 
     @classmethod
-    def of(cls, values: Iterable[Value | None]) -> "Column":
-        """Number the distinct values of documents in their order; None and an empty text are none."""
+    def of(cls, values: Iterable[Any]) -> "Column":
+        """Number the distinct values of documents in their order; None, an empty text and what is no value are none."""
         numbers: dict[Any, int] = {}
-        distinct: list[Value] = []
-        codes = []
-        for value in values:
-            if value is None or value == "":
-                codes.append(-1)
-                continue
-            key = (type(value), value)
-            if key not in numbers:
-                numbers[key] = len(distinct)
-                distinct.append(value)
-            codes.append(numbers[key])
-        return cls(values=distinct, codes=np.array(codes, dtype=np.int32))
+        codes = [number_of(value, numbers) for value in values]
+        return cls(values=[value for _, value in numbers], codes=np.array(codes, dtype=np.int32))
+
+    @cached_property
+    def _by_text(self) -> dict[str, int]:
+        return {value: code for code, value in enumerate(self.values) if isinstance(value, str)}
+
+    @cached_property
+    def _by_flag(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {"true": [], "false": []}
+        for code, value in enumerate(self.values):
+            if isinstance(value, (str, bool)) and (shown := str(value).lower()) in found:
+                found[shown].append(code)
+        return found
+
+    @cached_property
+    def _numbers(self) -> Any:
+        return np.array([_number(value, math.nan) for value in self.values], dtype=np.float64)
+
+    @cached_property
+    def _by_number(self) -> dict[float, list[int]]:
+        found: dict[float, list[int]] = {}
+        for code, number in enumerate(self._numbers.tolist()):
+            if not math.isnan(number):
+                found.setdefault(number, []).append(code)
+        return found
+
+    @cached_property
+    def _in_order(self) -> tuple[list[str], Any]:
+        """The values as texts in their order, and their codes."""
+        shown = [str(value) for value in self.values]
+        order = sorted(range(len(shown)), key=shown.__getitem__)
+        return [shown[code] for code in order], np.array(order, dtype=np.int64)
 
     def mask(self, condition: Any) -> Mask:
         """Return which documents ``(n,)`` pass a condition."""
-        passes = np.array([*(_passes(value, condition) for value in self.values), False], dtype=np.bool_)
-        found: Mask = passes[self.codes]  # -1 is the last, which is False
+        if isinstance(condition, Mapping):
+            passes = np.ones(len(self.values) + 1, dtype=np.bool_)
+            for name, bound in condition.items():
+                passes[:-1] &= self._within(name, bound)
+            passes[-1] = False  # -1, no value, is the last
+        else:
+            passes = np.zeros(len(self.values) + 1, dtype=np.bool_)
+            for wanted in condition if isinstance(condition, (list, tuple)) else (condition,):
+                passes[self._equal(wanted)] = True
+        found: Mask = passes[self.codes]
         return found
+
+    def _equal(self, wanted: Value) -> list[int]:
+        """Return the codes of the values that equal one."""
+        if isinstance(wanted, bool):
+            return self._by_flag[str(wanted).lower()]
+        if not isinstance(wanted, str):
+            return [code for code in self._by_number.get(float(wanted), []) if not isinstance(self.values[code], bool)]
+        found = [self._by_text[wanted]] if wanted in self._by_text else []
+        if wanted.lower() in self._by_flag:
+            found += [code for code in self._by_flag[wanted.lower()] if isinstance(self.values[code], bool)]
+        number = _number(wanted, math.nan)
+        own = self._by_number.get(number, []) if not math.isnan(number) else []
+        return found + [code for code in own if not isinstance(self.values[code], (str, bool))]
+
+    def _within(self, name: str, bound: Value) -> Any:
+        """Return which values pass one bound of a range."""
+        if isinstance(bound, str):
+            texts, order = self._in_order
+            at = (bisect_left if name in ("gte", "lt") else bisect_right)(texts, bound)
+            passes = np.zeros(len(texts), dtype=np.bool_)
+            passes[order[at:] if name in ("gte", "gt") else order[:at]] = True
+            return passes
+        compare = {"gte": np.greater_equal, "gt": np.greater, "lte": np.less_equal, "lt": np.less}[name]
+        return compare(self._numbers, float(bound))  # what is no number passes none
+
+
+def number_of(value: Any, numbers: dict[Any, int]) -> int:
+    """Return the number of a value among those that were seen, a new one for a new value; -1 for none."""
+    if value is None or value == "" or not isinstance(value, (str, bool, int, float)):
+        return -1
+    return numbers.setdefault((type(value).__name__, value), len(numbers))
 
 
 def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
@@ -66,7 +125,9 @@ def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
     for name, condition in where.items():
         if name not in columns:
             known = ", ".join(sorted(columns)) or "none"
-            raise ConfigError("E_FILTER", f"filter: no field {name!r}{did_you_mean(name, columns)} (fields: {known})")
+            raise ConfigError(
+                "E_FILTER", f"filter: no field {name[:50]!a}{did_you_mean(name[:50], columns)} (fields: {known})"
+            )
         found &= columns[name].mask(condition)
     return found
 
@@ -85,7 +146,7 @@ def check_filter(where: Any) -> None:
         if not sound:
             raise ConfigError(
                 "E_FILTER",
-                f"filter.{name}: allowed are a value, a list of up to {MAX_VALUES} values, or a range with "
+                f"filter.{str(name)[:50]!a}: allowed are a value, a list of up to {MAX_VALUES} values, or a range with "
                 f"{', '.join(_BOUNDS)}",
             )
 
@@ -93,7 +154,7 @@ def check_filter(where: Any) -> None:
 def parse_where(expressions: Sequence[str]) -> dict[str, Any]:
     """Read ``field=value``, ``field=one|two``, ``field>=3``, ``field<5`` as a filter; see the module.
 
-    A value in a range that looks like a number is one; one after ``=`` is compared as text and as a number.
+    A value that looks like a number is one in a range, and stands for the text and the number after ``=``.
     """
     found: dict[str, Any] = {}
     for expression in expressions:
@@ -104,51 +165,34 @@ def parse_where(expressions: Sequence[str]) -> dict[str, Any]:
             )
         name, sign, value = match["field"].strip(), match["sign"], match["value"].strip()
         if sign == "=":
-            values = [each.strip() for each in value.split("|")]
-            condition: Any = values if len(values) > 1 else value
             if name in found:
                 raise ConfigError("E_FILTER", f"--where {expression!r}: {name} has a condition; for a set write a|b")
-            found[name] = condition
+            values: list[Value] = []
+            for each in value.split("|"):
+                number = _number(each, math.nan)
+                values += [each.strip()] if math.isnan(number) else [each.strip(), number]
+            found[name] = values if len(values) > 1 else values[0]
             continue
-        number = _number(value)
+        number = _number(value, math.nan)
         bounds = found.setdefault(name, {})
         if not isinstance(bounds, dict) or _SIGNS[sign] in bounds:
             raise ConfigError("E_FILTER", f"--where {expression!r}: {name} has such a condition")
-        bounds[_SIGNS[sign]] = value if number is None else number
+        bounds[_SIGNS[sign]] = value if math.isnan(number) else number
     return found
 
 
-def _passes(value: Value, condition: Any) -> bool:
-    if isinstance(condition, Mapping):
-        return all(_within(value, name, bound) for name, bound in condition.items())
-    if isinstance(condition, (list, tuple)):
-        return any(_equal(value, each) for each in condition)
-    return _equal(value, condition)
-
-
-def _within(value: Value, name: str, bound: Any) -> bool:
-    if isinstance(bound, str):
-        return _BOUNDS[name](str(value), bound)
-    number = _number(value)
-    return number is not None and _BOUNDS[name](number, bound)
-
-
-def _equal(value: Value, wanted: Any) -> bool:
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return str(value).lower() == str(wanted).lower()
-    if isinstance(value, str) and isinstance(wanted, str):
-        return value == wanted
-    left, right = _number(value), _number(wanted)
-    return left is not None and left == right
-
-
-def _number(value: Any) -> float | None:
+def _number(value: Any, otherwise: float) -> float:
+    """Return a finite number that a value is, or is the text of."""
+    if isinstance(value, bool):
+        return otherwise
     try:
         found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if np.isfinite(found) else None
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+    return found if math.isfinite(found) else otherwise
 
 
 def _is_value(value: Any) -> bool:
-    return isinstance(value, (str, bool, int)) or (isinstance(value, float) and bool(np.isfinite(value)))
+    return isinstance(value, (str, bool)) or (
+        isinstance(value, (int, float)) and not math.isnan(_number(value, math.nan))
+    )

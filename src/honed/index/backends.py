@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from honed.core.errors import ArtifactError
 from honed.core.protocols import VectorIndex, VectorSource
 from honed.index.annoy import AnnoyIndex
 from honed.index.composed import ComposedIndex
@@ -49,5 +50,9 @@ def restore_index(source: VectorSource, settings: IndexSettings, tensors: Mappin
     """Put what `tensors_of` returned over its vectors; `honed.core.errors.ArtifactError` for what does not fit."""
     if settings.backend not in SAVED:
         return build_index(source, settings)
-    found: VectorIndex = SAVED[settings.backend].from_tensors(source, settings, tensors)
+    try:
+        found: VectorIndex = SAVED[settings.backend].from_tensors(source, settings, tensors)
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+        shown = f"{type(error).__name__}: {error}"
+        raise ArtifactError("E_INDEX", f"the arrays of the index do not fit its vectors: {shown}") from error
     return found

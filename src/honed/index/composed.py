@@ -61,6 +61,7 @@ class ComposedIndex:
         centroids, offsets, rows, codes = (tensors[name] for name in ("centroids", "offsets", "rows", "codes"))
         fits = (
             centroids.dtype == np.float32
+            and offsets.ndim == 1
             and centroids.shape == (len(offsets) - 1, settings.dims)
             and len(centroids) >= 1
             and bool(np.isfinite(centroids).all())
@@ -70,7 +71,8 @@ class ComposedIndex:
             and bool((np.diff(offsets) >= 0).all())
             and rows.dtype == np.int32
             and rows.shape == (n,)
-            and bool((np.bincount(np.clip(rows, 0, None), minlength=n)[:n] == 1).all())
+            and (not n or 0 <= int(rows.min()) <= int(rows.max()) < n)
+            and bool((np.bincount(rows, minlength=n) == 1).all())
         )
         if not fits:
             raise ArtifactError("E_INDEX", "the clusters of the index do not fit its vectors")

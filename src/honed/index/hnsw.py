@@ -47,12 +47,17 @@ class HnswIndex:
         width = max(search_width or self.settings.search_width, 2 * k)
         settings, bits = faiss.SearchParametersHNSW(), np.empty(0, np.uint8)
         if allowed is not None:
-            width = -(-width * self.index.ntotal // n)
+            width = min(-(-width * self.index.ntotal // n), self.index.ntotal)
             bits = np.packbits(allowed, bitorder="little")
             settings.sel = faiss.IDSelectorBitmap(bits)
         settings.efSearch = width
-        scores, rows = self.index.search(np.ascontiguousarray(vectors, dtype=np.float32), k, params=settings)
-        return in_order(scores, rows.astype(np.int64), k)
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        scores, rows = self.index.search(vectors, k, params=settings)
+        scores, rows = in_order(scores, rows.astype(np.int64), k)
+        if allowed is not None and (short := np.flatnonzero(rows[:, -1] < 0)).size:
+            # what is allowed lies elsewhere, where the search did not come
+            scores[short], rows[short] = exact_among(self._source, np.flatnonzero(allowed), vectors[short], k)
+        return scores, rows
 
     @property
     def code_bytes(self) -> int:

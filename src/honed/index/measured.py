@@ -56,16 +56,24 @@ class Yardstick:
     """Queries with their exact neighbours, and with relevant documents where there are judgements.
 
     ``k`` neighbours make the index recall; the first ``depth`` hits make the task recall. ``relevant`` holds rows of
-    documents for each query.
+    documents for each query; ``width`` rows are asked for at least, as many as a search takes that has hits to choose
+    from.
     """
 
     def __init__(
-        self, source: VectorSource, queries: Vectors, relevant: Sequence[Rows] = (), *, k: int = 10, depth: int = 1
+        self,
+        source: VectorSource,
+        queries: Vectors,
+        relevant: Sequence[Rows] = (),
+        *,
+        k: int = 10,
+        depth: int = 1,
+        width: int = 0,
     ) -> None:
         self.source, self.queries = source, np.ascontiguousarray(queries, dtype=np.float32)
         self.k, self.depth = min(k, source.shape[0]), depth
         self.relevant = [np.asarray(each, dtype=np.int64) for each in relevant]
-        self.width = max(self.k, depth)
+        self.width = min(max(self.k, depth, width), source.shape[0])
         scores, self.exact = exact_among(source, np.arange(source.shape[0]), self.queries, self.width)
         self._edges = scores[:, self.k - 1] if self.k else np.zeros(len(self.queries))
 

@@ -17,7 +17,7 @@ from honed.core.protocols import Vectors
 from honed.index.measured import Yardstick
 from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
-from honed.index.surface import Clustering, Coding, Targets
+from honed.index.surface import DEEPEST, Clustering, Coding, Targets
 
 SHARES = (0.08, 0.16, 0.32, 0.64, 1.0)
 _T_95: Mapping[int, float] = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}  # Student's t, two-sided, by degrees of freedom
@@ -49,7 +49,8 @@ def needs_of(
     """Return what corpora of some sizes would need for an index recall, and what was measured on the parts.
 
     ``settings`` are of a composed index; its codes are kept, its clusters and widths follow the size. Nothing is
-    returned where fewer than three parts have 2,000 vectors.
+    returned where fewer than three parts have 2,000 vectors, or where the codes do not reach the recall with 1,000
+    compared again.
     """
     n, dim = source.shape
     order = np.random.default_rng(settings.seed).permutation(n)
@@ -66,7 +67,9 @@ def needs_of(
             clustering = Clustering(part, yard, targets, replace(settings, nlist=0, nprobe=0))
             coding = Coding(part, yard, targets, replace(settings, nlist=1, nprobe=1), clustering)
             scanned = _least_scanned(clustering, half)
-            depth = max(1.0, float(np.quantile(coding.places, half, method="higher")) + 1)
+            depth = float(np.quantile(coding.places, half, method="higher")) + 1
+            if depth > DEEPEST:
+                return [], []  # no rescoring that is affordable makes these codes find so much
             measured.append({"n": float(size), "scanned": scanned, "rescore": depth, "nlist": float(clustering.nlist)})
             bar.advance()
     assert coding is not None

@@ -5,6 +5,7 @@ of the store.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy as np
 
 from honed.core.artifacts import sync
 from honed.core.errors import ArtifactError, DataError
-from honed.core.filters import Column, Value
+from honed.core.filters import Column, Value, number_of
 from honed.core.fingerprint import sha256_file
 from honed.core.progress import progress
 from honed.core.protocols import Mask, VectorIndex, Vectors
@@ -29,6 +30,8 @@ from honed.index.stored import StoredVectors
 
 VECTORS, COLUMNS, _INDEX = "vectors.npy", "columns.json", "index-"
 SMALL = 4096  # fewer vectors are compared one by one
+MOST_VALUES = 200_000  # distinct ones of a field that can be filtered by: they are held in memory
+log = logging.getLogger("honed.store")
 _KINDS = {"records": np.uint8, "record_ends": np.int64, "id_keys": np.uint64, "id_rows": np.int32}
 _BYTES = 4
 
@@ -52,7 +55,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildLimits:
-    """What a build may hold in memory beside 24 bytes a vector: the sample that it learns from, and a block.
+    """What a build may hold in memory beside about 70 bytes a record and the values of the fields: a sample, a block.
 
     ``memory_mb`` is shared by both: half for the sample with what learning from it takes, an eighth for a block.
     """
@@ -111,6 +114,7 @@ def _write_records(folder: Path, batches: Iterable[Batch], dim: int) -> tuple[in
     n, keys, ends = 0, [], [np.zeros(1, dtype=np.int64)]
     numbers: dict[str, dict[Any, int]] = {}
     codes: dict[str, list[Any]] = {}
+    wide: set[str] = set()
     raw, blob = folder / "vectors.raw", folder / "records.raw"
     with raw.open("wb") as vectors, blob.open("wb") as records:
         for batch in batches:
@@ -122,7 +126,12 @@ def _write_records(folder: Path, batches: Iterable[Batch], dim: int) -> tuple[in
             for name in {name for each in batch.records for name in each.fields} - numbers.keys():
                 numbers[name], codes[name] = {}, [np.full(n, -1, dtype=np.int32)] if n else []
             for name, own in numbers.items():
-                codes[name].append(_numbered((each.fields.get(name) for each in batch.records), own))
+                if name not in wide:
+                    codes[name].append(_numbered((each.fields.get(name) for each in batch.records), own))
+                if len(own) > MOST_VALUES:
+                    wide.add(name)
+                    own.clear()
+                    codes[name].clear()
             n += len(batch.records)
     _as_npy(raw, folder / VECTORS, np.float32, (n, dim))
     record_ends = np.concatenate(ends)
@@ -133,7 +142,9 @@ def _write_records(folder: Path, batches: Iterable[Batch], dim: int) -> tuple[in
     np.save(folder / "id_keys.npy", joined[order], allow_pickle=False)
     np.save(folder / "id_rows.npy", order.astype(np.int32), allow_pickle=False)
     columns = {}
-    for at, (name, own) in enumerate(sorted(numbers.items())):
+    if wide:
+        log.warning("more than %d values, so that no filter can use it: %s", MOST_VALUES, ", ".join(sorted(wide)))
+    for at, (name, own) in enumerate(sorted(each for each in numbers.items() if each[0] not in wide)):
         np.save(folder / f"column{at}.npy", np.concatenate(codes[name]).astype(np.int32), allow_pickle=False)
         columns[name] = {"file": f"column{at}.npy", "values": [value for _, value in own]}
     twice = np.flatnonzero(joined[order][1:] == joined[order][:-1])
@@ -145,11 +156,7 @@ def _write_records(folder: Path, batches: Iterable[Batch], dim: int) -> tuple[in
 
 
 def _numbered(values: Iterable[Any], numbers: dict[Any, int]) -> Any:
-    found = []
-    for value in values:
-        key = (type(value).__name__, value)
-        found.append(-1 if value is None or value == "" else numbers.setdefault(key, len(numbers)))
-    return np.array(found, dtype=np.int32)
+    return np.array([number_of(value, numbers) for value in values], dtype=np.int32)
 
 
 def _shown(record: Record) -> bytes:
@@ -255,10 +262,7 @@ class Segment:
     @cached_property
     def index(self) -> VectorIndex:
         """The index over the vectors; a small segment has none of its own and is searched exactly."""
-        try:
-            return restore_index(self.vectors, self.settings, self._saved)
-        except (KeyError, ValueError) as error:
-            raise ArtifactError("E_STORE", f"{self.folder}: the index cannot be read: {error}") from error
+        return restore_index(self.vectors, self.settings, self._saved)
 
     @property
     def has_index(self) -> bool:

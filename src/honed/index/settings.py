@@ -58,9 +58,9 @@ class IndexSettings:
     build_width: int = field(default=80, metadata=limits(low=4, high=10_000))
     search_width: int = field(default=128, metadata=limits(low=1, high=100_000))
     trees: int = field(default=20, metadata=limits(low=1, high=10_000))
-    search_k: int = field(default=0, metadata=limits(low=0))
+    search_k: int = field(default=0, metadata=limits(low=0, high=2**31 - 1))
     sample: int = field(default=100_000, metadata=limits(low=1, high=100_000_000))
-    seed: int = field(default=0, metadata=limits(low=0))
+    seed: int = field(default=0, metadata=limits(low=0, high=2**31 - 2))
 
     def check(self, where: str = "index") -> Self:
         """Return the settings themselves; `ConfigError` for one that its backend does not take or cannot have."""

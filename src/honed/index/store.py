@@ -9,6 +9,7 @@ writer at a time holds a lock that the system takes from a dead process.
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -23,14 +24,15 @@ from typing import Any, Self
 import numpy as np
 
 from honed.core.artifacts import sync, write_text
-from honed.core.errors import ArtifactError, ConfigError, DataError
+from honed.core.errors import ArtifactError, ConfigError, DataError, HonedError
 from honed.core.filters import Column, Filter, allowed_rows, check_filter
 from honed.core.fingerprint import sha256_file
 from honed.core.protocols import Mask, Vectors
 from honed.index.exact import in_order
-from honed.index.segments import Batch, BuildLimits, Record, Segment, write_segment
+from honed.index.segments import SMALL, Batch, BuildLimits, Record, Segment, write_segment
 from honed.index.settings import IndexSettings
 
+log = logging.getLogger("honed.store")
 FORMAT, LAYOUT = "honed-store", 1
 CURRENT, LOCK = "CURRENT", "LOCK"
 _KEPT = 2  # versions whose files are there: the current one, and the one that a reader may be about to open
@@ -54,6 +56,7 @@ class Store:
         self, path: Path, version: Mapping[str, Any], segments: Sequence[Segment], dead: Sequence[Any]
     ) -> None:
         self.path, self.manifest, self.segments = path, version, segments
+        self._asked_by: str | None = None
         self._dead = dead  # deleted rows of each segment
         self._live: dict[int, Mask] = {}
         self.dim, self.version = int(version["dim"]), int(version["version"])
@@ -80,6 +83,7 @@ class Store:
         if place.exists():
             raise ConfigError("E_STORE_EXISTS", f"{place}: exists; add to it with  honed store add  or name another")
         settings = (settings or IndexSettings(backend="composed", codes="rabitq", bits=2)).check()
+        settings.resolved(SMALL, dim)
         beside = place.with_name(f".{place.name}.{os.getpid()}.new")
         shutil.rmtree(beside, ignore_errors=True)
         try:
@@ -115,18 +119,14 @@ class Store:
             version = read_version(place)
             try:
                 found = cls._of(place, version)
+                found.check_model(model)
+                if verify:
+                    found.verify()
             except FileNotFoundError:
-                if read_version(place)["version"] == version["version"]:
+                if read_version(place) == version:
                     break
                 continue
-            if model is not None and found.model.get("fingerprint") not in (None, model):
-                raise ConfigError(
-                    "E_MODEL",
-                    f"{place}: its vectors are of model {found.model['fingerprint']}, this is {model}: encode its "
-                    f"texts anew with  honed store migrate {place} --bundle BUNDLE",
-                )
-            if verify:
-                found.verify()
+            found._asked_by = model
             return found
         raise ArtifactError("E_STORE", f"{place}: files of version {version['version']} are missing")
 
@@ -152,9 +152,19 @@ class Store:
         return cls(place, version, segments, dead)
 
     def refresh(self) -> Self:
-        """Return the current version: this one, or a newer one that was written since."""
-        newer = read_version(self.path)["version"] != self.version
-        return type(self).open(self.path, verify=False) if newer else self
+        """Return the current version: this one, or another that was written since; see `open` for another model."""
+        if read_version(self.path) == self.manifest:
+            return self
+        return type(self).open(self.path, model=self._asked_by, verify=False)
+
+    def check_model(self, model: str | None) -> None:
+        """Raise `ConfigError` unless the vectors are of the model with this fingerprint; None is not asked."""
+        if model is not None and self.model.get("fingerprint") not in (None, model):
+            raise ConfigError(
+                "E_MODEL",
+                f"{self.path}: its vectors are of model {self.model['fingerprint']}, this is {model}: encode its texts "
+                f"anew with  honed store migrate {self.path} --bundle BUNDLE",
+            )
 
     def verify(self) -> None:
         """Check every file against its hash; `ArtifactError` names the first that differs."""
@@ -356,8 +366,9 @@ class Writer:
             )
 
     def _rewrite(self, batches: Iterable[Batch], dim: int, settings: IndexSettings, model: Mapping[str, Any]) -> Store:
+        settings.check().resolved(SMALL, dim)
         name = f"{self.store.version + 1}-0"
-        facts = self._write(name, batches, dim, settings.check())
+        facts = self._write(name, batches, dim, settings)
         changed = {"dim": dim, "settings": settings.as_dict(), "model": dict(model)}
         return self._done([{"name": name, **facts, "deleted": None}], changed)
 
@@ -370,6 +381,7 @@ class Writer:
             facts = write_segment(
                 partial, batches, dim or self.store.dim, settings or self.store.settings, self._limits
             )
+            shutil.rmtree(folder, ignore_errors=True)  # of a change that failed before it was one
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -400,7 +412,10 @@ class Writer:
         self.store = Store.open(self.path, verify=False)
         _clear(self.path)
         if len(self.store.segments) > _MOST_SEGMENTS:
-            self._gather()
+            try:
+                self._gather()
+            except (HonedError, OSError) as error:  # the change itself is made
+                log.warning("%s: its parts could not be gathered: %s", self.path, error)
         return self.store
 
     def _gather(self) -> None:

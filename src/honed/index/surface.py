@@ -145,10 +145,12 @@ class Surface:
 
     def point(self, clustering: Clustering, coding: Coding, nprobe: int, rescore: int) -> Point:
         """Return what a combination would find and cost, as computed; see the module."""
+        width = rescore
         if self._last[:1] != ((clustering, coding, nprobe),):
             self._last = ((clustering, coding, nprobe), coding.places_within(clustering, nprobe))
         places = self._last[1]
-        found = (clustering.places < nprobe) & (places < max(rescore, self.yard.k))
+        rescore = max(rescore, self.yard.width) if rescore else 0  # as many as are asked for, at least
+        found = (clustering.places < nprobe) & (places < (rescore or self.yard.k))
         task = None
         if self.yard.relevant:
             own = found[:, self._n_neighbours :]
@@ -157,7 +159,7 @@ class Surface:
             task = float(np.mean((own & self._held).sum(axis=1)[counts > 0] / counts[counts > 0]))
         scanned = clustering.scanned(nprobe)
         ms = float(coding.costs @ np.array([1.0, scanned, rescore]))
-        settings = replace(coding.settings, nlist=clustering.nlist, nprobe=nprobe, rescore=rescore)
+        settings = replace(coding.settings, nlist=clustering.nlist, nprobe=nprobe, rescore=width)
         centroids = 4 * coding.index.settings.dims * (clustering.nlist - len(coding.index.tensors()["centroids"]))
         return Point(
             settings=settings,

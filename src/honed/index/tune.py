@@ -74,7 +74,7 @@ class Budget:
         lacking = 10 * max(0.0, (self.index_recall or 0.0) - point.index_recall)
         lacking += 10 * max(0.0, (self.task_recall or 0.0) - (point.task_recall or 0.0))
         for most, value in ((self.ms, point.ms), (self.mb, point.mb)):
-            lacking += max(0.0, value / most - 1) if most else 0.0
+            lacking += max(0.0, value / most - 1) if most is not None else 0.0
         return lacking
 
     def best(self, points: Sequence[Point]) -> Point | None:
@@ -109,6 +109,8 @@ class Axes:
         """Yield the settings of each kind of codes."""
         for dims in self.dims:
             for codes, bits in self.codes:
+                if codes == "product" and dims % (8 // bits):
+                    continue
                 yield IndexSettings(backend="composed", codes=codes, bits=bits, dims=dims, seed=seed, sample=sample)
 
     def widths(self, settings: IndexSettings) -> Sequence[int]:
@@ -148,7 +150,7 @@ def tune(yard: Yardstick, budget: Budget, axes: Axes, options: TuneOptions | Non
     options, began = options or TuneOptions(), time.monotonic()
     flat = flat_point(yard)
     check_budget(flat, budget)
-    if yard.source.shape[0] <= _FEW:
+    if yard.source.shape[0] <= _FEW and budget.holds(flat):
         return Tuned(chosen=budget.best([flat]), points=[flat], nearest=flat, took=time.monotonic() - began)
     points = [flat]
     surface = parts_of(yard, axes, options, until=began + 0.6 * options.limit_s)

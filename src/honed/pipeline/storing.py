@@ -80,8 +80,9 @@ def add_to_store(
     path: Path, files: Sequence[Path], source: ModelSource, columns: StoreColumns, *, replace: bool
 ) -> Store:
     """Add the rows of tables; with ``replace`` those whose ids are there take their place."""
-    encoder = encoder_of(path, source)
+    encoder = encoder_of(Store.open(path, verify=False), source)
     with writing(path) as writer:
+        writer.store.check_model(fingerprint(encoder.spec.as_dict()))
         return writer.add(_batches(files, encoder, columns), replace=replace)
 
 
@@ -123,22 +124,21 @@ def search_store(
     path: Path, texts: Sequence[str], source: ModelSource, k: int, where: Filter | None
 ) -> list[list[Found]]:
     """Return the hits of each text."""
-    encoder = encoder_of(path, source)
     store = Store.open(path, verify=False)
+    encoder = encoder_of(store, source)
     return store.search(encoder.encode(list(texts), "query"), k, where=where)
 
 
-def encoder_of(path: Path, source: ModelSource) -> Encoder:
+def encoder_of(store: Store, source: ModelSource) -> Encoder:
     """Return the encoder of a store: the one that is named, or the one that made it; `ConfigError` for another."""
-    store = Store.open(path, verify=False)
     if source.bundle is None and not source.model:
         known = store.model.get("source", {})
         bundle = Path(known["bundle"]) if known.get("bundle") else None
         if bundle is not None and not bundle.exists():
-            raise ConfigError("E_OPTION", f"{path}: its bundle {bundle} is gone; name it with --bundle")
+            raise ConfigError("E_OPTION", f"{store.path}: its bundle {bundle} is gone; name it with --bundle")
         source = ModelSource(bundle=bundle, model=known.get("model", ""))
     encoder = source.load()
-    Store.open(path, model=fingerprint(encoder.spec.as_dict()), verify=False)
+    store.check_model(fingerprint(encoder.spec.as_dict()))
     return encoder
 
 

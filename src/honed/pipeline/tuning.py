@@ -1,6 +1,7 @@
 """``honed tune``: the best index for a budget, measured on a project's own vectors and dev queries, or on files."""
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from honed.data import task
 from honed.evaluate.tuning import draw, pareto, render_tuning, shown_name
 from honed.index.backends import build_index
 from honed.index.exact import exact_among
+from honed.index.hybrid import DEPTH
 from honed.index.measured import Point, Yardstick
 from honed.index.scaling import needs_of
 from honed.index.settings import FULL, IndexSettings
@@ -30,6 +32,8 @@ CORPORA = (14_000_000, 100_000_000)
 FILTERS = (0.5, 0.1, 0.01)
 _HEAT_SHARE = 0.05
 _DEFAULT_RECALL = 0.99
+_DRAWN = "drawn from the documents themselves"
+_ASKED = 40  # a search for ten hits asks for so many, since one entity may bear several
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +57,10 @@ class TuneRequest:
     exhaustive: bool = False
 
     def budget(self) -> Budget:
-        """Return what is asked of the index."""
+        """Return what is asked of the index; `ConfigError` for a bound that nothing keeps."""
+        for name, value in (("--ms", self.ms), ("--mb", self.mb)):
+            if value is not None and value <= 0:
+                raise ConfigError("E_RANGE", f"{name}: {value:g}; more than 0 is needed")
         given = (self.recall, self.task_recall, self.ms, self.mb)
         recall = _DEFAULT_RECALL if all(each is None for each in given) else self.recall
         return Budget(index_recall=recall, task_recall=self.task_recall, ms=self.ms, mb=self.mb)
@@ -61,7 +68,10 @@ class TuneRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneData:
-    """Vectors with queries ``(n_queries, dim)``; ``relevant`` rows of each, none without judgements."""
+    """Vectors with queries ``(n_queries, dim)``; ``relevant`` rows of each, none without judgements.
+
+    ``width`` is how many a search of theirs asks the index for.
+    """
 
     source: VectorSource
     queries: Vectors
@@ -69,6 +79,7 @@ class TuneData:
     title: str
     asked: str
     seed: int = 0
+    width: int = 0
 
 
 def project_data(project: Project, most: int) -> TuneData:
@@ -77,7 +88,9 @@ def project_data(project: Project, most: int) -> TuneData:
     Where the shape has no judged dev queries, documents are drawn as queries.
     """
     searcher = project.searcher()
-    source, seed = searcher.label_vectors(), seed_of(project.config)
+    source, seed = searcher.searched_vectors(), seed_of(project.config)
+    labels_alone = project.config.index is None or project.config.index.names == "labels"
+    width = DEPTH if project.config.hybrid else _ASKED
     title = project.config.evaluate.title if project.config.evaluate else ""
     title = title or project.file.parent.resolve().name
     check = project.runner.latest("check").folder
@@ -88,11 +101,19 @@ def project_data(project: Project, most: int) -> TuneData:
         if len(asked.texts) > most:
             asked = asked.only(np.sort(rng.choice(len(asked.texts), most, replace=False)))
         relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
-        shown = "of dev, which the model was chosen on"
-        return TuneData(source=source, queries=asked.vectors, relevant=relevant, title=title, asked=shown, seed=seed)
+        return TuneData(
+            source=source,
+            queries=asked.vectors,
+            relevant=relevant if labels_alone else (),
+            title=title,
+            asked="of dev, which the model was chosen on",
+            seed=seed,
+            width=width,
+        )
     rows = np.sort(rng.choice(source.shape[0], min(most, source.shape[0]), replace=False))
-    shown = "drawn from the documents themselves"
-    return TuneData(source=source, queries=source.take(rows), relevant=(), title=title, asked=shown, seed=seed)
+    return TuneData(
+        source=source, queries=source.take(rows), relevant=(), title=title, asked=_DRAWN, seed=seed, width=width
+    )
 
 
 def file_data(vectors: Path, queries: Path | None, relevant: Path | None, most: int) -> TuneData:
@@ -104,9 +125,7 @@ def file_data(vectors: Path, queries: Path | None, relevant: Path | None, most: 
         if relevant is not None:
             raise ConfigError("E_OPTION", "--relevant goes with --queries")
         asked = source.take(np.sort(rng.choice(n, min(most, n), replace=False)))
-        return TuneData(
-            source=source, queries=asked, relevant=(), title=vectors.name, asked="drawn from the documents themselves"
-        )
+        return TuneData(source=source, queries=asked, relevant=(), title=vectors.name, asked=_DRAWN)
     asked = np.array(_vectors(queries), dtype=np.float32)
     if asked.shape[1] != dim:
         raise DataError("E_VECTORS", f"{queries}: vectors of {asked.shape[1]} dimensions; the documents have {dim}")
@@ -125,7 +144,10 @@ def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any
     """Tune, and write ``tune.json``, ``tune.html`` and pictures into a folder; return what ``tune.json`` holds."""
     require("vector index")
     budget = request.budget()
-    yard = Yardstick(data.source, data.queries, data.relevant, depth=request.depth)
+    dim = data.source.shape[1]
+    if not all(1 <= each < dim for each in request.dims):
+        raise ConfigError("E_RANGE", f"--dims: allowed are 1 to {dim - 1}, fewer than the vectors have")
+    yard = Yardstick(data.source, data.queries, data.relevant, depth=request.depth, width=data.width)
     axes = Axes.of(*data.source.shape, dims=(0, *request.dims))
     options = TuneOptions(limit_s=request.limit_s, graph=request.graph, seed=data.seed)
     if request.exhaustive:
@@ -144,16 +166,31 @@ def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any
 
 
 def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
-    """Put settings into the section [index] of a honed.toml; other lines stay as they are."""
-    lines = file.read_text("utf-8").splitlines()
+    """Put settings into the section [index] of a honed.toml; other lines stay as they are.
+
+    Raises `ConfigError`, and changes nothing, where the section is not found, or where other sections would change.
+    """
+    before = file.read_bytes().decode("utf-8")
+    lines = before.split("\n")
     starts = [number for number, line in enumerate(lines) if line.split("#")[0].strip() == "[index]"]
     if not starts:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: no section [index] to write to")
     start = starts[0] + 1
     end = next((number for number in range(start, len(lines)) if lines[number].lstrip().startswith("[")), len(lines))
     ours = set(IndexSettings.__dataclass_fields__)
-    kept = [line for line in lines[start:end] if line.partition("=")[0].strip() not in ours]
-    write_text(file, "\n".join([*lines[:start], *_toml_lines(settings), *kept, *lines[end:]]) + "\n")
+    kept = [line for line in lines[start:end] if line.partition("=")[0].strip().strip("\"'") not in ours]
+    ending = "\r" if lines[starts[0]].endswith("\r") else ""
+    after = "\n".join([*lines[:start], *(line + ending for line in _toml_lines(settings)), *kept, *lines[end:]])
+    old = tomllib.loads(before)
+    wanted = {**old, "index": {**{k: v for k, v in old["index"].items() if k not in ours}, **settings}}
+    try:
+        sound = tomllib.loads(after) == wanted
+    except tomllib.TOMLDecodeError:
+        sound = False
+    if not sound:
+        shown = "; ".join(_toml_lines(settings))
+        raise ConfigError("E_CONFIG", f"{file}: cannot be edited without changing more; write into [index]: {shown}")
+    write_text(file, after)
 
 
 def _toml_lines(settings: Mapping[str, Any]) -> list[str]:
@@ -169,7 +206,7 @@ def _report(data: TuneData, yard: Yardstick, budget: Budget, axes: Axes, tuned: 
     shown = chosen.as_dict() if chosen else None
     if shown and shown not in edge:
         edge = sorted([*edge, shown], key=lambda each: each["ms"])
-    needs, parts = _needs(data, tuned, budget)
+    needs, parts, needs_of_what = _needs(data, tuned, budget)
     return {
         "title": data.title,
         "n": n,
@@ -192,8 +229,9 @@ def _report(data: TuneData, yard: Yardstick, budget: Budget, axes: Axes, tuned: 
         "frontier": [{**each, "name": shown_name(each["settings"])} for each in edge],
         "full_mb": 4 * n * dim / 1e6,
         "map": heat_map(tuned, axes, chosen),
-        "filtered": _filtered(data, yard, chosen),
+        "filtered": _filtered(data, yard, chosen, stopped=tuned.stopped),
         "needs": [each.as_dict() for each in needs],
+        "needs_of": needs_of_what,
         "parts": parts,
     }
 
@@ -253,22 +291,24 @@ def _at_cost(points: Sequence[Point], scanned: float) -> dict[str, float]:
     return {"index_recall": round(index, 5), "task_recall": round(task_recall, 5)}
 
 
-def _needs(data: TuneData, tuned: Tuned, budget: Budget) -> tuple[list[Any], list[Any]]:
+def _needs(data: TuneData, tuned: Tuned, budget: Budget) -> tuple[list[Any], list[Any], str]:
+    """Return what larger corpora need, what was measured for that, and of which index that is told."""
     point = tuned.chosen or tuned.nearest
     settings = point.settings
     if settings.backend != "composed":  # a graph or all vectors in memory: what a large corpus needs is codes
         settings = IndexSettings(backend="composed", codes="rabitq", bits=2)
     recall = budget.index_recall or min(0.99, max(point.index_recall, 0.9))
     source = data.source
-    if not isinstance(source, StoredVectors) or source.shape[0] > 2_000_000:
-        return [], []
-    return needs_of(source, data.queries, settings, recall, CORPORA)
+    if not isinstance(source, StoredVectors) or source.shape[0] > 2_000_000 or tuned.stopped:
+        return [], [], ""
+    needs, parts = needs_of(source, data.queries, settings, recall, CORPORA)
+    return needs, parts, f"{settings.codes} codes of {settings.bits} bits, index recall {recall:.3g}"
 
 
-def _filtered(data: TuneData, yard: Yardstick, chosen: Point | None) -> list[dict[str, float]]:
+def _filtered(data: TuneData, yard: Yardstick, chosen: Point | None, *, stopped: bool) -> list[dict[str, float]]:
     """Return the index recall of the chosen index where only a share of the documents may be a hit."""
     n = data.source.shape[0]
-    if chosen is None or chosen.settings.backend in ("flat", "exact"):
+    if chosen is None or chosen.settings.backend in ("flat", "exact") or stopped:
         return []
     index = build_index(data.source, chosen.settings)
     rng = np.random.default_rng(data.seed)

@@ -149,7 +149,10 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
         check_wanted(wanted, searcher)
         kind = "candidates" if wanted.candidates else "rerank" if wanted.rerank else "search"
         work = (kind, wanted.direction, canonical_json(wanted.where))
-        found = await ask(request, work, wanted.texts, wanted.k)
+        try:
+            found = await ask(request, work, wanted.texts, wanted.k)
+        except ConfigError as error:  # a filter on a field that is not there: known where the fields are read
+            raise Refused(422, error.code, error.message) from None
         results = [_result(text, answer, searcher) for text, answer in zip(wanted.texts, found, strict=True)]
         return JSONResponse({"results": results} if wanted.many else results[0])
 

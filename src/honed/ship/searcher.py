@@ -408,9 +408,9 @@ class Searcher:
                 return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
             width *= 4
 
-    def label_vectors(self) -> StoredVectors:
-        """Return the vectors of the labels, in their order."""
-        return StoredVectors(self._vectors.take(self.names.rows_of(LABEL)))
+    def searched_vectors(self) -> StoredVectors:
+        """Return the vectors that the index is over: of the labels, in their order, or of all names."""
+        return StoredVectors(self._vectors.take(self.names.rows_of(self._wanted)))
 
     def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
