@@ -96,14 +96,15 @@ class Yardstick:
         pairs = zip(self.relevant, rows, strict=True)
         return float(np.mean([np.isin(own, found[: self.depth]).mean() for own, found in pairs if len(own)]))
 
-    def ask(self, search: Callable[[Vectors, int], tuple[Vectors, Rows]]) -> Results:
-        """Ask every query alone, on one thread, and take the time of each."""
-        found = np.full((len(self.queries), self.width), -1, dtype=np.int64)
-        took = np.empty(len(self.queries))
+    def ask(self, search: Callable[[Vectors, int], tuple[Vectors, Rows]], most: int | None = None) -> Results:
+        """Ask every query, or the first so many, alone, on one thread, and take the time of each."""
+        queries = self.queries[:most]
+        found = np.full((len(queries), self.width), -1, dtype=np.int64)
+        took = np.empty(len(queries))
         with one_thread():
-            for query in self.queries[:_WARM_UP]:
+            for query in queries[:_WARM_UP]:
                 search(query[None], self.width)
-            for at, query in enumerate(self.queries):
+            for at, query in enumerate(queries):
                 started = time.perf_counter()
                 rows = search(query[None], self.width)[1][0]
                 took[at] = 1000 * (time.perf_counter() - started)

@@ -23,6 +23,7 @@ from honed.index.settings import FULL, IndexSettings
 
 DEEPEST = 1000
 _NEVER = 1 << 30
+_TIMED = 100  # queries
 _BLOCK = 65_536
 
 
@@ -104,7 +105,8 @@ class Coding:
             spots = order[np.minimum(np.searchsorted(line, wanted, sorter=order), len(order) - 1)]
             here = line[spots] == wanted
             self.places[at, here] = spots[here]
-        self.costs = self._costs(yard, clustering)
+        self._times: dict[tuple[float, int], float] = {}
+        self.time(yard, clustering)
 
     def places_within(self, clustering: Clustering, nprobe: int) -> Rows:
         """Return where the wanted documents stand among the codes of the near clusters alone ``(n_queries, width)``."""
@@ -113,18 +115,23 @@ class Coding:
         within: Any = np.take_along_axis(ahead, np.minimum(self.places, self.ranked.shape[1] - 1), axis=1)
         return np.where(self.places == _NEVER, _NEVER, within)
 
-    def _costs(self, yard: Yardstick, clustering: Clustering) -> Any:
-        """Return ms of a query, of a vector that is compared and of one that is compared again, by least squares."""
-        rows, took = [], []
-        wide, nlist = (20, 400) if self.settings.codes != FULL else (0, 0), clustering.nlist
+    def time(self, yard: Yardstick, clustering: Clustering) -> None:
+        """Time some widths; of several rounds the best of each counts, as what else a machine does only slows."""
+        nlist = clustering.nlist
+        wide = (0,) if self.settings.codes == FULL else (20, 400)
         for nprobe in sorted({max(1, nlist // 32), max(1, nlist // 8), max(1, nlist // 2)}):
-            for rescore in dict.fromkeys(wide):
-                asked = yard.ask(partial(self.index.search, nprobe=nprobe, rescore=rescore))
-                rows.append([1.0, clustering.scanned(nprobe), rescore])
-                took.append(float(np.median(asked.ms)))
-        table, times = np.array(rows), np.array(took)
-        weights = 1 / times  # a share of the time counts, not the time: small ones decide
-        found, *_ = np.linalg.lstsq(table * weights[:, None], times * weights, rcond=None)
+            for rescore in wide:
+                search = partial(self.index.search, nprobe=nprobe, rescore=rescore)
+                took = float(np.median(yard.ask(search, _TIMED).ms))
+                key = (clustering.scanned(nprobe), rescore)
+                self._times[key] = min(took, self._times.get(key, took))
+
+    @property
+    def costs(self) -> Any:
+        """The ms of a query, of a vector that is compared and of one that is compared again, by least squares."""
+        table = np.array([[1.0, *key] for key in self._times])
+        weights = 1 / np.array(list(self._times.values()))  # a share of the time counts: small ones decide
+        found, *_ = np.linalg.lstsq(table * weights[:, None], np.ones(len(weights)), rcond=None)
         return np.maximum(found, 0.0)
 
 

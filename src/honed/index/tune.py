@@ -38,7 +38,7 @@ CODES: Sequence[tuple[str, int]] = (
 _FEW = 5000  # so few documents are compared one by one
 _CLOSE = 1.3  # what is computed may be so much off in time
 _SLACK = 0.01  # and so much in recall
-_MOST_BUILDS = 5
+_MOST_BUILDS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +165,7 @@ def tune(yard: Yardstick, budget: Budget, axes: Axes, options: TuneOptions | Non
             worse = best is not None and built >= 2 and budget.cost(candidate) > budget.cost(best, close=_CLOSE)
             if built >= _MOST_BUILDS or worse or time.monotonic() - began > options.limit_s:
                 break
-            points += _around(yard, surface, candidate, axes)
+            points += _around(yard, surface, candidate, axes, budget)
             bar.advance()
             bar.note(_shown(budget, points))
     left = options.limit_s - (time.monotonic() - began)
@@ -224,6 +224,8 @@ def parts_of(yard: Yardstick, axes: Axes, options: TuneOptions, *, until: float 
                 break
             codings.append(Coding(yard.source, yard, targets, settings, found[0]))
             bar.advance()
+        for coding in codings:  # again, so that what else the machine did at one time does not decide
+            coding.time(yard, found[0])
     return Surface(yard.source, yard, sorted(found, key=lambda each: each.nlist), codings)
 
 
@@ -268,8 +270,8 @@ def _firsts(points: Sequence[Point]) -> Iterator[Point]:
             yield point
 
 
-def _around(yard: Yardstick, surface: Surface, point: Point, axes: Axes) -> list[Point]:
-    """Build an index and measure it with the widths that were computed, and with those beside them."""
+def _around(yard: Yardstick, surface: Surface, point: Point, axes: Axes, budget: Budget) -> list[Point]:
+    """Build an index and measure it with the widths that were computed, and with those beside them that may do."""
     wanted = point.settings
     clustering = next(each for each in surface.clusterings if each.nlist == wanted.nlist)
     coding = next(each for each in surface.codings if replace(each.settings, nlist=1, nprobe=1) == _kind(wanted))
@@ -284,9 +286,15 @@ def _around(yard: Yardstick, surface: Surface, point: Point, axes: Axes) -> list
     for rescore in widths[max(0, at - 1) : at + 2]:
         for step in (0.5, 0.71, 1, 1.41, 2):
             nprobe = min(max(1, round(wanted.nprobe * step)), clustering.nlist)
-            if (nprobe, rescore) not in {(each.settings.nprobe, each.settings.rescore) for each in found}:
+            computed = surface.point(clustering, coding, nprobe, rescore)
+            likely = budget.holds(computed, slack=2 * _SLACK, close=_CLOSE) or (nprobe, rescore) == _widths(point)
+            if likely and (nprobe, rescore) not in map(_widths, found):
                 found.append(_measured(yard, index, nprobe, rescore, build_s))
     return found
+
+
+def _widths(point: Point) -> tuple[int, int]:
+    return point.settings.nprobe, point.settings.rescore
 
 
 def _kind(settings: IndexSettings) -> IndexSettings:
