@@ -58,6 +58,8 @@ def test_every_backend_is_tested() -> None:
 
 @pytest.fixture(params=sorted(FULL))
 def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "annoy":
+        pytest.importorskip("annoy")
     return str(request.param)
 
 
@@ -295,6 +297,7 @@ def test_clusters_are_unit_vectors_and_the_same_for_a_seed() -> None:
 
 
 def test_annoy_takes_its_widths_from_the_settings() -> None:
+    pytest.importorskip("annoy")
     narrow = AnnoyIndex(CLUSTERED, IndexSettings(backend="annoy", trees=1, search_k=10))
     wide = AnnoyIndex(CLUSTERED, IndexSettings(backend="annoy", trees=20, search_k=50_000))
     wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]

@@ -263,6 +263,7 @@ class TestErrors:
             Store.open(tmp_path)
 
     def test_trees_of_annoy_are_read_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("annoy")
         monkeypatch.setattr(segments, "SMALL", 20)
         settings = IndexSettings(backend="annoy", search_k=100_000)
         store = Store.create(tmp_path / "s", [batch(0, 60)], dim=DIM, settings=settings)
