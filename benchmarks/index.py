@@ -124,7 +124,7 @@ def million(folder: str, n: int) -> None:
     with tempfile.TemporaryDirectory(prefix="honed-index-") as place:
         vectors, asked, exact = _corpus(source, queries, n, Path(place))
         tell(part="corpus", n=n, dim=vectors.shape[1], noise=NOISE, synthetic=round(0.2 * n), queries=len(asked))
-        for contender in (_flat, _ivf, _hnsw, _usearch, _honed_fast, _honed_small):
+        for contender in (_flat, _ivf, _honed_fast, _honed_small, _hnsw, _usearch):
             context = multiprocessing.get_context("spawn")
             process = context.Process(target=_alone, args=(contender.__name__, place))
             process.start()
