@@ -178,6 +178,14 @@ class TestTuner:
         kinds = [(each.codes, each.dims) for each in axes.codings(0, 1000)]
         assert kinds == [("product", 0), ("sign", 0), ("sign", 12)]
 
+    def test_shorter_vectors_are_an_axis(self, yard: Yardstick, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tuner, "_FEW", 1000)
+        axes = replace(AXES, dims=(16,), codes=(("sign", 1), ("full", 32)))
+        found = tune(yard, Budget(index_recall=0.9), axes, TuneOptions(graph=False))
+        assert found.chosen is not None
+        assert {each.settings.dims for each in found.points if each.settings.backend == "composed"} == {16}
+        assert all(each.settings.resolved(6000, 32).rescore == each.settings.rescore for each in found.points[1:])
+
     def test_the_time_limit_ends_it(self, yard: Yardstick, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tuner, "_FEW", 1000)
         found = tune(yard, Budget(index_recall=0.95), AXES, TuneOptions(limit_s=0.0))

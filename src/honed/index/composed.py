@@ -154,6 +154,8 @@ def code_vectors(
     n, dim = source.shape
     settings = settings.check().resolved(n, dim)
     _require(settings)
+    if clusters is not None and clusters.centroids.shape[1] != settings.dims:
+        clusters = None  # of vectors that were not cut
     rows = np.arange(n)
     if settings.sample < n:
         rows = np.sort(np.random.default_rng(settings.seed).choice(n, settings.sample, replace=False))
