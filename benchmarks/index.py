@@ -119,12 +119,13 @@ def curves(folder: str) -> None:
 # -- a million vectors ---------------------------------------------------------------------------
 
 
-def million(folder: str, n: int) -> None:
+def million(folder: str, n: int, only: list[str]) -> None:
     source, queries, _ = asked_of(Project(folder), "dev")
     with tempfile.TemporaryDirectory(prefix="honed-index-") as place:
         vectors, asked, exact = _corpus(source, queries, n, Path(place))
         tell(part="corpus", n=n, dim=vectors.shape[1], noise=NOISE, synthetic=round(0.2 * n), queries=len(asked))
-        for contender in (_flat, _ivf, _honed_fast, _honed_small, _hnsw, _usearch):
+        contenders = (_flat, _ivf, _honed_fast, _honed_small, _honed_wide, _hnsw, _usearch)
+        for contender in (each for each in contenders if not only or each.__name__.strip("_") in only):
             context = multiprocessing.get_context("spawn")
             process = context.Process(target=_alone, args=(contender.__name__, place))
             process.start()
@@ -285,15 +286,27 @@ def _honed_fast(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
 
 def _honed_small(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
     _searched(vectors, asked, exact, IndexSettings(backend="composed", codes="rabitq", bits=2, nlist=4096), 0.97)
-    _searched(vectors, asked, exact, IndexSettings(backend="composed", codes="rabitq", bits=2, nlist=4096), 0.99)
 
 
-def _searched(vectors: Any, asked: np.ndarray, exact: np.ndarray, settings: IndexSettings, target: float) -> None:
+def _honed_wide(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
+    for bits in (1, 2):
+        settings = IndexSettings(backend="composed", codes="rabitq", bits=bits, nlist=8192)
+        _searched(vectors, asked, exact, settings, 0.99, (192, 256, 320, 384, 448, 512, 768))
+
+
+def _searched(
+    vectors: Any,
+    asked: np.ndarray,
+    exact: np.ndarray,
+    settings: IndexSettings,
+    target: float,
+    probes: tuple[int, ...] = (32, 64, 128, 256, 512, 1024),
+) -> None:
     with tempfile.TemporaryDirectory(prefix="honed-index-") as place:
         index, build = _honed(vectors, replace(settings, sample=160_000), Path(place))
         less = 4 * vectors.shape[0] * vectors.shape[1] / index.code_bytes
         facts = {"part": f"honed {settings.codes} {settings.bits}, to {target}", "build_s": build, "times_less": less}
-        steps = [(nprobe, rescore) for nprobe in (32, 64, 128, 256, 512, 1024) for rescore in (50, 200)]
+        steps = [(nprobe, rescore) for nprobe in probes for rescore in (50, 200)]
 
         def make(step: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
             search = partial(index.search, nprobe=step[0], rescore=step[1])
@@ -361,11 +374,12 @@ def main() -> None:
     arguments.add_argument("part", choices=("curves", "million", "tuner"))
     arguments.add_argument("projects", nargs="+")
     arguments.add_argument("--n", type=int, default=1_000_000)
+    arguments.add_argument("--only", nargs="+", default=[], help="of million: flat ivf honed_fast honed_wide hnsw ...")
     given = arguments.parse_args()
     if given.part == "curves":
         curves(given.projects[0])
     elif given.part == "million":
-        million(given.projects[0], given.n)
+        million(given.projects[0], given.n, given.only)
     else:
         tuner(given.projects)
 
