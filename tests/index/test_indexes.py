@@ -362,7 +362,12 @@ def test_shared_initials_are_ordered_by_their_characters() -> None:
 
 def test_a_dictionary_answers_with_the_most_frequent_meaning() -> None:
     index = DictionaryIndex(["a", "b"], [("x", 1), ("x", 1), ("X ", 0)])
-    assert index.search(["x"], 5)[0] == [(1, 2 / 3), (0, 1 / 3)]
+    assert index.search([" x"], 5)[0] == [(1, 2 / 3), (0, 1 / 3)]
+
+
+def test_a_dictionary_prefers_what_is_written_alike() -> None:
+    index = DictionaryIndex(["a", "b"], [("ITU", 1), ("Itu", 0), ("itu ", 1)])
+    assert index.search(["Itu", "ITU", "iTu"], 1) == [[(0, 1 + 1 / 3)], [(1, 1 + 2 / 3)], [(1, 2 / 3)]]
 
 
 def test_bm25_equals_its_formula() -> None:

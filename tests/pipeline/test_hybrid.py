@@ -31,6 +31,17 @@ def test_known_names_come_first_whatever_the_scale_of_the_scores() -> None:
         assert [doc for doc, _ in with_known_names("x", run, judged(), names, 10).hits["q"]] == ["e1", "e2"]
 
 
+def test_names_written_like_the_query_are_before_those_in_other_case() -> None:
+    names = [Name(entity_id=each, text=text, kind="alias", known=True) for each, text in (("e1", "Au"), ("e2", "AU"))]
+    names += [
+        Name(entity_id="e1", text="Aarhus", kind="label", known=True),
+        Name(entity_id="e2", text="Auburn", kind="label", known=True),
+    ]
+    for scores in ((9.3, 4.1), (-3.0, -90.0)):
+        run = Run.sorted("run", {"q": [("e1", scores[0]), ("e2", scores[1])], "r": [("e2", 1.0)]})
+        assert [doc for doc, _ in with_known_names("x", run, judged(), names, 10).hits["q"]] == ["e2", "e1"]
+
+
 def test_only_what_is_no_known_name_is_estimated() -> None:
     assert [query.query_id for query in strangers(judged(), frozenset({"au"})).queries] == ["r"]
 

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from honed.core.errors import ArtifactError
 from honed.core.text import fold
+from honed.encode.hashing import HashEncoder
+from honed.index.stored import StoredVectors
 from honed.ship.names import ALIAS, LABEL, NameTable
+from honed.ship.searcher import Searcher
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
 ENTITIES = st.dictionaries(WORDS, st.tuples(WORDS, st.lists(WORDS, max_size=3)), min_size=1, max_size=6)
@@ -68,3 +71,16 @@ def test_arrays_that_do_not_fit_together_are_refused(name: str, change: Any) -> 
         tensors[name] = np.ascontiguousarray(change(tensors[name]))
     with pytest.raises(ArtifactError, match="do not fit together"):
         NameTable(tensors)
+
+
+def test_names_written_like_the_query_are_found_before_those_in_other_case() -> None:
+    texts = ["Ituri Valley", "Istanbul Technical University", "Itu", "ITU"]
+    names = [(0, 0, "label"), (2, 0, "alias"), (1, 1, "label"), (3, 1, "alias")]
+    table = NameTable.build(texts, names, [("e0", texts[0], {}), ("e1", texts[1], {})])
+    encoder = HashEncoder()
+    vectors = StoredVectors(encoder.encode(texts, "document"))
+    searcher = Searcher(encoder, vectors, table, settings={"backend": "exact"})
+    for text, wanted in (("Itu", ["e0", "e1"]), ("ITU", ["e1", "e0"])):
+        hits = searcher.search(text, 2)
+        assert [hit.doc_id for hit in hits] == wanted
+        assert hits[0].matched == text

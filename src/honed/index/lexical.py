@@ -106,24 +106,27 @@ class InitialismTfidfIndex:
 
 
 class DictionaryIndex:
-    """Exact lookup of known names, most frequent meaning first."""
+    """Exact lookup of known names: what is written like that first, then the most frequent meaning."""
 
     def __init__(self, texts: Sequence[str], known: Sequence[tuple[str, int]]) -> None:
         """``known`` holds (name, row of the text it names); every text names itself."""
         self.rows: dict[str, Counter[int]] = defaultdict(Counter)
-        for row, text in enumerate(texts):
-            self.rows[fold(text)][row] += 1
-        for name, row in known:
+        self.written: dict[str, set[int]] = defaultdict(set)
+        for name, row in (*((text, row) for row, text in enumerate(texts)), *known):
             self.rows[fold(name)][row] += 1
+            self.written[name].add(row)
 
     def search(self, texts: Sequence[str], k: int) -> Found:
-        """Return for each text the rows that it names, scored by their share."""
+        """Return for each text the rows that it names, scored by their share, 1 more where a name is written like it.
+
+        The others differ from it in case or blanks: "ITU" is one thing, "Itu" may be another.
+        """
         found = []
         for text in texts:
-            counts = self.rows.get(fold(text), Counter())
+            counts, same = self.rows.get(fold(text), Counter()), self.written.get(text, set())
             total = counts.total()
-            ranked = sorted(counts.items(), key=lambda hit: (-hit[1], hit[0]))
-            found.append([(row, count / total) for row, count in ranked[:k]])
+            scores = {row: count / total + (row in same) for row, count in counts.items()}
+            found.append(sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k])
         return found
 
 

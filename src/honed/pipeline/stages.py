@@ -512,7 +512,7 @@ STAGES: tuple[Stage, ...] = (
     _stage("label", "import check encode", labelling.label_key, labelling.label, wanted=_labels),
     _stage("triplets", "import check", relations.triplets_key, relations.triplets, wanted=_has("triplets")),
     _stage("retrieval", "import check label", retrieval.texts_key, retrieval.texts, wanted=_searches),
-    _stage("baselines", "check", _baselines_key, _baselines, wanted=_pairs("baselines")),
+    _stage("baselines", "check", _baselines_key, _baselines, version=2, wanted=_pairs("baselines")),
     _stage("headroom", "check", headroom_key, headroom, wanted=_forecast),
     _stage("draft", "check", training.draft_key, training.draft, wanted=_drafts, resumes=True),
     _stage("mine", "check draft", training.mine_key, training.mine, wanted=_has("mine")),
@@ -564,7 +564,7 @@ STAGES: tuple[Stage, ...] = (
         "explain hybrid",
         _evaluate_key,
         _evaluate,
-        version=2,
+        version=3,
         wanted=_has("evaluate"),
     ),
 )

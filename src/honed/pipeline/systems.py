@@ -123,14 +123,16 @@ def reranked(name: str, run: Run, task: JudgedTask, scorer: Scorer, depth: int) 
 def with_known_names(name: str, run: Run, task: JudgedTask, names: Sequence[Name], k: int) -> Run:
     """Return a run in which exact matches of labels and known aliases come first, as a search answers them.
 
-    No alias of a held-out dev or test pair is among the names; in the catalogue protocol all of them are.
+    Among them what is written like the query is first, then the run's own order counts. No alias of a held-out dev or
+    test pair is among the names; in the catalogue protocol all of them are.
     """
     exact = DictionaryIndex([doc.encoder_text() for doc in task.corpus], _known_rows(task, names))
     hits: dict[str, list[tuple[str, float]]] = {}
     for query, found in zip(task.queries, exact.search([query.text for query in task.queries], k), strict=True):
         scores = dict(run.hits[query.query_id])
         low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
-        first = [task.corpus[row].doc_id for row, _ in found]
-        merged = scores | {doc: high + 2 + scores.get(doc, low - 1) - low for doc in first}  # whatever the scale
+        step = high - low + 2  # whatever the scale
+        first = {task.corpus[row].doc_id: 1 + (score > 1) for row, score in found}
+        merged = scores | {doc: tier * step + scores.get(doc, low - 1) for doc, tier in first.items()}
         hits[query.query_id] = sorted(merged.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
     return Run.sorted(name, hits)

@@ -217,8 +217,9 @@ class Searcher:
     ) -> list[Hits]:
         """Return hits for each text.
 
-        ``alias-to-label`` returns entities: first those that bear the text as a known name (the nearest label first
-        where several do), then those that the hybrid ranks, or the nearest by meaning where there is none.
+        ``alias-to-label`` returns entities: first those that bear the text as a known name, then those that the hybrid
+        ranks, or the nearest by meaning where there is none. Of several that bear a name those that write it the same
+        way are first, then those with the nearest labels.
         ``label-to-alias`` returns aliases, each with its entity; an alias of several entities is a hit for each.
         """
         return [list(each.hits) for each in self.answer_many(texts, k, direction=direction, where=where)]
@@ -298,7 +299,7 @@ class Searcher:
         exact = self._exact(text, vector, scope)
         hidden = self._hidden(scope)
         ranked = self.hybrid.rank(text, self.gather(text, vector, near, hidden=hidden))
-        exact = self._as_ranked(exact, ranked.rows)
+        exact = self._as_ranked(exact, ranked.rows, text)
         rows = ranked.rows
         if until is not None:
             rows = rows[self.blend.order(ranked.scores, self.pair_scores(text, rows, until))]
@@ -316,14 +317,15 @@ class Searcher:
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
 
-    def _as_ranked(self, exact: Hits, rows: Any) -> Hits:
-        """Return entities of one name in the order in which their labels are ranked; those that are not stay last."""
+    def _as_ranked(self, exact: Hits, rows: Any, text: str) -> Hits:
+        """Return entities of one name, those that write it like the query first, as their labels are ranked."""
         if len(exact) < 2:
             return exact
         place = {int(row): at for at, row in enumerate(rows.tolist())}
         labels = [self.names.label_of[self.names.entity_row(hit.doc_id)] for hit in exact]
         numbers = np.searchsorted(self.labels, labels).tolist()
-        keys = sorted(range(len(exact)), key=lambda at: place.get(numbers[at], len(place)))
+        last = len(place)
+        keys = sorted(range(len(exact)), key=lambda at: (exact[at].matched != text, place.get(numbers[at], last)))
         return [exact[at] for at in keys]
 
     def _hidden(self, scope: _Scope) -> Any:
@@ -454,9 +456,12 @@ class Searcher:
         return [each for _, each in sorted(zip(keys, bearers, strict=True))]
 
     def _exact(self, text: str, vector: Any, scope: _Scope = _ALL) -> Hits:
-        """Return the entities that bear a text as a known name, with the cosine to the name as it is written there."""
+        """Return the entities that bear a text as a known name, with the cosine to the name as it is written there.
+
+        Those that write it like the query come before those that write it in other case.
+        """
         bearers: dict[int, int] = {}
-        for row in self.names.rows_named(text):
+        for row in sorted(self.names.rows_named(text), key=lambda row: self.names.text(row) != text):
             for entity in self.names.bearers(row, LABEL | ALIAS):
                 if scope.entities is None or scope.entities[entity]:
                     bearers.setdefault(entity, row)
@@ -464,7 +469,7 @@ class Searcher:
         for entity, row in self._nearest_first(list(bearers.items()), vector):
             score = float(self._vectors.take(np.array([row]))[0] @ vector)
             hits.append(self._hit(entity, self.names.text(row), score, 0, by_entity=True))
-        return hits
+        return sorted(hits, key=lambda hit: hit.matched != text)
 
     def _hits(
         self,
