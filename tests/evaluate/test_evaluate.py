@@ -76,6 +76,16 @@ def test_measures_agree_with_trec_eval(ranking: list[str], grades: dict[str, int
     wanted = judge.evaluate({"q": {doc: float(len(ranking) - at) for at, doc in enumerate(ranking)}})["q"]
     for ours, theirs in names.items():
         assert one(ours, ranking, grades) == pytest.approx(wanted[theirs]), ours
+    judge = pytrec_eval.RelevanceEvaluator({"q": grades}, {"ndcg_cut.10"}, judged_docs_only_flag=True)
+    found = judge.evaluate({"q": {doc: float(len(ranking) - at) for at, doc in enumerate(ranking)}}).get("q", {})
+    assert one("nDCG_judged@10", ranking, grades) == pytest.approx(found.get("ndcg_cut_10", 0.0))
+
+
+def test_what_nobody_judged_is_taken_out_of_the_ranking() -> None:
+    ranking, grades = ["new", "a", "newer", "b"], {"a": 0, "b": 2}
+    assert one("nDCG_judged@2", ranking, grades) == pytest.approx(1 / math.log2(3))
+    assert one("nDCG@2", ranking, grades) == 0.0
+    assert one("nDCG_judged@1", ["new", "b"], grades) == 1.0
 
 
 def test_a_query_that_the_run_misses_scores_zero() -> None:

@@ -37,6 +37,8 @@ class Measure:
         """Return the score of one ranking, in [0, 1]; 0 when nothing is relevant."""
         if not any(grade > 0 for grade in grades.values()):
             return 0.0
+        if self.name in _OF_JUDGED:
+            ranking = [doc_id for doc_id in ranking if doc_id in grades]
         return _SCORERS[self.name](ranking[: self.cut], grades, self.cut)
 
 
@@ -76,9 +78,10 @@ def _judged(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> floa
     return sum(doc_id in grades for doc_id in ranking) / cut
 
 
-# Judged@k is the share of the found that anyone has judged: the others count as wrong, and may not be. Recall@k is the
-# share of the relevant that were found, P@k the share of the found that are relevant; hit rate@k the share of queries
-# with one found.
+# Judged@k is the share of the found that anyone has judged: the others count as wrong, and may not be. nDCG_judged@k is
+# the nDCG of what is left of a ranking when they are taken out (condensed lists; Sakai 2007): a system that finds what
+# the judges never saw is not punished for it. Recall@k is the share of the relevant that were found, P@k the share of
+# the found that are relevant; hit rate@k the share of queries with one found.
 _SCORERS = {
     "R": _recall,
     "P": _precision,
@@ -87,10 +90,13 @@ _SCORERS = {
     "nDCG": _ndcg,
     "AP": _average_precision,
     "Judged": _judged,
+    "nDCG_judged": _ndcg,
 }
+_OF_JUDGED = ("nDCG_judged",)
 DEFAULT_MEASURES = tuple(Measure.parse(each) for each in ("R@1", "R@3", "R@10", "MRR@10", "nDCG@10"))
 JUDGED_MEASURES = tuple(
-    Measure.parse(each) for each in ("nDCG@10", "R@1", "R@3", "R@10", "R@100", "Hit@1", "MRR@10", "Judged@10")
+    Measure.parse(each)
+    for each in ("nDCG@10", "R@1", "R@3", "R@10", "R@100", "Hit@1", "MRR@10", "Judged@10", "nDCG_judged@10")
 )
 REVERSE_MEASURES = tuple(Measure.parse(each) for each in ("Hit@1", "Hit@3", "Hit@10", "MRR@10", "nDCG@10"))
 
