@@ -91,13 +91,13 @@ def curves(folder: str) -> None:
         for bits in kinds:
             if (
                 (codes, bits) in ((FULL, 32), ("product", 1), ("product", 2))
-                or codes in ("sign", "scalar")
+                or codes in ("sign", "scalar", "fastscan")
                 or (codes == "rabitq" and bits in (1, 2, 4))
             ):
                 settings = IndexSettings(backend="composed", codes=codes, bits=bits, nlist=1)
                 built[codes, bits] = ComposedIndex.build(source, settings, clusters=whole.clusters)
                 show("bits", built[codes, bits], 1, 0, n)
-    for codes in ("sign", "rabitq", "product"):
+    for codes in ("sign", "rabitq", "product", "fastscan"):
         for rescore in (10, 50, 100, 500, 1000):
             show("rescoring", built[codes, 1], 1, rescore, n)
     built.clear()
@@ -124,7 +124,7 @@ def million(folder: str, n: int, only: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="honed-index-") as place:
         vectors, asked, exact = _corpus(source, queries, n, Path(place))
         tell(part="corpus", n=n, dim=vectors.shape[1], noise=NOISE, synthetic=round(0.2 * n), queries=len(asked))
-        contenders = (_flat, _ivf, _honed_fast, _honed_small, _honed_wide, _hnsw, _usearch)
+        contenders = (_flat, _ivf, _honed_fast, _honed_small, _honed_scalar, _hnsw, _usearch)
         for contender in (each for each in contenders if not only or each.__name__.strip("_") in only):
             context = multiprocessing.get_context("spawn")
             process = context.Process(target=_alone, args=(contender.__name__, place))
@@ -281,17 +281,17 @@ def _honed(vectors: Any, settings: IndexSettings, place: Path) -> tuple[Composed
 
 
 def _honed_fast(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
-    _searched(vectors, asked, exact, IndexSettings(backend="composed", codes="scalar", bits=8, nlist=4096), 0.99)
+    for nlist in (4096, 8192):
+        settings = IndexSettings(backend="composed", codes="fastscan", bits=2, nlist=nlist)
+        _searched(vectors, asked, exact, settings, 0.99, (64, 128, 192, 256, 320, 384, 448, 512, 768))
 
 
 def _honed_small(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
     _searched(vectors, asked, exact, IndexSettings(backend="composed", codes="rabitq", bits=2, nlist=4096), 0.97)
 
 
-def _honed_wide(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
-    for bits in (1, 2):
-        settings = IndexSettings(backend="composed", codes="rabitq", bits=bits, nlist=8192)
-        _searched(vectors, asked, exact, settings, 0.99, (192, 256, 320, 384, 448, 512, 768))
+def _honed_scalar(vectors: Any, asked: np.ndarray, exact: np.ndarray) -> None:
+    _searched(vectors, asked, exact, IndexSettings(backend="composed", codes="scalar", bits=8, nlist=4096), 0.99)
 
 
 def _searched(
@@ -374,7 +374,7 @@ def main() -> None:
     arguments.add_argument("part", choices=("curves", "million", "tuner"))
     arguments.add_argument("projects", nargs="+")
     arguments.add_argument("--n", type=int, default=1_000_000)
-    arguments.add_argument("--only", nargs="+", default=[], help="of million: flat ivf honed_fast honed_wide hnsw ...")
+    arguments.add_argument("--only", nargs="+", default=[], help="of million: flat ivf honed_fast honed_small hnsw ...")
     given = arguments.parse_args()
     if given.part == "curves":
         curves(given.projects[0])

@@ -41,6 +41,7 @@ FULL = {
     "ivf": {"nlist": 8, "nprobe": 8},
     "scalar": {"rescore": 200},
     "product": {"rescore": 200},
+    "fastscan": {"rescore": 200},
     "sign": {"rescore": 200},
     "rabitq": {"rescore": 200},
     "composed": {"codes": "rabitq", "bits": 2, "nlist": 8, "nprobe": 8, "rescore": 200},
@@ -168,7 +169,7 @@ class TestComposed:
 
     def test_more_bits_are_finer(self) -> None:
         wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
-        for kind in ("rabitq", "product", "scalar"):
+        for kind in ("rabitq", "product", "fastscan", "scalar"):
             found = []
             for bits in sorted(BITS[kind])[:3]:
                 settings = IndexSettings(backend=kind, bits=bits, rescore=0)
@@ -276,6 +277,21 @@ class TestSettings:
     def test_product_codes_need_groups_of_dimensions(self) -> None:
         with pytest.raises(ConfigError, match="1 bits need dimensions divisible by 8, not 12"):
             IndexSettings(backend="product").resolved(100, 12)
+        with pytest.raises(ConfigError, match="2 bits need dimensions divisible by 2, not 15"):
+            IndexSettings(backend="fastscan").resolved(100, 15)
+
+    def test_an_odd_number_of_groups_is_compared_in_blocks(self) -> None:
+        settings = IndexSettings(backend="fastscan", bits=1, rescore=200)
+        cut = np.ascontiguousarray(VECTORS[:, :12])
+        rows = ComposedIndex.build(StoredVectors(cut), settings).search(QUERIES[:, :12], 10)[1]
+        assert (rows == ExactIndex(cut).search(QUERIES[:, :12], 10)[1]).all()
+
+    def test_blocks_count_for_memory_as_they_are_laid_out(self) -> None:
+        settings = IndexSettings(backend="composed", codes="fastscan", bits=2, nlist=50, sample=4000)
+        index = ComposedIndex.build(StoredVectors(CLUSTERED), settings)
+        blocks = -(-np.diff(index.tensors()["offsets"]) // 32)
+        learned = sum(index.tensors()[name].nbytes for name in ("centroids", "offsets", "learned"))
+        assert index.code_bytes == 32 * 8 * blocks.sum() + 8 * 4000 + learned
 
     @pytest.mark.parametrize("data", [{"backend": "no"}, {"nlist": "4"}, {"nlist": -1}, {"odd": 1}, {"nlist": True}])
     def test_settings_of_a_file_are_checked(self, data: dict) -> None:

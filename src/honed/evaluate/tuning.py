@@ -7,8 +7,8 @@ from typing import Any
 from honed.core.optional import is_installed, require
 from honed.evaluate.html import environment
 
-_FAMILIES = ("flat", "hnsw", "full", "scalar", "rabitq", "product", "sign")
-_COLOURS = ("#1c2330", "#c2410c", "#2563eb", "#0b7a5d", "#a21caf", "#ca8a04", "#0891b2")
+_FAMILIES = ("flat", "hnsw", "full", "scalar", "fastscan", "rabitq", "product", "sign")
+_COLOURS = ("#1c2330", "#c2410c", "#2563eb", "#0b7a5d", "#db2777", "#a21caf", "#ca8a04", "#0891b2")
 
 
 def render_tuning(report: Mapping[str, Any]) -> str:

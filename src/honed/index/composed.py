@@ -18,6 +18,7 @@ from honed.core.protocols import Mask, Vectors, VectorSource
 from honed.core.ranking import Rows
 from honed.index.clusters import Clusters, nearest_clusters, train_clusters
 from honed.index.exact import NARROW, exact_among, in_order
+from honed.index.fastscan import fast_lists
 from honed.index.ivf import full_lists
 from honed.index.lists import CodedLists
 from honed.index.product import product_lists
@@ -30,10 +31,12 @@ LISTS: Mapping[str, Callable[[Vectors, int], CodedLists]] = {
     FULL: full_lists,
     "scalar": scalar_lists,
     "product": product_lists,
+    "fastscan": fast_lists,
     "sign": SignLists,
     "rabitq": rabitq_lists,
 }
 _BLOCK = 16_384
+_ID_BYTES = 8  # of a row number, in FAISS and numpy alike
 
 
 class ComposedIndex:
@@ -86,9 +89,10 @@ class ComposedIndex:
     @property
     def code_bytes(self) -> int:
         """What a search holds in memory, in bytes: codes, row numbers, centroids and what the codes learned."""
-        ids = 8 * self.n  # FAISS and numpy alike
         other = sum(each.nbytes for name, each in self._saved.items() if name not in ("codes", "rows"))
-        return int(self._lists.code_size * self.n + ids + other)
+        together = self._lists.together
+        blocks = int((-(-np.diff(self._saved["offsets"]) // together)).sum())
+        return int(self._lists.code_size * together * blocks + _ID_BYTES * self.n + other)
 
     def scanned(self, vectors: Vectors, nprobe: int = 0) -> Any:
         """Return how many vectors each query is compared with ``(n_queries,)``: centroids, codes in near clusters."""
@@ -124,8 +128,13 @@ class ComposedIndex:
             if rescore:
                 found = (self._rescored(vectors[waiting], found[1]), found[1])
             scores[waiting], rows[waiting] = in_order(*found, k)
-            waiting = waiting[(rows[waiting, -1] < 0)] if nprobe < nlist else waiting[:0]
+            waiting = waiting[rows[waiting, -1] < 0]
+            if nprobe >= nlist:
+                break
             nprobe = min(4 * nprobe, nlist)
+        if len(waiting):  # codes that estimate the least there is are passed over by some comparisons
+            every = np.arange(self.n) if allowed is None else np.flatnonzero(allowed)
+            scores[waiting], rows[waiting] = exact_among(self._source, every, vectors[waiting], k)
         return scores, rows
 
     def _rescored(self, vectors: Vectors, rows: Rows) -> Vectors:

@@ -19,7 +19,9 @@ Codes = npt.NDArray[np.uint8]
 
 
 class CodedLists(Protocol):
-    """Codes of vectors in clusters; filled once."""
+    """Codes of vectors in clusters; filled once, ``together`` so many of a cluster in a block."""
+
+    together: int
 
     @property
     def code_size(self) -> int:
@@ -53,6 +55,8 @@ class CodedLists(Protocol):
 
 class FaissLists:
     """An inverted file of FAISS; ``make`` returns it for a quantizer, ``state`` names the vector that it learned."""
+
+    together = 1
 
     def __init__(self, centroids: Vectors, make: Callable[[Any], Any], state: Callable[[Any], Any] | None) -> None:
         self._quantizer = flat_quantizer(centroids)

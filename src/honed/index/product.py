@@ -4,6 +4,7 @@ from typing import Any
 
 from honed.core.protocols import Vectors
 from honed.index.lists import FaissLists
+from honed.index.settings import GROUPED
 
 _MOST_POINTS = 48  # of a sample, for each of the 256: more costs minutes and gains nothing that was seen
 
@@ -13,15 +14,21 @@ def product_lists(centroids: Vectors, bits: int) -> FaissLists:
 
     One byte codes ``8 / bits`` dimensions.
     """
+    return FaissLists(centroids, lambda quantizer: product_index(quantizer, bits, GROUPED["product"]), learned_points)
+
+
+def product_index(quantizer: Any, bits: int, points: int) -> Any:
+    """Return FAISS's inverted file of product codes over a quantizer: ``2 ** points`` points a group of dimensions."""
     import faiss
 
-    dim = centroids.shape[1]
+    dim = quantizer.d
+    index = faiss.IndexIVFPQ(quantizer, dim, quantizer.ntotal, dim * bits // points, points, faiss.METRIC_INNER_PRODUCT)
+    index.pq.cp.max_points_per_centroid = _MOST_POINTS
+    index.pq.cp.min_points_per_centroid = 1
+    index.pq.cp.niter = 10
+    return index
 
-    def make(quantizer: Any) -> Any:
-        index = faiss.IndexIVFPQ(quantizer, dim, len(centroids), dim * bits // 8, 8, faiss.METRIC_INNER_PRODUCT)
-        index.pq.cp.max_points_per_centroid = _MOST_POINTS
-        index.pq.cp.min_points_per_centroid = 1
-        index.pq.cp.niter = 10
-        return index
 
-    return FaissLists(centroids, make, lambda index: index.pq.centroids)
+def learned_points(index: Any) -> Any:
+    """Return the vector of FAISS that holds the points of all groups."""
+    return index.pq.centroids

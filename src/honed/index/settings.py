@@ -14,9 +14,11 @@ BITS: Mapping[str, tuple[int, ...]] = {
     FULL: (32,),
     "scalar": (8, 4, 6, 16),
     "product": (1, 2, 4),
+    "fastscan": (2, 1, 4),
     "sign": (1,),
     "rabitq": (1, 2, 3, 4, 5, 6, 7, 8),
 }
+GROUPED: Mapping[str, int] = {"product": 8, "fastscan": 4}  # bits of a code that stands for a group of dimensions
 _LEARNED = ("sample", "seed")
 _CODED = ("bits", "rescore", "dims", *_LEARNED)
 _CLUSTERED = ("nlist", "nprobe")
@@ -29,11 +31,17 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
     "ivf": (*_CLUSTERED, *_LEARNED),
     "scalar": _CODED,
     "product": _CODED,
+    "fastscan": _CODED,
     "sign": ("rescore", "dims"),
     "rabitq": _CODED,
     "composed": ("codes", *_CLUSTERED, *_CODED),
 }
 _MOST_CLUSTERS = 65_536
+
+
+def can_group(codes: str, bits: int, dims: int) -> bool:
+    """Tell whether so many dimensions are a whole number of the groups that a kind of codes makes of them."""
+    return codes not in GROUPED or dims % (GROUPED[codes] // bits) == 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +106,9 @@ class IndexSettings:
         nprobe = min(self.nprobe or max(1, math.ceil(nlist / 16)), nlist)
         bits = self.bits or BITS[self.kind][0]
         dims = min(self.dims or dim, dim)
-        if self.kind == "product" and dims % (8 // bits):
-            raise ConfigError(
-                "E_INDEX", f"index.bits: {bits} bits need dimensions divisible by {8 // bits}, not {dims}"
-            )
+        if not can_group(self.kind, bits, dims):
+            group = GROUPED[self.kind] // bits
+            raise ConfigError("E_INDEX", f"index.bits: {bits} bits need dimensions divisible by {group}, not {dims}")
         rescore = 0 if self.kind == FULL and dims == dim else self.rescore
         return replace(self, nlist=nlist, nprobe=nprobe, bits=bits, dims=dims, rescore=rescore)
 

@@ -18,6 +18,8 @@ _BLOCK = 262_144
 class SignLists:
     """Sign codes in clusters; a score is the cosine of the angle that the share of differing bits stands for."""
 
+    together = 1
+
     def __init__(self, centroids: Vectors, bits: int = 1) -> None:
         self.centroids = centroids
         self.dim = centroids.shape[1]

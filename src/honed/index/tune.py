@@ -20,7 +20,7 @@ from honed.index.composed import ComposedIndex
 from honed.index.exact import FlatIndex
 from honed.index.hnsw import HnswIndex
 from honed.index.measured import Point, Yardstick
-from honed.index.settings import FULL, IndexSettings
+from honed.index.settings import FULL, IndexSettings, can_group
 from honed.index.stored import StoredVectors
 from honed.index.surface import Clustering, Coding, Surface, Targets
 
@@ -28,12 +28,12 @@ RESCORE = (0, 20, 50, 100, 200, 400, 1000)
 WIDTHS = (16, 32, 64, 128, 256, 512)
 CODES: Sequence[tuple[str, int]] = (
     (FULL, 32),
-    ("scalar", 16),
     ("scalar", 8),
     ("scalar", 4),
+    ("fastscan", 2),
+    ("fastscan", 1),
     ("rabitq", 2),
     ("rabitq", 1),
-    ("product", 1),
     ("sign", 1),
 )
 _FEW = 5000  # so few documents are compared one by one
@@ -100,7 +100,7 @@ class Axes:
         """Return the axes for ``n`` vectors of ``dim``: clusters from sqrt(n) / 2 to 8 sqrt(n), in powers of two."""
         middle = round(math.log2(max(4.0, math.sqrt(n))))
         nlist = [2**power for power in range(max(2, middle - 1), middle + 4) if 2**power <= n // 16] or [1]
-        codes = [each for each in CODES if each[0] != "product" or dim % (8 // each[1]) == 0]
+        codes = [each for each in CODES if can_group(*each, dim)]
         return cls(nlist=nlist, codes=codes, **changed)
 
     def nprobes(self, nlist: int) -> list[int]:
@@ -111,9 +111,9 @@ class Axes:
         """Yield the settings of each kind of codes."""
         for dims in self.dims:
             for codes, bits in self.codes:
-                if codes == "product" and dims % (8 // bits):
-                    continue
-                yield IndexSettings(backend="composed", codes=codes, bits=bits, dims=dims, seed=seed, sample=sample)
+                if can_group(codes, bits, dims):
+                    kind = IndexSettings(backend="composed", codes=codes, bits=bits, dims=dims)
+                    yield replace(kind, seed=seed, sample=sample)
 
     def widths(self, settings: IndexSettings) -> Sequence[int]:
         """Return the rescoring widths of a kind of codes; whole vectors need none."""
