@@ -10,7 +10,7 @@ SCRATCH ?= .shipped
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,openvino,sign,offline,explain,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,openvino,sign,offline,explain,postgres,dev]'
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^annoy==' constraints.txt)" 2>/dev/null || echo 'no C++ compiler: Annoy is left out'
 	touch $(READY)
 

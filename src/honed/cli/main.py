@@ -39,12 +39,13 @@ COMMANDS = {
     "show": "show",
     "tune": "tune",
     "store": "store",
+    "push": "push",
     "doctor": "doctor",
     "datasets": "datasets",
 }
 
 
-WITHOUT_TABLES = ("search", "serve")  # all that honed[serve] is for; the others read and write tables
+WITHOUT_TABLES = ("search", "serve", "push")  # all that honed[serve] is for; the others read and write tables
 
 
 def make_app(command: str | None = None) -> typer.Typer:

@@ -12,6 +12,11 @@ OnBadRow = Annotated[
 ]
 Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the input files, such as latin-1.")]
 Direction = Annotated[str, typer.Option(help="alias-to-label or label-to-alias.")]
+Database = Annotated[
+    str, typer.Argument(envvar="HONED_DATABASE", help="postgresql://user@host:5432/name, or HONED_DATABASE.")
+]
+Collection = Annotated[str, typer.Option(help="Name of the collection in the database.")]
+Schema = Annotated[str, typer.Option(help="Schema of the database that holds it.")]
 TopK = Annotated[int, typer.Option("-k", help="How many hits.")]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Direction, Folder, Json, TopK
+from honed.cli.options import Collection, Direction, Folder, Json, Schema, TopK
 from honed.core.errors import ConfigError
 from honed.core.filters import parse_where
 from honed.core.optional import require
@@ -38,6 +38,11 @@ def search(
         Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
     ] = None,
     like: Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Search what honed push wrote: postgresql://user@host:5432/name.")
+    ] = None,
+    collection: Collection = "items",
+    schema: Schema = "honed",
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only records whose field passes: country=MX, country=MX|US, founded>=1900; repeatable."),
@@ -63,9 +68,9 @@ def search(
     """
     passing = parse_where(where or [])
     if like is not None:
-        if text is not None or file is not None or rerank or candidates or hyde:
-            raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank, --candidates or --hyde")
-        hits = _searcher(project, bundle, require_signature).similar(like, k, where=passing)
+        if text is not None or file is not None or rerank or candidates or hyde or database:
+            raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank, --candidates, --hyde or --database")
+        hits = opened(project, bundle, require_signature).similar(like, k, where=passing)
         if json:
             terminal.emit_json([hit.as_dict() for hit in hits])
         else:
@@ -84,13 +89,26 @@ def search(
         raise ConfigError("E_OPTION", "--candidates does not go with --rerank, --hyde or --where")
     if budget and not rerank:
         raise ConfigError("E_OPTION", "--budget-ms goes with --rerank")
-    if rerank and bundle is None and not budget:
+    if database is not None:
+        if rerank or candidates or hyde or direction != "alias-to-label":
+            raise ConfigError(
+                "E_OPTION",
+                "--database: known names and meaning, alias-to-label, without --rerank, --candidates, --hyde",
+            )
+        require("PostgreSQL")
+        from honed.ship import postgres
+
+        place = postgres.Place(dsn=database, schema=schema, collection=collection)
+        encoder = opened(project, bundle, require_signature).encoder
+        listed = postgres.Collection.open(place).search(encoder, queries, k, where=passing)
+        found = [Answer(hits=hits) for hits in listed]
+    elif rerank and bundle is None and not budget:
         from honed.pipeline.project import Project
 
         listed = Project(project).search_many(queries, k, direction=direction, where=passing, rerank=True)
         found = [Answer(hits=hits) for hits in listed]
     else:
-        searcher = _searcher(project, bundle, require_signature)
+        searcher = opened(project, bundle, require_signature)
         found = searcher.answer_many(
             queries,
             k,
@@ -114,7 +132,8 @@ def search(
             _print_verdict(answer)
 
 
-def _searcher(project: Path, bundle: Path | None, public_key: Path | None) -> "Searcher":
+def opened(project: Path, bundle: Path | None, public_key: Path | None) -> "Searcher":
+    """Return the searcher of a bundle, or of a project where none is named."""
     from honed.ship.searcher import Searcher
 
     if bundle is not None:

@@ -82,5 +82,11 @@ def _check_limits(value: Any, metadata: Mapping[str, Any], where: str) -> None:
         raise ConfigError("E_CONFIG_RANGE", f"{where}: {value} is out of range; allowed: {bounds}")
 
 
+def check_options(options: Any) -> None:
+    """Raise `ConfigError` for a value of a dataclass that is out of its limits, named as the option of a command."""
+    for each in dataclasses.fields(options):
+        _check_limits(getattr(options, each.name), each.metadata, f"--{each.name.replace('_', '-')}")
+
+
 def _kind(value: Any) -> str:
     return type(value).__name__

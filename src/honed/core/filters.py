@@ -120,16 +120,23 @@ def number_of(value: Any, numbers: dict[Any, int]) -> int:
 
 def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
     """Return which of ``n`` documents pass all conditions; `ConfigError` for a field that no document has."""
-    check_filter(where)
+    check_fields(where, columns)
     found = np.ones(n, dtype=np.bool_)
     for name, condition in where.items():
-        if name not in columns:
-            known = ", ".join(sorted(columns)) or "none"
-            raise ConfigError(
-                "E_FILTER", f"filter: no field {name[:50]!a}{did_you_mean(name[:50], columns)} (fields: {known})"
-            )
         found &= columns[name].mask(condition)
     return found
+
+
+def check_fields(where: Filter, known: Iterable[str]) -> None:
+    """Raise `ConfigError` for what is no filter, or asks for a field that is not ``known``."""
+    check_filter(where)
+    names = sorted(known)
+    for name in where:
+        if name not in names:
+            shown = ", ".join(names) or "none"
+            raise ConfigError(
+                "E_FILTER", f"filter: no field {name[:50]!a}{did_you_mean(name[:50], names)} (fields: {shown})"
+            )
 
 
 def check_filter(where: Any) -> None:

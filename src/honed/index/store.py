@@ -25,7 +25,7 @@ import numpy as np
 
 from honed.core.artifacts import sync, write_text
 from honed.core.errors import ArtifactError, ConfigError, DataError, HonedError
-from honed.core.filters import Column, Filter, allowed_rows, check_filter
+from honed.core.filters import Filter, allowed_rows, check_fields
 from honed.core.fingerprint import sha256_file
 from honed.core.protocols import Mask, Vectors
 from honed.index.exact import in_order
@@ -204,7 +204,7 @@ class Store:
         if vectors.ndim != 2 or vectors.shape[1] != self.dim or not np.isfinite(vectors).all():
             raise DataError("E_VECTORS", f"queries need finite vectors of {self.dim} dimensions, not {vectors.shape}")
         if where is not None:
-            self._check_fields(where)
+            check_fields(where, self.fields())
         scores, rows, owners = [], [], []
         for number, segment in enumerate(self.segments):
             allowed = self._allowed(number, where)
@@ -228,10 +228,6 @@ class Store:
                 record = self.segments[number].record(place - int(starts[number]))
                 found.append(Found(record=record, score=round(max(-1.0, min(score, 1.0)), 6), rank=len(found) + 1))
         return found
-
-    def _check_fields(self, where: Filter) -> None:
-        check_filter(where)
-        allowed_rows(where, {name: Column(values=(), codes=np.empty(0, np.int32)) for name in self.fields()}, 0)
 
     def _allowed(self, number: int, where: Filter | None) -> Mask | None:
         live = self.live(number) if len(self._dead[number]) else None

@@ -414,6 +414,10 @@ class Searcher:
         """Return the vectors that the index is over: of the labels, in their order, or of all names."""
         return StoredVectors(self._vectors.take(self.names.rows_of(self._wanted)))
 
+    def label_vectors(self, entities: Any) -> Any:
+        """Return the vectors ``(len(entities), dim)`` of the labels of some entities, by their rows."""
+        return self._vectors.take(self.names.label_of[entities])
+
     def search_labels(self, vectors: Any, k: int) -> tuple[Any, Any]:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
         return self._vectors.exact(self.names.rows_of(LABEL)).search(vectors, k)

@@ -1,0 +1,51 @@
+"""A filter on the fields of entities (`honed.core.filters`) as a condition of PostgreSQL over a column of JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import sql
+
+from honed.core.filters import Filter
+
+_OPERATORS = {"gte": sql.SQL(">="), "gt": sql.SQL(">"), "lte": sql.SQL("<="), "lt": sql.SQL("<")}
+# what reads as a number in any place of honed, and as a numeric in PostgreSQL without an error
+_NUMBER = r"^\s*[+-]?(\d{1,255}(\.\d{0,255})?|\.\d{1,255})([eE][+-]?\d{1,2})?\s*$"
+
+
+def as_sql(where: Filter) -> sql.Composable:
+    """Return the condition for a filter that was checked; values are literals, quoted by psycopg."""
+    parts = [_passes(name, condition) for name, condition in where.items()]
+    return sql.SQL(" AND ").join(parts) if parts else sql.SQL("TRUE")
+
+
+def _passes(name: str, condition: Any) -> sql.Composable:
+    if isinstance(condition, Mapping):
+        parts = [_within(name, bound, value) for bound, value in condition.items()]
+        return sql.SQL("({})").format(sql.SQL(" AND ").join(parts))
+    wanted = condition if isinstance(condition, (list, tuple)) else (condition,)
+    parts = [_equal(name, value) for value in wanted]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)) if parts else sql.SQL("FALSE")
+
+
+def _equal(name: str, value: Any) -> sql.Composable:
+    if isinstance(value, bool):
+        return sql.SQL("lower({}) = {}").format(_text(name), str(value).lower())
+    if isinstance(value, str):
+        return sql.SQL("{} = {}").format(_text(name), value)
+    return sql.SQL("{} = {}::numeric").format(_number(name), str(value))
+
+
+def _within(name: str, bound: str, value: Any) -> sql.Composable:
+    if isinstance(value, str):  # by code points, as everywhere in honed
+        return sql.SQL('{} COLLATE "C" {} {}').format(_text(name), _OPERATORS[bound], value)
+    return sql.SQL("{} {} {}::numeric").format(_number(name), _OPERATORS[bound], str(float(value)))
+
+
+def _text(name: str) -> sql.Composable:
+    """Return the text of a field; an empty one is none."""
+    return sql.SQL("NULLIF(fields->>{}, '')").format(name)
+
+
+def _number(name: str) -> sql.Composable:
+    """Return the number that a field holds, or is the text of; NULL for what is none."""
+    return sql.SQL("(CASE WHEN fields->>{0} ~ {1} THEN (fields->>{0})::numeric END)").format(name, _NUMBER)
