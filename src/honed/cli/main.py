@@ -31,6 +31,7 @@ COMMANDS = {
     "update": "update",
     "evaluate": "evaluate",
     "gate": "evaluate",
+    "compare": "compare",
     "explain": "explain",
     "search": "search",
     "export": "export",

@@ -1,0 +1,69 @@
+"""honed compare."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from honed.cli import terminal
+from honed.cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog='Example: honed compare . ../with-mining  or  honed compare . . --system-a "base model"  '
+        "or  honed compare work/evaluate/1f0c... ."
+    )(compare)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="A project (its last evaluation), or the folder of an evaluation.")],
+    b: Annotated[Path, typer.Argument(help="The one that is measured against it.")],
+    system_a: Annotated[str, typer.Option(help="The system of A; by default what it searches with.")] = "",
+    system_b: Annotated[str, typer.Option(help="The system of B; by default what it searches with.")] = "",
+    *,
+    json: Json = False,
+) -> None:
+    """Compare two evaluations on the same test queries: what B gained and lost, where, and how sure that is.
+
+    Evaluations of other settings stay in the output folder; honed show evaluate tells the folder of the last one.
+    """
+    from honed.pipeline.comparing import compare as compared
+
+    found = compared(a, b, (system_a, system_b))
+    if json:
+        terminal.emit_json(found)
+        return
+    for name in ("a", "b"):
+        terminal.emit(f"{name.upper()}: {found[name]['system']}, {found[name]['folder']}")
+    if not found["same_documents"]:
+        terminal.emit("the documents are not the same: a difference may be theirs")
+    terminal.emit(f"{found['n_queries']} queries, in percent; B - A with its 95 % interval, paired")
+    terminal.table(
+        ["measure", "A", "B", "B - A", "95 %", "p", "won", "lost"],
+        [[name, *_cells(each)] for name, each in found["measures"].items()],
+    )
+    if found["slices"]:
+        head = next(iter(found["measures"]))
+        terminal.table(
+            [f"{head} of", "A", "B", "B - A", "95 %", "p", "won", "lost", "n"],
+            [[name, *_cells(each), str(each["n"])] for name, each in found["slices"].items()],
+        )
+    for what in ("won", "lost"):
+        if found[what]:
+            terminal.emit(f"{what}: {'; '.join(each['text'] for each in found[what])}")
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    gain = row["difference"]
+    return [
+        f"{100 * row['a']:.1f}",
+        f"{100 * row['b']:.1f}",
+        f"{100 * gain['mean']:+.1f}",
+        f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}",
+        f"{row['p_value']:.4f}",
+        str(row["wins"]),
+        str(row["losses"]),
+    ]
