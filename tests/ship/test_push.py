@@ -177,6 +177,23 @@ def test_the_same_is_not_pushed_twice_and_another_version_takes_its_place(search
         connection.execute("DROP ROLE reader")
 
 
+def test_what_others_made_is_left_alone(searcher: Searcher, place: Place) -> None:
+    with connected(place) as connection:
+        connection.execute(f"CREATE SCHEMA {place.schema}")
+        connection.execute(f"CREATE VIEW {place.schema}.schools AS SELECT 1 AS theirs")
+        connection.execute(f"CREATE TABLE {place.schema}.pupils_v1 (theirs int)")
+    with pytest.raises(ConfigError, match=rf"{place.schema}.schools is there and no collection of honed"):
+        push(searcher, place, EXACT)
+    with pytest.raises(StorageError, match='relation "pupils_v1" already exists'):
+        push(searcher, replace(place, collection="pupils"), EXACT)
+    own = replace(place, collection="teachers")
+    push(searcher, own, EXACT)
+    with connected(place) as connection:
+        connection.execute(f"CREATE TABLE {place.schema}.teachers_v0 (theirs int)")
+    assert push(searcher, own, replace(EXACT, force=True))["tables"] == ["teachers_v2"]
+    assert tables(place) == ["collections", "pupils_v1", "teachers_v0", "teachers_v2"]
+
+
 def _slow_push(bundle: str, place: Place, ready: Any) -> None:
     def wait(*_: Any) -> None:
         ready.set()

@@ -23,7 +23,7 @@ from honed.index.settings import FULL, IndexSettings
 
 DEEPEST = 1000
 _NEVER = 1 << 30
-_TIMED = 100  # queries
+_TIMED = 40  # queries
 _BLOCK = 65_536
 
 
@@ -119,7 +119,7 @@ class Coding:
         """Time some widths; of several rounds the best of each counts, as what else a machine does only slows."""
         nlist = clustering.nlist
         wide = (0,) if self.settings.codes == FULL else (20, 400)
-        for nprobe in sorted({max(1, nlist // 32), max(1, nlist // 8), max(1, nlist // 2)}):
+        for nprobe in sorted({max(1, nlist // 32), max(1, nlist // 10), max(1, nlist // 4)}):
             for rescore in wide:
                 search = partial(self.index.search, nprobe=nprobe, rescore=rescore)
                 took = float(np.median(yard.ask(search, _TIMED).ms))

@@ -16,6 +16,7 @@ import psycopg
 from pgvector import HalfVector, Vector
 from pgvector.psycopg import register_vector
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from honed.core.errors import ConfigError, StorageError
 from honed.core.filters import Filter, check_fields
@@ -66,14 +67,14 @@ def connected(place: Place) -> Iterator["psycopg.Connection[Any]"]:
     """
     place.check()
     try:
+        conninfo_to_dict(place.dsn)
+    except psycopg.Error:  # it quotes what it cannot read
+        raise ConfigError(
+            "E_DATABASE", "not a connection string of PostgreSQL, such as postgresql://user@host:5432/name"
+        ) from None
+    try:
         with psycopg.connect(place.dsn, connect_timeout=_CONNECT_S, application_name="honed") as connection:
             yield connection
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is None:  # psycopg's own, which quotes what it cannot read
-            raise ConfigError(
-                "E_DATABASE", "not a connection string of PostgreSQL, such as postgresql://user@host:5432/name"
-            ) from None
-        raise StorageError("E_DATABASE", _shown(error)) from None
     except psycopg.Error as error:
         raise StorageError("E_DATABASE", _shown(error)) from None
 

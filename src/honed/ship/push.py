@@ -81,13 +81,17 @@ def push(searcher: Searcher, place: Place, options: PushOptions | None = None) -
         content = _content(searcher, options)
         if before is not None and before["content"] == content and not options.force:
             return {**before, "pushed": False}
+        if before is None:
+            _free(connection, place)
         version = 1 + (before["version"] if before else 0)
         table = f"{place.collection}_v{version}"
-        facts = _facts(searcher, options) | {"version": version, "table": table, "content": content}
-        _filled(connection, searcher, place, table, options)
+        connection.execute("SET LOCAL statement_timeout = 0")
+        facts = _facts(searcher, options) | {"version": version, "content": content}
+        facts["tables"] = [*(before["tables"] if before else ()), table]
+        facts["fields"] = _filled(connection, searcher, place, table, options)
         facts |= _indexed(connection, searcher, place, table, facts, options)
         _turned(connection, place, table, facts)
-    _cleared(place, version, options.keep)
+    facts["tables"] = _cleared(place, facts, options.keep)
     return {**facts, "pushed": True}
 
 
@@ -102,6 +106,13 @@ def _extension(connection: Any) -> None:
             "the database has no pgvector and this user cannot add it: let an administrator install it and run "
             "CREATE EXTENSION vector",
         ) from None
+
+
+def _free(connection: Any, place: Place) -> None:
+    """Raise `ConfigError` when something of that name is there that honed did not make."""
+    name = f"{place.schema}.{place.collection}"
+    if connection.execute("SELECT to_regclass(%s)", [name]).fetchone()[0] is not None:
+        raise ConfigError("E_DATABASE", f"{name} is there and no collection of honed: name another with --collection")
 
 
 def _locked(connection: Any, place: Place) -> None:
@@ -129,24 +140,21 @@ def _content(searcher: Searcher, options: PushOptions) -> str:
 def _facts(searcher: Searcher, options: PushOptions) -> dict[str, Any]:
     from honed import __version__
 
-    names = searcher.names
-    known = {name for row in range(names.n_entities) for name in names.entity(row)[2]}
     return {
         "model": fingerprint(searcher.encoder.spec.as_dict()),
         "spec": searcher.encoder.spec.as_dict(),
         "dim": searcher.encoder.spec.dim,
-        "records": names.n_entities,
-        "fields": sorted(known),
+        "records": searcher.names.n_entities,
         "type": options.type,
         "index": options.index,
         "honed": __version__,
     }
 
 
-def _filled(connection: Any, searcher: Searcher, place: Place, table: str, options: PushOptions) -> None:
-    """Make the table and copy all entities into it, a block at a time."""
+def _filled(connection: Any, searcher: Searcher, place: Place, table: str, options: PushOptions) -> list[str]:
+    """Make the table and copy all entities into it, a block at a time; returns the names of their fields."""
+    known: set[str] = set()
     dim, names, kind = searcher.encoder.spec.dim, searcher.names, options.type
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(place.named(table)))
     connection.execute(
         sql.SQL(
             "CREATE TABLE {} (id text PRIMARY KEY, label text NOT NULL, aliases text[] NOT NULL, keys text[] NOT NULL, "
@@ -165,15 +173,18 @@ def _filled(connection: Any, searcher: Searcher, place: Place, table: str, optio
         for start in range(0, names.n_entities, _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, names.n_entities))
             for row, vector in zip(rows.tolist(), searcher.label_vectors(rows), strict=True):
-                copy.write_row(_row(names, row, TYPES[kind][0](vector)))
+                values = _row(names, row)
+                known.update(values[-1].obj)
+                copy.write_row((*values, TYPES[kind][0](vector)))
             bar.advance(len(rows))
+    return sorted(known)
 
 
-def _row(names: Any, row: int, vector: Any) -> tuple[Any, ...]:
+def _row(names: Any, row: int) -> tuple[Any, ...]:
     key, label, fields = names.entity(row)
     aliases = names.aliases(row)
     keys = list(dict.fromkeys(fold(name) for name in (label, *aliases)))
-    return key, label, aliases, keys, Jsonb(fields), vector
+    return key, label, aliases, keys, Jsonb(fields)
 
 
 def _indexed(
@@ -187,11 +198,11 @@ def _indexed(
         needed = facts["records"] * (4 * facts["dim"] + 10 * options.links) / 1e6
         memory = int(min(max(_MEMORY_MB[0], 1.3 * needed), _MEMORY_MB[1]))
         connection.execute(sql.SQL("SET LOCAL maintenance_work_mem = {}").format(f"{memory}MB"))
-        connection.execute(
-            sql.SQL("CREATE INDEX ON {} USING hnsw (embedding {}) WITH (m = {}, ef_construction = {})").format(
-                made, sql.SQL(f"{options.type}_ip_ops"), options.links, options.build_width
-            )
+        build = sql.SQL("CREATE INDEX ON {} USING hnsw (embedding {}) WITH (m = {}, ef_construction = {})").format(
+            made, sql.SQL(f"{options.type}_ip_ops"), options.links, options.build_width
         )
+        with progress("build the graph"):
+            connection.execute(build)
     connection.execute(sql.SQL("ANALYZE {}").format(made))
     if options.index == "hnsw" and facts["records"] > _K:
         found = _measured(connection, searcher, place, table, facts)
@@ -235,6 +246,10 @@ def _turned(connection: Any, place: Place, table: str, facts: Mapping[str, Any])
     except psycopg.errors.InvalidTableDefinition:  # vectors of another length or type
         connection.execute(sql.SQL("DROP VIEW {}").format(view))
         connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, shown))
+    _written(connection, place, facts)
+
+
+def _written(connection: Any, place: Place, facts: Mapping[str, Any]) -> None:
     connection.execute(
         sql.SQL(
             "INSERT INTO {} (name, facts) VALUES ({}, {}::jsonb) "
@@ -243,22 +258,23 @@ def _turned(connection: Any, place: Place, table: str, facts: Mapping[str, Any])
     )
 
 
-def _cleared(place: Place, version: int, keep: int) -> None:
-    """Drop the tables of earlier versions that nobody reads; the others are dropped after the next push."""
+def _cleared(place: Place, facts: Mapping[str, Any], keep: int) -> list[str]:
+    """Drop the tables of earlier versions that nobody reads, the others after the next push; returns what is left."""
+    *earlier, newest = facts["tables"]
     with connected(place) as connection:
-        found = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ %s",
-            [place.schema, f"^{place.collection}_v[0-9]+$"],
-        ).fetchall()
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format("2s"))
-        for (name,) in found:
-            if int(name.rpartition("_v")[2]) < version - keep:
-                _dropped(connection, place, name)
+        old = earlier[: len(earlier) - keep] if keep < len(earlier) else []
+        left = [table for table in old if not _dropped(connection, place, table)]
+        kept = [*left, *earlier[len(old) :], newest]
+        if old:
+            _written(connection, place, {**facts, "tables": kept})
+    return kept
 
 
-def _dropped(connection: Any, place: Place, table: str) -> None:
+def _dropped(connection: Any, place: Place, table: str) -> bool:
     try:
         with connection.transaction():
-            connection.execute(sql.SQL("DROP TABLE {}").format(place.named(table)))
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(place.named(table)))
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DependentObjectsStillExist):
-        return
+        return False
+    return True
