@@ -50,6 +50,20 @@ def test_what_vectors_do_not_know_is_found(index: HybridIndex, text: str, right:
     assert ranked.first.shape == (len(index.feature_names),)
 
 
+def test_reasons_add_up_to_the_scores_and_tell_which_parts_know(index: HybridIndex) -> None:
+    for text, row in (("AMARB", 5), ("KubSU", 1), ("unud", 2)):
+        candidates = gathered(index, text)
+        reasons = index.reasons(text, candidates)
+        assert set(reasons) == {"dense", *index.parts, "shape"}
+        assert index.fusion is not None
+        scores = index.fusion.scores(candidates.features, acronym=looks_like_acronym(text))
+        assert np.allclose(sum(reasons.values()), scores - scores.mean(), atol=1e-4)
+        at = candidates.rows.tolist().index(row)
+        most = max(reasons, key=lambda part: float(reasons[part][at]))
+        assert most != "dense"  # vectors that know nothing
+        assert reasons[most][at] > 0.2
+
+
 def test_candidates_are_those_of_every_part(index: HybridIndex) -> None:
     candidates = gathered(index, "KubSU", depth=1)
     assert candidates.features.shape == (len(candidates.rows), len(index.feature_names))

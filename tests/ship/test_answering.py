@@ -61,6 +61,24 @@ def test_known_names_come_first_and_are_certain_unless_shared(whole: Path) -> No
         assert len(answer.candidates) >= len(bearers)
 
 
+def test_a_search_is_explained(fused: Project, whole: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searcher = Searcher.load(whole)
+    hits = searcher.search(QUERIES[0], 5)
+    reasons = searcher.reasons(QUERIES[0], hits)
+    assert len(reasons) == 5
+    assert sum(reasons[0].values()) > sum(reasons[4].values())
+    ours = fused.searcher()
+    assert ours.reasons(QUERIES[0], ours.search(QUERIES[0], 5))[0].keys() == reasons[0].keys()
+    asked = ["search", searcher.label_text(3), "--bundle", str(whole), "-k", "2", "--explain"]
+    assert run_command(asked) == 0
+    assert "known name, " in capsys.readouterr().out
+    assert run_command([*asked, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)[0]["reasons"]) == set(reasons[0])
+    assert run_command([*asked, "--candidates"]) == 2
+    assert run_command(["search", "x", "--bundle", str(made), "--explain"]) == 2
+    assert "nothing to explain by" in capsys.readouterr().err
+
+
 def test_all_that_is_there_can_be_asked_for(whole: Path) -> None:
     searcher = Searcher.load(whole)
     hits = searcher.search("university", 1000)

@@ -2,7 +2,7 @@
 
 import json as json_module
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +14,14 @@ from honed.core.errors import ConfigError
 from honed.core.filters import parse_where
 from honed.core.optional import require
 from honed.core.records import Answer
+from honed.core.text import fold
 
 if TYPE_CHECKING:
     from honed.core.records import Hit
     from honed.ship.searcher import Searcher
+
+
+_PARTS = 4  # that are shown of a hit
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +60,10 @@ def search(
         bool,
         typer.Option("--candidates", help="Also return a set that holds the right answer at the rate of [answers]."),
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what each part of the hybrid adds to a hit: words, letters, meaning..."),
+    ] = False,
     hyde: Annotated[
         bool, typer.Option("--hyde", help="Search with a passage that the language model of [endpoint] writes too.")
     ] = False,
@@ -85,6 +93,10 @@ def search(
             raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
         passages, spent = Project(project).hypothetical(queries)
         terminal.say(spent)
+    if explain and (rerank or hyde or candidates or database or direction != "alias-to-label"):
+        raise ConfigError(
+            "E_OPTION", "--explain goes with the hybrid's own order: no --rerank, --hyde, --candidates, --database"
+        )
     if candidates and (rerank or hyde or passing):
         raise ConfigError("E_OPTION", "--candidates does not go with --rerank, --hyde or --where")
     if budget and not rerank:
@@ -98,9 +110,8 @@ def search(
         require("PostgreSQL")
         from honed.ship import postgres
 
-        place = postgres.Place(dsn=database, schema=schema, collection=collection)
-        encoder = opened(project, bundle, require_signature).encoder
-        listed = postgres.Collection.open(place).search(encoder, queries, k, where=passing)
+        there = postgres.Collection.open(postgres.Place(dsn=database, schema=schema, collection=collection))
+        listed = there.search(opened(project, bundle, require_signature).encoder, queries, k, where=passing)
         found = [Answer(hits=hits) for hits in listed]
     elif rerank and bundle is None and not budget:
         from honed.pipeline.project import Project
@@ -121,14 +132,18 @@ def search(
         )
     many = file is not None or text == "-"
     for query, answer in zip(queries, found, strict=True):
+        shown = [hit.as_dict() for hit in answer.hits]
+        reasons = searcher.reasons(query, list(answer.hits), where=passing) if explain else []
+        for each, own in zip(shown, reasons, strict=False):
+            each["reasons"] = own
         if json and (many or candidates):
-            terminal.emit(json_module.dumps({"query": query, **answer.as_dict()}, ensure_ascii=False))
+            terminal.emit(json_module.dumps({"query": query, **answer.as_dict(), "hits": shown}, ensure_ascii=False))
         elif json:
-            terminal.emit_json([hit.as_dict() for hit in answer.hits])
+            terminal.emit_json(shown)
         else:
             if many:
                 terminal.emit(f"\n{query}")
-            _print_hits(answer.hits)
+            _print_hits(answer.hits, [_why(query, *each) for each in zip(answer.hits, reasons, strict=False)])
             _print_verdict(answer)
 
 
@@ -169,10 +184,18 @@ def _print_verdict(answer: Answer) -> None:
         terminal.emit(f"{len(answer.candidates)} candidates: {'; '.join(hit.text for hit in answer.candidates)}")
 
 
-def _print_hits(hits: "Sequence[Hit]") -> None:
+def _why(query: str, hit: "Hit", reasons: Mapping[str, float]) -> str:
+    """Return the parts that decide, with what they add."""
+    known = ["known name"] if fold(hit.matched) == fold(query) else []
+    return ", ".join(
+        known + [f"{part} {value:+.1f}" for part, value in list(reasons.items())[:_PARTS] if abs(value) >= 0.05]
+    )
+
+
+def _print_hits(hits: "Sequence[Hit]", why: Sequence[str] = ()) -> None:
     rows = []
-    for hit in hits:
+    for at, hit in enumerate(hits):
         matched = "" if hit.matched == hit.text else hit.matched
         extra = hit.fields.get("label", "") or hit.fields.get("description", "") or hit.fields.get("country", "")
-        rows.append([str(hit.rank), f"{hit.score:.3f}", hit.text, matched, extra])
-    terminal.table(["#", "score", "name", "matched", "about"], rows)
+        rows.append([str(hit.rank), f"{hit.score:.3f}", hit.text, matched, why[at] if why else extra])
+    terminal.table(["#", "score", "name", "matched", "why" if why else "about"], rows)

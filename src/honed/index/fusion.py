@@ -34,6 +34,11 @@ class LearnedFusion:
         scores: Vectors = (features @ self.weights[int(acronym)]).astype(np.float64)
         return scores
 
+    def added(self, features: Vectors, *, acronym: bool) -> Floats:
+        """Return what each feature adds to the score of each candidate ``(n, n_features)``."""
+        found: Floats = features * self.weights[int(acronym)]
+        return found
+
     @classmethod
     def fit(cls, names: Sequence[str], queries: Sequence[Judged], *, penalty: float = 10.0) -> Self:
         """Learn weights; a query of whose candidates none is right teaches nothing.

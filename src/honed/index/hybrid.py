@@ -121,6 +121,21 @@ class HybridIndex:
         first = candidates.features[order[0]] if len(order) else np.zeros(len(self.feature_names), np.float32)
         return Ranked(candidates.rows[order], scores[order], first)
 
+    def reasons(self, text: str, candidates: Candidates) -> dict[str, Vectors]:
+        """Return what each part adds to the score of every candidate ``(n,)``, in log-odds beside the mean candidate.
+
+        All parts of a candidate add up to its score less the mean score. "shape" is what the form of a name tells: its
+        length, and how its words spell an acronym.
+        """
+        assert self.fusion is not None
+        added = self.fusion.added(candidates.features, acronym=looks_like_acronym(text))
+        added -= added.mean(axis=0, keepdims=True) if len(added) else 0.0
+        found: dict[str, Vectors] = {}
+        for name, column in zip(self.feature_names, added.T, strict=True):
+            part = name.partition(": ")[0] if ": " in name else "shape"
+            found[part] = found.get(part, 0.0) + column
+        return found
+
     def by_ranks(self, candidates: Candidates) -> Ranked:
         """Return candidates by reciprocal rank fusion, which needs no weights: the sum of 1 / (60 + rank)."""
         columns = [at for at, name in enumerate(self.feature_names) if name.endswith(": rank")]

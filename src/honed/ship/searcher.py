@@ -31,6 +31,7 @@ MAX_K = 1000
 MAX_CHARS = 10_000
 _DEEPEST = 4000
 NO_ANSWERS = "no candidate sets: they take [answers] in honed.toml, alias-to-label; no reranking, HyDE or filter"
+NO_HYBRID = "nothing to explain by: it takes [hybrid] in honed.toml; honed explain TEXT TEXT shows which words count"
 NO_RERANKER = "no cross-encoder to rerank with: it takes [hybrid] and [cross_encoder] in honed.toml, and alias-to-label"
 
 
@@ -322,11 +323,35 @@ class Searcher:
         if len(exact) < 2:
             return exact
         place = {int(row): at for at, row in enumerate(rows.tolist())}
-        labels = [self.names.label_of[self.names.entity_row(hit.doc_id)] for hit in exact]
-        numbers = np.searchsorted(self.labels, labels).tolist()
-        last = len(place)
+        numbers, last = self._label_numbers(exact), len(place)
         keys = sorted(range(len(exact)), key=lambda at: (exact[at].matched != text, place.get(numbers[at], last)))
         return [exact[at] for at in keys]
+
+    def _label_numbers(self, hits: Hits) -> list[int]:
+        """Return the numbers among the labels of the entities of some hits."""
+        rows = [self.names.label_of[self.names.entity_row(hit.doc_id)] for hit in hits]
+        numbers: list[int] = np.searchsorted(self.labels, rows).tolist()
+        return numbers
+
+    def reasons(self, text: str, hits: Hits, *, where: Filter | None = None) -> list[dict[str, float]]:
+        """Return for each hit of a text what every part of the hybrid adds to its score, the most first.
+
+        In log-odds beside the mean of all candidates; empty for a hit that no part brought up. ``where`` is the filter
+        of the search. Raises `ConfigError` where there is no hybrid.
+        """
+        if self.hybrid is None:
+            raise ConfigError("E_NO_HYBRID", NO_HYBRID)
+        vector, scope = self.encoder.encode([text], "query"), self._scope(where, DIRECTIONS[0])
+        near = self.nearest(vector, DEPTH, scope)[0]
+        candidates = self.gather(text, vector[0], near, hidden=self._hidden(scope))
+        parts = self.hybrid.reasons(text, candidates)
+        place = {row: at for at, row in enumerate(candidates.rows.tolist())}
+        found = []
+        for number in self._label_numbers(hits):
+            at = place.get(number)
+            own = {} if at is None else {name: round(float(column[at]), 3) for name, column in parts.items()}
+            found.append(dict(sorted(own.items(), key=lambda each: -abs(each[1]))))
+        return found
 
     def _hidden(self, scope: _Scope) -> Any:
         """Return the numbers of the labels that a filter leaves out."""
