@@ -44,10 +44,10 @@ def test_systems_of_one_evaluation_differ_as_its_report_says(two: list[Path]) ->
 def test_two_evaluations_are_paired_query_by_query(two: list[Path]) -> None:
     folder, first, second = two
     found = compare(first, second)
-    assert [found[name]["system"] for name in ("a", "b")] == ["fine-tuned", "fine-tuned"]
+    assert [found[name]["system"] for name in ("a", "b")] == ["fine-tuned + known names"] * 2  # what is searched with
     assert found["same_documents"]
     stored = [dict(np.load(each / SCORES)) for each in (first, second)]
-    difference = stored[1]["fine-tuned/R@1"] - stored[0]["fine-tuned/R@1"]
+    difference = stored[1]["fine-tuned + known names/R@1"] - stored[0]["fine-tuned + known names/R@1"]
     row = found["measures"]["R@1"]
     assert row["difference"]["mean"] == pytest.approx(difference.mean(), abs=1e-5)
     assert (row["wins"], row["losses"]) == ((difference > 0).sum(), (difference < 0).sum())
@@ -70,7 +70,7 @@ def test_other_queries_and_unknown_systems_are_refused(
     folder, first, _ = two
     with pytest.raises(ConfigError, match=r"no system 'fine-tund'; did you mean fine-tuned\? \(measured: dictionary, "):
         compare(folder, folder, ("fine-tund", ""))
-    with pytest.raises(ConfigError, match="both are 'fine-tuned' of"):
+    with pytest.raises(ConfigError, match=r"both are 'fine-tuned \+ known names' of"):
         compare(folder, folder)
     with pytest.raises(ConfigError, match="no evaluation with scores for each query"):
         compare(first, next((folder / "work" / "check").iterdir()))
@@ -86,8 +86,16 @@ def test_the_command(two: list[Path], capsys: pytest.CaptureFixture[str]) -> Non
     folder, first, second = (str(each) for each in two)
     assert run_command(["compare", first, second]) == 0
     shown = capsys.readouterr().out
-    assert f"A: fine-tuned, {first}" in shown
+    assert f"A: fine-tuned + known names, {first}" in shown
     assert "R@1 of" in shown
     assert run_command(["compare", folder, folder, "--system-a", "base model", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["b"]["system"] == "fine-tuned"
+    assert json.loads(capsys.readouterr().out)["b"]["system"] == "fine-tuned + known names"
     assert run_command(["compare", folder, "nowhere"]) == 2
+
+
+def test_folders_are_the_same_however_they_are_written(two: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, first, second = two
+    monkeypatch.chdir(first.parent)
+    assert compare(Path(first.name), second)["a"]["folder"] == str(first.resolve())
+    with pytest.raises(ConfigError, match="both are"):
+        compare(Path(first.name), first)

@@ -89,10 +89,15 @@ class ComposedIndex:
     @property
     def code_bytes(self) -> int:
         """What a search holds in memory, in bytes: codes, row numbers, centroids and what the codes learned."""
-        other = sum(each.nbytes for name, each in self._saved.items() if name not in ("codes", "rows"))
-        together = self._lists.together
-        blocks = int((-(-np.diff(self._saved["offsets"]) // together)).sum())
-        return int(self._lists.code_size * together * blocks + _ID_BYTES * self.n + other)
+        return self.held_bytes(np.diff(self._saved["offsets"]))
+
+    def held_bytes(self, sizes: Any) -> int:
+        """Return what such codes would take in clusters of other sizes ``(nlist,)``, see `code_bytes`."""
+        counted = ("codes", "rows", "centroids", "offsets")
+        learned = sum(each.nbytes for name, each in self._saved.items() if name not in counted)
+        blocks = int((-(-sizes // self._lists.together)).sum())
+        codes = self._lists.code_size * self._lists.together * blocks
+        return int(codes + _ID_BYTES * int(sizes.sum()) + (4 * self.settings.dims + 8) * len(sizes) + 8 + learned)
 
     def scanned(self, vectors: Vectors, nprobe: int = 0) -> Any:
         """Return how many vectors each query is compared with ``(n_queries,)``: centroids, codes in near clusters."""

@@ -89,7 +89,7 @@ def needs_of(
         found.append(
             Needs(
                 n=size,
-                mb=(coding.bytes_each * size + 4 * dim * nlist) / 1e6,
+                mb=coding.index.held_bytes(np.full(round(nlist), size // round(nlist))) / 1e6,
                 disk_mb=4 * dim * size / 1e6,
                 ms=times[1],
                 ms_low=times[0],

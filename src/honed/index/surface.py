@@ -69,8 +69,8 @@ class Clustering:
         self._place = np.empty_like(near)
         np.put_along_axis(self._place, near, np.arange(self.nlist)[None].repeat(len(near), axis=0), axis=1)
         self.places = np.where(targets.rows < 0, _NEVER, self.places_of(np.maximum(targets.rows, 0)))
-        sizes = np.bincount(numbers, minlength=self.nlist)
-        self._scanned = np.cumsum(sizes[near], axis=1).mean(axis=0)
+        self.sizes = np.bincount(numbers, minlength=self.nlist)
+        self._scanned = np.cumsum(self.sizes[near], axis=1).mean(axis=0)
 
     def places_of(self, rows: Rows) -> Rows:
         """Return for each query where the clusters of its documents ``(n_queries, width)`` stand, nearest 0."""
@@ -97,7 +97,6 @@ class Coding:
         self.settings = replace(settings, nlist=nlist, nprobe=nlist)
         self.index = ComposedIndex.build(source, self.settings, clusters=clustering.clusters)
         self.took = time.perf_counter() - started
-        self.bytes_each = self.index.code_bytes / max(1, source.shape[0])
         self.ranked = self.index.search(yard.queries, min(DEEPEST, source.shape[0]), nprobe=nlist, rescore=0)[1]
         self.places = np.full(targets.rows.shape, _NEVER, dtype=np.int64)
         for at, (line, wanted) in enumerate(zip(self.ranked, targets.rows, strict=True)):
@@ -141,7 +140,6 @@ class Surface:
     def __init__(
         self, source: VectorSource, yard: Yardstick, clusterings: Sequence[Clustering], codings: Sequence[Coding]
     ) -> None:
-        self.n = source.shape[0]
         self.yard, self.clusterings, self.codings = yard, clusterings, codings
         targets = Targets.of(yard)
         self._n_neighbours = targets.n_neighbours
@@ -167,14 +165,13 @@ class Surface:
         scanned = clustering.scanned(nprobe)
         ms = float(coding.costs @ np.array([1.0, scanned, rescore]))
         settings = replace(coding.settings, nlist=clustering.nlist, nprobe=nprobe, rescore=width)
-        centroids = 4 * coding.index.settings.dims * (clustering.nlist - len(coding.index.tensors()["centroids"]))
         return Point(
             settings=settings,
             index_recall=float(found[:, : self._n_neighbours].mean()),
             task_recall=task,
             ms=ms,
             ms_high=ms,
-            mb=(coding.bytes_each * self.n + centroids) / 1e6,
+            mb=coding.index.held_bytes(clustering.sizes) / 1e6,
             scanned=scanned,
             measured=False,
         )

@@ -13,11 +13,12 @@ from honed.core.records import JudgedTask
 from honed.data import task
 from honed.evaluate.measures import Measure, Scores
 from honed.evaluate.score import GROUPS, SCORES, TaskScores
-from honed.pipeline.hybrid import JUDGED, LEARNED
+from honed.pipeline.hybrid import LEARNED
 from honed.pipeline.project import Project
-from honed.pipeline.reports import BASE, STUDENT, TUNED
+from honed.pipeline.reports import BASE, NAMES, STUDENT, TUNED
 
-SHIPPED = (JUDGED, LEARNED, STUDENT, TUNED, BASE)  # what a search answers with: the first that was measured
+# what a search answers with: the first of them that was measured
+SHIPPED = tuple(each for name in (LEARNED, STUDENT, TUNED) for each in (name + NAMES, name))
 _SHOWN = 10
 
 
@@ -28,19 +29,22 @@ class Evaluated:
     folder: Path
     test: JudgedTask
     systems: Mapping[str, Mapping[str, Scores]]
+    seed: int
 
     @classmethod
     def open(cls, place: Path) -> Self:
         """Read an evaluation from its folder, or the last one of a project; `ConfigError` for one of another shape."""
+        place = place.resolve()
         if (place / MANIFEST).is_file():
             made = Artifact(folder=place, manifest=Manifest.read(place))
         else:
             made = Project(place).runner.latest("evaluate")
-        if not made.manifest.stage.startswith("evaluate.") or SCORES not in made.manifest.files:
+        check = made.folder.resolve().parents[1] / "check" / made.manifest.inputs.get("check", "")
+        scored = made.manifest.stage.startswith("evaluate.") and SCORES in made.manifest.files
+        if not scored or not (check / "tasks" / task.FORWARD / "test").is_dir():
             raise ConfigError(
                 "E_COMPARE", f"{place}: no evaluation with scores for each query, as of names or of judged search"
             )
-        check = made.folder.parents[1] / "check" / made.manifest.inputs["check"]
         test = task.load_task(check, task.FORWARD, "test")
         systems: dict[str, dict[str, Scores]] = {}
         with np.load(made.path(SCORES), allow_pickle=False) as stored:
@@ -50,19 +54,20 @@ class Evaluated:
                     systems.setdefault(system, {})[measure] = stored[name]
         if any(len(values) != len(test.queries) for each in systems.values() for values in each.values()):
             raise ConfigError("E_COMPARE", f"{place}: its scores are not of its test queries")
-        return cls(folder=made.folder, test=test, systems=systems)
+        settings = made.manifest.config.get("evaluate") or {}
+        return cls(folder=made.folder, test=test, systems=systems, seed=int(settings.get("seed", 0)))
 
     def system(self, name: str) -> str:
         """Return a system's name, by default what is shipped; `ConfigError` for one that was not measured."""
         if not name:
-            return next(each for each in (*SHIPPED, *self.systems) if each in self.systems)
+            return next(each for each in (*SHIPPED, BASE, *self.systems) if each in self.systems)
         if name not in self.systems:
             known = ", ".join(self.systems)
             raise ConfigError("E_COMPARE", f"no system {name!r}{did_you_mean(name, self.systems)} (measured: {known})")
         return name
 
 
-def compare(first: Path, second: Path, names: Sequence[str] = ("", ""), *, seed: int = 0) -> dict[str, Any]:
+def compare(first: Path, second: Path, names: Sequence[str] = ("", "")) -> dict[str, Any]:
     """Return how the second stands to the first, as plain data.
 
     Every measure that both have, with the paired difference (second - first), its interval and p; the first measure by
@@ -74,7 +79,7 @@ def compare(first: Path, second: Path, names: Sequence[str] = ("", ""), *, seed:
     if (one.folder, left) == (other.folder, right):
         raise ConfigError("E_COMPARE", f"both are {left!r} of {one.folder}: name another with --system-a or --system-b")
     measures = [each for each in one.systems[left] if each in other.systems[right]]
-    scores = TaskScores(one.test, [Measure.parse(each) for each in measures], seed=seed)
+    scores = TaskScores(one.test, [Measure.parse(each) for each in measures], seed=one.seed)
     for name, found in (("a", one.systems[left]), ("b", other.systems[right])):
         scores.scores[name] = {Measure.parse(each): found[each] for each in measures}
     head = scores.measures[0]

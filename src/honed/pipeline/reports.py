@@ -15,7 +15,7 @@ from honed.pipeline.stage import Work
 from honed.pipeline.systems import BM25, TFIDF
 
 BASE, TUNED, STUDENT = "base model", "fine-tuned", "student"
-RERANKED = " + reranked"
+RERANKED, NAMES = " + reranked", " + known names"
 LEXICAL = (TFIDF, BM25)
 
 

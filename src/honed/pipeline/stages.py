@@ -34,7 +34,7 @@ from honed.pipeline.config import Config, GateSection
 from honed.pipeline.distilling import STUDENT_FILE
 from honed.pipeline.headroom import HEADROOM, headroom, headroom_key, judged_after
 from honed.pipeline.latency import QUERIES, latencies
-from honed.pipeline.reports import BASE, RERANKED, STUDENT, TUNED, depth_of, language_of, made, seed_of
+from honed.pipeline.reports import BASE, NAMES, RERANKED, STUDENT, TUNED, depth_of, language_of, made, seed_of
 from honed.pipeline.stage import (
     SHIPPED,
     Stage,
@@ -49,7 +49,6 @@ from honed.pipeline.stage import (
 from honed.pipeline.systems import encoder_run, lexical_runs, reranked, with_known_names, word_runs
 from honed.ship.searcher import Searcher
 
-NAMES = " + known names"
 _TELL_EVERY = 50
 log = logging.getLogger("honed")
 _SLICE = 100  # queries that a slice needs for a gate

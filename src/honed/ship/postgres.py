@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -41,7 +41,7 @@ _FILTERED = (0, 8)  # the pgvector that goes on looking where a filter leaves to
 class Place:
     """Where a collection is: a connection string (``postgresql://...``), the schema, the collection's name."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     schema: str = "honed"
     collection: str = "items"
 
@@ -66,17 +66,29 @@ def connected(place: Place) -> Iterator["psycopg.Connection[Any]"]:
     What the database refuses is a `StorageError`; no message holds the connection string, which may hold a password.
     """
     place.check()
-    try:
-        conninfo_to_dict(place.dsn)
-    except psycopg.Error:  # it quotes what it cannot read
+    if not _is_sound(place.dsn):
         raise ConfigError(
-            "E_DATABASE", "not a connection string of PostgreSQL, such as postgresql://user@host:5432/name"
-        ) from None
+            "E_DATABASE",
+            "not a connection string of PostgreSQL, such as postgresql://user@host:5432/name (in a password write %40 "
+            "for @, or leave it to PGPASSWORD)",
+        )
     try:
-        with psycopg.connect(place.dsn, connect_timeout=_CONNECT_S, application_name="honed") as connection:
+        with psycopg.connect(
+            place.dsn, connect_timeout=_CONNECT_S, application_name="honed", client_encoding="utf8"
+        ) as connection:
             yield connection
     except psycopg.Error as error:
         raise StorageError("E_DATABASE", _shown(error)) from None
+
+
+def _is_sound(dsn: str) -> bool:
+    """Tell whether a connection string can be read, with no part of a password in the place of host or port."""
+    authority = re.split(r"[/?]", dsn.partition("://")[2])[0]
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return False
+    return authority.count("@") <= 1 and re.fullmatch(r"[0-9,]*", str(parts.get("port", ""))) is not None
 
 
 def _shown(error: psycopg.Error) -> str:
@@ -127,14 +139,22 @@ class Collection:
         """
         check_request(texts, k, "alias-to-label")
         self.check_model(encoder)
-        check_fields(where or {}, self.facts["fields"])
         vectors = encoder.encode(list(texts), "query")
         with connected(self.place) as connection:
+            self._hold(connection)
+            self.check_model(encoder)
+            check_fields(where or {}, self.facts["fields"])
             self._prepare(connection, k, filtered=bool(where))
             return [
                 self._found(connection, encoder, text, vector, k, where or {})
                 for text, vector in zip(texts, vectors, strict=True)
             ]
+
+    def _hold(self, connection: Any) -> None:
+        """Keep the version that is there now to the end of the transaction, and read what it is."""
+        view = self.place.named(self.place.collection)
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(view))
+        self.facts = type(self).read(connection, self.place).facts
 
     def _prepare(self, connection: Any, k: int, *, filtered: bool) -> None:
         register_vector(connection)
@@ -148,16 +168,28 @@ class Collection:
     def _found(self, connection: Any, encoder: Encoder, text: str, vector: Any, k: int, where: Filter) -> list[Hit]:
         asked, view, passes = self.value(vector), self.place.named(self.place.collection), as_sql(where)
         columns = sql.SQL("id, label, fields, aliases, -(embedding <#> {}) AS score").format(asked)
-        key = sql.SQL("SELECT {} FROM {} WHERE keys @> ARRAY[{}] AND {} LIMIT {}")
-        known = connection.execute(key.format(columns, view, fold(text), passes, k)).fetchall()
+        key = sql.SQL(
+            "SELECT {} FROM {} WHERE keys @> ARRAY[{}] AND {} "
+            "ORDER BY (label = {} OR {} = ANY(aliases)) DESC, embedding <#> {}, id LIMIT {}"
+        )
+        known = connection.execute(key.format(columns, view, fold(text), passes, text, text, asked, k)).fetchall()
         near = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY embedding <#> {}, id LIMIT {}")
-        nearest = connection.execute(near.format(columns, view, passes, asked, k + len(known))).fetchall()
+        nearest = self._enough(connection, near.format(columns, view, passes, asked, k + len(known)), k + len(known))
         first = [(row, _borne(text, row)) for row in known]
         first.sort(key=lambda each: (each[1] != text, -each[0][4], each[0][0]))
         hits = [_hit(row, name, _name_score(encoder, vector, name)) for row, name in first]
         there = {row[0] for row in known}
         hits += [_hit(row, row[1], row[4]) for row in nearest if row[0] not in there]
         return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], 1)]
+
+    def _enough(self, connection: Any, query: Any, n: int) -> list[Any]:
+        """Return the rows of a query; where a graph gave fewer than ``n``, those of comparing every vector."""
+        rows: list[Any] = connection.execute(query).fetchall()
+        if len(rows) < min(n, int(self.facts["records"])) and self.facts["index"] == "hnsw":
+            connection.execute("SET LOCAL enable_indexscan = off")
+            rows = connection.execute(query).fetchall()
+            connection.execute("SET LOCAL enable_indexscan = on")
+        return rows
 
     def value(self, vector: Any) -> Any:
         """Return a vector as a value of the collection's type."""

@@ -6,6 +6,7 @@ view keeps its name, its grants and what depends on it.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,13 +21,16 @@ from honed.core.config import check_options, limits
 from honed.core.errors import ConfigError, StorageError
 from honed.core.fingerprint import fingerprint
 from honed.core.progress import progress
+from honed.core.protocols import Vectors
 from honed.core.text import fold
+from honed.index.exact import exact_among
 from honed.ship.postgres import FACTS, TYPES, Collection, Place, connected, facts_of, pgvector_version
 from honed.ship.searcher import Searcher
 
 _BLOCK, _ASKED, _K = 2048, 200, 10
 _WIDTHS, _ENOUGH = (40, 80, 160, 320, 640), 0.98
-_LOCK_S = 10
+_TURN_MS, _PATIENCE_S = 500, 300
+_LONGEST_KEY = 2000  # bytes: an index of names takes no longer ones
 _MEMORY_MB = (64, 1024)  # for building the graph, at least and at most
 _COLUMNS = ("id", "label", "aliases", "keys", "fields", "embedding")
 
@@ -67,22 +71,19 @@ def push(searcher: Searcher, place: Place, options: PushOptions | None = None) -
     """
     options = (options or PushOptions()).check(searcher.encoder.spec.dim)
     with connected(place) as connection:
-        _extension(connection)
-        _locked(connection, place)
+        _prepared(connection, place)
+    with connected(place) as connection:
+        if not _is_locked(connection, place):
+            raise StorageError("E_LOCKED", _who_pushes(connection, place))
         register_vector(connection)
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(place.schema)))
-        connection.execute(
-            sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {} (name text PRIMARY KEY, facts jsonb NOT NULL, "
-                "pushed_at timestamptz NOT NULL DEFAULT now())"
-            ).format(place.named(FACTS))
-        )
         before = facts_of(connection, place)
         content = _content(searcher, options)
-        if before is not None and before["content"] == content and not options.force:
-            return {**before, "pushed": False}
         if before is None:
             _free(connection, place)
+        elif before["content"] == content and not options.force and _stands(connection, place, before):
+            return {**before, "pushed": False}
+        elif (before["type"], before["dim"]) != (options.type, searcher.encoder.spec.dim):
+            _independent(connection, place)
         version = 1 + (before["version"] if before else 0)
         table = f"{place.collection}_v{version}"
         connection.execute("SET LOCAL statement_timeout = 0")
@@ -91,21 +92,62 @@ def push(searcher: Searcher, place: Place, options: PushOptions | None = None) -
         facts["fields"] = _filled(connection, searcher, place, table, options)
         facts |= _indexed(connection, searcher, place, table, facts, options)
         _turned(connection, place, table, facts)
-    facts["tables"] = _cleared(place, facts, options.keep)
+    facts["tables"] = _cleared(place, options.keep) or facts["tables"]
     return {**facts, "pushed": True}
 
 
-def _extension(connection: Any) -> None:
-    if pgvector_version(connection):
-        return
-    try:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    except psycopg.Error:
+def _prepared(connection: Any, place: Place) -> None:
+    """Make the extension, the schema and the table of facts where they are not there; one push at a time."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('honed', 0))")
+    if not pgvector_version(connection):
+        try:
+            connection.execute("CREATE EXTENSION vector")
+        except (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.UndefinedFile,
+            psycopg.errors.FeatureNotSupported,
+        ):
+            raise ConfigError(
+                "E_DATABASE",
+                "the database has no pgvector and this user cannot add it: let an administrator install it and run "
+                "CREATE EXTENSION vector",
+            ) from None
+    if not _there(connection, "to_regnamespace", place.schema):
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(place.schema)))
+    if not _there(connection, "to_regclass", f"{place.schema}.{FACTS}"):
+        connection.execute(
+            sql.SQL(
+                "CREATE TABLE {} (name text PRIMARY KEY, facts jsonb NOT NULL, "
+                "pushed_at timestamptz NOT NULL DEFAULT now())"
+            ).format(place.named(FACTS))
+        )
+
+
+def _there(connection: Any, function: str, name: str) -> bool:
+    asked = sql.SQL("SELECT {}({}) IS NOT NULL").format(sql.SQL(function), name)
+    return bool(connection.execute(asked).fetchone()[0])
+
+
+def _stands(connection: Any, place: Place, facts: Mapping[str, Any]) -> bool:
+    """Tell whether the view and the newest table are there, which somebody may have dropped."""
+    names = (place.collection, facts["tables"][-1])
+    return all(_there(connection, "to_regclass", f"{place.schema}.{name}") for name in names)
+
+
+def _independent(connection: Any, place: Place) -> None:
+    """Raise `ConfigError` when something depends on the view, which is made anew for vectors of another kind."""
+    name = f"{place.schema}.{place.collection}"
+    found = connection.execute(
+        "SELECT DISTINCT r.ev_class::regclass::text FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid "
+        "WHERE d.refobjid = to_regclass(%s) AND r.ev_class <> d.refobjid ORDER BY 1",
+        [name],
+    ).fetchall()
+    if found:
+        shown = ", ".join(row[0] for row in found)
         raise ConfigError(
             "E_DATABASE",
-            "the database has no pgvector and this user cannot add it: let an administrator install it and run "
-            "CREATE EXTENSION vector",
-        ) from None
+            f"{name} is made anew for vectors of another length or type, but {shown} depends on it: drop that",
+        )
 
 
 def _free(connection: Any, place: Place) -> None:
@@ -115,19 +157,25 @@ def _free(connection: Any, place: Place) -> None:
         raise ConfigError("E_DATABASE", f"{name} is there and no collection of honed: name another with --collection")
 
 
-def _locked(connection: Any, place: Place) -> None:
-    """Take the collection's lock to the end of the transaction; `StorageError` names who has it."""
-    name = f"honed {place.schema}.{place.collection}"
-    if connection.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name]).fetchone()[0]:
-        return
+def _is_locked(connection: Any, place: Place) -> bool:
+    """Take the collection's lock to the end of the transaction, and tell whether it was free."""
+    asked = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+    return bool(connection.execute(asked, [_lock(place)]).fetchone()[0])
+
+
+def _lock(place: Place) -> str:
+    return f"honed {place.schema}.{place.collection}"
+
+
+def _who_pushes(connection: Any, place: Place) -> str:
     first = connection.execute(
         "SELECT pid, coalesce(host(client_addr), 'this machine'), to_char(xact_start, 'HH24:MI:SS') FROM pg_locks "
         "JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid() "
         "AND (classid::bigint << 32) | objid::bigint = hashtextextended(%s, 0)",
-        [name],
+        [_lock(place)],
     ).fetchone()
     who = "" if first is None else f": process {first[0]} of {first[1]}, since {first[2]}"
-    raise StorageError("E_LOCKED", f"another push to {place.schema}.{place.collection} is at work{who}")
+    return f"another push to {place.schema}.{place.collection} is at work{who}"
 
 
 def _content(searcher: Searcher, options: PushOptions) -> str:
@@ -181,10 +229,10 @@ def _filled(connection: Any, searcher: Searcher, place: Place, table: str, optio
 
 
 def _row(names: Any, row: int) -> tuple[Any, ...]:
-    key, label, fields = names.entity(row)
+    doc_id, label, fields = names.entity(row)
     aliases = names.aliases(row)
-    keys = list(dict.fromkeys(fold(name) for name in (label, *aliases)))
-    return key, label, aliases, keys, Jsonb(fields)
+    keys = [key for key in dict.fromkeys(map(fold, (label, *aliases))) if len(key.encode()) <= _LONGEST_KEY]
+    return doc_id, label, aliases, keys, Jsonb(fields)
 
 
 def _indexed(
@@ -209,6 +257,21 @@ def _indexed(
     return found
 
 
+class _Labels:
+    """The label vectors of all entities."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.take = searcher.label_vectors
+        self.shape = (searcher.names.n_entities, searcher.encoder.spec.dim)
+
+
+def exact_edges(searcher: Searcher, vectors: Vectors, k: int) -> Vectors:
+    """Return the score of the ``k``-th nearest entity of each vector ``(n,)``; several may have one label."""
+    labels: Any = _Labels(searcher)
+    edges: Vectors = exact_among(labels, np.arange(labels.shape[0]), vectors, k)[0][:, -1]
+    return edges
+
+
 def _measured(
     connection: Any, searcher: Searcher, place: Place, table: str, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -216,9 +279,9 @@ def _measured(
     view = Collection(place, facts, ())
     rows = np.random.default_rng(0).choice(facts["records"], min(_ASKED, facts["records"]), replace=False)
     vectors = searcher.label_vectors(rows)
-    edges = searcher.search_labels(vectors, _K)[0][:, -1]
+    edges = exact_edges(searcher, vectors, _K)
     asked = sql.SQL("SELECT -(embedding <#> {0}) FROM {1} ORDER BY embedding <#> {0} LIMIT {2}")
-    near = 1e-3 if facts["type"] == "halfvec" else 1e-5
+    near = 2e-4 if facts["type"] == "halfvec" else 1e-5
     connection.execute("SET LOCAL enable_seqscan = off")
     recall, width = 0.0, 0
     for width in _WIDTHS:
@@ -236,20 +299,25 @@ def _measured(
 
 
 def _turned(connection: Any, place: Place, table: str, facts: Mapping[str, Any]) -> None:
-    """Let the view show the new table, and write down what it is."""
-    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_LOCK_S}s"))
-    view = place.named(place.collection)
-    shown = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)), place.named(table))
-    try:
-        with connection.transaction():
-            connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, shown))
-    except psycopg.errors.InvalidTableDefinition:  # vectors of another length or type
-        connection.execute(sql.SQL("DROP VIEW {}").format(view))
-        connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, shown))
-    _written(connection, place, facts)
+    """Let the view show the new table, and write down what it is.
 
-
-def _written(connection: Any, place: Place, facts: Mapping[str, Any]) -> None:
+    Turning waits for whoever reads the view, and everybody else would wait behind it: so it is tried for a moment,
+    again and again.
+    """
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_TURN_MS}ms"))
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            with connection.transaction():
+                _shown_by(connection, place, table)
+            break
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > until:
+                name = f"{place.schema}.{place.collection}"
+                raise StorageError(
+                    "E_LOCKED", f"{name} is held by a transaction that does not end; nothing was changed"
+                ) from None
+            time.sleep(1)
     connection.execute(
         sql.SQL(
             "INSERT INTO {} (name, facts) VALUES ({}, {}::jsonb) "
@@ -258,16 +326,36 @@ def _written(connection: Any, place: Place, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _cleared(place: Place, facts: Mapping[str, Any], keep: int) -> list[str]:
-    """Drop the tables of earlier versions that nobody reads, the others after the next push; returns what is left."""
-    *earlier, newest = facts["tables"]
+def _shown_by(connection: Any, place: Place, table: str) -> None:
+    view = place.named(place.collection)
+    shown = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)), place.named(table))
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, shown))
+    except psycopg.errors.InvalidTableDefinition:  # vectors of another length or type
+        connection.execute(sql.SQL("DROP VIEW {}").format(view))
+        connection.execute(sql.SQL("CREATE VIEW {} AS {}").format(view, shown))
+
+
+def _cleared(place: Place, keep: int) -> list[str]:
+    """Drop the tables of earlier versions that nobody reads, the others after the next push; returns what is left.
+
+    Of a collection that is being pushed again nothing is dropped: that push will.
+    """
     with connected(place) as connection:
-        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format("2s"))
+        facts = facts_of(connection, place) if _is_locked(connection, place) else None
+        if facts is None:
+            return []
+        *earlier, newest = facts["tables"]
+        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_TURN_MS}ms"))
         old = earlier[: len(earlier) - keep] if keep < len(earlier) else []
         left = [table for table in old if not _dropped(connection, place, table)]
         kept = [*left, *earlier[len(old) :], newest]
-        if old:
-            _written(connection, place, {**facts, "tables": kept})
+        connection.execute(
+            sql.SQL("UPDATE {} SET facts = jsonb_set(facts, '{{tables}}', {}::jsonb) WHERE name = {}").format(
+                place.named(FACTS), json.dumps(kept), place.collection
+            )
+        )
     return kept
 
 

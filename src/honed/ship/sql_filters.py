@@ -8,8 +8,8 @@ from psycopg import sql
 from honed.core.filters import Filter
 
 _OPERATORS = {"gte": sql.SQL(">="), "gt": sql.SQL(">"), "lte": sql.SQL("<="), "lt": sql.SQL("<")}
-# what reads as a number in any place of honed, and as a numeric in PostgreSQL without an error
-_NUMBER = r"^\s*[+-]?(\d{1,255}(\.\d{0,255})?|\.\d{1,255})([eE][+-]?\d{1,2})?\s*$"
+# what is a number as data write it, and a numeric of PostgreSQL without an error
+_NUMBER = r"^[ \t\n\r\f\v]*[+-]?([0-9]{1,255}(\.[0-9]{0,255})?|\.[0-9]{1,255})([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$"
 
 
 def as_sql(where: Filter) -> sql.Composable:
