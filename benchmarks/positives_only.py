@@ -4,10 +4,12 @@
 
 Trains each project's base model on its training pairs with (1 - cosine)^2, Adam at 1e-5 and batches of 64 (the recipe
 of TransformerLearningProject, with the gradient that its code cuts off), 30 steps on 768 of them, and again at a
-learning rate of 2e-4; then all are measured on the same test queries. Needs ``honed check`` of a project at least; what
+learning rate of 2e-4; then all are measured on the same test queries (200 at most) over a part of the corpus (every
+judged document, others as drawn). Needs ``honed check`` of a project at least; what
 it has trained itself is measured too.
 """
 
+import argparse
 import contextlib
 import sys
 
@@ -20,10 +22,11 @@ from honed.data import task
 from honed.encode.torch_encoder import TorchEncoder
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores
-from honed.pipeline.stage import trained_encoder
+from honed.pipeline.stage import narrowed, sampled, trained_encoder
 from honed.pipeline.systems import encoder_run
 
 BATCH, PAIRS, STEPS = 64, 768, 30
+QUERIES, CHARS = 200, 800_000  # of the test: every judged document of so many queries, others as drawn
 
 
 def taught(encoder: TorchEncoder, pairs: list[tuple[str, str]], rate: float) -> None:
@@ -45,18 +48,23 @@ def taught(encoder: TorchEncoder, pairs: list[tuple[str, str]], rate: float) -> 
 
 
 def main() -> None:
-    for folder in sys.argv[1:]:
-        measured(Project(folder))
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("projects", nargs="+")
+    arguments.add_argument("--rates", type=float, nargs="+", default=[1e-5, 2e-4])
+    given = arguments.parse_args()
+    for folder in given.projects:
+        measured(Project(folder), given.rates)
 
 
-def measured(project: Project) -> None:
+def measured(project: Project, rates: list[float]) -> None:
     config, check = project.config, project.runner.latest("check").folder
-    test = task.load_task(check, task.FORWARD, "test")
+    test = narrowed(sampled(task.load_task(check, task.FORWARD, "test"), QUERIES, 0), CHARS)
     pairs = [(each.anchor, each.positive) for each in task.load_examples(check / "examples.parquet")]
     measure = Measure("nDCG", 10)
     scores = TaskScores(test, [measure])
     found = {"base": TorchEncoder.load(config.model)}
-    for name, rate in (("positives alone, 1e-5", 1e-5), ("positives alone, 2e-4", 2e-4)):
+    for rate in rates:
+        name = f"positives alone, {rate:g}"
         encoder = TorchEncoder.load(config.model)
         taught(encoder, pairs, rate)
         found[name] = encoder
@@ -68,7 +76,7 @@ def measured(project: Project) -> None:
         vectors = encoder.encode([query.text for query in test.queries[:500]], "query")
         likeness = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)].mean()
         print(f"{name}: mean cosine of different queries {likeness:.3f}", flush=True)
-    print(f"{project.file}: {len(test.queries)} queries, {len(pairs)} pairs")
+    print(f"{project.file}: {len(test.queries)} queries, {len(test.corpus)} documents, {len(pairs)} pairs")
     for each in scores.systems():
         value = each["measures"][str(measure)]
         print(f"{each['name']}: nDCG@10 {value['mean']:.4f} ({value['low']:.4f} to {value['high']:.4f})")

@@ -118,7 +118,7 @@ class Coding:
         """Time some widths; of several rounds the best of each counts, as what else a machine does only slows."""
         nlist = clustering.nlist
         wide = (0,) if self.settings.codes == FULL else (20, 400)
-        for nprobe in sorted({max(1, nlist // 32), max(1, nlist // 10), max(1, nlist // 4)}):
+        for nprobe in sorted({max(1, nlist // 32), max(1, nlist // 8), max(1, nlist // 2)}):
             for rescore in wide:
                 search = partial(self.index.search, nprobe=nprobe, rescore=rescore)
                 took = float(np.median(yard.ask(search, _TIMED).ms))
