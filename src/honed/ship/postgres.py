@@ -4,7 +4,6 @@ A collection is a view by its name over the table of its newest version, beside 
 the same schema; `honed.ship.push` writes it.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -200,12 +199,16 @@ class Collection:
 
 def facts_of(connection: Any, place: Place) -> dict[str, Any] | None:
     """Return the facts of a collection, or None where there is none."""
-    there = connection.execute("SELECT to_regclass(%s)", [f"{place.schema}.{FACTS}"]).fetchone()[0]
-    if there is None:
+    if not is_there(connection, place, FACTS):
         return None
     asked = sql.SQL("SELECT facts FROM {} WHERE name = {}").format(place.named(FACTS), place.collection)
     row = connection.execute(asked).fetchone()
-    return None if row is None else dict(row[0] if isinstance(row[0], dict) else json.loads(row[0]))
+    return None if row is None else dict(row[0])
+
+
+def is_there(connection: Any, place: Place, name: str) -> bool:
+    """Tell whether the schema has a table or view of a name."""
+    return bool(connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{place.schema}.{name}"]).fetchone()[0])
 
 
 def pgvector_version(connection: Any) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.text import fold
 from honed.index.exact import exact_among
-from honed.ship.postgres import FACTS, TYPES, Collection, Place, connected, facts_of, pgvector_version
+from honed.ship.postgres import FACTS, TYPES, Collection, Place, connected, facts_of, is_there, pgvector_version
 from honed.ship.searcher import Searcher
 
 _BLOCK, _ASKED, _K = 2048, 200, 10
@@ -112,9 +112,9 @@ def _prepared(connection: Any, place: Place) -> None:
                 "the database has no pgvector and this user cannot add it: let an administrator install it and run "
                 "CREATE EXTENSION vector",
             ) from None
-    if not _there(connection, "to_regnamespace", place.schema):
+    if not connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", [place.schema]).fetchone()[0]:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(place.schema)))
-    if not _there(connection, "to_regclass", f"{place.schema}.{FACTS}"):
+    if not is_there(connection, place, FACTS):
         connection.execute(
             sql.SQL(
                 "CREATE TABLE {} (name text PRIMARY KEY, facts jsonb NOT NULL, "
@@ -123,15 +123,9 @@ def _prepared(connection: Any, place: Place) -> None:
         )
 
 
-def _there(connection: Any, function: str, name: str) -> bool:
-    asked = sql.SQL("SELECT {}({}) IS NOT NULL").format(sql.SQL(function), name)
-    return bool(connection.execute(asked).fetchone()[0])
-
-
 def _stands(connection: Any, place: Place, facts: Mapping[str, Any]) -> bool:
     """Tell whether the view and the newest table are there, which somebody may have dropped."""
-    names = (place.collection, facts["tables"][-1])
-    return all(_there(connection, "to_regclass", f"{place.schema}.{name}") for name in names)
+    return all(is_there(connection, place, name) for name in (place.collection, facts["tables"][-1]))
 
 
 def _independent(connection: Any, place: Place) -> None:
@@ -153,7 +147,7 @@ def _independent(connection: Any, place: Place) -> None:
 def _free(connection: Any, place: Place) -> None:
     """Raise `ConfigError` when something of that name is there that honed did not make."""
     name = f"{place.schema}.{place.collection}"
-    if connection.execute("SELECT to_regclass(%s)", [name]).fetchone()[0] is not None:
+    if is_there(connection, place, place.collection):
         raise ConfigError("E_DATABASE", f"{name} is there and no collection of honed: name another with --collection")
 
 
