@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SCRATCH ?= .shipped
 
-.PHONY: demo test check bench bench-serve docs clean
+.PHONY: demo test test-avx2 check bench bench-serve docs clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,12 @@ demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shi
 
 test: $(READY)  ## the default suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+OLDER := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OPENBLAS_CORETYPE=Haswell HONED_BF16=off
+
+test-avx2: $(READY)  ## the numeric part of the suite as a CPU with AVX2 alone would run it
+	$(OLDER) $(BIN)/python -m pytest -n 2 --dist loadfile tests/encode tests/index tests/train/test_objectives.py \
+	  tests/ship/test_bundle.py tests/ship/test_answering.py tests/pipeline/test_labelling.py tests/pipeline/test_update.py
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff format --check src tests benchmarks docs

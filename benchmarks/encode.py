@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from honed.core.optional import is_installed
 from honed.core.protocols import Encoder
+from honed.encode import hardware
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
 from honed.encode.graph_encoder import ENGINES, GraphEncoder
@@ -66,8 +67,11 @@ def engines(names: list[str]) -> dict[str, GraphEncoder]:
 
 def main() -> None:
     usual = load_model(resolve("minilm").folder)
+    precisions = ("fp32", "bf16") if hardware.cpu_has_bf16() or hardware.gpus() else ("fp32",)
+    if "bf16" not in precisions:
+        print("bf16 by PyTorch: not run, this CPU multiplies in fp32 alone")
     ours: dict[str, Encoder] = {
-        f"honed {name}": TorchEncoder.load(EncoderConfig(precision=name)) for name in ("fp32", "bf16")
+        f"honed {name}": TorchEncoder.load(EncoderConfig(precision=name)) for name in precisions
     }
     ours |= engines(texts()["names"])
     print(f"{'':<34}{'texts/s':>9}{'ratio':>8}{'cosine mean':>13}{'min':>10}")

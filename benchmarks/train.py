@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from honed.core.records import Example
+from honed.encode import hardware
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder, load_model, quiet_libraries
@@ -82,13 +83,20 @@ def main() -> None:
     reference, loss = usual(examples, bf16=False)
     print(f"{'':<44}{'pairs/s':>9}{'ratio':>8}{'last loss':>11}")
     print(f"{'sentence-transformers trainer, fp32':<44}{reference:>9.0f}{1:>8.2f}{loss:>11.3f}")
-    speed, loss = usual(examples, bf16=True)
-    print(f"{'sentence-transformers trainer, bf16':<44}{speed:>9.0f}{speed / reference:>8.2f}{loss:>11.3f}")
+    has_bf16 = hardware.cpu_has_bf16() or bool(hardware.gpus())
+    if has_bf16:
+        speed, loss = usual(examples, bf16=True)
+        print(f"{'sentence-transformers trainer, bf16':<44}{speed:>9.0f}{speed / reference:>8.2f}{loss:>11.3f}")
+    else:
+        print("bf16: not run, this CPU multiplies in fp32 alone")
+    default = "bf16" if has_bf16 else "fp32"
     for name, options in {
         "honed, fp32, dropout 0.1": {"precision": "fp32", "dropout": 0.1},
         "honed, bf16, dropout 0.1": {"precision": "bf16", "dropout": 0.1},
-        "honed, bf16 (default)": {"precision": "bf16"},
+        f"honed, {default} (default)": {"precision": default},
     }.items():
+        if options["precision"] == "bf16" and not has_bf16:
+            continue
         speed, loss = ours(examples, **options)
         print(f"{name:<44}{speed:>9.0f}{speed / reference:>8.2f}{loss:>11.3f}")
 

@@ -1,11 +1,14 @@
 """New pairs for a trained model, on a tiny real transformer."""
 
 import csv
+import itertools
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+import honed.pipeline.update
 from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
@@ -52,11 +55,28 @@ class TestUpdate:
             assert {row["label"] for row in csv.DictReader(file)} <= texts
         assert Project(project.file).search(institutions[0]["label"], 1)
 
-    def test_what_regresses_is_not_taken(self, project: Project, institutions: list[dict[str, str]]) -> None:
+    def test_what_regresses_is_not_taken(
+        self, project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Old names are taught as aliases of something else, and the last step is kept whatever dev says of it."""
+        steps = itertools.count()
+        monkeypatch.setattr(honed.pipeline.update, "dev_score", lambda encoder, dev: float(next(steps)))
         before = project.runner.latest("train").key
-        file = self.new_pairs(project.file.parent, institutions)
-        place = ["--project", str(project.file.parent), "--tolerance", "0"]  # the low bound is below 0: no proof
-        assert run_command(["update", str(file), *place]) == 1
+        old = task.load_task(project.runner.latest("check").folder, task.FORWARD, "test")
+        names = [*(query.text for query in old.queries), *(document.text for document in old.corpus)]
+        file = project.file.parent / "wrong.csv"
+        with file.open("w", encoding="utf-8", newline="") as opened:
+            writer = csv.DictWriter(opened, ["id", "label", "alias"])
+            writer.writeheader()
+            writer.writerows(
+                {"id": f"P{row}", "label": f"zq{row * 7919 % 10007}", "alias": f"{name} x"}
+                for row, name in enumerate(names)
+            )
+        place = ["--project", str(project.file.parent), "--epochs", "8", "--learning-rate", "0.003", "--replay", "0"]
+        assert run_command(["update", str(file), *place, "--json"]) == 1
+        judged = json.loads(capsys.readouterr().out)["gates"][0]
+        assert (judged["name"], judged["passed"]) == ("old queries", False)
+        assert judged["value"] < -0.03
         assert project.runner.latest("train").key == before
 
     def test_nothing_new_is_told(self, project: Project) -> None:

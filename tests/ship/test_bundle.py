@@ -6,6 +6,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from honed import Project, Searcher
 from honed.core.errors import ArtifactError, ConfigError
-from honed.pipeline.export import BOUNDS, ExportOptions, export_bundle
+from honed.pipeline.export import BOUNDS, ExportOptions, check_parity, compare, export_bundle
 from honed.ship import seal
 from honed.ship.bundle import load_bundle, read_manifest
 from tests.ship.conftest import reseal
@@ -86,9 +87,39 @@ def test_openvino_answers_from_the_same_bundle(project: Project, made: Path) -> 
 
 
 def test_a_bundle_that_answers_otherwise_is_not_written(project: Project, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"E_PARITY.*top-1 answers differ \(allowed 0 %\)"):
+    with pytest.raises(ArtifactError, match=r"E_PARITY.*top-1 answers differ \(allowed 0 %; "):
         export_bundle(project, tmp_path / "b", ExportOptions(precision="int8", most_flips=0.0))
     assert not list(tmp_path.iterdir())
+
+
+def test_few_queries_are_judged_by_what_they_prove() -> None:
+    found = {"n_queries": 165, "top1_flips": round(1 / 165, 5), "mean_cosine": 1.0}
+    check_parity(found, *BOUNDS["fp32"])  # 0.6 % of 165 may well be less than 0.5 % of all
+    with pytest.raises(ArtifactError, match="E_PARITY"):
+        check_parity(found | {"n_queries": 20_000}, *BOUNDS["fp32"])
+    with pytest.raises(ArtifactError, match="E_PARITY"):
+        check_parity(found | {"top1_flips": 8 / 165}, *BOUNDS["fp32"])
+    with pytest.raises(ArtifactError, match="mean cosine"):
+        check_parity(found | {"mean_cosine": 0.99}, *BOUNDS["fp32"])
+
+
+def test_labels_of_one_score_are_a_tie_and_no_flip() -> None:
+    labels = np.eye(3, 4, dtype=np.float32)
+    labels[1] = labels[0]  # two labels with one vector
+    query = np.array([[0.8, 0.1, 0.1, 0.0]], dtype=np.float32)
+    query /= np.linalg.norm(query)
+
+    class Model:
+        def encode(self, texts: list[str], role: str) -> np.ndarray:
+            return np.repeat(query, len(texts), axis=0)
+
+    def shipped(first: int) -> Any:
+        rows = np.array([[first, *(row for row in range(3) if row != first)]])
+        return SimpleNamespace(encoder=Model(), search_labels=lambda vectors, k: (vectors @ labels[rows[0]].T, rows))
+
+    tie, flip = (compare(Model(), labels, shipped(first), ["a text"]) for first in (1, 2))
+    assert (tie["top1_flips"], tie["top1_ties"]) == (0.0, 1.0)
+    assert (flip["top1_flips"], flip["top1_ties"]) == (1.0, 0.0)
 
 
 def test_a_bundle_knows_its_entities(project: Project, made: Path) -> None:

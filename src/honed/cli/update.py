@@ -21,6 +21,7 @@ def update(
     epochs: Annotated[float, typer.Option(help="Epochs over new and replayed pairs.")] = 2.0,
     replay: Annotated[float, typer.Option(help="Old pairs that are trained on again, for each new one.")] = 2.0,
     tolerance: Annotated[float, typer.Option(help="Share of R@1 that old queries may lose (low bound).")] = 0.02,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate; 0: half of that of [train].")] = 0.0,
     *,
     json: Json = False,
 ) -> None:
@@ -28,9 +29,10 @@ def update(
     from honed.pipeline.project import Project, refuse_failed
     from honed.pipeline.update import UpdateOptions, update
 
-    if epochs <= 0 or replay < 0 or not 0 <= tolerance <= 1:
-        raise ConfigError("E_RANGE", "--epochs must be above 0, --replay at least 0, --tolerance 0 to 1")
-    options = UpdateOptions(epochs=epochs, replay=replay, tolerance=tolerance)
+    if epochs <= 0 or replay < 0 or learning_rate < 0 or not 0 <= tolerance <= 1:
+        limits = "--epochs must be above 0, --replay and --learning-rate at least 0, --tolerance 0 to 1"
+        raise ConfigError("E_RANGE", limits)
+    options = UpdateOptions(epochs=epochs, replay=replay, tolerance=tolerance, learning_rate=learning_rate)
     done = update(Project(project, listener=terminal.stage_line), files, options)
     if json:
         folders = {name: str(artifact.folder) for name, artifact in done.artifacts.items()}
