@@ -28,7 +28,7 @@ OLDER := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OPENBLAS_CORETYPE=Hasw
 
 test-avx2: $(READY)  ## the numeric part of the suite as a CPU with AVX2 alone would run it
 	$(OLDER) $(BIN)/python -m pytest -n 2 --dist loadfile tests/encode tests/index tests/train/test_objectives.py \
-	  tests/ship/test_bundle.py tests/ship/test_answering.py tests/pipeline/test_labelling.py tests/pipeline/test_update.py
+	  tests/bundle tests/search/test_answering.py tests/stages/test_labeling.py tests/project/test_update.py
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff format --check src tests benchmarks docs

@@ -34,8 +34,8 @@ from honed.index.settings import BITS, FULL, IndexSettings
 from honed.index.stored import StoredVectors
 from honed.index.surface import Clustering, Targets
 from honed.index.tune import Axes, Budget, TuneOptions, grid, tune
-from honed.pipeline.hybrid import Asked
-from honed.pipeline.tuning import project_data
+from honed.project.tune import project_data
+from honed.stages.hybrid import Asked
 
 N_QUERIES, N_TUNED = 200, 100
 NOISE = 0.02  # standard deviation for each of 384 dimensions: a copy has a cosine of about 0.93 with its original

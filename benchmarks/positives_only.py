@@ -22,8 +22,8 @@ from honed.data import task
 from honed.encode.torch_encoder import TorchEncoder
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores
-from honed.pipeline.stage import narrowed, sampled, trained_encoder
-from honed.pipeline.systems import encoder_run
+from honed.stages.stage import narrowed, sampled, trained_encoder
+from honed.stages.systems import encoder_run
 
 BATCH, PAIRS, STEPS = 64, 768, 30
 QUERIES, CHARS = 200, 800_000  # of the test: every judged document of so many queries, others as drawn

@@ -10,8 +10,8 @@ import argparse
 import time
 from pathlib import Path
 
-from honed.ship.bundle import MODEL
-from honed.ship.searcher import Searcher
+from honed.bundle.load import MODEL
+from honed.search.searcher import Searcher
 
 ROUNDS = 3
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.shipped"]
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share cores wait for each other's threads most of the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from honed.cli.main import run_command
+from honed.config.sections import SECTIONS, Config
 from honed.label.lists import check_lists, read_lists
-from honed.pipeline.config import SECTIONS, Config
 from tests.conftest import ROOT
-from tests.ship.conftest import Server
+from tests.shipped import Server
 
 
 @pytest.mark.timeout(900)

@@ -12,7 +12,7 @@ from typing import Any
 
 from honed import Searcher
 from honed.core.errors import ConfigError
-from honed.ship.requests import Limits, Refused, check_wanted, search_request, strict_json
+from honed.serve.requests import Limits, Refused, check_wanted, search_request, strict_json
 
 LIMITS = Limits(max_k=int(os.environ.get("HONED_MAX_K", "100")), max_batch=32)
 searcher = Searcher.load(os.environ.get("HONED_BUNDLE", "/var/task/bundle"))

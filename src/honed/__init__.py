@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from honed.encode.torch_encoder import TorchEncoder as Encoder
     from honed.index.store import Store
     from honed.label.rules import rule
-    from honed.pipeline.project import Project
-    from honed.ship.searcher import Searcher
+    from honed.project.project import Project
+    from honed.search.searcher import Searcher
 
 __version__ = "0.1.0"
 __all__ = ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "rule"]
@@ -18,8 +18,8 @@ _LAZY = {
     "Hit": ("honed.core.records", "Hit"),
     "Encoder": ("honed.encode.torch_encoder", "TorchEncoder"),
     "rule": ("honed.label.rules", "rule"),
-    "Project": ("honed.pipeline.project", "Project"),
-    "Searcher": ("honed.ship.searcher", "Searcher"),
+    "Project": ("honed.project.project", "Project"),
+    "Searcher": ("honed.search.searcher", "Searcher"),
     "Store": ("honed.index.store", "Store"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from honed import Project, Store
 from honed.cli.main import run_command
-from honed.pipeline.export import export_bundle
+from honed.project.export import export_bundle
 
 ROWS = [
     {"id": f"p{number}", "text": f"{colour} {thing}", "colour": colour, "price": 10 * number}

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honed.core.artifacts import MANIFEST, ArtifactStore, StageKey
-from honed.core.config import limits, read_section
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import fingerprint
 from honed.core.optional import require
 from honed.core.records import EncoderSpec, Run
+from honed.core.sections import limits, read_section
 from honed.core.text import bare, fold, fold_accents, invisible_names, is_blank, looks_like_acronym, script
 
 KEY = StageKey(stage="import", version=1, config={"a": 1}, inputs={})

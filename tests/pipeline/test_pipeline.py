@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from honed.config.sections import Config
 from honed.core.artifacts import MANIFEST
 from honed.core.errors import ConfigError, GateError, StorageError
-from honed.pipeline.config import Config
-from honed.pipeline.init import propose
-from honed.pipeline.project import Project
+from honed.project.init import propose
+from honed.project.project import Project
 from tests.conftest import ROOT, write_project
 
 STAGES = ("import", "check", "baselines", "headroom", "train", "index", "evaluate")
@@ -192,7 +192,7 @@ def test_an_index_refuses_another_model(project: Path) -> None:
     from honed.core.artifacts import write_json
     from honed.core.errors import ArtifactError
     from honed.core.fingerprint import sha256_file
-    from honed.ship.searcher import Searcher
+    from honed.search.searcher import Searcher
 
     artifact = Project(project).runner.latest("index")
     source = artifact.read_json("encoder.json")
@@ -220,10 +220,10 @@ def test_a_damaged_index_is_refused(project: Path) -> None:
 def test_an_alias_of_several_entities_is_a_hit_for_each_nearest_label_first(tmp_path: Path) -> None:
     import numpy as np
 
+    from honed.bundle.names import NameTable
     from honed.encode.hashing import HashEncoder
     from honed.index.stored import StoredVectors
-    from honed.ship.names import NameTable
-    from honed.ship.searcher import Searcher
+    from honed.search.searcher import Searcher
 
     encoder = HashEncoder(256)
     texts = ["University of Michigan", "University of Miami", "UM", "Wolverines", *(f"UM {n}" for n in range(60))]
@@ -264,7 +264,7 @@ def killing(self, key, partial, facts):
         type(partial).rename = die
     return commit(self, key, partial, facts)
 artifacts.ArtifactStore.commit = killing
-from honed.pipeline.project import Project
+from honed.project.project import Project
 Project(sys.argv[3]).run()
 """
 

@@ -18,7 +18,7 @@ def check(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Audit the data: duplicates, leaks, conflicts, ambiguity, ceiling, trivial baselines."""
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
 
     opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     opened.run(until="check")

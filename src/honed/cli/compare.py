@@ -30,7 +30,7 @@ def compare(
 
     Evaluations of other settings stay in the output folder; honed show evaluate tells the folder of the last one.
     """
-    from honed.pipeline.comparing import compare as compared
+    from honed.project.compare import compare as compared
 
     found = compared(a, b, (system_a, system_b))
     if json:

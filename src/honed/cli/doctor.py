@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor(project: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine has and what would run where; exit code 2 when honed.toml asks for what cannot run."""
-    from honed.pipeline.doctor import examine
+    from honed.project.doctor import examine
 
     found = examine(project)
     if json:

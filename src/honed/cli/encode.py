@@ -25,7 +25,7 @@ def encode(
     project: Folder = Path(),
 ) -> None:
     """Turn texts into unit vectors, for anyone's use."""
-    from honed.pipeline.encoding import encode_file
+    from honed.project.encode import encode_file
 
     shape = encode_file(file, out, column=column, model=model, role=role, project=project)
     terminal.say(f"wrote {out}: {shape[0]} vectors of {shape[1]} numbers")

@@ -25,12 +25,12 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure every system on the test queries and write report.json and report.html."""
-    from honed.pipeline.project import Project
-    from honed.pipeline.stages import read_report
+    from honed.project.project import Project
+    from honed.stages.all import read_report
 
     opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if sample:
-        from honed.pipeline.quick import quick_report
+        from honed.project.quick import quick_report
 
         report = quick_report(opened, sample)
     else:
@@ -47,7 +47,7 @@ def gate(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Check the gates of the last report; exit code 1 when one failed."""
-    from honed.pipeline.project import Project, refuse_failed
+    from honed.project.project import Project, refuse_failed
 
     opened = Project(project, overrides=overrides(on_bad_row, encoding))
     gates = opened.report()["gates"]

@@ -36,12 +36,12 @@ def explain(
 
     Without texts: what fine-tuning changed over the held-out set, from the stage [explain].
     """
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
 
     if serve:
         if first is not None or html or png or json:
             raise ConfigError("E_OPTION", "--serve takes no texts and no file: both are typed into the page")
-        from honed.pipeline.explainserver import serve_explanations
+        from honed.serve.explain_server import serve_explanations
 
         terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_explanations(project, host, port)

@@ -32,8 +32,8 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the last run as one folder that answers without PyTorch, or as a model for the Hub."""
-    from honed.pipeline.export import ExportOptions, export_bundle, export_hub
-    from honed.pipeline.project import Project
+    from honed.project.export import ExportOptions, export_bundle, export_hub
+    from honed.project.project import Project
 
     if to not in ("bundle", "hf"):
         raise ConfigError("E_OPTION", f"--to {to}: allowed are bundle, hf")
@@ -42,7 +42,7 @@ def export(
         return
     options = ExportOptions(precision=precision, private_key=sign, most_flips=most_flips)
     written = export_bundle(Project(project), target, options)
-    from honed.ship.bundle import read_manifest
+    from honed.bundle.load import read_manifest
 
     manifest = read_manifest(written)
     if json:

@@ -29,7 +29,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing honed.toml.")] = False,
 ) -> None:
     """Look at the data and write honed.toml."""
-    from honed.pipeline.init import propose
+    from honed.project.init import propose
 
     given = dict(_pair(each) for each in columns or [])
     target = project / "honed.toml"

@@ -44,11 +44,11 @@ def label(
                 f"options stand behind the sub-command: honed label {context.invoked_subcommand} --project FOLDER",
             )
         return
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
 
     given = {"label.combine": "majority"} if majority else {}
     if serve:
-        from honed.pipeline.labelserver import ServeOptions, serve_labels
+        from honed.serve.label_server import ServeOptions, serve_labels
 
         terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_labels(project, ServeOptions(host=host, port=port, who=who, overrides=given))
@@ -121,8 +121,8 @@ def suggest(
     json: Json = False,
 ) -> None:
     """Propose terms for the lists, and the records that are most worth a hand label."""
-    from honed.pipeline.labelling import suggestions
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
+    from honed.shapes.labels.labeling import suggestions
 
     opened = Project(project, listener=terminal.stage_line)
     found = suggestions(opened, n, records)
@@ -154,8 +154,8 @@ def import_labels(
     label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
 ) -> None:
     """Add hand labels from a file to the store; labels of records that are not there are refused."""
-    from honed.pipeline.labelling import import_hand_labels
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
+    from honed.shapes.labels.labeling import import_hand_labels
 
     opened = Project(project, listener=terminal.stage_line)
     n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column)

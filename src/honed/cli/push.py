@@ -41,9 +41,9 @@ def push(
     """
     require("PostgreSQL")
     from honed.cli.search import opened
-    from honed.ship.postgres import Place
-    from honed.ship.push import PushOptions
-    from honed.ship.push import push as written
+    from honed.connect.postgres import Place
+    from honed.connect.push import PushOptions
+    from honed.connect.push import push as written
 
     options = PushOptions(type=kind, index=index, links=links, build_width=build_width, keep=keep, force=force)
     place = Place(dsn=database, schema=schema, collection=collection)

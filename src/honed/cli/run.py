@@ -33,8 +33,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Run all stages of honed.toml; what stands is skipped."""
-    from honed.pipeline.project import Project
-    from honed.pipeline.stages import read_report
+    from honed.project.project import Project
+    from honed.stages.all import read_report
 
     if seeds:
         if start or until or dry_run:
@@ -61,7 +61,7 @@ def run(
 
 
 def _seeds(project: Path, text: str, given: dict[str, Any], *, json: bool) -> None:
-    from honed.pipeline.seeds import run_seeds
+    from honed.project.seeds import run_seeds
 
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
@@ -122,7 +122,7 @@ def train(
 ) -> None:
     """Fine-tune, running what must come before it; a training that was broken off goes on."""
     if checkpoint is not None:
-        from honed.pipeline.project import Project
+        from honed.project.project import Project
 
         opened = Project(project, overrides=overrides(on_bad_row, encoding))
         terminal.say(f"from {opened.runner.rewind('train', checkpoint)}")
@@ -173,6 +173,6 @@ def index(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encod
 
 
 def _until(project: Path, stage: str, given: dict[str, Any]) -> Artifact:
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
 
     return Project(project, overrides=given, listener=terminal.stage_line).run(until=stage)[stage]

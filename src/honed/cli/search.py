@@ -18,7 +18,7 @@ from honed.core.text import fold
 
 if TYPE_CHECKING:
     from honed.core.records import Hit
-    from honed.ship.searcher import Searcher
+    from honed.search.searcher import Searcher
 
 
 _PARTS = 4  # that are shown of a hit
@@ -87,7 +87,7 @@ def search(
     queries = _queries(text, file)
     passages: list[str] = []
     if hyde:
-        from honed.pipeline.project import Project
+        from honed.project.project import Project
 
         if rerank or direction != "alias-to-label":
             raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
@@ -108,13 +108,13 @@ def search(
                 "--database: known names and meaning, alias-to-label, without --rerank, --candidates, --hyde",
             )
         require("PostgreSQL")
-        from honed.ship import postgres
+        from honed.connect import postgres
 
         there = postgres.Collection.open(postgres.Place(dsn=database, schema=schema, collection=collection))
         listed = there.search(opened(project, bundle, require_signature).encoder, queries, k, where=passing)
         found = [Answer(hits=hits) for hits in listed]
     elif rerank and bundle is None and not budget:
-        from honed.pipeline.project import Project
+        from honed.project.project import Project
 
         listed = Project(project).search_many(queries, k, direction=direction, where=passing, rerank=True)
         found = [Answer(hits=hits) for hits in listed]
@@ -149,12 +149,12 @@ def search(
 
 def opened(project: Path, bundle: Path | None, public_key: Path | None) -> "Searcher":
     """Return the searcher of a bundle, or of a project where none is named."""
-    from honed.ship.searcher import Searcher
+    from honed.search.searcher import Searcher
 
     if bundle is not None:
         return Searcher.load(bundle, public_key=public_key)
     require("reading tables")
-    from honed.pipeline.project import Project
+    from honed.project.project import Project
 
     return Project(project).searcher()
 

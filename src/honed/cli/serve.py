@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.config.server import ServerSection, server_section
 from honed.core.errors import ConfigError
-from honed.ship.config import ServerSection, server_section
-from honed.ship.requests import Limits
-from honed.ship.server import ServeOptions
-from honed.ship.server import serve as serve_bundle
+from honed.serve.requests import Limits
+from honed.serve.server import ServeOptions
+from honed.serve.server import serve as serve_bundle
 
 
 def register(app: typer.Typer) -> None:

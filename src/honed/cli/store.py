@@ -14,7 +14,7 @@ from honed.core.lines import read_lines
 
 if TYPE_CHECKING:
     from honed import Store
-    from honed.pipeline.storing import ModelSource
+    from honed.project.store import ModelSource
 
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSON Lines, JSON or Parquet files, or folders of them.")]
@@ -58,7 +58,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Encode the texts of tables and make a store of them, as a stream; it is there when all is, or not at all."""
-    from honed.pipeline.storing import create_store, settings_of
+    from honed.project.store import create_store, settings_of
 
     columns, source = _columns(id_column, text_column, keep), _source(bundle, model)
     _tell(create_store(store, files, source, columns, settings_of(index), memory_mb), json=json)
@@ -78,7 +78,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Add the rows of tables: all, or none."""
-    from honed.pipeline.storing import add_to_store
+    from honed.project.store import add_to_store
 
     columns = _columns(id_column, text_column, keep)
     _tell(add_to_store(store, files, _source(bundle, model), columns, replace=replace), json=json)
@@ -92,7 +92,7 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete records by id: all, or none."""
-    from honed.pipeline.storing import delete_from_store
+    from honed.project.store import delete_from_store
 
     _tell(delete_from_store(store, [*(ids or []), *(read_lines(file) if file else [])]), json=json)
 
@@ -111,7 +111,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Search by meaning."""
-    from honed.pipeline.storing import search_store
+    from honed.project.store import search_store
 
     hits = search_store(store, [text], _source(bundle, model), k, parse_where(where or []))[0]
     if json:
@@ -141,7 +141,7 @@ def show(
 ) -> None:
     """Tell what is in a store."""
     from honed import Store
-    from honed.pipeline.storing import record_of
+    from honed.project.store import record_of
 
     found = Store.open(store, verify=verify)
     if record is None:
@@ -153,32 +153,32 @@ def show(
 
 def compact(store: Place, index: IndexFile = None, *, json: Json = False) -> None:
     """Write all records into one part with an index anew, and free the place of those that are deleted."""
-    from honed.pipeline.storing import compact_store
+    from honed.project.store import compact_store
 
     _tell(compact_store(store, index), json=json)
 
 
 def migrate(store: Place, bundle: Bundle = None, model: Model = "", *, json: Json = False) -> None:
     """Encode all texts with another model; the store answers as before until it is done."""
-    from honed.pipeline.storing import migrate_store
+    from honed.project.store import migrate_store
 
     _tell(migrate_store(store, _source(bundle, model)), json=json)
 
 
 def _columns(id_column: str, text_column: str, keep: list[str] | None) -> Any:
-    from honed.pipeline.storing import StoreColumns
+    from honed.project.store import StoreColumns
 
     return StoreColumns(doc_id=id_column, text=text_column, keep=tuple(keep or ()))
 
 
 def _source(bundle: Path | None, model: str) -> "ModelSource":
-    from honed.pipeline.storing import ModelSource
+    from honed.project.store import ModelSource
 
     return ModelSource(bundle=bundle, model=model)
 
 
 def _tell(store: "Store", *, json: bool) -> None:
-    from honed.pipeline.storing import facts_of
+    from honed.project.store import facts_of
 
     facts = facts_of(store)
     if json:

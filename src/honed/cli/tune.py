@@ -50,8 +50,8 @@ def tune(
     Asked for a recall, the fastest index that reaches it within --ms and --mb is chosen; asked for none, the best
     recall within them; asked for nothing, the fastest with an index recall of 0.99. Exit code 1 when nothing fits.
     """
-    from honed.pipeline.project import Project
-    from honed.pipeline.tuning import TuneRequest, file_data, project_data, tune_index, write_settings
+    from honed.project.project import Project
+    from honed.project.tune import TuneRequest, file_data, project_data, tune_index, write_settings
 
     request = TuneRequest(
         recall=recall,

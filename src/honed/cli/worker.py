@@ -13,7 +13,7 @@ def main() -> None:
     first = os.environ.get("RANK", "0") == "0"
     terminal.start(quiet=not first)
     from honed.pipeline.processes import do
-    from honed.pipeline.training import train
+    from honed.stages.training import train
 
     try:
         do(Path(sys.argv[1]), train)

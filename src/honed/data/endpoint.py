@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from honed.core.config import limits
 from honed.core.errors import ConfigError, DataError
+from honed.core.sections import limits
 
 _MAX_ANSWER = 1 << 20
 _LONGEST_WAIT = 60.0

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.progress import progress
 from honed.core.text import bidi_controls, fold, invisible_names, is_blank
-from honed.data.relations import SIDES, SpanError, placed
 from honed.data.tables import Reject, Row, Table, TableFormat, json_kind, open_table, skipped_files, table_files
+from honed.shapes.relations.sentences import SIDES, SpanError, placed
 
 RECORDS, REJECTS, ACCOUNTING = "records.parquet", "rejects.jsonl", "accounting.json"
 SPLITS = ("train", "dev", "test")

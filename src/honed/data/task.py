@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query
-from honed.data.aliases import Catalogue, slices_of_pair
+from honed.shapes.aliases.catalogue import Catalogue, slices_of_pair
 
 FORWARD, REVERSE = "alias-to-label", "label-to-alias"
 DIRECTIONS = (FORWARD, REVERSE)

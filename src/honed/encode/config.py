@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from honed.core.config import limits
+from honed.core.sections import limits
 
 PRECISIONS = ("auto", "fp32", "bf16")
 

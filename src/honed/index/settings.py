@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from honed.core.config import limits
 from honed.core.errors import ArtifactError, ConfigError
+from honed.core.sections import limits
 
 FULL = "full"
 # bits for each dimension that a kind of code can have, its own choice first; 32 is the vector as it is

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from honed.core.config import limits
+from honed.core.sections import limits
 
 COMBINE = ("auto", "majority", "weighted", "label-model")
 LEARNERS = ("joined", "fields", "none")

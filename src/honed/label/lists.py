@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from honed.core.artifacts import write_text
-from honed.core.config import read_section, toml_string
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.optional import require
+from honed.core.sections import read_section, toml_string
 
 _MOST_TERMS = 20_000
 _FIELDS = ("title", "text")

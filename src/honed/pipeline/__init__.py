@@ -1,1 +1,1 @@
-"""All stages in order, their runner, and honed.toml."""
+"""The runner of the stages."""

@@ -13,11 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from honed.config.sections import Config
 from honed.core.artifacts import Artifact, Manifest, write_json
 from honed.core.errors import TrainingError
 from honed.encode import hardware
-from honed.pipeline.config import Config
-from honed.pipeline.stage import Work
+from honed.stages.stage import Work
 
 JOB = "job.json"
 _PDEATHSIG = 1

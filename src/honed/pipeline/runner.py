@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from honed.config.sections import Config
 from honed.core.artifacts import PARTIAL, Artifact, ArtifactStore, StageKey, write_json
 from honed.core.errors import ConfigError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
-from honed.pipeline.config import Config
-from honed.pipeline.stage import Stage, Work
-from honed.pipeline.stages import STAGES
+from honed.stages.all import STAGES
+from honed.stages.stage import Stage, Work
 
 Listener = Callable[[str, str, float], None]
 LATEST, UPDATES = "latest.json", "updates.json"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from honed.core.config import limits
 from honed.core.errors import ConfigError
+from honed.core.sections import limits
 from honed.encode.config import PRECISIONS
 
 OBJECTIVES = (

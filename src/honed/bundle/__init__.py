@@ -1,0 +1,1 @@
+"""The file format of what is shipped: write, verify, load."""

@@ -1,0 +1,1 @@
+"""honed.toml: one section a stage."""

@@ -1,0 +1,1 @@
+"""The world's databases and protocols."""

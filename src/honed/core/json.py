@@ -1,0 +1,21 @@
+"""Plain data, as JSON holds it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, cast
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+JsonObject: TypeAlias = Mapping[str, Json]
+
+
+def parse(text: str | bytes) -> Json:
+    """Return what a JSON text holds; `ValueError` for anything else."""
+    return cast(Json, json.loads(text))
+
+
+def parse_object(text: str | bytes) -> dict[str, Json]:
+    """Return the object that a JSON text holds; `ValueError` for anything else."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object, got {type(found).__name__}")
+    return found

@@ -1,0 +1,105 @@
+"""``honed doctor``: what is here, what would be used, and what honed.toml asks for that cannot run."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from honed.config.sections import FILE, Config
+from honed.core.errors import HonedError
+from honed.core.optional import PARTS, installed_version, is_installed
+from honed.encode import hardware
+from honed.encode.base_models import resolve
+from honed.encode.graph_encoder import best_engine
+
+_PACKAGES = (
+    "honed",
+    "torch",
+    "sentence-transformers",
+    "transformers",
+    "faiss-cpu",
+    "onnxruntime",
+    "openvino",
+    "tokenizers",
+    "pyarrow",
+    "numpy",
+)
+
+
+def examine(project: Path) -> dict[str, Any]:
+    """Return what the machine has, by section, and ``problems``: reasons why honed.toml cannot run here."""
+    flags = hardware.cpu_flags()
+    total, free = hardware.memory_bytes()
+    useful = [
+        flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags
+    ]
+    found: dict[str, Any] = {
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            "cores": hardware.cpu_count(),
+            "cpu features": " ".join(useful) or "none known",
+            "memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free",
+        },
+        "gpus": _gpus(),
+        "versions": {name: installed_version(name) or "not installed" for name in _PACKAGES},
+        "parts": {part: "yes" if is_installed(part) else f"no (honed[{extra}])" for part, (_, extra) in PARTS.items()},
+    }
+    problems: list[str] = []
+    found["models"] = {"minilm": _where("minilm")}
+    found["would run"] = _would_run(found)
+    if (project / FILE).is_file():
+        problems = _problems(project)
+    found["problems"] = problems
+    return found
+
+
+def _gpus() -> dict[str, str]:
+    if not is_installed("torch encoder"):
+        return {"none": "torch is not installed"}
+    gpus = hardware.gpus()
+    if not gpus:
+        return {"none": "no CUDA device"}
+    return {
+        f"cuda:{number}": f"{gpu.name}, {gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free"
+        f"{', bf16' if gpu.bf16 else ''}"
+        for number, gpu in enumerate(gpus)
+    }
+
+
+def _where(name: str) -> str:
+    try:
+        base = resolve(name)
+    except HonedError as error:
+        return f"not found: {error.message}"
+    return f"{base.source}: {base.folder}"
+
+
+def _would_run(found: dict[str, Any]) -> dict[str, str]:
+    gpu = next((name for name in found["gpus"] if name.startswith("cuda")), None)
+    device = gpu or "cpu"
+    bf16 = "bf16" in found["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
+    engines = f"fp32 and int8 by onnxruntime, bf16 by {best_engine('bf16')}; the first answers by numpy"
+    threads = "" if gpu else f", {hardware.cpu_count()} threads"
+    return {
+        "encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}",
+        "index, search": "cpu, FAISS",
+        "bundles": engines,
+    }
+
+
+def _problems(project: Path) -> list[str]:
+    try:
+        config = Config.read(project / FILE)
+        resolve(config.model.base)
+    except HonedError as error:
+        return [str(error)]
+    problems = []
+    wanted = {"train": "fine-tuning", "index": "vector index", "baselines": "lexical baselines"}
+    for section, part in wanted.items():
+        if getattr(config, section) is not None and not is_installed(part):
+            problems.append(f"[{section}] needs {PARTS[part][0]}: pip install 'honed[{PARTS[part][1]}]'")
+    if config.model.precision == "bf16" and not hardware.cpu_has_bf16() and not hardware.gpus():
+        problems.append("model.precision is bf16 and this CPU has no bf16: it would be very slow; use auto")
+    for path in config.paths.input:
+        if not (project / path).exists():
+            problems.append(f"paths.input: {project / path}: no such file")
+    return problems

@@ -1,0 +1,97 @@
+"""``honed encode``: texts of a file to vectors in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.lines import read_lines
+from honed.core.optional import require
+from honed.core.protocols import Encoder, Vectors
+from honed.core.text import is_blank
+from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
+from honed.encode.config import EncoderConfig
+
+FORMATS = (".npy", ".safetensors", ".parquet")
+
+
+def encode_file(
+    file: Path, out: Path, *, column: str | None, model: str | None, role: str, project: Path
+) -> tuple[int, int]:
+    """Write the unit vectors of a file's texts and return their shape ``(n_texts, dim)``.
+
+    Raises `ConfigError` for an unknown ending or role, `DataError` for a row that cannot be read.
+    """
+    if out.suffix not in FORMATS:
+        raise ConfigError("E_OUT", f"{out}: unknown ending; allowed: {', '.join(FORMATS)}")
+    if role not in ("query", "document"):
+        raise ConfigError("E_ROLE", f"role {role!r} is not one of query, document")
+    texts = _texts(file, column)
+    vectors = _encoder(model, project).encode(texts, "query" if role == "query" else "document")
+    _write(out, texts, vectors)
+    return len(texts), vectors.shape[1]
+
+
+def _texts(file: Path, column: str | None) -> list[str]:
+    """Return the texts in the order of lines or rows; one that is empty is an error, so that vectors keep their row."""
+    if column is None:
+        if file.suffix.lower() in SUFFIXES or file.is_dir():
+            raise ConfigError("E_OPTION", f"{file} holds tables: name the column with --column")
+        texts = read_lines(file)
+    else:
+        texts = [text for path in table_files(file) for text in _column(path, column)]
+    for number, text in enumerate(texts, 1):
+        if is_blank(text):
+            raise DataError("E_TEXT_EMPTY", f"{file}, text {number}: empty; its vector would mean nothing")
+    if not texts:
+        raise DataError("E_EMPTY", f"{file}: no texts")
+    return texts
+
+
+def _column(path: Path, column: str) -> list[str]:
+    table = open_table(path, TableFormat())
+    if column not in table.columns:
+        raise DataError(
+            "E_HEADER_MISSING",
+            f"{path.name}: no column {column}; found: {', '.join(table.columns)}{did_you_mean(column, table.columns)}",
+        )
+    texts = []
+    for row in table.rows:
+        if isinstance(row, Reject):
+            raise DataError(row.code, str(row))
+        value = row.values.get(column)
+        if not isinstance(value, str):
+            raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {column}: no text")
+        texts.append(value)
+    return texts
+
+
+def _encoder(model: str | None, project: Path) -> Encoder:
+    require("torch encoder")
+    from honed.encode.torch_encoder import TorchEncoder
+
+    if model:
+        return TorchEncoder.load(EncoderConfig(base=model))
+    from honed.project.project import Project
+
+    return Project(project).searcher().encoder
+
+
+def _write(out: Path, texts: Sequence[str], vectors: Vectors) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.stem}.new{out.suffix}")
+    if out.suffix == ".npy":
+        np.save(beside, vectors, allow_pickle=False)
+    elif out.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file({"vectors": vectors}, str(beside))
+    else:
+        flat: Any = pa.array(vectors.reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        pq.write_table(pa.table({"text": list(texts), "vector": column}), beside, write_page_checksum=True)
+    beside.replace(out)

@@ -1,0 +1,211 @@
+"""``honed store``: tables of texts in a vector index on disk that changes; see `honed.index.store`."""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from honed.config.sections import IndexSection
+from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.filters import Filter
+from honed.core.fingerprint import fingerprint
+from honed.core.optional import require
+from honed.core.progress import progress
+from honed.core.protocols import Encoder
+from honed.core.sections import read_section
+from honed.core.text import is_blank
+from honed.data.tables import Reject, TableFormat, open_table, table_files
+from honed.index.segments import Batch, BuildLimits, Record
+from honed.index.settings import IndexSettings
+from honed.index.store import Found, Store, writing
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreColumns:
+    """Which columns of a table hold ids and texts; ``keep`` are the fields to store, all others where it is empty."""
+
+    doc_id: str = "id"
+    text: str = "text"
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSource:
+    """Where the encoder comes from: a bundle, or a base model by its name or folder; one of them."""
+
+    bundle: Path | None = None
+    model: str = ""
+
+    def load(self) -> Encoder:
+        """Return the encoder; `ConfigError` unless one source is named."""
+        if (self.bundle is None) == (not self.model):
+            raise ConfigError("E_OPTION", "name the model: --bundle BUNDLE, or --model NAME (such as minilm)")
+        if self.bundle is not None:
+            from honed.search.searcher import Searcher
+
+            return Searcher.load(self.bundle).encoder
+        require("torch encoder")
+        from honed.encode.config import EncoderConfig
+        from honed.encode.torch_encoder import TorchEncoder
+
+        return TorchEncoder.load(EncoderConfig(base=self.model))
+
+    def facts(self, encoder: Encoder) -> dict[str, Any]:
+        """Return what a store says of its model: the fingerprint that later users are compared with, and the source."""
+        source = {"bundle": str(self.bundle.resolve())} if self.bundle else {"model": self.model}
+        return {"fingerprint": fingerprint(encoder.spec.as_dict()), "source": source}
+
+
+def create_store(
+    path: Path, files: Sequence[Path], source: ModelSource, columns: StoreColumns, settings: IndexSettings, mb: int
+) -> Store:
+    """Make a store of the rows of tables; nothing is there when a row is unfit."""
+    if path.exists():
+        raise ConfigError("E_STORE_EXISTS", f"{path}: exists; add to it with  honed store add  or name another")
+    encoder = source.load()
+    return Store.create(
+        path,
+        _batches(files, encoder, columns),
+        dim=encoder.spec.dim,
+        settings=settings,
+        model=source.facts(encoder),
+        limits=BuildLimits(memory_mb=mb),
+    )
+
+
+def add_to_store(
+    path: Path, files: Sequence[Path], source: ModelSource, columns: StoreColumns, *, replace: bool
+) -> Store:
+    """Add the rows of tables; with ``replace`` those whose ids are there take their place."""
+    encoder = encoder_of(Store.open(path, verify=False), source)
+    with writing(path) as writer:
+        writer.store.check_model(fingerprint(encoder.spec.as_dict()))
+        return writer.add(_batches(files, encoder, columns), replace=replace)
+
+
+def delete_from_store(path: Path, doc_ids: Sequence[str]) -> Store:
+    """Delete records by id: all, or none when one is not there."""
+    if not doc_ids:
+        raise ConfigError("E_OPTION", "name ids to delete, or a file with --file")
+    with writing(path) as writer:
+        return writer.delete(list(dict.fromkeys(doc_ids)))
+
+
+def compact_store(path: Path, index: Path | None) -> Store:
+    """Write all records into one part with an index anew, as a TOML file says or as it was."""
+    with writing(path) as writer:
+        return writer.compact(settings_of(index) if index else None)
+
+
+def record_of(store: Store, doc_id: str) -> Record:
+    """Return a record; `ConfigError` for an unknown id."""
+    found = store.get(doc_id)
+    if found is None:
+        raise ConfigError("E_ID_UNKNOWN", f"no record {doc_id!r} in {store.path}")
+    return found
+
+
+def migrate_store(path: Path, source: ModelSource) -> Store:
+    """Encode all texts of a store with another model; the old vectors answer until it is done."""
+    encoder = source.load()
+    with writing(path) as writer, progress("encode texts", len(writer.store)) as bar:
+
+        def encode(texts: Sequence[str]) -> Any:
+            bar.advance(len(texts))
+            return encoder.encode(texts, "document")
+
+        return writer.migrate(encode, encoder.spec.dim, source.facts(encoder))
+
+
+def search_store(
+    path: Path, texts: Sequence[str], source: ModelSource, k: int, where: Filter | None
+) -> list[list[Found]]:
+    """Return the hits of each text."""
+    store = Store.open(path, verify=False)
+    encoder = encoder_of(store, source)
+    return store.search(encoder.encode(list(texts), "query"), k, where=where)
+
+
+def encoder_of(store: Store, source: ModelSource) -> Encoder:
+    """Return the encoder of a store: the one that is named, or the one that made it; `ConfigError` for another."""
+    if source.bundle is None and not source.model:
+        known = store.model.get("source", {})
+        bundle = Path(known["bundle"]) if known.get("bundle") else None
+        if bundle is not None and not bundle.exists():
+            raise ConfigError("E_OPTION", f"{store.path}: its bundle {bundle} is gone; name it with --bundle")
+        source = ModelSource(bundle=bundle, model=known.get("model", ""))
+    encoder = source.load()
+    store.check_model(fingerprint(encoder.spec.as_dict()))
+    return encoder
+
+
+def settings_of(file: Path | None) -> IndexSettings:
+    """Return the section [index] of honed.toml or of what ``honed tune`` printed; 2-bit RaBitQ without a file."""
+    if file is None:
+        return IndexSettings(backend="composed", codes="rabitq", bits=2)
+    try:
+        table = tomllib.loads(file.read_text("utf-8")).get("index")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("E_CONFIG", f"{file}: not TOML: {error}") from None
+    if table is None:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: no section [index]")
+    section = read_section(IndexSection, table, "index", str(file)).check(f"{file}: index")
+    return IndexSettings(**{each.name: getattr(section, each.name) for each in fields(IndexSettings)})
+
+
+def facts_of(store: Store) -> dict[str, Any]:
+    """Return what there is to tell of a store, as plain data."""
+    return {
+        "version": store.version,
+        "records": len(store),
+        "deleted": store.n_deleted,
+        "dim": store.dim,
+        "settings": store.settings.as_dict(),
+        "model": dict(store.model),
+        "fields": store.fields(),
+        "segments": [{"name": each["name"], "records": each["n"]} for each in store.manifest["segments"]],
+    }
+
+
+def _batches(files: Sequence[Path], encoder: Encoder, columns: StoreColumns) -> Iterator[Batch]:
+    waiting: list[Record] = []
+    with progress("encode texts") as bar:
+        for record in _records(files, columns):
+            waiting.append(record)
+            if len(waiting) == _BATCH:
+                yield Batch(records=waiting, vectors=encoder.encode([each.text for each in waiting], "document"))
+                bar.advance(len(waiting))
+                waiting = []
+        if waiting:
+            yield Batch(records=waiting, vectors=encoder.encode([each.text for each in waiting], "document"))
+            bar.advance(len(waiting))
+
+
+def _records(files: Sequence[Path], columns: StoreColumns) -> Iterator[Record]:
+    for path in (each for file in files for each in table_files(file)):
+        table = open_table(path, TableFormat())
+        for name in (columns.doc_id, columns.text, *columns.keep):
+            if name not in table.columns:
+                raise DataError(
+                    "E_HEADER_MISSING",
+                    f"{path.name}: no column {name}; found: {', '.join(table.columns)}"
+                    f"{did_you_mean(name, table.columns)}",
+                )
+        for row in table.rows:
+            if isinstance(row, Reject):
+                raise DataError(row.code, str(row))
+            doc_id, text = row.values.get(columns.doc_id), row.values.get(columns.text)
+            if isinstance(doc_id, int) and not isinstance(doc_id, bool):
+                doc_id = str(doc_id)
+            for name, value in ((columns.doc_id, doc_id), (columns.text, text)):
+                if not isinstance(value, str) or is_blank(value):
+                    raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {name}: no text")
+            own = columns.keep or [name for name in row.values if name not in (columns.doc_id, columns.text)]
+            shown = {name: row.values[name] for name in own if row.values.get(name) not in (None, "")}
+            for name, value in shown.items():
+                if not isinstance(value, (str, int, float, bool)):
+                    raise DataError("E_TYPE", f"{row.file}, {row.where}, {name}: a field holds one value, not a list")
+            yield Record(doc_id=str(doc_id), text=str(text), fields=shown)

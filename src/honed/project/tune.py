@@ -1,0 +1,352 @@
+"""``honed tune``: the best index for a budget, measured on a project's own vectors and dev queries, or on files."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.core.artifacts import write_json, write_text
+from honed.core.errors import ConfigError, DataError
+from honed.core.optional import is_installed, require
+from honed.core.protocols import Vectors, VectorSource
+from honed.core.sections import limits, toml_string
+from honed.data import task
+from honed.evaluate.tuning import draw, pareto, render_tuning, shown_name
+from honed.index.backends import build_index
+from honed.index.exact import exact_among
+from honed.index.hybrid import DEPTH
+from honed.index.measured import Point, Yardstick
+from honed.index.scaling import needs_of
+from honed.index.settings import FULL, IndexSettings
+from honed.index.stored import StoredVectors
+from honed.index.tune import Axes, Budget, Tuned, TuneOptions, grid, tune
+from honed.project.project import Project
+from honed.stages.hybrid import Asked
+from honed.stages.reports import seed_of
+
+CORPORA = (14_000_000, 100_000_000)
+FILTERS = (0.5, 0.1, 0.01)
+_HEAT_SHARE = 0.05
+_DEFAULT_RECALL = 0.99
+_DRAWN = "drawn from the documents themselves"
+_ASKED = 40  # a search for ten hits asks for so many, since one entity may bear several
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneRequest:
+    """The budget, and how it is measured.
+
+    With no bound at all an index recall of 0.99 is asked for. ``depth`` is that of the task recall (R@depth);
+    ``queries`` bounds how many are asked; ``dims`` are more widths to cut vectors to; ``exhaustive`` measures every
+    combination, without a time limit.
+    """
+
+    recall: float | None = field(default=None, metadata=limits(low=0, high=1))
+    task_recall: float | None = field(default=None, metadata=limits(low=0, high=1))
+    ms: float | None = None
+    mb: float | None = None
+    limit_s: float = 600.0
+    depth: int = 1
+    queries: int = 300
+    dims: tuple[int, ...] = ()
+    graph: bool = True
+    exhaustive: bool = False
+
+    def budget(self) -> Budget:
+        """Return what is asked of the index; `ConfigError` for a bound that nothing keeps."""
+        for name, value in (("--ms", self.ms), ("--mb", self.mb)):
+            if value is not None and value <= 0:
+                raise ConfigError("E_RANGE", f"{name}: {value:g}; more than 0 is needed")
+        given = (self.recall, self.task_recall, self.ms, self.mb)
+        recall = _DEFAULT_RECALL if all(each is None for each in given) else self.recall
+        return Budget(index_recall=recall, task_recall=self.task_recall, ms=self.ms, mb=self.mb)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneData:
+    """Vectors with queries ``(n_queries, dim)``; ``relevant`` rows of each, none without judgements.
+
+    ``width`` is how many a search of theirs asks the index for.
+    """
+
+    source: VectorSource
+    queries: Vectors
+    relevant: Sequence[Any]
+    title: str
+    asked: str
+    seed: int = 0
+    width: int = 0
+
+
+def project_data(project: Project, most: int) -> TuneData:
+    """Return the labels' vectors of a project's index and its dev queries; the test queries are never asked.
+
+    Where the shape has no judged dev queries, documents are drawn as queries.
+    """
+    searcher = project.searcher()
+    source, seed = searcher.searched_vectors(), seed_of(project.config)
+    labels_alone = project.config.index is None or project.config.index.names == "labels"
+    width = DEPTH if project.config.hybrid else _ASKED
+    title = project.config.evaluate.title if project.config.evaluate else ""
+    title = title or project.file.parent.resolve().name
+    check = project.runner.latest("check").folder
+    rng = np.random.default_rng(seed)
+    if project.config.data.shape in ("aliases", "judgments"):
+        dev = task.load_task(check, task.FORWARD, "dev")
+        asked = Asked.of(searcher, dev)
+        if len(asked.texts) > most:
+            asked = asked.only(np.sort(rng.choice(len(asked.texts), most, replace=False)))
+        relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
+        return TuneData(
+            source=source,
+            queries=asked.vectors,
+            relevant=relevant if labels_alone else (),
+            title=title,
+            asked="of dev, which the model was chosen on",
+            seed=seed,
+            width=width,
+        )
+    rows = np.sort(rng.choice(source.shape[0], min(most, source.shape[0]), replace=False))
+    return TuneData(
+        source=source, queries=source.take(rows), relevant=(), title=title, asked=_DRAWN, seed=seed, width=width
+    )
+
+
+def file_data(vectors: Path, queries: Path | None, relevant: Path | None, most: int) -> TuneData:
+    """Return vectors of ``.npy`` files, mapped; ``relevant`` has a JSON list of rows of documents for each query."""
+    source = StoredVectors(_vectors(vectors))
+    rng = np.random.default_rng(0)
+    n, dim = source.shape
+    if queries is None:
+        if relevant is not None:
+            raise ConfigError("E_OPTION", "--relevant goes with --queries")
+        asked = source.take(np.sort(rng.choice(n, min(most, n), replace=False)))
+        return TuneData(source=source, queries=asked, relevant=(), title=vectors.name, asked=_DRAWN)
+    asked = np.array(_vectors(queries), dtype=np.float32)
+    if asked.shape[1] != dim:
+        raise DataError("E_VECTORS", f"{queries}: vectors of {asked.shape[1]} dimensions; the documents have {dim}")
+    lists = _relevant(relevant, len(asked), n) if relevant is not None else []
+    some = np.sort(rng.choice(len(asked), min(most, len(asked)), replace=False))
+    return TuneData(
+        source=source,
+        queries=asked[some],
+        relevant=[lists[at] for at in some.tolist()] if lists else (),
+        title=vectors.name,
+        asked=f"of {queries.name}",
+    )
+
+
+def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any]:
+    """Tune, and write ``tune.json``, ``tune.html`` and pictures into a folder; return what ``tune.json`` holds."""
+    require("vector index")
+    budget = request.budget()
+    dim = data.source.shape[1]
+    if not all(1 <= each < dim for each in request.dims):
+        raise ConfigError("E_RANGE", f"--dims: allowed are 1 to {dim - 1}, fewer than the vectors have")
+    yard = Yardstick(data.source, data.queries, data.relevant, depth=request.depth, width=data.width)
+    axes = Axes.of(*data.source.shape, dims=(0, *request.dims))
+    options = TuneOptions(limit_s=request.limit_s, graph=request.graph, seed=data.seed)
+    if request.exhaustive:
+        points = grid(yard, axes, options)
+        tuned = Tuned(chosen=budget.best(points), points=points, nearest=min(points, key=budget.lack))
+    else:
+        tuned = tune(yard, budget, axes, options)
+    report = _report(data, yard, budget, axes, tuned)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "tune.json", report)
+    write_text(out / "tune.html", render_tuning(report))
+    if is_installed("pictures"):
+        for name, content in draw(report, "png").items():
+            (out / f"tune-{name}.png").write_bytes(content)
+    return report
+
+
+def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    """Put settings into the section [index] of a honed.toml; other lines stay as they are.
+
+    Raises `ConfigError`, and changes nothing, where the section is not found, or where other sections would change.
+    """
+    before = file.read_bytes().decode("utf-8")
+    lines = before.split("\n")
+    starts = [number for number, line in enumerate(lines) if line.split("#")[0].strip() == "[index]"]
+    if not starts:
+        raise ConfigError("E_CONFIG_MISSING", f"{file}: no section [index] to write to")
+    start = starts[0] + 1
+    end = next((number for number in range(start, len(lines)) if lines[number].lstrip().startswith("[")), len(lines))
+    ours = set(IndexSettings.__dataclass_fields__)
+    kept = [line for line in lines[start:end] if line.partition("=")[0].strip().strip("\"'") not in ours]
+    ending = "\r" if lines[starts[0]].endswith("\r") else ""
+    after = "\n".join([*lines[:start], *(line + ending for line in _toml_lines(settings)), *kept, *lines[end:]])
+    old = tomllib.loads(before)
+    wanted = {**old, "index": {**{k: v for k, v in old["index"].items() if k not in ours}, **settings}}
+    try:
+        sound = tomllib.loads(after) == wanted
+    except tomllib.TOMLDecodeError:
+        sound = False
+    if not sound:
+        shown = "; ".join(_toml_lines(settings))
+        raise ConfigError("E_CONFIG", f"{file}: cannot be edited without changing more; write into [index]: {shown}")
+    write_text(file, after)
+
+
+def _toml_lines(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {toml_string(value) if isinstance(value, str) else value}" for name, value in settings.items()]
+
+
+def _report(data: TuneData, yard: Yardstick, budget: Budget, axes: Axes, tuned: Tuned) -> dict[str, Any]:
+    n, dim = data.source.shape
+    measure = "task_recall" if yard.relevant else "index_recall"
+    points = [each.as_dict() for each in tuned.points]
+    chosen = tuned.chosen
+    edge = pareto(points, "ms", measure)
+    shown = chosen.as_dict() if chosen else None
+    if shown and shown not in edge:
+        edge = sorted([*edge, shown], key=lambda each: each["ms"])
+    needs, parts, needs_of_what = _needs(data, tuned, budget)
+    return {
+        "title": data.title,
+        "n": n,
+        "dim": dim,
+        "n_queries": len(data.queries),
+        "asked": data.asked,
+        "k": yard.k,
+        "depth": yard.depth,
+        "task": bool(yard.relevant),
+        "budget": {name: getattr(budget, name) for name in budget.__dataclass_fields__},
+        "said": _said(budget, tuned, points[0]),
+        "chosen": shown,
+        "settings": chosen.settings.changed() if chosen else None,
+        "toml": "\n".join(["[index]", *_toml_lines(chosen.settings.changed())]) if chosen else "",
+        "points": points,
+        "computed": len(tuned.computed),
+        "pruned": tuned.pruned,
+        "took_s": round(tuned.took, 1),
+        "stopped": tuned.stopped,
+        "frontier": [{**each, "name": shown_name(each["settings"])} for each in edge],
+        "full_mb": 4 * n * dim / 1e6,
+        "map": heat_map(tuned, axes, chosen),
+        "filtered": _filtered(data, yard, chosen, stopped=tuned.stopped),
+        "needs": [each.as_dict() for each in needs],
+        "needs_of": needs_of_what,
+        "parts": parts,
+    }
+
+
+def _said(budget: Budget, tuned: Tuned, flat: Mapping[str, Any]) -> str:
+    wanted = ", ".join(
+        f"{name.replace('_', ' ')} {'at least' if name.endswith('recall') else 'at most'} {value:g}"
+        for name in budget.__dataclass_fields__
+        if (value := getattr(budget, name)) is not None
+    )
+    point = tuned.chosen or tuned.nearest
+    task_part = f", task recall {point.task_recall:.4f}" if point.task_recall is not None else ""
+    facts = (
+        f"{shown_name(point.settings.as_dict())}: index recall {point.index_recall:.4f}{task_part}, {point.ms:.3f} ms, "
+        f"{point.mb:.1f} MB; exact search {flat['ms']:.3f} ms, {flat['mb']:.1f} MB"
+    )
+    if tuned.chosen is None:
+        return f"Asked for: {wanted}. Nothing that was measured keeps within it; the nearest is {facts}."
+    ended = " The time limit ended the search." if tuned.stopped else ""
+    return f"Asked for: {wanted}. Chosen: {facts}.{ended}"
+
+
+def heat_map(tuned: Tuned, axes: Axes, chosen: Point | None) -> dict[str, Any] | None:
+    """Return recall by clusters and bits at equal scan cost; None where there are no clusters to compare."""
+    points = [each for each in (tuned.computed or tuned.points) if each.settings.backend == "composed"]
+    nlists = sorted({each.settings.nlist for each in points})
+    if len(nlists) < 2:
+        return None
+    wanted = chosen.settings.rescore if chosen and chosen.settings.backend == "composed" else 100
+    n = max(each.scanned for each in points if each.settings.nprobe == each.settings.nlist)
+    kinds = [each for each in axes.codes if any((p.settings.codes, p.settings.bits) == each for p in points)]
+    cells = []
+    for codes, bits in kinds:
+        own = [p for p in points if (p.settings.codes, p.settings.bits) == (codes, bits) and not p.settings.dims]
+        rescore = 0 if codes == FULL else min({p.settings.rescore for p in own}, key=lambda each: abs(each - wanted))
+        line = []
+        for nlist in nlists:
+            some = [p for p in own if p.settings.nlist == nlist and p.settings.rescore == rescore]
+            line.append(_at_cost(some, _HEAT_SHARE * n))
+        cells.append(line)
+    return {
+        "nlist": nlists,
+        "codes": [codes if codes == FULL else f"{codes} {bits}" for codes, bits in kinds],
+        "share": _HEAT_SHARE,
+        "rescore": wanted,
+        "cells": cells,
+        "measured": not tuned.computed,
+    }
+
+
+def _at_cost(points: Sequence[Point], scanned: float) -> dict[str, float]:
+    """Return recall where so many vectors are compared, between the two points beside it."""
+    some = sorted(points, key=lambda each: each.scanned)
+    at = [each.scanned for each in some]
+    index = float(np.interp(np.log(scanned), np.log(at), [each.index_recall for each in some]))
+    task_recall = float(np.interp(np.log(scanned), np.log(at), [each.task_recall or 0.0 for each in some]))
+    return {"index_recall": round(index, 5), "task_recall": round(task_recall, 5)}
+
+
+def _needs(data: TuneData, tuned: Tuned, budget: Budget) -> tuple[list[Any], list[Any], str]:
+    """Return what larger corpora need, what was measured for that, and of which index that is told."""
+    point = tuned.chosen or tuned.nearest
+    settings = point.settings
+    if settings.backend != "composed":  # a graph or all vectors in memory: what a large corpus needs is codes
+        settings = IndexSettings(backend="composed", codes="rabitq", bits=2)
+    recall = budget.index_recall or min(0.99, max(point.index_recall, 0.9))
+    source = data.source
+    if not isinstance(source, StoredVectors) or source.shape[0] > 2_000_000 or tuned.stopped:
+        return [], [], ""
+    needs, parts = needs_of(source, data.queries, settings, recall, CORPORA)
+    return needs, parts, f"{settings.codes} codes of {settings.bits} bits, index recall {recall:.3g}"
+
+
+def _filtered(data: TuneData, yard: Yardstick, chosen: Point | None, *, stopped: bool) -> list[dict[str, float]]:
+    """Return the index recall of the chosen index where only a share of the documents may be a hit."""
+    n = data.source.shape[0]
+    if chosen is None or chosen.settings.backend in ("flat", "exact") or stopped:
+        return []
+    index = build_index(data.source, chosen.settings)
+    rng = np.random.default_rng(data.seed)
+    like = data.source.take(slice(None)) @ data.source.take(rng.integers(n, size=1))[0]
+    found = []
+    for share in FILTERS:
+        count = max(1, round(share * n))
+        masks = {"random": rng.permutation(n) < count, "alike": np.zeros(n, dtype=np.bool_)}
+        masks["alike"][np.argsort(-like, kind="stable")[:count]] = True
+        line = {"share": share}
+        for name, mask in masks.items():
+            wanted = exact_among(data.source, np.flatnonzero(mask), data.queries, yard.k)[1]
+            rows = index.search(data.queries, yard.k, allowed=mask)[1]
+            line[name] = float(np.mean([np.isin(a, b).mean() for a, b in zip(wanted, rows, strict=True)]))
+        found.append(line)
+    return found
+
+
+def _vectors(path: Path) -> Any:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise DataError("E_VECTORS", f"{path}: not a .npy file of vectors: {error}") from None
+    if found.ndim != 2 or found.dtype != np.float32 or not len(found):
+        raise DataError("E_VECTORS", f"{path}: {found.dtype} of shape {found.shape}; float32 (n, dim) is needed")
+    return found
+
+
+def _relevant(path: Path, n_queries: int, n: int) -> list[Any]:
+    found = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            rows = json.loads(line)
+        except ValueError:
+            rows = None
+        if not isinstance(rows, list) or not all(type(row) is int and 0 <= row < n for row in rows):
+            raise DataError("E_VALUE", f"{path}: line {number}: expected a JSON list of rows, 0 to {n - 1}")
+        found.append(np.array(rows, dtype=np.int64))
+    if len(found) != n_queries:
+        raise DataError("E_VALUE", f"{path}: {len(found)} lines for {n_queries} queries")
+    return found

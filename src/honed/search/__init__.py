@@ -1,0 +1,1 @@
+"""Look-up over an index: known names, vectors, the hybrid, reranking, chances."""

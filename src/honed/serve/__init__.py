@@ -1,0 +1,1 @@
+"""HTTP: the server of a bundle, and the pages of a project."""

@@ -1,0 +1,136 @@
+"""``honed serve``: a bundle behind HTTP until it is told to stop."""
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from honed.config.server import is_loopback
+from honed.core.errors import ConfigError, HonedError, StorageError
+from honed.core.optional import require
+from honed.serve.requests import Limits, Refused
+
+log = logging.getLogger("honed.server")
+_BACKLOG = 2048
+_ACCEPTED = 16  # asyncio accepts as many connections at a time as its backlog says, some turns before it looks at them
+_RESERVED = 64 + 6 * _ACCEPTED  # files for everything else
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeOptions:
+    """How a bundle is served; a public address needs a key, unless it is meant to be open."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_key: str = ""
+    insecure: bool = False
+    allow_hosts: Sequence[str] = ()
+    engine: str = "auto"
+    threads: int = 0
+    public_key: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def serve(path: Path, options: ServeOptions) -> None:
+    """Serve a bundle until SIGTERM or SIGINT; SIGHUP loads it again.
+
+    Raises `ConfigError` for a public address without a key, `honed.core.errors.ArtifactError` for an unfit bundle,
+    `StorageError` when the address is taken.
+    """
+    require("HTTP server")
+    from honed.serve import memory
+    from honed.serve.app import Service, make_app
+
+    if not is_loopback(options.host) and not options.api_key and not options.insecure:
+        raise ConfigError(
+            "E_CONFIG_UNSAFE",
+            f"{options.host} is reachable from outside: give --api-key-file (or HONED_API_KEY), or --insecure for a "
+            "server that is meant to be open",
+        )
+    memory.keep_small()
+    limits = replace(options.limits, max_connections=min(options.limits.max_connections, _descriptors() - _RESERVED))
+    listener = listen(options.host, options.port)
+    service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
+    gate = make_app(service, hosts=own_hosts(options.host, options.allow_hosts), api_key=options.api_key)
+
+    def reload() -> None:
+        try:
+            found = service.reload()
+            log.info("reloaded %s: %s", path, found["self"][:12])
+        except (HonedError, OSError, Refused) as error:
+            log.error("not reloaded, the old bundle goes on: %s", error)
+
+    answer(gate, limits, listener, f"{path} at http://{options.host}", reload)
+
+
+def answer(gate: Any, limits: Limits, listener: socket.socket, what: str, reload: Callable[[], None]) -> None:
+    """Answer requests at a socket until SIGTERM or SIGINT; SIGHUP calls ``reload`` in a thread."""
+    import uvicorn
+
+    from honed.serve.connection import GracefulServer, connection_class
+
+    config = uvicorn.Config(
+        gate,
+        http=connection_class(limits),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.keep_alive,
+        timeout_graceful_shutdown=int(limits.grace),
+        h11_max_incomplete_event_size=limits.max_headers,
+        backlog=_ACCEPTED,
+    )
+
+    def drain() -> None:
+        gate.draining = True
+
+    def started() -> None:
+        listener.listen(_BACKLOG)
+        log.info("serving %s:%d", what, listener.getsockname()[1])
+
+    server = GracefulServer(config, on_start=started, on_drain=drain)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
+        await server.serve(sockets=[listener])
+
+    with asyncio.Runner() as runner:
+        runner.run(run())
+
+
+def _descriptors() -> int:
+    """Raise the number of files that the process may open as far as it may, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(wanted, soft)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address; `StorageError` when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StorageError("E_ADDRESS", f"{host}:{port}: {error.strerror}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def own_hosts(host: str, others: Sequence[str]) -> frozenset[str]:
+    """Return the names that a Host header may have."""
+    own = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
+    return frozenset({*own, *(each.lower() for each in others)})

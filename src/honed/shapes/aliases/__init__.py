@@ -1,0 +1,1 @@
+"""Names and the aliases by which people call them."""

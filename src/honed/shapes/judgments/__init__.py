@@ -1,0 +1,1 @@
+"""Queries, documents, and which documents are right for a query."""

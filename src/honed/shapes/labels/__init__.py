@@ -1,0 +1,1 @@
+"""Texts of which a few have a label."""

@@ -1,0 +1,1 @@
+"""Sentences with two entities and their relation."""

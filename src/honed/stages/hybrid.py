@@ -1,0 +1,340 @@
+"""The hybrid retriever: built over the index, taught on dev with the encoder that is shipped, measured on test."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from honed.bundle.names import LABEL
+from honed.config.sections import AnswersSection, Config
+from honed.core.artifacts import write_json
+from honed.core.errors import ConfigError, did_you_mean
+from honed.core.progress import progress
+from honed.core.records import JudgedTask, Run
+from honed.core.text import fold, looks_like_acronym
+from honed.data import task
+from honed.data.split import unit_interval
+from honed.evaluate.answers import Estimates, judge_answers
+from honed.index.answers import AnswerModel, evidence
+from honed.index.blend import Blend
+from honed.index.fusion import Judged, LearnedFusion
+from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
+from honed.search.searcher import Searcher
+from honed.stages.reports import RERANKED, language_of, seed_of
+from honed.stages.stage import Work, judged, model_key, sampled
+
+LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", f"hybrid, learned{RERANKED}"
+_ASKED, _FOLDS, _BLOCK, _RERANKED, _FEWEST = 3000, 3, 256, 500, 20
+
+
+def hybrid_key(config: Config, root: Path) -> Mapping[str, Any]:
+    """Return what shapes the hybrid."""
+    return {
+        "hybrid": asdict(config.hybrid) if config.hybrid else None,
+        **({"depth": config.cross_encoder.depth} if config.cross_encoder else {}),
+        "answers": asdict(config.answers) if config.answers else None,
+        "language": language_of(config),
+        "model": model_key(config, root),
+    }
+
+
+def hybrid(work: Work) -> Mapping[str, Any]:
+    """Build the parts over the index, and learn on dev; dev, because the model has seen the queries of train."""
+    from safetensors.numpy import save_file
+
+    searcher = Searcher.of_artifact(work.inputs["index"].folder)
+    searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
+    searcher.reranker = cross_encoder_of(work)
+    dev = judged(work, task.FORWARD, "dev")
+    facts = teach(searcher, dev, work.config, known_names(work.inputs["check"].folder))
+    save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
+    write_json(work.folder / HYBRID, hybrid_data(searcher))
+    return facts
+
+
+def hybrid_data(searcher: Searcher) -> dict[str, Any]:
+    """Return what a hybrid needs besides its tensors, as plain data."""
+    assert searcher.hybrid is not None
+    return {
+        **searcher.hybrid.as_dict(),
+        "answers": searcher.answers.as_dict() if searcher.answers else None,
+        "rerank": searcher.blend.as_dict() if searcher.reranker else None,
+    }
+
+
+def cross_encoder_of(work: Work) -> Any:
+    """Return the cross-encoder of a run, or None."""
+    if "cross_encoder" not in work.inputs:
+        return None
+    from honed.encode.cross_encoder import PairScorer
+
+    return PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
+
+
+def texts_of(searcher: Searcher, config: Config) -> Texts:
+    """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field."""
+    assert config.hybrid is not None
+    names, section = searcher.names, config.hybrid
+    texts = [searcher.label_text(number) for number in range(len(searcher.labels))]
+    bearers = [[names.entity(each)[2] for each in names.bearers(int(row), LABEL)] for row in searcher.labels]
+    known = {name for entities in bearers for fields in entities for name in fields}
+    for name in (*section.fields, *section.weights):
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ConfigError("E_FIELD", f"hybrid: no field {name}{did_you_mean(name, known)} (known: {listed})")
+
+    def values(name: str) -> list[str]:
+        return [" ".join(dict.fromkeys(each[name] for each in entities if each.get(name))) for entities in bearers]
+
+    weighted = texts
+    for name, weight in section.weights.items():
+        weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
+    return Texts(
+        texts=texts,
+        fields={name: values(name) for name in section.fields},
+        language=language_of(config),
+        names=config.data.shape == "aliases",
+        weighted=weighted if section.weights else (),
+    )
+
+
+# -- learning ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Queries as a searcher sees them: texts, vectors ``(n, dim)``, grades of labels by number, parts ``(n,)``."""
+
+    texts: Sequence[str]
+    vectors: Any
+    grades: Sequence[Mapping[int, int]]
+    folds: Any
+
+    @classmethod
+    def of(cls, searcher: Searcher, asked: JudgedTask) -> "Asked":
+        """Encode the queries of a judged task, and find its documents among the labels."""
+        number = {searcher.label_text(at): at for at in range(len(searcher.labels))}
+        rows: dict[str, list[int]] = {}
+        for document in asked.corpus:
+            rows.setdefault(asked.judged_as(document.doc_id), []).append(number[document.encoder_text()])
+        texts = [query.text for query in asked.queries]
+        return cls(
+            texts=texts,
+            vectors=searcher.encoder.encode(texts, "query"),
+            grades=[_by_label(asked.qrels.grades[query.query_id], rows) for query in asked.queries],
+            folds=np.array([int(_FOLDS * unit_interval(7, asked.groups[query.query_id])) for query in asked.queries]),
+        )
+
+    def only(self, rows: Any) -> "Asked":
+        """Return some of the queries."""
+        texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
+        return Asked(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows])
+
+    def right(self, at: int) -> list[int]:
+        """Return the labels that are right for a query."""
+        return [number for number, grade in self.grades[at].items() if grade > 0]
+
+
+def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> dict[int, int]:
+    """Return the best grade of each label: several documents may have one text."""
+    found: dict[int, int] = {}
+    for doc, grade in grades.items():
+        for row in rows[doc]:
+            found[row] = max(found.get(row, grade), grade)
+    return found
+
+
+def known_names(check: Path) -> frozenset[str]:
+    """Return the names that a search knows in the protocol, folded: what it answers by looking up."""
+    return frozenset(fold(name.text) for name in task.load_names(check) if name.known)
+
+
+def strangers(asked: JudgedTask, known: frozenset[str]) -> JudgedTask:
+    """Return the queries that are no known name: those whose answers are estimated."""
+    return replace(asked, queries=[query for query in asked.queries if fold(query.text) not in known])
+
+
+def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[str]) -> dict[str, Any]:
+    """Give a searcher's hybrid the weights that dev teaches, and the estimates of [answers]; returns what was learned.
+
+    Estimates are learned from queries that are no ``known`` name, where there are enough of them.
+
+    The searcher's own encoder and vectors are asked, so that a student, a quantised model or another engine is judged
+    by what it answers itself.
+    """
+    section, index = config.hybrid, searcher.hybrid
+    assert section is not None and index is not None
+    asked = Asked.of(searcher, sampled(dev, _ASKED, seed_of(config)))
+    gathered = list(_gathered(searcher, asked, "hybrid, dev"))
+    queries = [
+        Judged(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
+        for at, found in enumerate(gathered)
+    ]
+    index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
+    facts: dict[str, Any] = {"queries": len(queries), "features": len(index.feature_names)}
+    if searcher.reranker is not None and config.cross_encoder is not None:
+        searcher.blend = Blend(depth=config.cross_encoder.depth)
+        searcher.blend = _blend(searcher, asked, gathered[:_RERANKED], section.penalty)
+        facts["rerank"] = searcher.blend.as_dict()
+    if config.answers is not None:
+        new = np.flatnonzero([fold(text) not in known for text in asked.texts])
+        searcher.answers = None
+        if len(new) >= _FEWEST:
+            some = [queries[at] for at in new]
+            searcher.answers = _answers(searcher, asked.only(new), some, section.penalty, config.answers)
+        facts["gap"] = searcher.answers.gap if searcher.answers else None
+    return facts
+
+
+def _grades(rows: Any, grades: Mapping[int, int]) -> Any:
+    return np.array([grades.get(row, 0) for row in rows.tolist()], dtype=np.float32)
+
+
+def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPTH) -> Iterator[Candidates]:
+    """Yield the candidates of each query."""
+    with progress(title, len(asked.texts)) as bar:
+        for start in range(0, len(asked.texts), _BLOCK):
+            vectors = asked.vectors[start : start + _BLOCK]
+            near = searcher.nearest(vectors, depth)
+            for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
+                yield searcher.gather(asked.texts[at], vector, rows, depth=depth)
+                bar.advance()
+
+
+def _blend(searcher: Searcher, asked: Asked, gathered: Sequence[Candidates], penalty: float) -> Blend:
+    """Learn how much the cross-encoder counts beside the fused score, from the candidates of the first queries."""
+    index = searcher.hybrid
+    assert index is not None
+    queries = []
+    with progress("cross-encoder, dev", len(gathered)) as bar:
+        for at, candidates in enumerate(gathered):
+            ranked = index.rank(asked.texts[at], candidates)
+            scores = searcher.pair_scores(asked.texts[at], ranked.rows)
+            features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
+            queries.append(Judged(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
+            bar.advance()
+    ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
+    return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
+
+
+def _answers(
+    searcher: Searcher, asked: Asked, queries: Sequence[Judged], penalty: float, section: AnswersSection
+) -> AnswerModel:
+    """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
+    index = searcher.hybrid
+    assert index is not None and index.fusion is not None
+    final = index.fusion
+    seen: list[Seen] = []
+    for part in range(_FOLDS):
+        others = [query for query, each in zip(queries, asked.folds, strict=True) if each != part]
+        index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
+        own = asked.only(np.flatnonzero(asked.folds == part))
+        seen += _seen(searcher, own, f"answers, dev, part {part + 1} of {_FOLDS}")
+    index.fusion = final
+    return AnswerModel.fit(
+        np.stack([each.shown for each in seen]),
+        np.stack([each.hidden for each in seen]),
+        np.array([each.right for each in seen], dtype=np.float64),
+        np.array([each.distance for each in seen]),
+        absent=section.absent,
+        risk=section.risk,
+        coverage=section.coverage,
+    )
+
+
+class Seen(NamedTuple):
+    """The evidence on a query with and without its answer, whether its first hit is right, and all its candidates.
+
+    ``distance`` is that from the first score to the best right one, infinite where none is among the candidates.
+    """
+
+    shown: Any
+    hidden: Any
+    right: bool
+    distance: float
+    wide: Ranked
+
+
+def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
+    """Yield what is seen of each query."""
+    index = searcher.hybrid
+    assert index is not None
+    for at, candidates in enumerate(_gathered(searcher, asked, title, depth=WIDE)):
+        text, vector, right = asked.texts[at], asked.vectors[at], asked.right(at)
+        wide = index.rank(text, candidates)
+        places = np.flatnonzero(np.isin(wide.rows, right))
+        distance = float(wide.scores[0] - wide.scores[places[0]]) if len(places) else np.inf
+        near = searcher.nearest(vector[None], DEPTH + len(right))[0]
+        shown = index.rank(text, searcher.gather(text, vector, near))
+        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
+        first = bool(len(shown.rows) and shown.rows[0] in right)
+        yield Seen(evidence(text, shown), evidence(text, hidden), first, distance, wide)
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
+    """Return the hybrid's runs: by the weights that were learned, and by reciprocal ranks, which need none."""
+    searcher = searcher_of(work)
+    index = searcher.hybrid
+    assert index is not None
+    documents: dict[str, list[str]] = {}
+    for document in asked.corpus:
+        documents.setdefault(document.encoder_text(), []).append(document.doc_id)
+    hits: dict[str, dict[str, Any]] = {LEARNED: {}, RANKS: {}, **({JUDGED: {}} if searcher.reranker else {})}
+    queries = Asked.of(searcher, asked)
+
+    def listed(rows: Any, scores: Any) -> list[tuple[str, float]]:
+        some = zip(rows[:k].tolist(), scores[:k].tolist(), strict=True)
+        return [(doc, score) for row, score in some for doc in documents[searcher.label_text(row)]]
+
+    for at, candidates in enumerate(_gathered(searcher, queries, "hybrid")):
+        query_id, text, vector = asked.queries[at].query_id, queries.texts[at], queries.vectors[at]
+        ranked = index.rank(text, candidates)
+        rows = searcher.lengthened(text, vector, ranked.rows, k)
+        below = ranked.scores.min(initial=0.0) - np.arange(1, len(rows) - len(ranked.rows) + 1)
+        hits[LEARNED][query_id] = listed(rows, np.concatenate([ranked.scores, below]))
+        if searcher.reranker:
+            order = searcher.blend.order(ranked.scores, searcher.pair_scores(text, ranked.rows))
+            rows = np.concatenate([ranked.rows[order], rows[len(order) :]])
+            hits[JUDGED][query_id] = listed(rows, -np.arange(len(rows)))  # what was not scored has none of that kind
+        by_ranks = index.by_ranks(candidates)
+        hits[RANKS][query_id] = listed(by_ranks.rows, by_ranks.scores)
+    return [Run.sorted(name, found) for name, found in hits.items()]
+
+
+def searcher_of(work: Work) -> Searcher:
+    """Return what ``honed search`` answers with in this run."""
+    found = Searcher.of_artifact(work.inputs["index"].folder, work.inputs["hybrid"].folder)
+    found.reranker = cross_encoder_of(work)
+    return found
+
+
+def judged_answers(
+    searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int, known: frozenset[str]
+) -> dict[str, Any] | None:
+    """Return how a searcher's estimates hold on test queries that are no ``known`` name; None where nothing is known.
+
+    Of more than 3,000 queries it is a fixed draw.
+    """
+    model, new = searcher.answers, strangers(test, known)
+    if model is None or not new.queries:
+        return None
+    asked = Asked.of(searcher, sampled(new, _ASKED, seed))
+    rows = []
+    for seen in _seen(searcher, asked, "answers"):
+        gap = np.inf if model.gap is None else model.gap
+        held = np.isfinite(seen.distance) and seen.distance <= gap
+        rows.append((model.chance(seen.shown), model.chance(seen.hidden), seen.right, model.within(seen.wide), held))
+    columns = (np.array(each, dtype=np.float64) for each in zip(*rows, strict=True))
+    names = ("chances", "without", "right", "sizes", "held")
+    found = Estimates(**dict(zip(names, columns, strict=True)))
+    return {
+        "absent": section.absent,
+        "wanted": section.coverage,
+        "known_names": len(test.queries) - len(new.queries),
+        **judge_answers(found, absent=section.absent, risk=section.risk, reached=model.gap is not None),
+    }

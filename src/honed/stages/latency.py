@@ -1,0 +1,51 @@
+"""What one query takes, from text to 10 hits, each system alone on this machine."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from honed.core.ranking import top_rows
+from honed.index.postings import TermScorer
+from honed.search.searcher import Searcher
+from honed.stages.reports import BASE, RERANKED, STUDENT, TUNED
+from honed.stages.stage import Inputs
+from honed.stages.systems import BM25, TFIDF
+
+QUERIES = 100
+_PARTS = {"words": BM25, "TF-IDF": TFIDF}
+
+
+def latencies(searcher: Searcher, inputs: Inputs, hybrid: str, texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return p50 and p95 in ms by system, one query at a time with PyTorch; ``hybrid`` is what the fused run is called.
+
+    Words alone are searched in the hybrid's own postings; without a hybrid the vectors alone are timed.
+    """
+    shipped = STUDENT if "distil" in inputs else TUNED if "train" in inputs else BASE
+
+    def by_vectors(text: str) -> Any:
+        return searcher.nearest(searcher.encoder.encode([text], "query"), 10)
+
+    found: dict[str, Callable[[str], Any]] = {shipped: by_vectors}
+    if searcher.hybrid is not None:
+        for part, name in _PARTS.items():
+            found[name] = _by_terms(searcher.hybrid.parts[part])
+        found[hybrid] = searcher.search
+        if searcher.reranker is not None:
+            found[hybrid + RERANKED] = lambda text: searcher.answer_many([text], rerank=True)
+    return {name: _timed(search, texts[:QUERIES]) for name, search in found.items()}
+
+
+def _by_terms(scorer: TermScorer) -> Callable[[str], Any]:
+    return lambda text: top_rows(scorer.scores(text), 10)
+
+
+def _timed(search: Callable[[str], Any], texts: Sequence[str]) -> dict[str, float]:
+    search(texts[0])
+    took = []
+    for text in texts:
+        started = time.perf_counter()
+        search(text)
+        took.append(1000 * (time.perf_counter() - started))
+    return {name: round(float(np.quantile(took, at)), 2) for name, at in (("p50", 0.5), ("p95", 0.95))}

@@ -1,0 +1,144 @@
+"""The page in a real browser: Debian's chromium, or the one that HONED_CHROMIUM names."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser import Page, browser, needs_browser
+from tests.conftest import ROOT
+from tests.shipped import Server
+
+__all__ = ["browser"]  # a fixture
+pytestmark = needs_browser
+
+
+@pytest.fixture
+def opened(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
+    found = Page(browser, server.port, **getattr(request, "param", {}))
+    yield found
+    found.context.close()
+    assert found.wrong == []
+
+
+def test_results_come_as_one_types_and_keys_lead_to_the_details(opened: Page) -> None:
+    page = opened.open()
+    page.keyboard.type("university")  # the box has the focus
+    page.wait_for_selector("#hits li")
+    assert page.locator("#hits li").count() == 10
+    assert re.fullmatch(r"10 results in \d+ ms\.", page.inner_text("#state"))
+    assert float(page.locator("progress").first.get_attribute("value")) > 0
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#hits li[aria-selected=true]").get_attribute("id") == "hit-1"
+    name = page.locator("#hit-1 .name").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#entity:not([hidden])")
+    assert page.inner_text("#entity h2") == name
+    assert page.locator("#entity .aliases button").count() > 0
+    page.keyboard.press("Escape")
+    assert page.locator("#entity").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "query"
+
+
+def test_the_other_direction_finds_aliases_and_a_link_keeps_the_search(opened: Page) -> None:
+    page = opened.open()
+    page.fill("#query", "university")
+    page.check("input[value=label-to-alias]")
+    page.wait_for_selector("#hits li .about")
+    assert "to=aliases" in page.url
+    first = page.locator("#hits .name").first.inner_text()
+    page.reload()
+    page.wait_for_selector("#hits li")
+    assert page.locator("#hits .name").first.inner_text() == first
+    assert page.is_checked("input[value=label-to-alias]")
+
+
+def test_the_matched_string_is_marked(opened: Page, made: Path) -> None:
+    from honed import Searcher
+
+    names = Searcher.load(made).names
+    alias = next(alias for row in range(150) for alias in names.aliases(row) if len(alias) > 2)
+    page = opened.open()
+    page.fill("#query", alias)
+    page.wait_for_selector("#hits mark")
+    assert page.locator("#hits mark").first.inner_text() == alias
+
+
+def test_markup_in_a_query_stays_text(opened: Page) -> None:
+    page = opened.open()
+    page.fill("#query", "<img src=x onerror=alert(1)>")
+    page.wait_for_selector("#hits li")
+    assert page.locator("#hits img").count() == 0
+
+
+def test_an_empty_box_shows_help_and_a_refusal_its_reason(opened: Page) -> None:
+    page = opened.open()
+    page.fill("#query", "x")
+    page.wait_for_selector("#hits li")
+    page.fill("#query", "")
+    page.locator("#hits li").first.wait_for(state="detached")
+    assert "Results come as you type" in page.inner_text("#state")
+    page.fill("#query", "x" * 3000)
+    page.locator("#state", has_text="max_chars").wait_for()
+    opened.wrong = [line for line in opened.wrong if "413" not in line]  # the browser's own note of the refusal
+
+
+def test_report_and_about_show_what_was_measured(opened: Page) -> None:
+    page = opened.open("#/report")
+    frame = page.frame_locator("#report-frame")
+    frame.locator("h1").wait_for()
+    assert frame.locator("svg").count() >= 1
+    assert "held-out" in frame.locator("body").inner_text()
+    page.click("nav a[data-page=about]")
+    page.wait_for_selector("#facts dd")
+    assert "onnxruntime" in page.inner_text("#facts")
+    assert "fine-tuned" in page.inner_text("#measures")
+    assert '"format": "honed-bundle"' in page.text_content("#manifest")
+
+
+@pytest.mark.parametrize("opened", [{"viewport": {"width": 360, "height": 720}}], indirect=True)
+def test_a_phone_is_wide_enough(opened: Page) -> None:
+    for path in ("#/?q=university", "#/about", "#/report"):
+        page = opened.open(path)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+@pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_text_stands_out_in_light_and_dark(opened: Page) -> None:
+    page = opened.open("#/?q=university")
+    page.wait_for_selector("#hits li")
+    script = """selector => { const parse = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number).map(v => v / 255)
+        .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+      const light = ([r, g, b]) => .2126 * r + .7152 * g + .0722 * b;
+      const a = light(parse(getComputedStyle(document.querySelector(selector)).color));
+      const b = light(parse(getComputedStyle(document.body).backgroundColor));
+      return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); }"""
+    for selector in (".name", ".score", ".about", "#state", "nav a[aria-current]"):
+        assert page.evaluate(script, selector) >= 4.5, selector
+
+
+def test_a_key_is_asked_for_once(browser: Any, made: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret")
+    server = Server(made, "--api-key-file", str(tmp_path / "key"), log=tmp_path / "log")
+    opened = Page(browser, server.port)
+    page = opened.open()
+    page.fill("#key", "wrong")
+    page.click("#key-form button")
+    page.locator("#key-state", has_text="not the key").wait_for()
+    page.fill("#key", "s3cret")
+    page.click("#key-form button")
+    page.wait_for_selector("#key-dialog", state="hidden")
+    page.fill("#query", "university")
+    page.wait_for_selector("#hits li")
+    opened.context.close()
+    assert server.stop() == 0
+
+
+def test_the_picture_in_the_docs_is_there() -> None:
+    picture = ROOT / "docs" / "page.png"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert "page.png" in (ROOT / "README.md").read_text(encoding="utf-8")

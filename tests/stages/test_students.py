@@ -1,0 +1,91 @@
+"""Every kind of student, by every method, within its budget, shipped; on a tiny real transformer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from honed import Project
+from honed.core.errors import TrainingError
+from honed.project.export import ExportOptions, export_bundle
+from honed.search.searcher import Searcher
+from tests.conftest import write_training_project as write
+
+
+@pytest.mark.parametrize(
+    ("student", "more"), [("narrow", "dim = 16"), ("static", "dim = 16"), ("auto", "max_mb = 0.02")]
+)
+def test_every_kind_of_student_is_made(
+    student: str, more: str, tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = f'[distil]\nstudent = "{student}"\n{more}\nepochs = 1\nvariants = 0\n'
+    folder = write(tmp_path, institutions, tiny_model, section)
+    project = Project(folder)
+    project.runner.run()
+    facts = project.report()["student"]
+    assert facts["student"]["mb"] < facts["teacher"]["mb"]
+    assert project.search("UdeG", 1)
+    if student == "auto":
+        assert [each["name"] for each in facts["tried"]] == ["static", "layers, 1 layers"]
+        assert sum(bool(each.get("chosen")) for each in facts["tried"]) == 1
+
+
+@pytest.mark.parametrize("method", ["pairs", "kl", "margin-mse"])
+def test_a_student_learns_by_every_method(
+    method: str, tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    mine = '[mine]\nencoder = "base"\nfalse_negatives = 1.0\n'
+    section = f'{mine}[cross_encoder]\nepochs = 4\nlearning_rate = 3e-3\n[distil]\nmethod = "{method}"\nepochs = 1\n'
+    folder = write(tmp_path, institutions, tiny_model, section)
+    artifacts = Project(folder).run(until="distil")
+    history = artifacts["distil"].read_json("history.json")
+    assert history["objective"] == method
+    assert all(np.isfinite(each["loss"]) for each in history["loss"])
+
+
+def test_a_student_over_the_budget_is_told(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    folder = write(tmp_path, institutions, tiny_model, '[distil]\nstudent = "auto"\nmax_mb = 0.0001\n')
+    with pytest.raises(TrainingError, match="no student fits"):
+        Project(folder).run(until="distil")
+
+
+def test_a_static_student_is_shipped_and_answers_as_it_was_trained(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = '[distil]\nstudent = "static"\ndim = 16\nepochs = 1\nvariants = 0\n'
+    project = Project(write(tmp_path, institutions, tiny_model, section))
+    project.runner.run()
+    texts = ["Univercity of Oslo", "UdeG", "a" * 3000, "日本"]
+    wanted = project.searcher().encoder.encode(texts, "query")
+    for precision, least in (("fp32", 1 - 1e-5), ("int8", 0.999)):
+        options = ExportOptions(precision=precision, most_flips=1.0)
+        searcher = Searcher.load(export_bundle(project, tmp_path / precision, options))
+        found = searcher.encoder.encode(texts, "query")
+        assert searcher.warm() == "numpy"
+        assert (found * wanted).sum(axis=1)[:3].min() > least
+        graph = Searcher.load(tmp_path / precision, engine="onnxruntime").encoder.encode(texts[:3], "query")
+        assert np.allclose(graph, found[:3], atol=1e-5)
+        assert np.array_equal(searcher.encoder.encode(["", "Oslo"], "query")[0], np.zeros(16))
+
+
+def test_a_crash_after_all_students_were_trained_loses_nothing(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from honed.stages import distil as distilling
+
+    folder = write(tmp_path, institutions, tiny_model, '[distil]\nstudent = "auto"\nmax_mb = 0.02\nepochs = 1\n')
+    take = distilling._take
+
+    def crash(place: Path, tried: list[dict[str, object]]) -> None:
+        take(place, tried)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(distilling, "_take", crash)
+    with pytest.raises(KeyboardInterrupt):
+        Project(folder).run(until="distil")
+    monkeypatch.setattr(distilling, "_take", take)
+    made = Project(folder).run(until="distil")["distil"]
+    assert (made.folder / "model" / "honed_spec.json").is_file()
+    assert not (made.folder / "candidates").exists()
