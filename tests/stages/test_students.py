@@ -22,7 +22,7 @@ def test_every_kind_of_student_is_made(
     folder = write(tmp_path, institutions, tiny_model, section)
     project = Project(folder)
     project.runner.run()
-    facts = project.report()["student"]
+    facts = project.report().as_dict()["student"]
     assert facts["student"]["mb"] < facts["teacher"]["mb"]
     assert project.search("UdeG", 1)
     if student == "auto":

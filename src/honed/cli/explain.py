@@ -9,6 +9,7 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
+from honed.core.progress import log_to_stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +44,7 @@ def explain(
             raise ConfigError("E_OPTION", "--serve takes no texts and no file: both are typed into the page")
         from honed.serve.explain_server import serve_explanations
 
-        terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
+        log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_explanations(project, host, port)
         return
     opened = Project(project, listener=terminal.stage_line)
@@ -90,7 +91,7 @@ def print_explanation(found: dict[str, Any]) -> None:
 
 
 def _changed(project: Any, *, json: bool) -> None:
-    if project.config.explain is None:
+    if not project.config.has("explain"):
         raise ConfigError("E_OPTION", "give two texts, or add a section [explain] to see what changed over a whole set")
     found = project.runner.run(until="explain")["explain"].read_json("changed.json")
     if json:

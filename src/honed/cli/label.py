@@ -9,6 +9,7 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
+from honed.core.progress import log_to_stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -50,12 +51,12 @@ def label(
     if serve:
         from honed.serve.label_server import ServeOptions, serve_labels
 
-        terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
+        log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_labels(project, ServeOptions(host=host, port=port, who=who, overrides=given))
         return
     opened = Project(project, overrides=given, listener=terminal.stage_line)
     made = opened.run(until="label")["label"]
-    report = made.read_json("label.json")
+    report = made.read("label.json", dict[str, Any])
     if json:
         terminal.emit_json(report)
         return
@@ -121,8 +122,8 @@ def suggest(
     json: Json = False,
 ) -> None:
     """Propose terms for the lists, and the records that are most worth a hand label."""
+    from honed.project.labels import suggestions
     from honed.project.project import Project
-    from honed.shapes.labels.labeling import suggestions
 
     opened = Project(project, listener=terminal.stage_line)
     found = suggestions(opened, n, records)
@@ -132,17 +133,14 @@ def suggest(
     terminal.table(
         ["class", "term", "records", "precision", "low"],
         [
-            [each["label"], each["term"], str(each["records"]), _percent(each["precision"]), _percent(each["low"])]
-            for each in found["terms"]
+            [term.label, term.term, str(term.records), _percent(term.precision), _percent(term.low)]
+            for term in found.terms
         ],
     )
     terminal.emit("")
     terminal.table(
         ["record", "likeliest", "text"],
-        [
-            [each["id"], f"{each['likeliest']} {each['confidence']:.2f}", each["text"][:100]]
-            for each in found["records"]
-        ],
+        [[record.id, f"{record.likeliest} {record.confidence:.2f}", record.text[:100]] for record in found.records],
     )
 
 
@@ -154,9 +152,10 @@ def import_labels(
     label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
 ) -> None:
     """Add hand labels from a file to the store; labels of records that are not there are refused."""
+    from honed.project.labels import import_hand_labels
     from honed.project.project import Project
-    from honed.shapes.labels.labeling import import_hand_labels
+    from honed.shapes.labels.task import label_section
 
     opened = Project(project, listener=terminal.stage_line)
     n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column)
-    terminal.emit(f"{n} labels added to {opened.config.label.store if opened.config.label else 'labels.jsonl'}")
+    terminal.emit(f"{n} labels added to {label_section(opened.config).store}")

@@ -33,8 +33,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Run all stages of honed.toml; what stands is skipped."""
+    from honed.artifacts.evaluation import EvaluateArtifact
     from honed.project.project import Project
-    from honed.stages.all import read_report
 
     if seeds:
         if start or until or dry_run:
@@ -50,11 +50,11 @@ def run(
     try:
         artifacts = opened.run(start=start, until=until)
     except GateError as error:
-        failed, artifacts = error, {"evaluate": opened.runner.latest("evaluate")}
+        failed, artifacts = error, {"evaluate": opened.runner.latest(EvaluateArtifact)}
     if json:
         terminal.emit_json({name: str(artifact.folder) for name, artifact in artifacts.items()})
     elif "evaluate" in artifacts:
-        terminal.print_report(read_report(artifacts["evaluate"]))
+        terminal.print_report(opened.report())
         terminal.emit(f"report: {artifacts['evaluate'].path('report.html')}")
     if failed:
         raise failed
@@ -71,24 +71,24 @@ def _seeds(project: Path, text: str, given: dict[str, Any], *, json: bool) -> No
         terminal.emit_json(report)
         return
     terminal.emit(
-        f"seeds {', '.join(parts)}; {report['n_queries']} queries; mean, 95 % interval and each seed, in percent"
+        f"seeds {', '.join(parts)}; {report.n_queries} queries; mean, 95 % interval and each seed, in percent"
     )
     rows = [
         [
-            system["name"],
+            system.name,
             measure,
-            f"{100 * found['mean']:.1f}",
-            f"{100 * found['low']:.1f} to {100 * found['high']:.1f}",
-            ", ".join(f"{100 * value:.1f}" for value in found["each"]),
+            f"{100 * value.mean:.1f}",
+            f"{100 * value.low:.1f} to {100 * value.high:.1f}",
+            ", ".join(f"{100 * mean:.1f}" for mean in value.each),
         ]
-        for system in report["systems"]
-        for measure, found in system["measures"].items()
+        for system in report.systems
+        for measure, value in system.measures.items()
     ]
     terminal.table(["system", "measure", "mean", "interval", "by seed"], rows)
-    for measure, gain in report["gain"].items():
+    for measure, gain in report.gain.items():
         terminal.emit(
-            f"fine-tuned - base model: {100 * gain['mean']:+.1f} points of {measure} "
-            f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+            f"fine-tuned - base model: {100 * gain.mean:+.1f} points of {measure} "
+            f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
         )
 
 
@@ -96,7 +96,7 @@ def triplets(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Build triplets from sentences with entities, and show some of them."""
-    found = _until(project, "triplets", overrides(on_bad_row, encoding)).read_json("triplets.json")
+    found = _until(project, "triplets", overrides(on_bad_row, encoding)).read("triplets.json", dict[str, Any])
     if json:
         terminal.emit_json(found)
         return
@@ -133,7 +133,7 @@ def mine(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Mine hard negatives with a calibrated threshold, running what must come before it."""
-    found = _until(project, "mine", overrides(on_bad_row, encoding)).read_json("mining.json")
+    found = _until(project, "mine", overrides(on_bad_row, encoding)).read("mining.json", dict[str, Any])
     if json:
         terminal.emit_json(found)
         return
@@ -154,7 +154,7 @@ def mine(
 
 def distil(project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None) -> None:
     """Make a small student of the fine-tuned model, running what must come before it."""
-    found = _until(project, "distil", overrides(on_bad_row, encoding)).read_json("student.json")
+    found = _until(project, "distil", overrides(on_bad_row, encoding)).read("student.json", dict[str, Any])
     teacher = ["teacher", found["teacher"]["mb"], found["teacher"]["ms"], found["teacher"]["dev"], ""]
     tried = [
         [each["name"], each["mb"], each["ms"], each.get("dev"), "kept" if each.get("chosen", True) else ""]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from honed.cli import terminal
 from honed.config.server import ServerSection, server_section
 from honed.core.errors import ConfigError
+from honed.core.progress import log_to_stderr
 from honed.serve.requests import Limits
 from honed.serve.server import ServeOptions
 from honed.serve.server import serve as serve_bundle
@@ -57,9 +57,7 @@ def serve(
         key = api_key_file.read_text(encoding="utf-8").strip()
         if not key:
             raise ConfigError("E_KEY", f"{api_key_file}: holds no key")
-    terminal.log_to_stderr(
-        {"honed.server": logging.INFO, "honed.access": logging.INFO if access_log else logging.ERROR}
-    )
+    log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.INFO if access_log else logging.ERROR})
     serve_bundle(
         bundle,
         ServeOptions(

@@ -7,7 +7,7 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
-from honed.core.artifacts import Artifact, Manifest
+from honed.core.artifacts import Artifact
 
 
 def register(app: typer.Typer) -> None:
@@ -26,11 +26,7 @@ def show(
     from honed.project.project import Project
 
     folder = Path(artifact)
-    found = (
-        Artifact(folder=folder, manifest=Manifest.read(folder))
-        if folder.is_dir()
-        else Project(project).runner.latest(artifact)
-    )
+    found = Artifact.at(folder) if folder.is_dir() else Project(project).runner.latest_of(artifact)
     if verify:
         found.verify()
     if json:

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.lines import read_lines
-from honed.core.optional import require
 from honed.core.protocols import Encoder, Vectors
 from honed.core.text import is_blank
 from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
 from honed.encode.config import EncoderConfig
+from honed.encode.models import BaseModel
+from honed.project.workspace import Workspace
 
 FORMATS = (".npy", ".safetensors", ".parquet")
 
@@ -71,14 +72,9 @@ def _column(path: Path, column: str) -> list[str]:
 
 
 def _encoder(model: str | None, project: Path) -> Encoder:
-    require("torch encoder")
-    from honed.encode.torch_encoder import TorchEncoder
-
     if model:
-        return TorchEncoder.load(EncoderConfig(base=model))
-    from honed.project.project import Project
-
-    return Project(project).searcher().encoder
+        return BaseModel(config=EncoderConfig(base=model)).load()
+    return Workspace(project).searcher().encoder
 
 
 def _write(out: Path, texts: Sequence[str], vectors: Vectors) -> None:

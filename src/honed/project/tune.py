@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from honed.artifacts.data import CheckArtifact
 from honed.core.artifacts import write_json, write_text
 from honed.core.errors import ConfigError, DataError
 from honed.core.optional import is_installed, require
 from honed.core.protocols import Vectors, VectorSource
 from honed.core.sections import limits, toml_string
-from honed.data import task
 from honed.evaluate.tuning import draw, pareto, render_tuning, shown_name
 from honed.index.backends import build_index
 from honed.index.exact import exact_among
@@ -24,9 +24,9 @@ from honed.index.scaling import needs_of
 from honed.index.settings import FULL, IndexSettings
 from honed.index.stored import StoredVectors
 from honed.index.tune import Axes, Budget, Tuned, TuneOptions, grid, tune
-from honed.project.project import Project
+from honed.project.workspace import Workspace
+from honed.shapes.registry import shape_of
 from honed.stages.hybrid import Asked
-from honed.stages.reports import seed_of
 
 CORPORA = (14_000_000, 100_000_000)
 FILTERS = (0.5, 0.1, 0.01)
@@ -82,21 +82,19 @@ class TuneData:
     width: int = 0
 
 
-def project_data(project: Project, most: int) -> TuneData:
+def project_data(project: Workspace, most: int) -> TuneData:
     """Return the labels' vectors of a project's index and its dev queries; the test queries are never asked.
 
     Where the shape has no judged dev queries, documents are drawn as queries.
     """
     searcher = project.searcher()
-    source, seed = searcher.searched_vectors(), seed_of(project.config)
+    source, seed = searcher.searched_vectors(), project.config.seed
     labels_alone = project.config.index is None or project.config.index.names == "labels"
     width = DEPTH if project.config.hybrid else _ASKED
-    title = project.config.evaluate.title if project.config.evaluate else ""
-    title = title or project.file.parent.resolve().name
-    check = project.runner.latest("check").folder
+    title, directions = project.title, shape_of(project.config).directions(project.config)
     rng = np.random.default_rng(seed)
-    if project.config.data.shape in ("aliases", "judgments"):
-        dev = task.load_task(check, task.FORWARD, "dev")
+    if directions:
+        dev = project.runner.latest(CheckArtifact).task(directions[0].name, "dev")
         asked = Asked.of(searcher, dev)
         if len(asked.texts) > most:
             asked = asked.only(np.sort(rng.choice(len(asked.texts), most, replace=False)))

@@ -17,8 +17,10 @@ from honed.label.run import Voted, vote
 from honed.label.statistics import fights
 from honed.label.store import HandLabel, LabelStore
 from honed.label.threshold import above, confusion, quality
-from honed.project.project import Project
-from honed.shapes.labels.labeling import all_lists, drawn, open_bench, own_lists, terms_worth_adding, worth_labelling
+from honed.project.labels import open_labeling, terms_worth_adding, worth_labeling
+from honed.project.workspace import Workspace
+from honed.shapes.labels.labeling import fit_thresholds
+from honed.shapes.labels.task import all_lists, own_lists
 
 ORDERS = ("next", "fights", "all", "labelled", "measure")
 _SHOWN, _MOST_CHARS, _WORTH = 20, 20_000, 60
@@ -31,9 +33,9 @@ class Desk:
     tells whether it is at work.
     """
 
-    def __init__(self, project: Project, who: str = "") -> None:
+    def __init__(self, project: Workspace, who: str = "") -> None:
         self.who = who
-        self.bench, _ = open_bench(project)
+        self.bench, _ = open_labeling(project)
         self.settings, self.root = self.bench.settings, self.bench.root
         self.store = LabelStore(self.root / self.settings.store)
         self.written = own_lists(self.root, self.settings)
@@ -67,7 +69,7 @@ class Desk:
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def _rank(self) -> None:
-        self.worth = worth_labelling(self.bench, self.combined.shares, self.voted.votes, _WORTH)
+        self.worth = worth_labeling(self.bench, self.combined.shares, self.voted.votes, _WORTH)
 
     def _follow(self) -> None:
         while not self._stop:
@@ -98,7 +100,7 @@ class Desk:
         with self._lock:
             bench, hand = self.bench, self.bench.hand
             shares = self.combined.shares
-            kept = above(shares, drawn(shares, bench))
+            kept = above(shares, fit_thresholds(shares, bench))
             truth = np.where(np.isin(np.arange(len(kept)), hand), bench.truth, -1)
             judged = quality(shares, kept, truth, bench.classes) if len(hand) else None
             return {

@@ -10,37 +10,37 @@ from typing import Any
 
 import numpy as np
 
-from honed.config.sections import Config
+from honed.artifacts.data import CheckArtifact, Examples
+from honed.artifacts.models import STUDENT, DistilArtifact, TrainArtifact
+from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.errors import TrainingError
+from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.protocols import Encoder, Role
 from honed.core.records import Example, JudgedTask
-from honed.data import task
+from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
-from honed.stages.stage import Work, dev_score, dev_task
-from honed.stages.training import examples_file
+from honed.shapes.judged import DEV_CHARS, judged_task
+from honed.shapes.registry import shape_of
+from honed.shapes.systems import dev_reciprocal_rank, narrowed
 from honed.train.config import KINDS, DistilConfig
 
-STUDENT_FILE = "student.json"
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    settings: dict[str, Json] = asdict(config.distil) if config.distil else {}
+    student = str(settings.get("student", "auto"))
+    return {"distil": settings, "weights": resolve(student).weights if student not in (*KINDS, "auto") else ""}
 
 
-def distil_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes a student; its teacher is an input."""
-    settings = asdict(config.distil) if config.distil else {}
-    named = settings.get("student", "auto") not in (*KINDS, "auto")
-    return {"distil": settings, "weights": resolve(settings["student"]).weights if named else ""}
-
-
-def distil(work: Work) -> Mapping[str, Any]:
+def _run(work: Work[Config]) -> dict[str, Json]:
     """Train the student and save it with the story of its making."""
     require("fine-tuning")
-    from honed.encode.torch_encoder import TorchEncoder
-
     config = work.config.distil
     assert config is not None  # the stage is wanted only then
-    teacher = TorchEncoder.load_folder(work.inputs["train"].folder / "model", precision="fp32")
-    dev = dev_task(work)
+    teacher = work.inputs.need(TrainArtifact).source("fp32").load()
+    main = shape_of(work.config).directions(work.config)[0].name
+    dev = narrowed(judged_task(work.inputs, main, "dev"), DEV_CHARS)
     if config.student == "auto":
         tried = _auto(work, teacher, dev, config)
     else:
@@ -48,9 +48,13 @@ def distil(work: Work) -> Mapping[str, Any]:
         if over := _over_budget(facts, config):
             raise TrainingError("E_DISTIL_BUDGET", f"the student {facts['name']} has {over}")
         tried = [_train(work, teacher, student, facts, dev, config, work.folder)]
-    teacher_facts = {"mb": round(_size(teacher), 3), "ms": _latency(teacher, dev), "dev": dev_score(teacher, dev)}
+    teacher_facts = {
+        "mb": round(_size(teacher), 3),
+        "ms": _latency(teacher, dev),
+        "dev": dev_reciprocal_rank(teacher, dev),
+    }
     chosen = next(each for each in tried if each.get("chosen", True))
-    write_json(work.folder / STUDENT_FILE, {"teacher": teacher_facts, "student": chosen, "tried": tried})
+    write_json(work.folder / STUDENT, {"teacher": teacher_facts, "student": chosen, "tried": tried})
     return {"spec": chosen["spec"], "student": chosen["name"]}
 
 
@@ -80,7 +84,13 @@ def _over_budget(facts: Mapping[str, Any], config: DistilConfig) -> str:
 
 
 def _train(
-    work: Work, teacher: Any, student: Any, facts: dict[str, Any], dev: JudgedTask, config: DistilConfig, folder: Path
+    work: Work[Config],
+    teacher: Any,
+    student: Any,
+    facts: dict[str, Any],
+    dev: JudgedTask,
+    config: DistilConfig,
+    folder: Path,
 ) -> dict[str, Any]:
     """Train one student; returns its facts."""
     way = _match if config.method == "match" else _by_pairs
@@ -98,10 +108,10 @@ def _name(config: DistilConfig) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _match(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
+def _match(work: Work[Config], teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
     from honed.train.distil import cached_vectors, match_teacher, varied
 
-    names = task.load_names(work.inputs["check"].folder)
+    names = work.inputs.need(CheckArtifact).names()
     texts: dict[tuple[str, Role], None] = {}
     for name in names:
         if name.known:
@@ -112,7 +122,7 @@ def _match(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: Dist
     cache = work.root / work.config.paths.output / "cache"
     targets = cached_vectors(cache, _fast(teacher), list(texts))
     return match_teacher(
-        student, list(texts), targets, lambda encoder: dev_score(encoder, dev), config, folder, work.logs
+        student, list(texts), targets, lambda encoder: dev_reciprocal_rank(encoder, dev), config, folder, work.logs
     )
 
 
@@ -123,10 +133,12 @@ def _fast(teacher: Any) -> Encoder:
     return TorchEncoder.snapshot(teacher.model, teacher.spec)
 
 
-def _by_pairs(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
+def _by_pairs(
+    work: Work[Config], teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path
+) -> Any:
     from honed.train.fine_tune import fine_tune
 
-    examples = task.load_examples(examples_file(work))
+    examples = work.inputs.need(Examples).examples()
     if not any(each.negatives for each in examples):
         raise TrainingError(
             "E_DISTIL_NEGATIVES", f"distil.method {config.method} needs mined negatives: add [mine] to honed.toml"
@@ -134,7 +146,7 @@ def _by_pairs(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: D
     if config.method == "pairs":
         examples = with_cosines(examples, _fast(teacher))
     schedule = config.schedule(objective=config.method)
-    return fine_tune(student, examples, lambda encoder: dev_score(encoder, dev), schedule, folder, work.logs)
+    return fine_tune(student, examples, lambda encoder: dev_reciprocal_rank(encoder, dev), schedule, folder, work.logs)
 
 
 def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
@@ -152,7 +164,7 @@ def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
     ]
 
 
-def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> list[dict[str, Any]]:
+def _auto(work: Work[Config], teacher: Any, dev: JudgedTask, config: DistilConfig) -> list[dict[str, Any]]:
     """Train every student of the ladder that fits the budget, keep the one that is best on dev."""
     from honed.train.students import student_ladder
 
@@ -205,3 +217,16 @@ def _latency(encoder: Encoder, dev: JudgedTask) -> float:
         encoder.encode([text], "query")
         took.append(1000 * (time.perf_counter() - started))
     return round(float(np.median(took)), 3)
+
+
+STAGE: Stage[Config] = Stage(
+    name="distil",
+    artifact=DistilArtifact,
+    needs=(Examples, TrainArtifact),
+    wanted=lambda config: config.distil is not None,
+    settings=_settings,
+    run=_run,
+    resumes=True,
+    draws=True,
+    command="Distil a small student.",
+)

@@ -1,5 +1,6 @@
 """Several processes that train one model: how many there are, waiting for each other, each other's values."""
 
+import os
 from typing import Any
 
 import torch
@@ -9,6 +10,11 @@ from torch import Tensor, distributed
 def world_size() -> int:
     """Return how many processes train together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def is_one_of_several() -> bool:
+    """Tell whether this process was started to train with others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def wait_for_all() -> None:

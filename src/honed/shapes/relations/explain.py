@@ -2,28 +2,34 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
-from honed.config.sections import Config
+from honed.artifacts.data import CheckArtifact, ImportArtifact
+from honed.artifacts.evaluation import ReportPart
+from honed.artifacts.models import TrainArtifact
+from honed.config.config import Config
 from honed.core.artifacts import write_json
-from honed.core.errors import ConfigError, DataError
+from honed.core.errors import DataError
+from honed.core.json import Json
 from honed.core.progress import progress
+from honed.core.stage import Stage, Work
 from honed.core.text import fold
+from honed.encode.models import BaseModel
 from honed.evaluate.bootstrap import Bootstrap
-from honed.explain.config import ExplainConfig
-from honed.shapes.relations.compile import held_out, sentences_of
+from honed.shapes.explained import explain_section, explained_models
+from honed.shapes.grouped.texts import held_out
+from honed.shapes.relations.compile import sentences_read
 from honed.shapes.relations.sentences import Sentence
-from honed.stages.reports import BASE, TUNED
-from honed.stages.stage import Inputs, Work, base_encoder, model_key, trained_encoder
+from honed.shapes.systems import BASE, TUNED
 
 if TYPE_CHECKING:
     from honed.explain.attribution import Explainer, Read
-    from honed.project.project import Project
 
 CHANGED = "changed.json"
 WAYS = ("deletion", "insertion")
@@ -31,21 +37,28 @@ _SHOWN, _OFTEN = 15, 5
 _Taken = tuple[str, "Read", Any, Any]  # relation, the first text, its contributions, the second text's vector
 
 
-def settings_of(config: Config) -> ExplainConfig:
-    """Return the section [explain], or its defaults."""
-    return config.explain or ExplainConfig()
+class ExplainArtifact(ReportPart):
+    """What fine-tuning changed in how texts are read."""
+
+    def report_part(self) -> tuple[str, Json]:
+        """Return the part "explained" of the report."""
+        return "explained", self.read_json(CHANGED)
 
 
-def changed_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes the comparison."""
-    return {"explain": asdict(settings_of(config)), "model": model_key(config, root), "split": asdict(config.split)}
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    return {
+        "explain": asdict(explain_section(config)),
+        "model": BaseModel(config=config.model).identity(),
+        "split": asdict(config.split),
+    }
 
 
-def changed(work: Work) -> Mapping[str, Any]:
+def changed(work: Work[Config]) -> dict[str, Json]:
     """Take pairs of held-out sentences apart, with the base and the fine-tuned model."""
-    settings = settings_of(work.config)
-    pairs = held_out_pairs(sentences_of(work), settings.pairs, settings.seed)
-    loaded = models(work.config, work.inputs)
+    settings = explain_section(work.config)
+    pairs = held_out_pairs(sentences_read(work), settings.pairs, settings.seed)
+    trained = work.inputs.find(TrainArtifact)
+    loaded = explained_models(work.config, trained.model if trained else None)
     groups = Bootstrap([first.relation for first, _ in pairs], seed=settings.seed)
     shares: dict[str, list[float]] = defaultdict(list)
     words: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -70,9 +83,9 @@ def changed(work: Work) -> Mapping[str, Any]:
         "pairs": len(pairs),
         "split": pairs[0][0].split,
         "relations": len({first.relation for first, _ in pairs}),
-        "entity_words": groups.intervals(np.array(named)[:, None])[0].as_dict(),
+        "entity_words": groups.intervals(np.array(named)[:, None])[0].rounded(),
         "entity_share": {
-            name: groups.intervals(np.array(found)[:, None])[0].as_dict() for name, found in shares.items()
+            name: groups.intervals(np.array(found)[:, None])[0].rounded() for name, found in shares.items()
         },
         "difference": _difference(groups, shares[TUNED], shares[BASE]) if TUNED in shares else None,
         "words": _words(words),
@@ -84,25 +97,6 @@ def changed(work: Work) -> Mapping[str, Any]:
     }
     write_json(work.folder / CHANGED, report)
     return {"pairs": len(pairs)}
-
-
-def models(config: Config, inputs: Inputs) -> dict[str, tuple["Explainer", Any]]:
-    """Return an explainer and the encoder of the base model, and of the fine-tuned one where there is one.
-
-    All in fp32: what is explained are differences, and bf16 would drown the small ones.
-    """
-    from honed.explain.attribution import Explainer
-
-    exact = replace(config, model=replace(config.model, precision="fp32"))
-    settings = settings_of(config)
-
-    def pair(load: Any) -> tuple[Explainer, Any]:
-        return Explainer(load(), steps=settings.steps, reference=settings.reference), load()
-
-    found = {BASE: pair(lambda: base_encoder(exact))}
-    if "train" in inputs:
-        found[TUNED] = pair(lambda: trained_encoder(exact, inputs, stages=("train",)))
-    return found
 
 
 def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tuple[Sentence, Sentence]]:
@@ -141,7 +135,8 @@ def of_entities(read: "Read", sentence: Sentence) -> Any:
 
 def _difference(groups: Bootstrap, after: Sequence[float], before: Sequence[float]) -> dict[str, float]:
     values = np.array(after) - np.array(before)
-    return {**groups.intervals(values[:, None])[0].as_dict(), "p_value": round(groups.p_value(values), 5)}
+    interval = groups.intervals(values[:, None])[0].rounded()
+    return {**msgspec.structs.asdict(interval), "p_value": round(groups.p_value(values), 5)}
 
 
 def _words(words: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[dict[str, Any]]]:
@@ -185,7 +180,7 @@ def _faithful(name: str, loaded: tuple["Explainer", Any], taken: Sequence[_Taken
     return {
         way: {
             "area": {
-                order: groups.intervals(np.array(found)[:, None])[0].as_dict() for order, found in areas[way].items()
+                order: groups.intervals(np.array(found)[:, None])[0].rounded() for order, found in areas[way].items()
             },
             "curve": {order: np.mean(found, axis=0).round(5).tolist() for order, found in lines[way].items()},
             "against": {
@@ -197,43 +192,11 @@ def _faithful(name: str, loaded: tuple["Explainer", Any], taken: Sequence[_Taken
     }
 
 
-# -- two texts -----------------------------------------------------------------------------------
-
-
-class Desk:
-    """The models of a project, loaded once, and explanations of any two texts by them."""
-
-    def __init__(self, project: "Project") -> None:
-        latest = {}
-        if project.config.train is not None:
-            try:
-                latest = {"train": project.runner.latest("train")}
-            except ConfigError as error:
-                if error.code != "E_NOT_RUN":
-                    raise
-        self.models = models(project.config, latest)
-        self.seed = settings_of(project.config).seed
-
-    def explain(self, first: str, second: str, *, only: str = "") -> dict[str, Any]:
-        """Return why two texts are close, by every model or by one, as plain data.
-
-        Raises `DataError` for a text without words, `ConfigError` for a model that is not there.
-        """
-        from honed.explain.explanation import compare_all, explain
-
-        if only and only not in self.models:
-            raise ConfigError("E_OPTION", f"no model {only!r}; there are: {', '.join(self.models)}")
-        return compare_all(
-            [
-                explain(
-                    explainer,
-                    first,
-                    second,
-                    name=name,
-                    encoder=encoder,
-                    seed=self.seed,
-                )
-                for name, (explainer, encoder) in self.models.items()
-                if only in ("", name)
-            ]
-        )
+STAGE: Stage[Config] = Stage(
+    name="explain",
+    artifact=ExplainArtifact,
+    needs=(ImportArtifact, CheckArtifact, TrainArtifact),
+    wanted=lambda config: config.has("explain"),
+    settings=_settings,
+    run=changed,
+)
