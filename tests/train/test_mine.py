@@ -69,15 +69,15 @@ def test_the_threshold_keeps_the_hidden_positives_within_the_share_that_was_aske
     for wanted in (0.05, 0.02):
         result = mined(hidden, false_negatives=wanted)[1]
         assert share_right(result.negatives, true) <= wanted + 0.01
-        assert result.report["estimated_false_negatives"]["chosen"] <= wanted
-        assert result.report["rejected"][LIKELY] > 100
-        assert result.report["chosen"] > 1000
+        assert result.report.estimated_false_negatives.chosen <= wanted
+        assert result.report.rejected[LIKELY] > 100
+        assert result.report.chosen > 1000
 
 
 def test_the_estimate_for_top_k_mining_is_near_the_truth(hidden) -> None:
     result = mined(hidden, false_negatives=1.0)[1]
     wanted = share_right(result.negatives, hidden[3])
-    assert result.report["estimated_false_negatives"]["top"] == pytest.approx(wanted, abs=0.06)
+    assert result.report.estimated_false_negatives.top == pytest.approx(wanted, abs=0.06)
 
 
 def test_known_pairs_of_the_same_text_do_not_hide_what_is_hidden() -> None:
@@ -90,7 +90,7 @@ def test_known_pairs_of_the_same_text_do_not_hide_what_is_hidden() -> None:
     found = find_candidates((texts, anchors), (labels, np.concatenate([documents, anchors])), known, [], config)
     assert len(found.positives) == 2 * n
     result = choose_negatives(found, config)
-    assert result.report["estimated_false_negatives"]["top"] > 0.1
+    assert result.report.estimated_false_negatives.top > 0.1
     assert share_right(result.negatives, true) <= 0.03
 
 
@@ -98,7 +98,7 @@ def test_a_catalogue_without_hidden_positives_is_not_emptied() -> None:
     anchors, documents, true = crowded(seed=1)
     known = [frozenset(each) for each in true]
     _, result = mined((anchors, documents, known, true), false_negatives=0.02)
-    assert result.report["chosen"] > 0.95 * 3 * len(anchors)
+    assert result.report.chosen > 0.95 * 3 * len(anchors)
 
 
 def test_text_that_equals_the_anchor_or_a_positive_is_no_negative() -> None:
@@ -128,7 +128,7 @@ def test_too_few_known_pairs_are_told_and_handled_with_care() -> None:
     anchors, documents, true = crowded(n=12)
     known = [frozenset(sorted(each)[:2]) for each in true]
     _, result = mined((anchors, documents, known, true))
-    assert not result.report["calibrated"]
+    assert not result.report.calibrated
     assert share_right(result.negatives, true) < 0.1
 
 

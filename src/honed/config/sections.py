@@ -22,7 +22,7 @@ from honed.shapes.judgments.judgments import JudgmentsConfig
 from honed.shapes.judgments.synthetic import WRITTEN
 from honed.shapes.relations.sentences import OFFSETS
 from honed.shapes.relations.triplets import TripletConfig
-from honed.train.config import TAUGHT, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
+from honed.train.config import CROSS_ENCODER_OBJECTIVES, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 
 FILE = "honed.toml"
 PROTOCOLS = ("held-out", "catalogue")
@@ -439,9 +439,9 @@ def _wants_scores(sections: Mapping[str, Any]) -> str:
     mine, train, distil = (sections.get(name) for name in ("mine", "train", "distil"))
     if mine and mine.rescore:
         return "mine.rescore"
-    if train and train.objective in TAUGHT:
+    if train and train.objective in CROSS_ENCODER_OBJECTIVES:
         return f"train.objective {train.objective}"
-    return f"distil.method {distil.method}" if distil and distil.method in TAUGHT else ""
+    return f"distil.method {distil.method}" if distil and distil.method in CROSS_ENCODER_OBJECTIVES else ""
 
 
 def _check_max_length(model: EncoderConfig, file: str) -> None:

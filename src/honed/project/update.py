@@ -22,7 +22,7 @@ from honed.project.project import Project
 from honed.stages.all import STAGES, read_report
 from honed.stages.stage import Stage, Work, dev_score, dev_task, trained_encoder
 from honed.stages.systems import encoder_run
-from honed.train.config import TAUGHT
+from honed.train.config import CROSS_ENCODER_OBJECTIVES
 
 OLD, NEW = "before", "after"
 RESULT = "update.json"
@@ -95,7 +95,7 @@ def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Conf
         config.train,
         epochs=options.epochs,
         learning_rate=options.learning_rate or config.train.learning_rate / 2,
-        objective="auto" if config.train.objective in TAUGHT else config.train.objective,
+        objective="auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective,
         processes=1,
     )
     distil = replace(config.distil, method="match") if config.distil else None
@@ -130,6 +130,7 @@ def _train(work: Work, before: Mapping[str, Artifact], options: UpdateOptions) -
     require("fine-tuning")
     from honed.encode.torch_encoder import TorchEncoder
     from honed.train.fine_tune import fine_tune
+    from honed.train.history import TrainingRun
 
     assert work.config.train is not None  # checked by `update`
     old = task.load_examples(before["check"].folder / "examples.parquet")
@@ -147,12 +148,11 @@ def _train(work: Work, before: Mapping[str, Artifact], options: UpdateOptions) -
         [*fresh, *replayed],
         lambda encoder: dev_score(encoder, dev),
         work.config.train,
-        work.folder,
-        work.logs,
+        TrainingRun(folder=work.folder, logs=work.logs),
     )
     facts = {"new_examples": len(fresh), "replayed": len(replayed), "from": before["train"].key}
     write_json(work.folder / RESULT, facts)
-    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"], **facts}
+    return {"spec": trained.spec.as_dict(), "kept": trained.history.kept, **facts}
 
 
 def new_and_replayed(

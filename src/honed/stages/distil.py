@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from honed.config.sections import Config
@@ -20,7 +21,7 @@ from honed.data import task
 from honed.encode.base_models import resolve
 from honed.stages.stage import Work, dev_score, dev_task
 from honed.stages.training import examples_file
-from honed.train.config import KINDS, DistilConfig
+from honed.train.config import STUDENT_KINDS, DistilConfig
 
 STUDENT_FILE = "student.json"
 
@@ -28,7 +29,7 @@ STUDENT_FILE = "student.json"
 def distil_key(config: Config, root: Path) -> Mapping[str, Any]:
     """Return what shapes a student; its teacher is an input."""
     settings = asdict(config.distil) if config.distil else {}
-    named = settings.get("student", "auto") not in (*KINDS, "auto")
+    named = settings.get("student", "auto") not in (*STUDENT_KINDS, "auto")
     return {"distil": settings, "weights": resolve(settings["student"]).weights if named else ""}
 
 
@@ -85,8 +86,12 @@ def _train(
     """Train one student; returns its facts."""
     way = _match if config.method == "match" else _by_pairs
     trained = way(work, teacher, student, dev, config, folder)
-    best = max(each["score"] for each in trained.history["dev"])
-    return facts | {"method": config.method, "dev": best, "spec": trained.spec.as_dict(), "history": trained.history}
+    return facts | {
+        "method": config.method,
+        "dev": trained.history.best_score,
+        "spec": trained.spec.as_dict(),
+        "history": msgspec.to_builtins(trained.history),
+    }
 
 
 def _name(config: DistilConfig) -> str:
@@ -99,7 +104,9 @@ def _name(config: DistilConfig) -> str:
 
 
 def _match(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
-    from honed.train.distil import cached_vectors, match_teacher, varied
+    from honed.train.distil import match_teacher, teacher_vectors
+    from honed.train.history import TrainingRun
+    from honed.train.variants import text_variants
 
     names = task.load_names(work.inputs["check"].folder)
     texts: dict[tuple[str, Role], None] = {}
@@ -107,13 +114,12 @@ def _match(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: Dist
         if name.known:
             texts[name.text, "document" if name.kind == "label" else "query"] = None
     for text in list(dict.fromkeys(text for text, _ in texts)):
-        for each in varied(text, config.variants, config.seed):
+        for each in text_variants(text, config.variants, config.seed):
             texts[each, "query"] = None
     cache = work.root / work.config.paths.output / "cache"
-    targets = cached_vectors(cache, _fast(teacher), list(texts))
-    return match_teacher(
-        student, list(texts), targets, lambda encoder: dev_score(encoder, dev), config, folder, work.logs
-    )
+    targets = teacher_vectors(cache, _fast(teacher), list(texts))
+    run = TrainingRun(folder=folder, logs=work.logs)
+    return match_teacher(student, list(texts), targets, lambda encoder: dev_score(encoder, dev), config, run)
 
 
 def _fast(teacher: Any) -> Encoder:
@@ -125,6 +131,7 @@ def _fast(teacher: Any) -> Encoder:
 
 def _by_pairs(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
     from honed.train.fine_tune import fine_tune
+    from honed.train.history import TrainingRun
 
     examples = task.load_examples(examples_file(work))
     if not any(each.negatives for each in examples):
@@ -134,7 +141,8 @@ def _by_pairs(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: D
     if config.method == "pairs":
         examples = with_cosines(examples, _fast(teacher))
     schedule = config.schedule(objective=config.method)
-    return fine_tune(student, examples, lambda encoder: dev_score(encoder, dev), schedule, folder, work.logs)
+    run = TrainingRun(folder=folder, logs=work.logs)
+    return fine_tune(student, examples, lambda encoder: dev_score(encoder, dev), schedule, run)
 
 
 def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
@@ -154,7 +162,7 @@ def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
 
 def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> list[dict[str, Any]]:
     """Train every student of the ladder that fits the budget, keep the one that is best on dev."""
-    from honed.train.students import student_ladder
+    from honed.train.students import student_shapes
 
     tried: list[dict[str, Any]] = []
     story = work.folder / "tried.json"
@@ -162,7 +170,7 @@ def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> li
         tried = json.loads(story.read_text(encoding="utf-8"))
         _take(work.folder, tried)
         return tried
-    for kind, layers, dim in student_ladder(teacher):
+    for kind, layers, dim in student_shapes(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
         student, facts = _untrained(teacher, dev, one)
         if _over_budget(facts, config):

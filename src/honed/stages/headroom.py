@@ -36,7 +36,7 @@ def headroom_key(config: Config, root: Path) -> Mapping[str, Any]:
 def headroom(work: Work) -> Mapping[str, Any]:
     """Estimate on dev, from base vectors and a lexical baseline, whether fine-tuning is likely to help."""
     require("fine-tuning")
-    from honed.train.probe import fit_probe, mapped
+    from honed.train.probe import apply_linear_map, fit_linear_map
 
     dev = judged(work, task.FORWARD, "dev")
     examples = task.load_examples(work.inputs["check"].folder / "examples.parquet")
@@ -50,10 +50,10 @@ def headroom(work: Work) -> Mapping[str, Any]:
     row_of = {doc.encoder_text(): row for row, doc in enumerate(dev.corpus)}
     positives = documents[[row_of[each.positive] for each in examples]]
     queries = encoder.encode([query.text for query in dev.queries], "query")
-    through = fit_probe(anchors, positives, examples)
+    through = fit_linear_map(anchors, positives, examples)
     scores = TaskScores(dev, [_R1])
     scores.add(_run(_BASE, dev, queries, documents))
-    scores.add(_run(_PROBE, dev, mapped(queries, through), mapped(documents, through)))
+    scores.add(_run(_PROBE, dev, apply_linear_map(queries, through), apply_linear_map(documents, through)))
     scores.add(text_run(_LEXICAL, InitialismTfidfIndex, dev, 10))
     found = verdict(scores, task_ceiling(dev))
     log.info(found["said"])

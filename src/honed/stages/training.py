@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from honed.config.sections import Config
@@ -39,7 +40,7 @@ from honed.stages.stage import (
     trained_encoder,
 )
 from honed.stages.systems import encoder_run, reranked
-from honed.train.config import TAUGHT
+from honed.train.config import CROSS_ENCODER_OBJECTIVES
 
 log = logging.getLogger("honed.train")
 EXAMPLES = "examples.parquet"
@@ -56,6 +57,7 @@ def train(work: Work) -> Mapping[str, Any]:
     """Fine-tune the base model on the examples, with mined negatives where there are any."""
     require("fine-tuning")
     from honed.train.fine_tune import fine_tune
+    from honed.train.history import TrainingRun
 
     assert work.config.train is not None  # the stage is wanted only then
     if work.config.train.processes > 1 and not processes.in_process():
@@ -65,11 +67,10 @@ def train(work: Work) -> Mapping[str, Any]:
         task.load_examples(examples_file(work)),
         _dev_score_of(work),
         work.config.train,
-        work.folder,
-        work.logs,
+        TrainingRun(folder=work.folder, logs=work.logs),
         _stored_base(work),
     )
-    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
+    return {"spec": trained.spec.as_dict(), "kept": trained.history.kept}
 
 
 def _stored_base(work: Work) -> Mapping[str, Any] | None:
@@ -94,7 +95,7 @@ def _dev_score_of(work: Work) -> DevScore:
 def draft_config(config: Config) -> Config:
     """Return how the first model is trained: as the last, but without what only comes after it."""
     assert config.train is not None  # the stage is wanted only then
-    objective = "auto" if config.train.objective in TAUGHT else config.train.objective
+    objective = "auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective
     negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
     return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
 
@@ -180,13 +181,14 @@ class _Texts(NamedTuple):
 
 
 def _save_mined(work: Work, texts: _Texts, found: Any, mined: Any, examples: list[Example]) -> Mapping[str, Any]:
-    from honed.train.mine import samples
+    from honed.train.mine import sample_pairs
 
     seed = work.config.mine.seed if work.config.mine else 0
-    shown = samples(texts.anchors, texts.documents, found, mined, seed=seed)
-    write_json(work.folder / "mining.json", {**mined.report, "samples": shown})
+    shown = sample_pairs(texts.anchors, texts.documents, found, mined, seed=seed)
+    report = msgspec.to_builtins(msgspec.structs.replace(mined.report, samples=shown))
+    write_json(work.folder / "mining.json", report)
     task.save_examples(work.folder / EXAMPLES, examples)
-    return {name: mined.report[name] for name in ("anchors", "chosen", "estimated_false_negatives")}
+    return {name: report[name] for name in ("anchors", "chosen", "estimated_false_negatives")}
 
 
 def _unseen_pairs(work: Work, most: int = 1_000_000) -> tuple[list[str], list[int]] | None:
@@ -227,6 +229,7 @@ def cross_encoder(work: Work) -> Mapping[str, Any]:
     require("fine-tuning")
     from honed.encode.cross_encoder import PairScorer
     from honed.train.cross_encoder import train_cross_encoder
+    from honed.train.history import TrainingRun
 
     config = work.config.cross_encoder
     assert config is not None  # the stage is wanted only then
@@ -237,10 +240,9 @@ def cross_encoder(work: Work) -> Mapping[str, Any]:
     def score(current: PairScorer) -> float:
         return mean_reciprocal_rank(reranked("dev", first, dev, current, config.depth), dev)
 
-    trained = train_cross_encoder(
-        scorer, task.load_examples(examples_file(work)), score, config, work.folder, work.logs
-    )
-    before, after = mean_reciprocal_rank(first, dev), max(each["score"] for each in trained.history["dev"][1:])
+    run = TrainingRun(folder=work.folder, logs=work.logs)
+    trained = train_cross_encoder(scorer, task.load_examples(examples_file(work)), score, config, run)
+    before, after = mean_reciprocal_rank(first, dev), max(point.score for point in trained.history.dev[1:])
     if after < before:
         log.warning("the cross-encoder ranks dev worse (MRR@10 %.3f) than what it was given (%.3f)", after, before)
     return {"dev_without": before, "dev": after}
@@ -271,7 +273,7 @@ def rescore(work: Work) -> Mapping[str, Any]:
             unseen = scorer.score([(query, texts.documents[row]) for query, row in zip(*dev, strict=True)])
         chosen = choose_negatives(judgements, config, unseen)
         _save_mined(work, texts, judgements, chosen, examples := texts.with_negatives(chosen.negatives))
-        report, shown = chosen.report, judgements
+        report, shown = msgspec.to_builtins(chosen.report), judgements
     else:
         shutil.copyfile(mined.path("mining.json"), work.folder / "mining.json")
     task.save_examples(work.folder / EXAMPLES, with_scores(examples, scorer))
