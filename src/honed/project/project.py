@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from honed.config.sections import FILE, Config
 from honed.core.artifacts import Artifact
 from honed.core.errors import ConfigError, GateError
@@ -132,16 +134,18 @@ class Project:
     @staticmethod
     def explanation_page(found: Mapping[str, Any]) -> str:
         """Return what `explain` found as one HTML file that needs nothing else."""
+        from honed.explain.explanation import ExplanationSet
         from honed.explain.page import static_page
 
-        return static_page(found)
+        return static_page(msgspec.convert(found, ExplanationSet))
 
     @staticmethod
     def explanation_picture(found: Mapping[str, Any]) -> bytes:
         """Return what `explain` found as a PNG."""
-        from honed.explain.picture import draw
+        from honed.explain.explanation import ExplanationSet
+        from honed.explain.picture import draw_png
 
-        return draw(found)
+        return draw_png(msgspec.convert(found, ExplanationSet))
 
     def _reranker(self) -> Any:
         if self._scorer is None:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from honed.config.sections import Config
@@ -22,13 +23,13 @@ from honed.stages.reports import BASE, TUNED
 from honed.stages.stage import Inputs, Work, base_encoder, model_key, trained_encoder
 
 if TYPE_CHECKING:
-    from honed.explain.attribution import Explainer, Read
+    from honed.explain.attribution import Explainer, TokenizedText
     from honed.project.project import Project
 
 CHANGED = "changed.json"
 WAYS = ("deletion", "insertion")
 _SHOWN, _OFTEN = 15, 5
-_Taken = tuple[str, "Read", Any, Any]  # relation, the first text, its contributions, the second text's vector
+_Taken = tuple[str, "TokenizedText", Any, Any]  # relation, the first text, its contributions, the second text's vector
 
 
 def settings_of(config: Config) -> ExplainConfig:
@@ -51,11 +52,11 @@ def changed(work: Work) -> Mapping[str, Any]:
     words: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     named: list[float] = []
     taken: dict[str, list[_Taken]] = defaultdict(list)
-    for name, (explainer, _) in loaded.items():
+    for name, explainer in loaded.items():
         with progress(f"contributions, {name}", len(pairs)) as bar:
             for first, second in pairs:
                 other = explainer.vector(second.text, "document")
-                read, values = explainer.toward(first.text, "query", other)
+                read, values = explainer.contributions(first.text, "query", other)
                 taken[name].append((first.relation, read, values, other))
                 inside = of_entities(read, first)
                 weights = np.abs(values) / max(float(np.abs(values).sum()), 1e-12)
@@ -77,7 +78,8 @@ def changed(work: Work) -> Mapping[str, Any]:
         "difference": _difference(groups, shares[TUNED], shares[BASE]) if TUNED in shares else None,
         "words": _words(words),
         "faithful": {
-            name: _faithful(name, both, taken[name][: settings.check], settings.seed) for name, both in loaded.items()
+            name: _faithful(name, explainer, taken[name][: settings.check], settings.seed)
+            for name, explainer in loaded.items()
         }
         if settings.check
         else {},
@@ -86,8 +88,8 @@ def changed(work: Work) -> Mapping[str, Any]:
     return {"pairs": len(pairs)}
 
 
-def models(config: Config, inputs: Inputs) -> dict[str, tuple["Explainer", Any]]:
-    """Return an explainer and the encoder of the base model, and of the fine-tuned one where there is one.
+def models(config: Config, inputs: Inputs) -> dict[str, "Explainer"]:
+    """Return explainers of the base model, and of the fine-tuned one where there is one.
 
     All in fp32: what is explained are differences, and bf16 would drown the small ones.
     """
@@ -96,13 +98,13 @@ def models(config: Config, inputs: Inputs) -> dict[str, tuple["Explainer", Any]]
     exact = replace(config, model=replace(config.model, precision="fp32"))
     settings = settings_of(config)
 
-    def pair(load: Any) -> tuple[Explainer, Any]:
-        return Explainer(load(), steps=settings.steps, reference=settings.reference), load()
-
-    found = {BASE: pair(lambda: base_encoder(exact))}
+    encoders = {BASE: base_encoder(exact)}
     if "train" in inputs:
-        found[TUNED] = pair(lambda: trained_encoder(exact, inputs, stages=("train",)))
-    return found
+        encoders[TUNED] = trained_encoder(exact, inputs, stages=("train",))
+    return {
+        name: Explainer(encoder, steps=settings.steps, reference=settings.reference)
+        for name, encoder in encoders.items()
+    }
 
 
 def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tuple[Sentence, Sentence]]:
@@ -133,7 +135,7 @@ def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tup
     return pairs[:n]
 
 
-def of_entities(read: "Read", sentence: Sentence) -> Any:
+def of_entities(read: "TokenizedText", sentence: Sentence) -> Any:
     """Return which words ``(n_words,)`` of a sentence stand in one of its entities."""
     spans = (*sentence.head, *sentence.tail)
     return np.array([any(word.start < end and start < word.end for start, end in spans) for word in read.words])
@@ -160,25 +162,24 @@ def _words(words: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list
     }
 
 
-def _faithful(name: str, loaded: tuple["Explainer", Any], taken: Sequence[_Taken], seed: int) -> dict[str, Any]:
+def _faithful(name: str, explainer: "Explainer", taken: Sequence[_Taken], seed: int) -> dict[str, Any]:
     """Return the mean areas and curves of deletion and insertion, by attribution, raw attention and chance."""
-    from honed.explain.faithful import area, curves, orders, received
+    from honed.explain.faithful import area_under_curve, received_attention, removal_curves, removal_orders
 
-    explainer, encoder = loaded
     areas: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in WAYS}
     lines: dict[str, dict[str, list[Any]]] = {way: defaultdict(list) for way in WAYS}
     with progress(f"words taken away, {name}", len(taken)) as bar:
         for _, read, values, other in taken:
-            weights = {"attribution": values, "attention": received(explainer.attention(read), read)}
-            found = curves(
+            weights = {"attribution": values, "attention": received_attention(explainer.attention(read), read)}
+            found = removal_curves(
                 read,
-                orders(weights, len(values), seed),
-                partial(encoder.encode, role="query"),
+                removal_orders(weights, len(values), seed),
+                partial(explainer.encoder.encode, role="query"),
                 other,
             )
             for order, ways in found.items():
                 for way, curve in ways.items():
-                    areas[way][order].append(area(curve))
+                    areas[way][order].append(area_under_curve(curve))
                     lines[way][order].append(curve)
             bar.advance()
     groups = Bootstrap([relation for relation, *_ in taken], seed=seed)
@@ -219,21 +220,17 @@ class Desk:
 
         Raises `DataError` for a text without words, `ConfigError` for a model that is not there.
         """
-        from honed.explain.explanation import compare_all, explain
+        from honed.explain.explanation import ExplanationSet
+        from honed.explain.pairs import explain
 
         if only and only not in self.models:
             raise ConfigError("E_OPTION", f"no model {only!r}; there are: {', '.join(self.models)}")
-        return compare_all(
-            [
-                explain(
-                    explainer,
-                    first,
-                    second,
-                    name=name,
-                    encoder=encoder,
-                    seed=self.seed,
-                )
-                for name, (explainer, encoder) in self.models.items()
+        explanations = ExplanationSet(
+            models=[
+                explain(explainer, first, second, name=name, seed=self.seed)
+                for name, explainer in self.models.items()
                 if only in ("", name)
             ]
         )
+        plain: dict[str, Any] = msgspec.to_builtins(explanations)
+        return plain
