@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ConfigError, DataError
-from honed.label.combine import Evidence, combine
+from honed.label.combine import combine
+from honed.label.evidence import Evidence
 from honed.label.lists import Matcher, TermList, check_lists, read_lists
-from honed.label.run import Voted, vote
-from honed.label.statistics import warnings_of
+from honed.label.run import RuleVotes, run_rules
+from honed.label.statistics import rule_warnings
 from tests.test_bad_inputs import FILE
 
 ROWS = [{"id": f"r{number}", "title": "t", "text": "x" * number} for number in range(8)]
 CLASSES = ["A", "B"]
 
 
-def run(tmp_path: Path, code: str, *, rows: Any = ROWS, limit: float = 1.0) -> Voted:
+def run(tmp_path: Path, code: str, *, rows: Any = ROWS, limit: float = 1.0) -> RuleVotes:
     (tmp_path / "rules.py").write_text(code)
-    return vote(rows, CLASSES, [tmp_path / "rules.py"], [], time_limit=limit)
+    return run_rules(rows, CLASSES, [tmp_path / "rules.py"], [], time_limit=limit)
 
 
 def test_decorated_functions_and_those_named_lf_vote(tmp_path: Path) -> None:
@@ -154,9 +155,9 @@ def test_a_hostile_rule_has_its_outcome(case: dict[str, Any], tmp_path: Path) ->
     rows = [{"id": f"r{number}", "title": "", "text": f"text {number}"} for number in range(3)]
     said = []
     try:
-        voted = vote(rows, CLASSES, [path], [], time_limit=0.5)
+        voted = run_rules(rows, CLASSES, [path], [], time_limit=0.5)
         said = [f"{problem.code}: {problem}" for problem in voted.problems]
-        said += [f"{each['code']}: {each['message']}" for each in warnings_of(voted)]
+        said += [f"{warning.code}: {warning.message}" for warning in rule_warnings(voted)]
         if case["name"] == "lf_two_only":  # two votes can be counted; a model of two was asked for
             none = np.empty(0, dtype=np.int64)
             combine(Evidence(n_classes=2, votes=voted.votes, rows=none, classes=none), "label-model", 2)

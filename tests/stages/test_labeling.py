@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError, DataError
 from honed.data.task import read_rows
+from honed.label.report import LabelReport
 from honed.label.store import HandLabel, LabelStore
 from honed.shapes.labels.labeling import suggestions
 from honed.shapes.labels.records import Records, group_examples, splits_of
@@ -59,6 +61,8 @@ def test_the_whole_way_of_labels(news: Path, capsys: pytest.CaptureFixture[str])
     allowed = {text_of[key] for key, row in labels.items() if row["split"] == "train" and row["label"]}
     assert {each["anchor"] for each in examples} | {each["positive"] for each in examples} <= allowed
     assert all(0 < each["weight"] <= 1 and each["group"] for each in examples)
+    content = project.runner.latest("label").read_json("label.json")
+    assert json.dumps(msgspec.to_builtins(msgspec.convert(content, LabelReport))) == json.dumps(content)
     report = project.report()
     assert report["n_queries"] == sum(row["split"] == "test" for row in given)
     assert {each["name"] for each in report["systems"]} == {"base model", "fine-tuned", "TF-IDF, stemmed words"}

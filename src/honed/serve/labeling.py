@@ -5,18 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from honed.core.errors import ConfigError, HonedError, did_you_mean
 from honed.core.proportion import wilson
 from honed.core.text import fold
 from honed.data.split import unit_interval
-from honed.label.combine import Combined, combine
+from honed.label.combine import CombinedLabels, combine
 from honed.label.lists import Matcher, TermList, check_lists, write_lists
-from honed.label.run import Voted, vote
-from honed.label.statistics import fights
+from honed.label.run import RuleVotes, run_rules
+from honed.label.statistics import disputed_records
 from honed.label.store import HandLabel, LabelStore
-from honed.label.threshold import above, confusion, quality
+from honed.label.threshold import confusion_counts, label_quality, reaches_threshold
 from honed.project.project import Project
 from honed.shapes.labels.labeling import all_lists, drawn, open_bench, own_lists, terms_worth_adding, worth_labelling
 
@@ -60,14 +61,14 @@ class Desk:
 
     # -- the learner ------------------------------------------------------------------------------
 
-    def _combined(self) -> Combined:
+    def _combined(self) -> CombinedLabels:
         with self._lock:
-            voted = Voted(names=list(self.voted.names), votes=self.voted.votes.copy())
+            voted = RuleVotes(names=list(self.voted.names), votes=self.voted.votes.copy())
             evidence = self.bench.evidence(voted)
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def _rank(self) -> None:
-        self.worth = worth_labelling(self.bench, self.combined.shares, self.voted.votes, _WORTH)
+        self.worth = worth_labelling(self.bench, self.combined.probabilities, self.voted.votes, _WORTH)
 
     def _follow(self) -> None:
         while not self._stop:
@@ -97,18 +98,18 @@ class Desk:
         """Return what the side of the page shows: classes, counts, rules, matrix, lists, and whether it is at work."""
         with self._lock:
             bench, hand = self.bench, self.bench.hand
-            shares = self.combined.shares
-            kept = above(shares, drawn(shares, bench))
+            shares = self.combined.probabilities
+            kept = reaches_threshold(shares, drawn(shares, bench))
             truth = np.where(np.isin(np.arange(len(kept)), hand), bench.truth, -1)
-            judged = quality(shares, kept, truth, bench.classes) if len(hand) else None
+            judged = label_quality(shares, kept, truth, bench.classes) if len(hand) else None
             return {
                 "classes": bench.classes,
                 "records": len(bench.ids),
                 "hand": {name: int((bench.truth[hand] == at).sum()) for at, name in enumerate(bench.classes)},
                 "labelled": int((kept | (truth >= 0)).sum()),
                 "coverage": round(float(kept.mean()), 4),
-                "accuracy": judged["accuracy"] if judged else None,
-                "matrix": confusion(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
+                "accuracy": msgspec.to_builtins(judged.accuracy) if judged else None,
+                "matrix": confusion_counts(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
                 "rules": bench.statistics(self.voted),
                 "lists": [self._list(each) for each in bench.lists],
                 "learning": self.learning,
@@ -139,7 +140,8 @@ class Desk:
                 rows = [row for row in self.worth if self.bench.truth[row] < 0]
                 rows += [row for row in np.flatnonzero(self.bench.truth < 0).tolist() if row not in set(rows)]
             elif order == "fights":
-                rows = [row for row in fights(self.voted, 500, len(self.bench.classes)) if self.bench.truth[row] < 0]
+                disputed = disputed_records(self.voted, 500, len(self.bench.classes))
+                rows = [row for row in disputed if self.bench.truth[row] < 0]
             elif order == "labelled":
                 rows = [self.row[each.id] for each in reversed(self.said) if self.bench.truth[self.row[each.id]] >= 0]
                 rows = list(dict.fromkeys([*rows, *self.bench.hand.tolist()]))
@@ -153,7 +155,7 @@ class Desk:
 
     def record(self, row: int) -> dict[str, Any]:
         """Return one record as the page shows it: texts with the spans of terms, what rules and learner say."""
-        bench, shares = self.bench, self.combined.shares[row]
+        bench, shares = self.bench, self.combined.probabilities[row]
         values = bench.records[row]
         truth = int(bench.truth[row])
         blind = bench.splits[row] == "test"
@@ -231,7 +233,7 @@ class Desk:
                 "judged": len(judged),
                 "right": right,
                 "low": round(wilson(right, len(judged))[0], 4),
-                "agree": round(float((self.combined.shares[speaks].argmax(axis=1) == number).mean()), 4)
+                "agree": round(float((self.combined.probabilities[speaks].argmax(axis=1) == number).mean()), 4)
                 if speaks.any()
                 else None,
             }
@@ -240,7 +242,7 @@ class Desk:
         return {each.name for each in self.bench.lists if each.label == label}
 
     def _votes(self, lists: Sequence[TermList]) -> Any:
-        found = vote(self.bench.records, self.bench.classes, [], lists, time_limit=self.settings.time_limit)
+        found = run_rules(self.bench.records, self.bench.classes, [], lists, time_limit=self.settings.time_limit)
         return found.votes
 
     def _changed_list(self, label: str, term: str, *, pattern: bool, remove: bool) -> TermList:
@@ -286,7 +288,7 @@ class Desk:
             names.append(terms.name)
             votes = np.concatenate([votes, column], axis=1)
         self.bench.lists = lists
-        self.voted = Voted(names=names, votes=votes)
+        self.voted = RuleVotes(names=names, votes=votes)
 
     def reload(self) -> dict[str, Any]:
         """Read rules and lists again and vote with them; where something is wrong with them the old ones stay.
@@ -313,7 +315,7 @@ class Desk:
     def suggestions(self, n: int = 5) -> list[Mapping[str, Any]]:
         """Return terms that hand labels and their neighbours speak for."""
         with self._lock:
-            return [each.as_dict() for each in terms_worth_adding(self.bench, self.combined.shares, n)]
+            return [each.as_dict() for each in terms_worth_adding(self.bench, self.combined.probabilities, n)]
 
 
 def own_name(label: str) -> str:

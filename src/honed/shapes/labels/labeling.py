@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -18,22 +19,23 @@ from honed.data import task
 from honed.data.importer import RECORDS
 from honed.data.tables import Reject, open_table
 from honed.evaluate.html import render_labelling
-from honed.label.combine import Combined, Evidence, combine
+from honed.label.combine import CombinedLabels, combine
 from honed.label.config import LabelConfig
-from honed.label.learner import next_records
+from honed.label.evidence import Evidence
+from honed.label.learner import records_to_label
 from honed.label.lists import TermList, check_lists, nfc, read_lists
-from honed.label.run import Voted, vote
-from honed.label.statistics import fights, rule_statistics, warnings_of
-from honed.label.store import LabelStore, labels_of, refinery_columns
-from honed.label.suggest import Term, suggest_terms
+from honed.label.run import RuleVotes, run_rules
+from honed.label.statistics import disputed_records, rule_statistics, rule_warnings
+from honed.label.store import LabelStore, imported_labels, refinery_columns
+from honed.label.suggest import SuggestedTerm, suggest_terms
 from honed.label.threshold import (
-    above,
     balanced_thresholds,
     class_shares,
-    confusion,
-    curve,
+    confusion_counts,
+    coverage_curve,
+    label_quality,
     precise_thresholds,
-    quality,
+    reaches_threshold,
 )
 from honed.shapes.labels.records import Records, group_examples, splits_of
 from honed.stages.reports import title_of
@@ -152,10 +154,10 @@ class Bench:
         """The rows whose hand labels may be learned from: not those of test."""
         return np.flatnonzero((self.truth >= 0) & (self.splits != "test"))
 
-    def voted(self) -> Voted:
+    def voted(self) -> RuleVotes:
         """Run all rules and lists; labels that another tool gave are one more voice."""
         files = [self.root / each for each in self.settings.rules]
-        found = vote(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
+        found = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
         imported = self._imported()
         if (imported >= 0).any():
             found.names.append(_IMPORTED)
@@ -168,7 +170,7 @@ class Bench:
         votes = [numbers.get(fold(name), -1) if name and float(share or 1) >= _HALF else -1 for name, share in pairs]
         return np.array(votes, dtype=np.int16)
 
-    def evidence(self, voted: Voted) -> Evidence:
+    def evidence(self, voted: RuleVotes) -> Evidence:
         """Return what rules, learner and hand labels give to decide on."""
         return Evidence(
             n_classes=len(self.classes),
@@ -182,16 +184,19 @@ class Bench:
             learner_precision=self.settings.learner_precision,
         )
 
-    def combined(self, voted: Voted) -> Combined:
+    def combined(self, voted: RuleVotes) -> CombinedLabels:
         """Combine rules, learner and hand labels in the way that honed.toml asks for."""
         evidence = self.evidence(voted)
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
-    def statistics(self, voted: Voted) -> list[dict[str, Any]]:
+    def statistics(self, voted: RuleVotes) -> list[dict[str, Any]]:
         """Return what each rule is worth on the hand labels."""
-        return rule_statistics(voted, self.hand, self.truth[self.hand], self.classes)
+        plain: list[dict[str, Any]] = msgspec.to_builtins(
+            rule_statistics(voted, self.hand, self.truth[self.hand], self.classes)
+        )
+        return plain
 
-    def broken(self, voted: Voted) -> DataError:
+    def broken(self, voted: RuleVotes) -> DataError:
         """Return the error that names every broken rule, with the record, and says what the others do."""
         bad = {problem.rule for problem in voted.problems}
         good = [
@@ -205,7 +210,7 @@ class Bench:
             f"{listed}. No labels were written. The other rules: {', '.join(good) or 'none'}",
         )
 
-    def votes_of(self, voted: Voted, row: int) -> dict[str, str]:
+    def votes_of(self, voted: RuleVotes, row: int) -> dict[str, str]:
         """Return what each rule that speaks says of a record."""
         said = voted.votes[row].tolist()
         return {name: self.classes[vote] for name, vote in zip(voted.names, said, strict=True) if vote >= 0}
@@ -252,30 +257,35 @@ def label(work: Work) -> Mapping[str, Any]:
     if voted.problems:
         raise bench.broken(voted)
     combined = bench.combined(voted)
-    thresholds = drawn(combined.shares, bench)
-    kept = above(combined.shares, thresholds) & ((voted.votes >= 0).any(axis=1) | combined.learned)
+    thresholds = drawn(combined.probabilities, bench)
+    kept = reaches_threshold(combined.probabilities, thresholds) & (
+        (voted.votes >= 0).any(axis=1) | combined.has_learner
+    )
     by_hand = np.isin(np.arange(len(kept)), bench.hand)
+    shares = class_shares(combined.probabilities[bench.splits != "test"])
     report = {
         "classes": bench.classes,
         "records": len(kept),
         "hand": {name: int(((bench.truth >= 0) & (bench.splits == name)).sum()) for name in ("train", "dev", "test")},
         "rules": statistics,
-        "warnings": warnings_of(voted),
-        "combine": {"way": combined.way, "reason": combined.reason, "compared": combined.compared},
-        "learner_minimum": dict(zip(bench.classes, combined.minimum.round(4).tolist(), strict=True)),
+        "warnings": msgspec.to_builtins(rule_warnings(voted)),
+        "combine": {
+            "way": combined.way,
+            "reason": combined.reason,
+            "compared": msgspec.to_builtins([comparison.as_entry() for comparison in combined.comparisons]),
+        },
+        "learner_minimum": dict(zip(bench.classes, combined.learner_minimums.round(4).tolist(), strict=True)),
         "thresholds": dict(zip(bench.classes, thresholds.round(4).tolist(), strict=True)),
         "temperature": round(combined.temperature, 4),
-        "class_shares": dict(
-            zip(bench.classes, class_shares(combined.shares[bench.splits != "test"]).round(4).tolist(), strict=True)
-        ),
+        "class_shares": dict(zip(bench.classes, shares.round(4).tolist(), strict=True)),
         "labelled": int((kept | by_hand).sum()),
         "coverage": round(float(kept[bench.splits != "test"].mean()), 4),
-        "on_hand_labels": _judged(combined.shares, kept, _only(bench.truth, by_hand), bench.classes),
-        "on_test": _judged(combined.shares, kept, _only(bench.truth, bench.splits == "test"), bench.classes),
+        "on_hand_labels": _judged(combined.probabilities, kept, _only(bench.truth, by_hand), bench.classes),
+        "on_test": _judged(combined.probabilities, kept, _only(bench.truth, bench.splits == "test"), bench.classes),
         "fights": _fights(bench, voted),
     }
-    _write(work, bench, combined.shares, kept, by_hand)
-    np.save(work.folder / SHARES, combined.shares.astype(np.float32), allow_pickle=False)
+    _write(work, bench, combined.probabilities, kept, by_hand)
+    np.save(work.folder / SHARES, combined.probabilities.astype(np.float32), allow_pickle=False)
     np.savez_compressed(work.folder / VOTES, votes=voted.votes, names=np.array(voted.names))
     write_json(work.folder / REPORT, report)
     (work.folder / PAGE).write_text(render_labelling(report, title_of(work.config)), encoding="utf-8")
@@ -301,21 +311,21 @@ def _judged(shares: Any, kept: Any, truth: Any, classes: Sequence[str]) -> dict[
         return None
     everything = np.ones(len(kept), dtype=bool)
     return {
-        "kept": quality(shares, kept, truth, classes),
-        "all": quality(shares, everything, truth, classes),
-        "confusion": confusion(shares, kept, truth),
-        "curve": curve(shares, truth, classes, COVERAGES),
+        "kept": msgspec.to_builtins(label_quality(shares, kept, truth, classes)),
+        "all": msgspec.to_builtins(label_quality(shares, everything, truth, classes)),
+        "confusion": confusion_counts(shares, kept, truth),
+        "curve": msgspec.to_builtins(coverage_curve(shares, truth, classes, COVERAGES)),
     }
 
 
-def _fights(bench: Bench, voted: Voted) -> list[dict[str, Any]]:
+def _fights(bench: Bench, voted: RuleVotes) -> list[dict[str, Any]]:
     return [
         {
             "id": bench.ids[row],
             "text": bench.texts[row][:300],
             "votes": bench.votes_of(voted, row),
         }
-        for row in fights(voted, 20, len(bench.classes)).tolist()
+        for row in disputed_records(voted, 20, len(bench.classes)).tolist()
     ]
 
 
@@ -365,10 +375,10 @@ def worth_labelling(bench: Bench, shares: Any, voted: Any, n: int) -> list[int]:
     """Return the rows of the ``n`` records most worth a label."""
     known = np.flatnonzero((bench.truth >= 0) | (bench.splits == "test")).tolist()
     space = bench.vectors if bench.vectors is not None else np.zeros((len(shares), 1), dtype=np.float32)
-    return [int(row) for row in next_records(space, np.array(shares), voted, known, n)]
+    return [int(row) for row in records_to_label(space, np.array(shares), voted, known, n)]
 
 
-def terms_worth_adding(bench: Bench, shares: Any, n: int) -> list[Term]:
+def terms_worth_adding(bench: Bench, shares: Any, n: int) -> list[SuggestedTerm]:
     """Return terms for the lists that hand labels and their neighbours speak for; texts of test are not looked at."""
     with progress("terms"):
         seen = np.flatnonzero(bench.splits != "test")
@@ -439,7 +449,7 @@ def import_hand_labels(
     for row in table.rows:
         if isinstance(row, Reject):
             raise DataError(row.code, str(row))
-        for each in labels_of([row.values], columns, who):
+        for each in imported_labels([row.values], columns, who):
             if each.id not in known:
                 raise DataError("E_ID_UNKNOWN", f"{file.name}, {row.where}: no record {each.id}")
             if classes and fold(each.label) not in classes:

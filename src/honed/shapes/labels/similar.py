@@ -18,7 +18,7 @@ from honed.evaluate.html import render_similar
 from honed.evaluate.measures import Measure, Scores
 from honed.index.analysis import Analyzer
 from honed.index.lexical import TfidfIndex
-from honed.label.learner import classify
+from honed.label.learner import predict_probabilities
 from honed.shapes.labels.labeling import LABELS, REPORT, VECTORS, settings_of
 from honed.stages.reports import BASE, TUNED, class_scores_task, compared, language_of, made, seed_of
 from honed.stages.stage import Work, base_encoder, stored_vectors
@@ -163,7 +163,7 @@ def _classification(work: Work, labelled: Labelled, judged: Judged, systems: Map
     found = []
     for name, vectors in systems.items():
         some = np.concatenate([vectors[taught], vectors[judged.rows]])
-        shares = classify(some, np.arange(len(taught)), classes, weights, len(names))
+        shares = predict_probabilities(some, np.arange(len(taught)), classes, weights, len(names))
         answers = shares[len(taught) :].argmax(axis=1)
         right = int((answers == judged.classes).sum())
         low, high = wilson(right, len(answers))
