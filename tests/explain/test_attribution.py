@@ -39,7 +39,7 @@ def test_the_integral_is_that_of_small_steps(explainer: Explainer) -> None:
 
     other = explainer.vector("ships sail", "document")
     read, values = explainer.contributions("a boat", "query", other)
-    own, start = explainer._ends(read)
+    own, start = explainer._endpoints(read)
     total = torch.zeros_like(own)
     n = 400
     for step in range(n):

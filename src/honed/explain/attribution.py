@@ -103,7 +103,7 @@ class Explainer:
         self.weights = torch.tensor(weights / 2, dtype=torch.float32)
 
     def _reference(self, name: str) -> Tensor:
-        """Return the word embedding ``(width,)`` that stands for a word that is not there."""
+        """Return the word embedding ``(width,)`` that takes the place of an absent word."""
         if name not in REFERENCES:
             raise ConfigError("E_CONFIG_RANGE", f"explain.reference: {name!r} is not one of {', '.join(REFERENCES)}")
         weight = self.embedding.weight.detach()
@@ -148,7 +148,7 @@ class Explainer:
         """Return a text's vector with the part of it that each word accounts for."""
         tokenized = self.tokenize(text, role)
         ids = torch.from_numpy(tokenized.ids)
-        own, start = self._ends(tokenized)
+        actual, reference = self._endpoints(tokenized)
         moving = [token for word in tokenized.words for token in range(word.first_token, word.end_token)]
         jobs = [(node, token) for node in range(self.steps) for token in moving]
         sums = torch.zeros(len(ids), self.encoder.spec.dim)
@@ -156,12 +156,12 @@ class Explainer:
         with torch.no_grad(), self._plain_attention():
             for first in range(0, len(jobs), size):
                 nodes, tokens = torch.tensor(jobs[first : first + size]).T
-                points = start + self.nodes[nodes][:, None, None] * (own - start)
+                points = reference + self.nodes[nodes][:, None, None] * (actual - reference)
                 directions = torch.zeros_like(points)
-                directions[torch.arange(len(nodes)), tokens] = (own - start)[tokens]
+                directions[torch.arange(len(nodes)), tokens] = (actual - reference)[tokens]
                 change = self._directional_change(ids, points, directions)
                 sums.index_add_(0, tokens, change * self.weights[nodes][:, None])
-            ends = self._vectors(ids, torch.stack([own, start])).numpy()
+            ends = self._vectors(ids, torch.stack([actual, reference])).numpy()
         return AttributedText(
             tokenized=tokenized, vector=ends[0], reference=ends[1], parts=tokenized.sum_by_word(sums.numpy())
         )
@@ -184,12 +184,12 @@ class Explainer:
         The same as the parts of `attribute` times that vector, by one backward pass: for statistics over many texts.
         """
         tokenized = self.tokenize(text, role)
-        own, start = self._ends(tokenized)
-        points = (start + self.nodes[:, None, None] * (own - start)).requires_grad_(True)
+        actual, reference = self._endpoints(tokenized)
+        points = (reference + self.nodes[:, None, None] * (actual - reference)).requires_grad_(True)
         with torch.enable_grad(), self._plain_attention():
             cosines = self._vectors(torch.from_numpy(tokenized.ids), points) @ torch.from_numpy(np.asarray(vector))
             slopes = torch.autograd.grad((cosines * self.weights).sum(), points)[0]
-        values = (slopes.sum(dim=0) * (own - start)).sum(dim=1)
+        values = (slopes.sum(dim=0) * (actual - reference)).sum(dim=1)
         return tokenized, tokenized.sum_by_word(values.numpy())
 
     def vector(self, text: str, role: Role) -> Vectors:
@@ -206,13 +206,13 @@ class Explainer:
             layers = self.transformer(**features, output_attentions=True).attentions
         return torch.stack([layer[0] for layer in layers]).float().numpy()
 
-    def _ends(self, tokenized: TokenizedText) -> tuple[Tensor, Tensor]:
-        """Return word embeddings ``(n_tokens, width)`` of a text and of its reference."""
-        own = self.embedding.weight.detach()[torch.from_numpy(tokenized.ids)].float()
-        start = own.clone()
+    def _endpoints(self, tokenized: TokenizedText) -> tuple[Tensor, Tensor]:
+        """Return the word embeddings ``(n_tokens, width)`` of a text and those of its reference."""
+        actual = self.embedding.weight.detach()[torch.from_numpy(tokenized.ids)].float()
+        reference = actual.clone()
         for word in tokenized.words:
-            start[word.first_token : word.end_token] = self.reference
-        return own, start
+            reference[word.first_token : word.end_token] = self.reference
+        return actual, reference
 
     def _vectors(self, ids: Tensor, embeddings: Tensor) -> Tensor:
         """Return unit vectors of embeddings ``(n, n_tokens, width)`` that take the place of those of one text."""
@@ -227,7 +227,7 @@ class Explainer:
 
 
 def _words(encoding: Encoding, text: str, prompt_length: int) -> list[Word]:
-    """Return the words of a text that stands behind a prompt of ``prompt_length`` characters."""
+    """Return the words of a text that comes after a prompt of ``prompt_length`` characters."""
     words: list[Word] = []
     previous: int | None = None
     for token, (number, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):

@@ -12,7 +12,7 @@ class ExplainConfig:
     """The section ``[explain]``: what the words of held-out sentences add to a cosine, before and after fine-tuning.
 
     ``pairs`` is how many pairs of sentences are drawn, both of one relation (or label) and not trained on. ``steps``
-    are points of the integral, ``reference`` is the word embedding that stands for a word that is not there. ``check``
+    are points of the integral, ``reference`` is the word embedding that takes the place of an absent word. ``check``
     of the pairs are also tried by taking words away.
     """
 

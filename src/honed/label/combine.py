@@ -87,7 +87,7 @@ class CombinedLabels:
 class _Fitted(NamedTuple):
     """Probabilities of a way: of all records, and of the hand-labelled ones by fits without their fold."""
 
-    whole: Probabilities
+    probabilities: Probabilities
     held_out: Probabilities
     temperature: float
 
@@ -107,7 +107,7 @@ def combine(evidence: Evidence, wanted: str, n_sources: int) -> CombinedLabels:
     with progress("combine", len(names) * (1 + len(np.unique(folds)))) as bar:
         fitted = {}
         for name in names:
-            whole = combined_probabilities(evidence, name)
+            probabilities = combined_probabilities(evidence, name)
             bar.advance()
             held_out = np.zeros((len(evidence.rows), evidence.n_classes))
             for fold in np.unique(folds):
@@ -115,10 +115,10 @@ def combine(evidence: Evidence, wanted: str, n_sources: int) -> CombinedLabels:
                 held_out[inside] = combined_probabilities(evidence.without(inside), name)[evidence.rows[inside]]
                 bar.advance()
             temperature = fit_temperature(held_out, evidence.classes) if len(held_out) else 1.0
-            fitted[name] = _Fitted(whole, held_out, temperature)
+            fitted[name] = _Fitted(probabilities, held_out, temperature)
     comparisons = _compare(fitted, evidence)
     way, reason = _choose(comparisons, len(evidence.rows))
-    probabilities = apply_temperature(fitted[way].whole, fitted[way].temperature)
+    probabilities = apply_temperature(fitted[way].probabilities, fitted[way].temperature)
     probabilities[evidence.rows] = fitted[way].calibrated_held_out()
     minimums, learned = np.zeros(evidence.n_classes), _taught_by_hand(evidence)
     if learned is not None:

@@ -1,4 +1,4 @@
-"""The active learner: a classifier on embeddings, honest about texts it was taught, that knows what to ask next."""
+"""The active learner: a classifier on embeddings, judged on texts it was not taught, and what to label next."""
 
 from collections.abc import Sequence
 

@@ -53,7 +53,7 @@ class _Pattern(Protocol):
 
 
 class Matcher:
-    """One list, ready to match; words ignore case and stand alone, between what is no letter or digit in any script.
+    """A compiled list: its words ignore case and match whole words only, of any script.
 
     ``where`` names in errors where the list comes from. Raises `ConfigError` for a list that is too long and for a
     pattern that RE2 does not know.

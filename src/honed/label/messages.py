@@ -1,6 +1,7 @@
-"""What honed and the process that runs the rules say to each other: lines of JSON over its stdin and stdout.
+"""The messages between honed and the process that runs the rules: lines of JSON over its stdin and stdout.
 
-Where the process is, at which rule and record, is in a small file that both map: so whoever waits knows what to blame.
+The numbers of the rule and the record at work are in a small file that both can read, so that the rule at which the
+process hangs or dies is known.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""The process that runs the rules, seen from honed: asked for votes, blamed for what fails, killed when it hangs."""
+"""The parent's side of the process that runs the rules: asks for votes, kills it when it hangs, names the culprit."""
 
 import contextlib
 import json
@@ -133,12 +133,12 @@ class RuleProcess:
         fails while it reads.
         """
         votes = np.full((len(records), len(numbers)), ABSTAIN, dtype=np.int16)
-        asked = [number for number in numbers if number not in problems]
-        while asked:
-            self._send({"rows": [dict(record) for record in records], "rules": asked})
+        open_rules = [number for number in numbers if number not in problems]
+        while open_rules:
+            self._send({"rows": [dict(record) for record in records], "rules": open_rules})
             answers = self._answer(self.source.time_limit, RuleAnswers)
             if not isinstance(answers, _NoAnswer):
-                columns = [numbers.index(number) for number in asked]
+                columns = [numbers.index(number) for number in open_rules]
                 votes[:, columns] = np.array(answers.votes, dtype=np.int16).T
                 for failure in answers.problems:
                     record = records[failure.row].get("id", str(failure.row))
@@ -153,7 +153,7 @@ class RuleProcess:
             if rule == LOADING:
                 raise DataError(code, f"the rules {message}")
             problems[rule] = self._problem(rule, records[row].get("id", str(row)), code, message)
-            asked = [number for number in asked if number != rule]
+            open_rules = [number for number in open_rules if number != rule]
             self._stop()
             self._start()
         return votes

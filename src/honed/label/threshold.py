@@ -114,6 +114,6 @@ def confusion_counts(probabilities: Probabilities, kept: Mask, truth: Classes) -
     n = probabilities.shape[1]
     counts = np.zeros((n, n + 1), dtype=int)
     known = truth >= 0
-    given = np.where(kept, probabilities.argmax(axis=1), n)
-    np.add.at(counts, (truth[known], given[known]), 1)
+    labels = np.where(kept, probabilities.argmax(axis=1), n)
+    np.add.at(counts, (truth[known], labels[known]), 1)
     return [[int(count) for count in row] for row in counts]

@@ -1,4 +1,4 @@
-"""Losses of a batch of pairs, each of which knows all pairs of the batch that are right.
+"""Losses over a batch of pairs that are told which pairs of the batch are right.
 
 A batch holds n examples: anchor i belongs to document i, its positive; the documents after the n-th are mined
 negatives. ``related`` tells which other pairs are right as well (all aliases of one label, all labels of one alias). No
@@ -155,7 +155,7 @@ def _logsumexp(scores: Tensor) -> Tensor:
 
 
 def cosine(batch: Batch, config: TrainConfig) -> Tensor:
-    """Mean squared difference of the pair's cosine and its given score."""
+    """Mean squared difference of the pair's cosine and its score."""
     cosines = (batch.anchors * batch.positives).sum(dim=1)
     return _weighted_mean((cosines - batch.targets).square(), batch.weights)
 
@@ -173,7 +173,7 @@ def cosent(batch: Batch, config: TrainConfig) -> Tensor:
 def margin_mse(batch: Batch, config: TrainConfig) -> Tensor:
     """The margin between positive and negatives shall be the teacher's (Hofstätter et al. 2020, arXiv 2010.02666).
 
-    Cosines times ``scale`` stand for the student's scores.
+    The student's scores are its cosines times ``scale``.
     """
     teacher, student = _teacher_scores(batch), batch.example_cosines * config.scale
     wanted = teacher[:, :1] - teacher[:, 1:]

@@ -1,4 +1,4 @@
-"""What listens to a training: the progress bar with the base model's dev score, and experiment trackers."""
+"""Callbacks of the trainer: the progress bar with the base model's score on dev, and experiment trackers."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from honed.train.dev import DevEvaluator, TrainedModel
 
 
 class HasEpoch(Protocol):
-    """What chooses other negatives in each epoch."""
+    """A collator that picks other negatives in each epoch."""
 
     epoch: int
 

@@ -24,7 +24,7 @@ class _CheckedTrainer(BaseTrainer):
         """Leave the model card to the export: gathering widget examples costs time and writes to the terminal."""
 
     def compute_loss(self, *args: object, **kwargs: object) -> Tensor | tuple[Tensor, object]:
-        """Return the loss, with the model's output where asked for; `TrainingError` when it is not finite."""
+        """Return the loss, with the model's output if requested; `TrainingError` when it is not finite."""
         loss: Tensor | tuple[Tensor, object] = BaseTrainer.compute_loss(self, *args, **kwargs)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):

@@ -81,6 +81,6 @@ def mean_cosine(vectors: Vectors) -> float:
 
 
 def last_good_checkpoint(checkpoints: Path) -> str:
-    """Return the sentence of an error message that says from where training can go on."""
+    """Return a sentence for error messages that names the checkpoint from which training can go on."""
     latest = latest_checkpoint(checkpoints) if checkpoints.is_dir() else None
     return f"Last good checkpoint: {latest or 'none yet (the base model is untouched)'}"

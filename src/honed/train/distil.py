@@ -2,7 +2,7 @@
 
 The student's vectors shall equal the teacher's (as LEAF does; Vujanic & Rueckstiess 2025, arXiv 2509.12539); where it
 is narrower, the teacher's are projected onto their principal directions first, so that the student needs no projection
-of its own. Texts need no labels, so names are varied to give the student more of the language that it will be asked in.
+of its own. Texts need no labels, so variants of names give the student more of the language of its later queries.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

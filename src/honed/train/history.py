@@ -35,7 +35,7 @@ class TrainingHistory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     trained and ``reason`` why it was chosen. ``packed`` tells whether batches had no padding, ``mini_batch_size`` the
     texts of a step of the gradient cache (0: none), ``mined_negatives`` how many all examples have, ``negatives`` how
     many a group of a cross-encoder has, ``head`` which head was trained. ``sparse_embeddings`` and ``bf16`` tell how
-    the optimiser and the model computed, on ``processes`` processes. None stands for what does not apply to a run.
+    the optimiser and the model computed, on ``processes`` processes. A field that does not apply to a run is None.
     """
 
     steps: int

@@ -135,7 +135,7 @@ def choose_negatives(candidates: Candidates, config: MineConfig, unseen: Vectors
 
     The threshold is the highest at which the estimated share of right ones among the chosen stays within
     ``config.false_negatives``. A model that was trained on the known pairs scores them higher than the hidden ones:
-    then ``unseen`` ``(n,)``, scores of right pairs that it never saw, stand for them.
+    then ``unseen`` ``(n,)``, scores of right pairs that it never saw, are used in their place.
     """
     real, scores = candidates.rows >= 0, candidates.scores
     positives = unseen if unseen is not None and len(unseen) >= FEWEST_POSITIVES else candidates.positive_scores

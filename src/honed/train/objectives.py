@@ -1,4 +1,4 @@
-"""The objectives of ``[train]``: which loss a name stands for, what it learns from, and which one "auto" chooses."""
+"""The objectives of ``[train]`` by name: their loss, what they learn from, and which one "auto" chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

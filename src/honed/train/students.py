@@ -149,8 +149,9 @@ def _narrow_norm(module: nn.LayerNorm, basis: Tensor) -> None:
 def static_student(teacher: TorchEncoder, dim: int) -> TorchEncoder:
     """Return a model that adds up token vectors: the teacher's vectors of the tokens alone, on ``dim`` directions.
 
-    Frequent tokens come first in a vocabulary, so weights that grow with the rank stand for what a token tells (as in
-    Model2Vec, which takes it from Zipf's law; Arora et al. 2017, "A simple but tough-to-beat baseline", for the idea).
+    Frequent tokens come first in a vocabulary, so weights that grow with the rank estimate how much a token tells (as
+    in Model2Vec, which takes it from Zipf's law; Arora et al. 2017, "A simple but tough-to-beat baseline", for the
+    idea).
     """
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
