@@ -53,8 +53,8 @@ def test_more_points_come_nearer_to_the_whole(tiny_model: Path) -> None:
     encoder = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
     errors = []
     for steps in (2, 32):
-        found = Explainer(encoder, steps=steps).attribute("a boat at sea", "query")
-        errors.append(float(np.abs(found.parts.sum(axis=0) - (found.vector - found.reference)).max()))
+        text = Explainer(encoder, steps=steps).attribute("a boat at sea", "query")
+        errors.append(float(np.abs(text.parts.sum(axis=0) - (text.vector - text.reference)).max()))
     assert errors[1] < errors[0]
     assert errors[1] < 1e-4
 
@@ -106,11 +106,12 @@ def test_deletion_and_insertion_by_hand(explainer: Explainer) -> None:
 
     read = explainer.tokenize("a boat at sea", "query")
     named = removal_orders({"truth": [0, 0, 0, 1], "lie": [3, 2, 1, 0]}, 4, seed=0)
-    found = removal_curves(read, named, encode, np.array([1.0, 0.0]))
-    assert found["truth"]["deletion"].tolist()[:3] == pytest.approx([1.0, 0.6, 0.2])
-    assert found["lie"]["deletion"].tolist()[-3:] == pytest.approx([0.8, 0.4, 0.0])
+    by_order = removal_curves(read, named, encode, np.array([1.0, 0.0]))
+    assert by_order["truth"]["deletion"].tolist()[:3] == pytest.approx([1.0, 0.6, 0.2])
+    assert by_order["lie"]["deletion"].tolist()[-3:] == pytest.approx([0.8, 0.4, 0.0])
     deletion, insertion = (
-        [area_under_curve(found[name][way]) for name in ("truth", "random", "lie")] for way in ("deletion", "insertion")
+        [area_under_curve(by_order[name][way]) for name in ("truth", "random", "lie")]
+        for way in ("deletion", "insertion")
     )
     assert deletion[0] < deletion[1] < deletion[2]
     assert insertion[0] > insertion[1] > insertion[2]
@@ -119,9 +120,9 @@ def test_deletion_and_insertion_by_hand(explainer: Explainer) -> None:
 
 
 def test_an_explanation_is_plain_data(explainer: Explainer) -> None:
-    found = ExplanationSet(models=[explain(explainer, "a boat", "the ship <b>", name="base")])
-    plain = msgspec.json.decode(msgspec.json.encode(found))
-    assert msgspec.convert(plain, ExplanationSet) == found
+    explanations = ExplanationSet(models=[explain(explainer, "a boat", "the ship <b>", name="base")])
+    plain = msgspec.json.decode(msgspec.json.encode(explanations))
+    assert msgspec.convert(plain, ExplanationSet) == explanations
     (model,) = plain["models"]
     assert list(model) == ["name", "cosine", "texts", "pairs", "pairs_rest", "points"]
     assert list(model["texts"][0]) == [
@@ -153,9 +154,9 @@ def test_attention_of_long_texts_is_left_out(tiny_model: Path) -> None:
 
 def test_the_check_reads_each_text_in_its_role(tiny_model: Path) -> None:
     config = EncoderConfig(base=str(tiny_model), precision="fp32", query_prompt="ask ", document_prompt="about ")
-    found = explain(Explainer(TorchEncoder.load(config)), "a boat", "a ship", name="base")
-    for text in found.texts:
-        assert text.curves["attribution"]["deletion"][0] == pytest.approx(found.cosine, abs=1e-4)
+    explanation = explain(Explainer(TorchEncoder.load(config)), "a boat", "a ship", name="base")
+    for text in explanation.texts:
+        assert text.curves["attribution"]["deletion"][0] == pytest.approx(explanation.cosine, abs=1e-4)
 
 
 def test_the_encoder_gives_the_same_vectors_while_an_explainer_works_on_its_model(tiny_model: Path) -> None:

@@ -50,7 +50,7 @@ def world(n: int = 3000, n_hand: int = 90, *, seed: int = 0) -> tuple[Evidence, 
     for right, coverage in ((0.95, 0.3), (0.9, 0.3), (0.6, 0.5), (1 / 3, 0.5)):
         said = np.where(random.random(n) < right, truth, (truth + random.integers(1, 3, n)) % 3)
         columns.append(np.where(random.random(n) < coverage, said, -1))
-    rows = np.concatenate([np.flatnonzero(truth == each)[: n_hand // 3] for each in range(3)])
+    rows = np.concatenate([np.flatnonzero(truth == number)[: n_hand // 3] for number in range(3)])
     votes = np.stack(columns, axis=1).astype(np.int16)
     return Evidence(n_classes=3, votes=votes, rows=rows, classes=truth[rows], vectors=vectors), truth
 
@@ -76,9 +76,9 @@ def test_every_way_is_better_than_its_parts(way: str) -> None:
 def test_weights_beat_the_vote_where_rules_differ_much_and_there_is_no_learner() -> None:
     evidence, truth = world(n_hand=300)
     alone = Evidence(n_classes=3, votes=evidence.votes, rows=evidence.rows, classes=evidence.classes)
-    found = {way: accuracy(combined_probabilities(alone, way), truth, alone) for way in WAYS}
-    assert found["weighted"] > found["majority"] + 0.02
-    assert found["label-model"] > found["majority"] + 0.02
+    accuracies = {way: accuracy(combined_probabilities(alone, way), truth, alone) for way in WAYS}
+    assert accuracies["weighted"] > accuracies["majority"] + 0.02
+    assert accuracies["label-model"] > accuracies["majority"] + 0.02
     chosen = combine(alone, "auto", 4)
     assert chosen.way in ("weighted", "label-model")
     assert "better than the majority's" in chosen.reason
@@ -104,11 +104,11 @@ def test_without_hand_labels_the_rules_still_vote() -> None:
     evidence, truth = world()
     none = np.empty(0, dtype=np.int64)
     alone = Evidence(n_classes=3, votes=evidence.votes, rows=none, classes=none, vectors=evidence.vectors)
-    found = combine(alone, "auto", 4)
-    assert found.way == "majority"
-    assert "no hand labels" in found.reason
+    combined = combine(alone, "auto", 4)
+    assert combined.way == "majority"
+    assert "no hand labels" in combined.reason
     voted = (evidence.votes[:, :2] >= 0).all(axis=1)
-    assert (found.probabilities.argmax(axis=1) == truth)[voted].mean() > 0.85
+    assert (combined.probabilities.argmax(axis=1) == truth)[voted].mean() > 0.85
 
 
 def test_every_way_has_a_name_in_the_configuration() -> None:
@@ -215,10 +215,10 @@ def test_records_of_test_teach_nothing_even_without_their_labels() -> None:
 def test_quality_counts_by_hand() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.45, 0.55], [0.9, 0.1]])
     kept, truth = np.array([True, True, True, False, True]), np.array([0, 1, 1, 1, -1])
-    found = label_quality(shares, kept, truth, ["a", "b"])
-    assert (found.n, found.coverage, found.accuracy.mean) == (4, 0.75, 0.6667)
-    assert found.classes["a"].precision.mean == 0.5
-    assert found.classes["b"].recall.mean == 0.3333
+    measured = label_quality(shares, kept, truth, ["a", "b"])
+    assert (measured.n, measured.coverage, measured.accuracy.mean) == (4, 0.75, 0.6667)
+    assert measured.classes["a"].precision.mean == 0.5
+    assert measured.classes["b"].recall.mean == 0.3333
     assert confusion_counts(shares, kept, truth) == [[1, 0, 0], [1, 1, 1]]
     whole = coverage_curve(shares, truth, ["a", "b"], [1.0])[0]
     assert whole.asked == 1.0
@@ -265,11 +265,13 @@ def test_terms_that_tell_classes_apart_are_found_and_those_taken_left_out() -> N
     hand = np.arange(0, 90, 3)
     shares = np.full((90, 3), 0.02)
     shares[np.arange(90), classes] = 0.96
-    found = suggest_terms(texts, shares, (hand, classes[hand]), NAMES, frozenset({"stock"}), n=5)
-    assert {each.term for each in found} == {"goal", "planet"} | {each.term for each in found if " " in each.term}
-    assert next(each for each in found if each.term == "goal").label == "a"
-    assert all(each.low > 0.5 for each in found)
-    assert not any("stock" in each.term for each in found)
+    suggestions = suggest_terms(texts, shares, (hand, classes[hand]), NAMES, frozenset({"stock"}), n=5)
+    assert {suggestion.term for suggestion in suggestions} == {"goal", "planet"} | {
+        suggestion.term for suggestion in suggestions if " " in suggestion.term
+    }
+    assert next(suggestion for suggestion in suggestions if suggestion.term == "goal").label == "a"
+    assert all(suggestion.low > 0.5 for suggestion in suggestions)
+    assert not any("stock" in suggestion.term for suggestion in suggestions)
 
 
 def test_suggested_terms_match_as_list_words_and_do_not_cross_punctuation() -> None:
@@ -278,12 +280,12 @@ def test_suggested_terms_match_as_list_words_and_do_not_cross_punctuation() -> N
     ]
     classes = np.repeat([0, 1], 20)
     shares = np.where(np.eye(2)[classes] > 0, 0.98, 0.02)
-    found = suggest_terms(texts, shares, (np.arange(0, 40, 2), classes[::2]), ["a", "b"], frozenset(), n=9)
-    assert "größte" in {word for each in found for word in each.term.split()}
-    assert not any("stadt rate" in each.term for each in found)
-    for each in found:
-        matcher = Matcher(TermList(label=each.label, name="l", words=(each.term,)), "l")
-        assert sum(matcher({"title": "", "text": text}) for text in texts) == each.records
+    suggestions = suggest_terms(texts, shares, (np.arange(0, 40, 2), classes[::2]), ["a", "b"], frozenset(), n=9)
+    assert "größte" in {word for suggestion in suggestions for word in suggestion.term.split()}
+    assert not any("stadt rate" in suggestion.term for suggestion in suggestions)
+    for suggestion in suggestions:
+        matcher = Matcher(TermList(label=suggestion.label, name="l", words=(suggestion.term,)), "l")
+        assert sum(matcher({"title": "", "text": text}) for text in texts) == suggestion.records
 
 
 # -- the store --------------------------------------------------------------------------------------
@@ -294,7 +296,7 @@ def test_the_last_label_counts_and_can_be_taken_back(tmp_path: Path) -> None:
     assert store.latest() == {}
     store.add([HandLabel(id="r1", label="a", who="anna", why="reads so"), HandLabel(id="r2", label="b")])
     store.add([HandLabel(id="r1", label="c"), HandLabel(id="r2", label="")])
-    assert {record: each.label for record, each in store.latest().items()} == {"r1": "c", "r2": ""}
+    assert {record: label.label for record, label in store.latest().items()} == {"r1": "c", "r2": ""}
     first = store.read()[0]
     assert (first.who, first.why) == ("anna", "reads so")
     assert first.at.endswith("+00:00")

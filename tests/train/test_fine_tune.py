@@ -31,8 +31,8 @@ def load(folder: Path) -> TorchEncoder:
 
 
 def dev_score(encoder: TorchEncoder) -> float:
-    anchors = encoder.encode([each.anchor for each in EXAMPLES[::2]], "query")
-    positives = encoder.encode([each.positive for each in EXAMPLES[::2]], "document")
+    anchors = encoder.encode([example.anchor for example in EXAMPLES[::2]], "query")
+    positives = encoder.encode([example.positive for example in EXAMPLES[::2]], "document")
     scores = anchors @ positives.T
     ranks = (scores > np.diag(scores)[:, None]).sum(axis=1)
     return float((1 / (1 + ranks)).mean())
@@ -67,8 +67,8 @@ def test_the_loss_equals_its_formula_over_the_unmasked(tiny_model: Path) -> None
         for scores in ((left @ right.T)[i], (left @ right.T)[:, i]):
             others = [j for j in range(4) if {i, j} != {0, 1}]
             wanted += -10 * scores[i] + torch.logsumexp(10 * scores[others], 0)
-    found = loss.loss_of(anchors, positives, labels(rows))
-    assert float(found) == pytest.approx(float(wanted) / 8, abs=1e-5)
+    value = loss.loss_of(anchors, positives, labels(rows))
+    assert float(value) == pytest.approx(float(wanted) / 8, abs=1e-5)
 
 
 def test_masking_never_pushes_a_co_positive_away() -> None:
@@ -90,7 +90,9 @@ def gradients(folder: Path, mini_batch_size: int) -> tuple[float, list[torch.Ten
     ]
     value = loss(features, batch["label"])
     value.backward()
-    return float(value.detach()), [each.grad for each in base.model.parameters() if each.grad is not None]
+    return float(value.detach()), [
+        parameter.grad for parameter in base.model.parameters() if parameter.grad is not None
+    ]
 
 
 def test_cached_gradients_equal_those_of_the_whole_batch(tiny_model: Path) -> None:
@@ -110,7 +112,7 @@ def test_sparse_steps_equal_dense_ones_where_words_were_used() -> None:
             model(torch.tensor([1, 2, 2, 3])).square().sum().backward()
             optimizer.step()
             optimizer.zero_grad()
-        return torch.cat([each.detach().reshape(-1) for each in model.parameters()])
+        return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
 
     assert torch.allclose(steps(True), steps(False), atol=1e-5)
 
@@ -268,8 +270,8 @@ def test_groups_of_negatives_are_known_and_stay_apart() -> None:
         )
         for n in range(4)
     ]
-    found = CoPositives(examples).related([0, 1, 2, 3], [[0], [0], [0], [None]])
+    related = CoPositives(examples).related([0, 1, 2, 3], [[0], [0], [0], [None]])
     wanted = [
         [(i - j) % 2 == 0 for j in range(4)] + [(i - j) % 2 == 1 for j in range(3)] + [i % 2 == 1] for i in range(4)
     ]
-    assert found.tolist() == wanted
+    assert related.tolist() == wanted

@@ -58,13 +58,13 @@ def test_a_head_learns_groups_leaves_the_encoder_alone_and_is_read_back(
     config = TrainConfig(head="skip", objective=objective, epochs=60, batch_size=10, learning_rate=0.02)
     stored = dict(zip(flat, base.encode(flat, "document"), strict=True))
     trained = fine_tune(base, examples(), apart, config, TrainingRun(folder=tmp_path), stored=stored)
-    found = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
-    assert apart(found) > apart(base) + 0.05
-    assert apart(found) == pytest.approx(trained.history.best_score, abs=1e-4)
+    saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
+    assert apart(saved) > apart(base) + 0.05
+    assert apart(saved) == pytest.approx(trained.history.best_score, abs=1e-4)
     assert trained.history.head == "skip"
     assert trained.history.objective == {"auto": "contrastive"}.get(objective, objective)
     assert all(torch.equal(value, untouched[name]) for name, value in base.model.state_dict().items())
-    names = [name for name in found.model.state_dict() if "linear" in name]
+    names = [name for name in saved.model.state_dict() if "linear" in name]
     assert len(names) == 1  # one layer more, and nothing else
 
 
@@ -80,9 +80,9 @@ def test_a_head_is_inside_the_exported_graph(base: TorchEncoder, tmp_path: Path)
 
     fine_tune(base, examples(), first_number, config, TrainingRun(folder=tmp_path))
     graph = export_onnx(tmp_path / "model")
-    found = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
-    assert numpy_names(graph, tmp_path / "model", found.spec) is None  # numpy does not know the layer
-    ids = found.tokens(["abc"])[0][None]
+    saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
+    assert numpy_names(graph, tmp_path / "model", saved.spec) is None  # numpy does not know the layer
+    ids = saved.tokens(["abc"])[0][None]
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     (vectors,) = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
-    assert np.allclose(vectors, found.encode(["abc"], "document"), atol=1e-5)
+    assert np.allclose(vectors, saved.encode(["abc"], "document"), atol=1e-5)

@@ -28,14 +28,14 @@ CONFIG = TrainConfig(scale=10.0, symmetric=False, margin=0.3)
 def batch(anchors: list[list[float]], positives: list[list[float]], **changes: torch.Tensor) -> Batch:
     left, right = torch.tensor(anchors), torch.tensor(positives)
     n = len(left)
-    found = Batch(
+    pairs = Batch(
         anchors=torch.nn.functional.normalize(left, dim=1),
         documents=torch.nn.functional.normalize(right, dim=1),
         related=torch.eye(n, dtype=torch.bool),
         weights=torch.ones(n),
         targets=torch.ones(n),
     )
-    return found._replace(**changes)
+    return pairs._replace(**changes)
 
 
 def loss_of(name: str, pairs: Batch, config: TrainConfig = CONFIG) -> torch.Tensor:
@@ -56,26 +56,26 @@ def test_a_synonym_is_read_and_names_the_same_objective() -> None:
 
 class TestByHand:
     def test_ranking(self) -> None:
-        found = loss_of("ranking", batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]))
+        loss = loss_of("ranking", batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]))
         first = -10 + math.log(2 * math.exp(10))
         second = math.log(2)
-        assert float(found) == pytest.approx((first + second) / 2, abs=1e-5)
+        assert float(loss) == pytest.approx((first + second) / 2, abs=1e-5)
 
     def test_triplet_takes_the_hardest_of_those_beyond_the_positive(self) -> None:
         cosines = [(1.0, 0.0), (0.8, 0.6), (0.6, 0.8), (0.0, 1.0)]
         anchors = [[1.0, 0.0]] * 4
         pairs = batch(anchors, [[0.8, 0.6], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
         only_first = torch.tensor([1.0, 0.0, 0.0, 0.0])
-        found = loss_of("triplet", pairs._replace(weights=only_first))
-        assert float(found) == pytest.approx(0.3 - 0.8 + 0.6, abs=1e-5)  # 1.0 is nearer than the positive
+        loss = loss_of("triplet", pairs._replace(weights=only_first))
+        assert float(loss) == pytest.approx(0.3 - 0.8 + 0.6, abs=1e-5)  # 1.0 is nearer than the positive
         hard = TrainConfig(symmetric=False, margin=0.3, negatives="hard")
-        found = loss_of("triplet", pairs._replace(weights=only_first), hard)
-        assert float(found) == pytest.approx(0.3 - 0.8 + 1.0, abs=1e-5)
+        loss = loss_of("triplet", pairs._replace(weights=only_first), hard)
+        assert float(loss) == pytest.approx(0.3 - 0.8 + 1.0, abs=1e-5)
         assert len(cosines) == 4
 
     def test_contrastive(self) -> None:
-        found = loss_of("contrastive", batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]))
-        assert float(found) == pytest.approx(-math.log(math.exp(10) / (math.exp(10) + 2)), abs=1e-5)
+        loss = loss_of("contrastive", batch([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]))
+        assert float(loss) == pytest.approx(-math.log(math.exp(10) / (math.exp(10) + 2)), abs=1e-5)
 
     def test_multi_similarity(self) -> None:
         # cosines 0.6 to the own positive, 0.8 to the other: both count for the first anchor
@@ -195,18 +195,18 @@ class TestTaught:
         return pairs._replace(documents=documents, related=related, teacher=torch.tensor(teacher))
 
     def test_margin_mse(self) -> None:
-        found = loss_of("margin-mse", self.taught([[3.0, 1.0]]))
-        assert float(found) == pytest.approx((10 * (0.6 - 0.8) - 2.0) ** 2, abs=1e-4)
+        loss = loss_of("margin-mse", self.taught([[3.0, 1.0]]))
+        assert float(loss) == pytest.approx((10 * (0.6 - 0.8) - 2.0) ** 2, abs=1e-4)
 
     def test_kl(self) -> None:
-        found = loss_of("kl", self.taught([[3.0, 1.0]]))
+        loss = loss_of("kl", self.taught([[3.0, 1.0]]))
         p, q = [1 / (1 + math.exp(x)) for x in (-2.0, 2.0)]
         left, right = [1 / (1 + math.exp(x)) for x in (2.0, -2.0)]
-        assert float(found) == pytest.approx(p * math.log(p / left) + q * math.log(q / right), abs=1e-4)
+        assert float(loss) == pytest.approx(p * math.log(p / left) + q * math.log(q / right), abs=1e-4)
 
     def test_pairs(self) -> None:
-        found = loss_of("pairs", self.taught([[0.7, 0.3]]))
-        assert float(found) == pytest.approx((0.01 + 0.25) / 2, abs=1e-5)
+        loss = loss_of("pairs", self.taught([[0.7, 0.3]]))
+        assert float(loss) == pytest.approx((0.01 + 0.25) / 2, abs=1e-5)
 
     @pytest.mark.parametrize("name", FROM_TEACHER)
     def test_what_the_teacher_did_not_score_does_not_count(self, name: str) -> None:
@@ -246,8 +246,8 @@ def test_matryoshka_trains_the_shorter_vectors_too(tiny_model: Path, tmp_path: P
         left, right = (
             torch.nn.functional.normalize(torch.from_numpy(encoder.encode(texts, role)[:, :8]), dim=1)
             for texts, role in (
-                ([each.anchor for each in EXAMPLES[::2]], "query"),
-                ([each.positive for each in EXAMPLES[::2]], "document"),
+                ([example.anchor for example in EXAMPLES[::2]], "query"),
+                ([example.positive for example in EXAMPLES[::2]], "document"),
             )
         )
         scores = left @ right.T
@@ -296,8 +296,8 @@ def test_a_tracker_that_is_not_installed_is_named(tiny_model: Path, tmp_path: Pa
 def test_vectors_can_be_cut_to_their_first_numbers(tiny_model: Path) -> None:
     whole = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32")).encode(["mit"], "query")
     cut = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32", dim=8))
-    found = cut.encode(["mit"], "query")
-    assert found.shape == (1, 8)
-    assert found[0] == pytest.approx(whole[0, :8] / np.linalg.norm(whole[0, :8]), abs=1e-5)
+    short = cut.encode(["mit"], "query")
+    assert short.shape == (1, 8)
+    assert short[0] == pytest.approx(whole[0, :8] / np.linalg.norm(whole[0, :8]), abs=1e-5)
     with pytest.raises(ConfigError, match=r"model\.dim: 99 is over the 32 numbers"):
         TorchEncoder.load(EncoderConfig(base=str(tiny_model), dim=99))
