@@ -13,7 +13,7 @@ from honed.encode.torch_encoder import copied
 from honed.train.config import CrossEncoderConfig
 from honed.train.dev import DevEvaluator
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
-from honed.train.loss import negatives_in_epoch
+from honed.train.loss import negatives_in_epoch, negatives_per_example
 from honed.train.trainer import TrainingSetup, train_model
 
 
@@ -35,7 +35,7 @@ def train_cross_encoder(
         raise TrainingError(
             "E_TRAIN_NEGATIVES", "a cross-encoder learns from hard negatives: add the section [mine] to honed.toml"
         )
-    n_negatives = min(config.negatives, max(len(example.negatives) for example in usable))
+    n_negatives = negatives_per_example(usable, config.negatives)
     setup = TrainingSetup(
         model=scorer.model,
         n_examples=len(usable),

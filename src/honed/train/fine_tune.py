@@ -13,7 +13,7 @@ from honed.train.config import TrainConfig
 from honed.train.dev import DevScore, watched_score
 from honed.train.head import FrozenEncoder, StoredVectors, train_head
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
-from honed.train.loss import PairLoss, negatives_in_epoch
+from honed.train.loss import PairLoss, negatives_in_epoch, negatives_per_example
 from honed.train.objectives import ChosenObjective, choose_objective
 from honed.train.trainer import TrainingSetup, bi_encoder_setup, train_model
 
@@ -50,7 +50,11 @@ def _check_settings(config: TrainConfig, objective: ChosenObjective, examples: S
     wrong = [width for width in config.matryoshka if not 0 < width < dim]
     if wrong:
         raise TrainingError("E_TRAIN_MATRYOSHKA", f"train.matryoshka: {wrong[0]} is not between 0 and {dim}")
-    if objective.name == "triplet" and config.negatives == "own" and not negatives_per_example(examples, config):
+    if (
+        objective.name == "triplet"
+        and config.negatives == "own"
+        and not negatives_per_example(examples, config.hard_negatives)
+    ):
         raise TrainingError(
             "E_TRAIN_NEGATIVES",
             'train.negatives = "own" and the examples have none: take "semi-hard", or add [mine] or [triplets]',
@@ -70,7 +74,7 @@ def _setup(
         base,
         len(examples),
         loss=PairLoss(base.model, examples, config, objective=objective.name, mini_batch_size=mini_batch),
-        collator=PairCollator(base, examples, n_negatives=negatives_per_example(examples, config)),
+        collator=PairCollator(base, examples, n_negatives=negatives_per_example(examples, config.hard_negatives)),
         evaluator=watched_score(base, [example.positive for example in examples], dev_score, config.precision),
         facts=HistoryFacts(
             objective=objective.name,
@@ -80,11 +84,6 @@ def _setup(
             mined_negatives=sum(len(example.negatives) for example in examples),
         ),
     )
-
-
-def negatives_per_example(examples: Sequence[Example], config: TrainConfig) -> int:
-    """Return how many mined negatives of each example are in a batch: the setting, or fewer where none has as many."""
-    return min(config.hard_negatives, max(len(example.negatives) for example in examples))
 
 
 class PairCollator:

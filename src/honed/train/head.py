@@ -23,7 +23,7 @@ from honed.encode.torch_encoder import TorchEncoder, save_model
 from honed.train.config import TrainConfig
 from honed.train.dev import DevScore
 from honed.train.history import BASE, TUNED, DevPoint, LossPoint, TrainingHistory, TrainingResult
-from honed.train.loss import PairLoss, negatives_in_epoch
+from honed.train.loss import PairLoss, negatives_in_epoch, negatives_per_example
 from honed.train.objectives import ChosenObjective
 from honed.train.trainer import total_steps
 
@@ -150,7 +150,7 @@ class _Batches:
         self.row = {text: number for number, text in enumerate(texts)}
         self.queries = torch.from_numpy(frozen.encode(texts, "query"))
         self.documents = torch.from_numpy(frozen.encode(texts, "document"))
-        self.n_negatives = min(config.hard_negatives, max(len(example.negatives) for example in examples))
+        self.n_negatives = negatives_per_example(examples, config.hard_negatives)
 
     def draw(self, steps: int) -> Iterator[_Batch]:
         """Yield ``steps`` batches in seeded order; what is left of an epoch is dropped when it is a single example."""

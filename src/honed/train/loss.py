@@ -64,6 +64,11 @@ def _numbers(texts: Iterable[str]) -> dict[str, int]:
     return {key: number for number, key in enumerate(dict.fromkeys(fold(text) for text in texts))}
 
 
+def negatives_per_example(examples: Sequence[Example], wanted: int) -> int:
+    """Return how many negatives each example has in a batch: ``wanted``, or fewer where no example has as many."""
+    return min(wanted, max(len(example.negatives) for example in examples))
+
+
 def negatives_in_epoch(n_negatives: int, wanted: int, epoch: int) -> Turns:
     """Return which ``wanted`` of an example's negatives are used in an epoch: they take turns, None fills a gap."""
     if not n_negatives:
