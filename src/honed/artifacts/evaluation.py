@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 
 from honed.artifacts.report import Report
@@ -42,8 +43,8 @@ class HeadroomArtifact(Artifact):
 class ReportPart(Artifact):
     """An artifact that has a part of the report for itself."""
 
-    def report_part(self) -> tuple[str, Json]:
-        """Return the name of the part, and the part as plain data."""
+    def report_part(self) -> tuple[str, msgspec.Struct]:
+        """Return the name of the part, and the part."""
         raise NotImplementedError
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from honed.artifacts.data import Examples
 from honed.core.artifacts import Artifact
-from honed.core.json import Json
 from honed.encode.models import CrossEncoderModel, TrainedModel
+from honed.train.history import TrainingHistory
+from honed.train.reports import MiningReport, StudentReport
 
 MODEL, HISTORY, STUDENT, MINING, CANDIDATES = "model", "history.json", "student.json", "mining.json", "candidates.npz"
 
@@ -37,17 +38,17 @@ class ShippedModel(ModelArtifact):
 class TrainArtifact(ShippedModel):
     """The fine-tuned model."""
 
-    def history(self) -> dict[str, Json]:
+    def history(self) -> TrainingHistory:
         """Return how the training went."""
-        return self.read(HISTORY, dict[str, Json])
+        return self.read(HISTORY, TrainingHistory)
 
 
 class DistilArtifact(ShippedModel):
     """The student."""
 
-    def student(self) -> dict[str, Json]:
+    def student(self) -> StudentReport:
         """Return sizes, times and dev scores of the teacher, the student and all that were tried."""
-        return self.read(STUDENT, dict[str, Json])
+        return self.read(STUDENT, StudentReport)
 
 
 class CrossEncoderArtifact(ModelArtifact):
@@ -61,9 +62,9 @@ class CrossEncoderArtifact(ModelArtifact):
 class Mined(Examples):
     """Training examples with mined negatives."""
 
-    def mining(self) -> dict[str, Json]:
+    def mining(self) -> MiningReport:
         """Return how the negatives were chosen, with samples."""
-        return self.read(MINING, dict[str, Json])
+        return self.read(MINING, MiningReport)
 
 
 class MineArtifact(Mined):

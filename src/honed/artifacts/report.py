@@ -6,6 +6,8 @@ import msgspec
 
 from honed.core.json import Json
 from honed.evaluate.results import Comparison, GateResult, Interval, PublishedFigure, SystemResult
+from honed.train.history import TrainingHistory
+from honed.train.reports import MiningReport, StudentReport
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -20,7 +22,7 @@ class Report(msgspec.Struct, kw_only=True):
     protocol: str
     published: list[PublishedFigure]
     audit: dict[str, Json]
-    training: dict[str, Json] | None = None
+    training: TrainingHistory | None = None
     headroom: dict[str, Json] | None = None
     seed: int
     versions: dict[str, str | None]
@@ -53,6 +55,12 @@ class Report(msgspec.Struct, kw_only=True):
         return msgspec.json.decode(data, type=cls)
 
 
+class StudentComparison(StudentReport, frozen=True, kw_only=True):
+    """How a student came about, and the share of first hits that it has in common with its teacher."""
+
+    agreement: Interval
+
+
 class Direction(msgspec.Struct, kw_only=True):
     """The tables of one direction of search."""
 
@@ -62,7 +70,7 @@ class Direction(msgspec.Struct, kw_only=True):
     ceiling: float | None
     systems: list[SystemResult]
     comparisons: list[Comparison]
-    student: dict[str, Json] | None
+    student: StudentComparison | None
     gates: list[GateResult]
 
 
@@ -74,11 +82,11 @@ class JudgedReport(Report, kw_only=True):
     ``model`` how the base model is used.
     """
 
-    student: dict[str, Json] | None = None
+    student: StudentComparison | None = None
     reverse: Direction | None = None
     answers: dict[str, Json] | None = None
     latency: dict[str, dict[str, float]] | None = None
-    mining: dict[str, Json] | None = None
+    mining: MiningReport | None = None
     model: Json = None
 
     def more_lines(self) -> list[str]:
@@ -87,7 +95,7 @@ class JudgedReport(Report, kw_only=True):
         if self.answers:
             lines.append(msgspec.convert(self.answers, _Answers).line())
         if self.student:
-            same = msgspec.convert(self.student["agreement"], Interval)
+            same = self.student.agreement
             lines.append(
                 f"first hits that student and teacher share: {100 * same.mean:.1f} % "
                 f"({100 * same.low:.1f} to {100 * same.high:.1f})"

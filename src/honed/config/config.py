@@ -19,7 +19,7 @@ from honed.config.server import ServerSection
 from honed.core.json import Json
 from honed.data.endpoint import EndpointConfig
 from honed.encode.config import EncoderConfig
-from honed.train.config import TAUGHT, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
+from honed.train.config import CROSS_ENCODER_OBJECTIVES, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 
 FILE = "honed.toml"
 S = TypeVar("S")
@@ -92,9 +92,13 @@ class Config:
         """The setting that needs a cross-encoder's scores of the examples, or an empty string."""
         if self.mine and self.mine.rescore:
             return "mine.rescore"
-        if self.train and self.train.objective in TAUGHT:
+        if self.train and self.train.objective in CROSS_ENCODER_OBJECTIVES:
             return f"train.objective {self.train.objective}"
-        return f"distil.method {self.distil.method}" if self.distil and self.distil.method in TAUGHT else ""
+        return (
+            f"distil.method {self.distil.method}"
+            if self.distil and self.distil.method in CROSS_ENCODER_OBJECTIVES
+            else ""
+        )
 
     @property
     def title(self) -> str:

@@ -1,12 +1,10 @@
 """Parts of report pages: one HTML file, tables and plots, no script, no network, opens from disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
-import msgspec
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from honed.core.json import Json
 from honed.evaluate.results import Comparison, SystemResult
 
 Geometry: TypeAlias = dict[str, object]  # what a template draws
@@ -64,44 +62,6 @@ def slices_shown(systems: Sequence[SystemResult]) -> list[tuple[str, int]]:
         return []
     sizes = [(name, systems[0].slice_size(name)) for name in systems[0].slices]
     return sorted((pair for pair in sizes if pair[1] >= FEW), key=lambda pair: -pair[1])[:12]
-
-
-class _LossPoint(msgspec.Struct):
-    step: int
-    loss: float
-
-
-class _DevPoint(msgspec.Struct):
-    step: int
-    score: float
-
-
-class _Training(msgspec.Struct):
-    steps: int
-    loss: list[_LossPoint]
-    dev: list[_DevPoint]
-    best_step: int
-
-
-def training_curve(history: Mapping[str, Json] | None) -> Geometry | None:
-    """Return the geometry of the loss and dev curves over steps, each in its own range; None without a training."""
-    if not history or not history["loss"]:
-        return None
-    training = msgspec.convert(history, _Training)
-    steps = max(1, training.steps)
-    lines: Geometry = {}
-    for name, points in {
-        "loss": [(point.step, point.loss) for point in training.loss],
-        "dev": [(point.step, point.score) for point in training.dev],
-    }.items():
-        low, high = min(value for _, value in points), max(value for _, value in points)
-        span = (high - low) or 1.0
-        lines[name] = {
-            "points": " ".join(f"{40 + 640 * x / steps:.1f},{150 - 130 * (y - low) / span:.1f}" for x, y in points),
-            "low": f"{low:.3f}",
-            "high": f"{high:.3f}",
-        }
-    return {**lines, "steps": steps, "best": 40 + 640 * training.best_step / steps}
 
 
 def comparison_sentence(comparison: Comparison) -> str:

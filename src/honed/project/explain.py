@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from honed.artifacts.models import TrainArtifact
 from honed.core.errors import ConfigError
 from honed.core.optional import require
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 class PairExplainer:
     """The models of a project, loaded once, and explanations of any two texts by them."""
 
-    models: "dict[str, tuple[Explainer, Any]]"
+    models: "dict[str, Explainer]"
     seed: int
 
     @classmethod
@@ -33,14 +35,17 @@ class PairExplainer:
 
         Raises `DataError` for a text without words, `ConfigError` for a model that is not there.
         """
-        from honed.explain.explanation import compare_all, explain
+        from honed.explain.explanation import ExplanationSet
+        from honed.explain.pairs import explain
 
         if only and only not in self.models:
             raise ConfigError("E_OPTION", f"no model {only!r}; there are: {', '.join(self.models)}")
-        return compare_all(
-            [
-                explain(explainer, first, second, name=name, encoder=encoder, seed=self.seed)
-                for name, (explainer, encoder) in self.models.items()
+        explanations = ExplanationSet(
+            models=[
+                explain(explainer, first, second, name=name, seed=self.seed)
+                for name, explainer in self.models.items()
                 if only in ("", name)
             ]
         )
+        plain: dict[str, Any] = msgspec.to_builtins(explanations)
+        return plain

@@ -40,4 +40,4 @@ def _training(project: Workspace) -> dict[str, Json] | None:
         return None
     history = project.runner.latest(TrainArtifact).history()
     settings: dict[str, Json] = asdict(project.config.train)
-    return {**settings, "objective": history.get("objective", project.config.train.objective)}
+    return {**settings, "objective": history.objective or project.config.train.objective}

@@ -14,12 +14,14 @@ from honed.core.progress import progress
 from honed.core.stage import Inputs
 from honed.core.text import fold
 from honed.data.tables import Reject, open_table
+from honed.label.arrays import Probabilities
 from honed.label.config import LabelConfig
-from honed.label.learner import next_records
-from honed.label.store import LabelStore, labels_of, refinery_columns
-from honed.label.suggest import Term, suggest_terms
+from honed.label.learner import records_to_label
+from honed.label.store import LabelStore, imported_labels, refinery_columns
+from honed.label.suggest import SuggestedTerm as Term
+from honed.label.suggest import suggest_terms
 from honed.project.workspace import Workspace
-from honed.shapes.labels.labeling import LabelArtifact, Shares
+from honed.shapes.labels.labeling import LabelArtifact
 from honed.shapes.labels.records import Records
 from honed.shapes.labels.task import LabelingTask, label_section
 
@@ -65,14 +67,14 @@ def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
     return task, made.need(LabelArtifact)
 
 
-def worth_labeling(task: LabelingTask, shares: Shares, votes: npt.NDArray[np.int16], n: int) -> list[int]:
+def worth_labeling(task: LabelingTask, shares: Probabilities, votes: npt.NDArray[np.int16], n: int) -> list[int]:
     """Return the rows of the ``n`` records most worth a label."""
     known = np.flatnonzero((task.truth >= 0) | (task.splits == "test")).tolist()
     space = task.vectors if task.vectors is not None else np.zeros((len(shares), 1), dtype=np.float32)
-    return [int(row) for row in next_records(space, np.array(shares), votes, known, n)]
+    return [int(row) for row in records_to_label(space, np.array(shares), votes, known, n)]
 
 
-def terms_worth_adding(task: LabelingTask, shares: Shares, n: int) -> list[Term]:
+def terms_worth_adding(task: LabelingTask, shares: Probabilities, n: int) -> list[Term]:
     """Return terms for the lists that hand labels and their neighbours speak for; texts of test are not looked at."""
     with progress("terms"):
         seen = np.flatnonzero(task.splits != "test")
@@ -128,7 +130,7 @@ def import_hand_labels(
     for row in table.rows:
         if isinstance(row, Reject):
             raise DataError(row.code, str(row))
-        for label in labels_of([row.values], columns, who):
+        for label in imported_labels([row.values], columns, who):
             if label.id not in known:
                 raise DataError("E_ID_UNKNOWN", f"{file.name}, {row.where}: no record {label.id}")
             if classes and fold(label.label) not in classes:

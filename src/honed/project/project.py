@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import EvaluateArtifact
 from honed.artifacts.report import Report
@@ -115,16 +117,18 @@ class Project(Workspace):
     @staticmethod
     def explanation_page(found: Mapping[str, Any]) -> str:
         """Return what `explain` found as one HTML file that needs nothing else."""
+        from honed.explain.explanation import ExplanationSet
         from honed.explain.page import static_page
 
-        return static_page(found)
+        return static_page(msgspec.convert(found, ExplanationSet))
 
     @staticmethod
     def explanation_picture(found: Mapping[str, Any]) -> bytes:
         """Return what `explain` found as a PNG."""
-        from honed.explain.picture import draw
+        from honed.explain.explanation import ExplanationSet
+        from honed.explain.picture import draw_png
 
-        return draw(found)
+        return draw_png(msgspec.convert(found, ExplanationSet))
 
 
 def read_report(made: EvaluateArtifact, project: Workspace) -> Report:

@@ -33,7 +33,7 @@ from honed.stages import headroom, train
 from honed.stages.all import stages_of
 from honed.stages.gates import FEWEST
 from honed.stages.index import shipped_model
-from honed.train.config import TAUGHT
+from honed.train.config import CROSS_ENCODER_OBJECTIVES
 
 OLD, NEW = "before", "after"
 RESULT = "update.json"
@@ -121,7 +121,7 @@ def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Conf
         config.train,
         epochs=options.epochs,
         learning_rate=options.learning_rate or config.train.learning_rate / 2,
-        objective="auto" if config.train.objective in TAUGHT else config.train.objective,
+        objective="auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective,
         processes=1,
     )
     distil = replace(config.distil, method="match") if config.distil else None
@@ -156,6 +156,7 @@ def _stages(config: Config, before: Inputs, options: UpdateOptions) -> tuple[Sta
 def _train(work: Work[Config], before: Inputs, options: UpdateOptions) -> dict[str, Json]:
     require("fine-tuning")
     from honed.train.fine_tune import fine_tune
+    from honed.train.history import TrainingRun
 
     assert work.config.train is not None  # checked by `update`
     fresh, replayed = new_and_replayed(
@@ -172,12 +173,11 @@ def _train(work: Work[Config], before: Inputs, options: UpdateOptions) -> dict[s
         [*fresh, *replayed],
         shape_of(work.config).dev_score(work),
         work.config.train,
-        work.folder,
-        work.logs,
+        TrainingRun(folder=work.folder, logs=work.logs),
     )
     facts = UpdateFacts(new_examples=len(fresh), replayed=len(replayed), origin=model.key)
     write_json(work.folder / RESULT, facts)
-    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"], **msgspec.to_builtins(facts)}
+    return {"spec": trained.spec.as_dict(), "kept": trained.history.kept, **msgspec.to_builtins(facts)}
 
 
 def new_and_replayed(

@@ -5,24 +5,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from honed.core.errors import ConfigError, HonedError, did_you_mean
 from honed.core.proportion import wilson
 from honed.core.text import fold
 from honed.data.split import unit_interval
-from honed.label.combine import Combined, combine
+from honed.label.combine import CombinedLabels, combine
 from honed.label.lists import Matcher, TermList, check_lists, write_lists
-from honed.label.run import Voted, vote
-from honed.label.statistics import fights
+from honed.label.run import RuleVotes, run_rules
+from honed.label.statistics import disputed_records
 from honed.label.store import HandLabel, LabelStore
-from honed.label.threshold import above, confusion, quality
+from honed.label.threshold import confusion_counts, label_quality, reaches_threshold
 from honed.project.labels import open_labeling, terms_worth_adding, worth_labeling
 from honed.project.workspace import Workspace
 from honed.shapes.labels.labeling import fit_thresholds
 from honed.shapes.labels.task import all_lists, own_lists
 
-ORDERS = ("next", "fights", "all", "labelled", "measure")
+ORDERS = ("next", "disputed_records", "all", "labelled", "measure")
 _SHOWN, _MOST_CHARS, _WORTH = 20, 20_000, 60
 
 
@@ -62,14 +63,14 @@ class Desk:
 
     # -- the learner ------------------------------------------------------------------------------
 
-    def _combined(self) -> Combined:
+    def _combined(self) -> CombinedLabels:
         with self._lock:
-            voted = Voted(names=list(self.voted.names), votes=self.voted.votes.copy())
+            voted = RuleVotes(names=list(self.voted.names), votes=self.voted.votes.copy())
             evidence = self.bench.evidence(voted)
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def _rank(self) -> None:
-        self.worth = worth_labeling(self.bench, self.combined.shares, self.voted.votes, _WORTH)
+        self.worth = worth_labeling(self.bench, self.combined.probabilities, self.voted.votes, _WORTH)
 
     def _follow(self) -> None:
         while not self._stop:
@@ -99,19 +100,19 @@ class Desk:
         """Return what the side of the page shows: classes, counts, rules, matrix, lists, and whether it is at work."""
         with self._lock:
             bench, hand = self.bench, self.bench.hand
-            shares = self.combined.shares
-            kept = above(shares, fit_thresholds(shares, bench))
+            shares = self.combined.probabilities
+            kept = reaches_threshold(shares, fit_thresholds(shares, bench))
             truth = np.where(np.isin(np.arange(len(kept)), hand), bench.truth, -1)
-            judged = quality(shares, kept, truth, bench.classes) if len(hand) else None
+            judged = label_quality(shares, kept, truth, bench.classes) if len(hand) else None
             return {
                 "classes": bench.classes,
                 "records": len(bench.ids),
                 "hand": {name: int((bench.truth[hand] == at).sum()) for at, name in enumerate(bench.classes)},
                 "labelled": int((kept | (truth >= 0)).sum()),
                 "coverage": round(float(kept.mean()), 4),
-                "accuracy": judged["accuracy"] if judged else None,
-                "matrix": confusion(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
-                "rules": bench.statistics(self.voted),
+                "accuracy": msgspec.to_builtins(judged.accuracy) if judged else None,
+                "matrix": confusion_counts(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
+                "rules": msgspec.to_builtins(bench.statistics(self.voted)),
                 "lists": [self._list(each) for each in bench.lists],
                 "learning": self.learning,
                 "fault": self.fault,
@@ -141,7 +142,11 @@ class Desk:
                 rows = [row for row in self.worth if self.bench.truth[row] < 0]
                 rows += [row for row in np.flatnonzero(self.bench.truth < 0).tolist() if row not in set(rows)]
             elif order == "fights":
-                rows = [row for row in fights(self.voted, 500, len(self.bench.classes)) if self.bench.truth[row] < 0]
+                rows = [
+                    row
+                    for row in disputed_records(self.voted, 500, len(self.bench.classes))
+                    if self.bench.truth[row] < 0
+                ]
             elif order == "labelled":
                 rows = [self.row[each.id] for each in reversed(self.said) if self.bench.truth[self.row[each.id]] >= 0]
                 rows = list(dict.fromkeys([*rows, *self.bench.hand.tolist()]))
@@ -155,7 +160,7 @@ class Desk:
 
     def record(self, row: int) -> dict[str, Any]:
         """Return one record as the page shows it: texts with the spans of terms, what rules and learner say."""
-        bench, shares = self.bench, self.combined.shares[row]
+        bench, shares = self.bench, self.combined.probabilities[row]
         values = bench.records[row]
         truth = int(bench.truth[row])
         blind = bench.splits[row] == "test"
@@ -233,7 +238,7 @@ class Desk:
                 "judged": len(judged),
                 "right": right,
                 "low": round(wilson(right, len(judged))[0], 4),
-                "agree": round(float((self.combined.shares[speaks].argmax(axis=1) == number).mean()), 4)
+                "agree": round(float((self.combined.probabilities[speaks].argmax(axis=1) == number).mean()), 4)
                 if speaks.any()
                 else None,
             }
@@ -242,7 +247,7 @@ class Desk:
         return {each.name for each in self.bench.lists if each.label == label}
 
     def _votes(self, lists: Sequence[TermList]) -> Any:
-        found = vote(self.bench.records, self.bench.classes, [], lists, time_limit=self.settings.time_limit)
+        found = run_rules(self.bench.records, self.bench.classes, [], lists, time_limit=self.settings.time_limit)
         return found.votes
 
     def _changed_list(self, label: str, term: str, *, pattern: bool, remove: bool) -> TermList:
@@ -288,7 +293,7 @@ class Desk:
             names.append(terms.name)
             votes = np.concatenate([votes, column], axis=1)
         self.bench.lists = lists
-        self.voted = Voted(names=names, votes=votes)
+        self.voted = RuleVotes(names=names, votes=votes)
 
     def reload(self) -> dict[str, Any]:
         """Read rules and lists again and vote with them; where something is wrong with them the old ones stay.
@@ -315,7 +320,7 @@ class Desk:
     def suggestions(self, n: int = 5) -> list[Mapping[str, Any]]:
         """Return terms that hand labels and their neighbours speak for."""
         with self._lock:
-            return [each.as_dict() for each in terms_worth_adding(self.bench, self.combined.shares, n)]
+            return [each.as_dict() for each in terms_worth_adding(self.bench, self.combined.probabilities, n)]
 
 
 def own_name(label: str) -> str:

@@ -1,7 +1,7 @@
 """The models of a run, ready to be taken apart word by word."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from honed.config.config import Config
 from honed.encode.models import BaseModel, TrainedModel
@@ -17,8 +17,8 @@ def explain_section(config: Config) -> ExplainConfig:
     return config.section(ExplainConfig) or ExplainConfig()
 
 
-def explained_models(config: Config, trained: Path | None) -> dict[str, tuple["Explainer", Any]]:
-    """Return an explainer and the encoder of the base model, and of the fine-tuned one in a folder where there is one.
+def explained_models(config: Config, trained: Path | None) -> dict[str, "Explainer"]:
+    """Return an explainer of the base model, and of the fine-tuned one in a folder where there is one.
 
     All in fp32: what is explained are differences, and bf16 would drown the small ones.
     """
@@ -29,6 +29,6 @@ def explained_models(config: Config, trained: Path | None) -> dict[str, tuple["E
     if trained is not None:
         sources[TUNED] = TrainedModel(folder=trained, precision="fp32")
     return {
-        name: (Explainer(source.load(), steps=settings.steps, reference=settings.reference), source.load())
+        name: Explainer(source.load(), steps=settings.steps, reference=settings.reference)
         for name, source in sources.items()
     }

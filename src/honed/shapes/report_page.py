@@ -1,11 +1,8 @@
 """The page of a report, with what all shapes share; each shape gives its template and what only it draws."""
 
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from honed.artifacts.report import JudgedReport, Report
-from honed.core.json import Json
 from honed.evaluate.page import (
     FEW,
     Geometry,
@@ -14,9 +11,10 @@ from honed.evaluate.page import (
     environment,
     slices_shown,
     still_ahead,
-    training_curve,
 )
 from honed.shapes.systems import TRAINED, TUNED
+from honed.train.history import TrainingHistory
+from honed.train.reports import MiningReport
 
 TEMPLATES = "honed.shapes"
 
@@ -60,33 +58,41 @@ def story(report: Report, measure: str) -> list[str]:
     return sentences
 
 
-class _ChancePoint(msgspec.Struct):
-    score: float
-    chance: float
+def training_curve(history: TrainingHistory | None) -> Geometry | None:
+    """Return the geometry of the loss and dev curves over steps, each in its own range; None without a history."""
+    if history is None or not history.loss:
+        return None
+    steps = max(1, history.steps)
+    lines: Geometry = {}
+    for name, points in {
+        "loss": [(point.step, point.loss) for point in history.loss],
+        "dev": [(point.step, point.score) for point in history.dev],
+    }.items():
+        low, high = min(value for _, value in points), max(value for _, value in points)
+        span = (high - low) or 1.0
+        lines[name] = {
+            "points": " ".join(f"{40 + 640 * x / steps:.1f},{150 - 130 * (y - low) / span:.1f}" for x, y in points),
+            "low": f"{low:.3f}",
+            "high": f"{high:.3f}",
+        }
+    return {**lines, "steps": steps, "best": 40 + 640 * history.best_step / steps}
 
 
-class _Calibration(msgspec.Struct):
-    curve: list[_ChancePoint]
-    threshold: float | None
-
-
-def calibration_curve(mining: Mapping[str, Json] | None) -> Geometry | None:
+def calibration_curve(mining: MiningReport | None) -> Geometry | None:
     """Return the geometry of a mining's calibration: the chance that a candidate is right, by its similarity."""
-    if not mining:
+    if mining is None or len(mining.curve) < 2 or mining.threshold is None:
         return None
-    calibration = msgspec.convert(mining, _Calibration)
-    if len(calibration.curve) < 2 or calibration.threshold is None:
-        return None
-    points = [(point.score, point.chance) for point in calibration.curve]
+    points = [(point.score, point.chance) for point in mining.curve]
     low, high = points[0][0], points[-1][0]
     span, top = (high - low) or 1.0, max(chance for _, chance in points) or 1.0
 
     def across(score: float) -> float:
-        return 40 + 640 * (min(max(score, low), high) - low) / span
+        place: float = 40 + 640 * (min(max(score, low), high) - low) / span
+        return place
 
     return {
         "points": " ".join(f"{across(score):.1f},{150 - 130 * chance / top:.1f}" for score, chance in points),
-        "threshold": round(across(calibration.threshold), 1),
+        "threshold": round(across(mining.threshold), 1),
         "low": f"{low:.2f}",
         "high": f"{high:.2f}",
         "top": f"{100 * top:.1f}",

@@ -36,6 +36,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     require("fine-tuning")
     from honed.encode.cross_encoder import PairScorer as Trainable
     from honed.train.cross_encoder import train_cross_encoder
+    from honed.train.history import TrainingRun
 
     config = work.config.cross_encoder
     assert config is not None  # the stage is wanted only then
@@ -49,8 +50,8 @@ def _run(work: Work[Config]) -> dict[str, Json]:
         return mean_reciprocal_rank(reranked("dev", first, dev, current, config.depth), dev)
 
     examples = work.inputs.need(Examples).examples()
-    trained = train_cross_encoder(scorer, examples, score, config, work.folder, work.logs)
-    before, after = mean_reciprocal_rank(first, dev), max(each["score"] for each in trained.history["dev"][1:])
+    trained = train_cross_encoder(scorer, examples, score, config, TrainingRun(folder=work.folder, logs=work.logs))
+    before, after = mean_reciprocal_rank(first, dev), max(point.score for point in trained.history.dev[1:])
     if after < before:
         log.warning("the cross-encoder ranks dev worse (MRR@10 %.3f) than what it was given (%.3f)", after, before)
     return {"dev_without": before, "dev": after}

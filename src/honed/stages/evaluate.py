@@ -19,7 +19,7 @@ from honed.artifacts.evaluation import (
 )
 from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact, DistilArtifact, Mined, ShippedModel, TrainArtifact
-from honed.artifacts.report import Direction, JudgedReport
+from honed.artifacts.report import Direction, JudgedReport, StudentComparison
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.json import Json
@@ -160,7 +160,7 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         ceiling=round(task_ceiling(test), 5) if direction.bounded else None,
         systems=scores.systems(),
         comparisons=_comparisons(scores, lexical, direction.measures),
-        student=dict(student.facts) if student else None,
+        student=student.facts if student else None,
         gates=judged_gates(work, scores, lexical, student) if direction.main else [],
     )
 
@@ -220,7 +220,8 @@ def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Stu
         return None
     same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids)
     interval = scores.bootstrap.intervals(same[:, None])[0].rounded()
-    facts = {"agreement": msgspec.structs.asdict(interval), **distilled.student()}
+    report = distilled.student()
+    facts = StudentComparison(agreement=interval, teacher=report.teacher, student=report.student, tried=report.tried)
     return Student(agreement=same, facts=facts)
 
 

@@ -1,11 +1,11 @@
 """The gates of judged search: what was learned, the student, slices, and what is shipped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from honed.artifacts.report import StudentComparison
 from honed.config.config import Config
 from honed.config.sections import GateSection
-from honed.core.json import Json
 from honed.core.stage import Work
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Scores
@@ -23,7 +23,7 @@ class Student:
     """A student beside its teacher: whether they share the first hit ``(n_queries,)``, and the facts for the report."""
 
     agreement: Scores
-    facts: Mapping[str, Json]
+    facts: StudentComparison
 
 
 def judged_gates(

@@ -67,7 +67,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
 def _run(work: Work[Config]) -> dict[str, Json]:
     """Estimate on dev, from base vectors and a lexical baseline, whether fine-tuning is likely to help."""
     require("fine-tuning")
-    from honed.train.probe import fit_probe, mapped
+    from honed.train.probe import apply_linear_map, fit_linear_map
 
     dev = judged_task(work.inputs, task.FORWARD, "dev")
     examples = work.inputs.need(CheckArtifact).examples()
@@ -83,10 +83,10 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     row_of = {doc.encoder_text(): row for row, doc in enumerate(dev.corpus)}
     positives = documents[[row_of[example.positive] for example in examples]]
     queries = encoder.encode([query.text for query in dev.queries], "query")
-    through = fit_probe(anchors, positives, examples)
+    through = fit_linear_map(anchors, positives, examples)
     scores = TaskScores(dev, [_R1])
     scores.add(_exact_run(BASE, dev, queries, documents))
-    scores.add(_exact_run(_PROBE, dev, mapped(queries, through), mapped(documents, through)))
+    scores.add(_exact_run(_PROBE, dev, apply_linear_map(queries, through), apply_linear_map(documents, through)))
     scores.add(text_run(INITIALS_LETTERS, InitialismTfidfIndex, dev, 10))
     found = verdict(scores, task_ceiling(dev))
     log.info(found.said)

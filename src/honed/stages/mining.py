@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace as replace_fields
 
 from honed.artifacts.data import CheckArtifact, Examples
 from honed.artifacts.models import CANDIDATES, MINING, Mined
@@ -23,8 +25,7 @@ from honed.shapes.systems import sampled
 from honed.shapes.texts import nearest_passage
 
 if TYPE_CHECKING:
-    from honed.train.mine import Candidates
-    from honed.train.mine import Mined as MinedNegatives
+    from honed.train.mine import Candidates, MinedNegatives
 
 
 ARRAYS, REJECTED = ("rows", "scores", "positives", "positive_scores"), "rejected.json"
@@ -107,12 +108,16 @@ def unmined_examples(inputs: Inputs) -> list[Example]:
 
 def save_mined(work: Work[Config], texts: MiningTexts, found: "Candidates", mined: "MinedNegatives") -> dict[str, Json]:
     """Write how negatives were chosen, with samples; returns the figures that people look at first."""
-    from honed.train.mine import samples
+    from honed.train.mine import sample_pairs
 
     seed = work.config.mine.seed if work.config.mine else 0
-    shown = samples(texts.anchors, texts.documents, found, mined, seed=seed)
-    write_json(work.folder / MINING, {**mined.report, "samples": shown})
-    return {name: mined.report[name] for name in ("anchors", "chosen", "estimated_false_negatives")}
+    report = replace_fields(mined.report, samples=sample_pairs(texts.anchors, texts.documents, found, mined, seed=seed))
+    write_json(work.folder / MINING, report)
+    return {
+        "anchors": report.anchors,
+        "chosen": report.chosen,
+        "estimated_false_negatives": msgspec.to_builtins(report.estimated_false_negatives),
+    }
 
 
 def save_candidates(folder: Path, found: "Candidates") -> None:

@@ -26,7 +26,8 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
     """Fine-tune the base model on the last examples that were made; in several processes where that is asked for."""
     require("fine-tuning")
     from honed.train.fine_tune import fine_tune
-    from honed.train.together import is_one_of_several
+    from honed.train.history import TrainingRun
+    from honed.train.processes import is_one_of_several
 
     config, shape = work.config.train, shape_of(work.config)
     assert config is not None  # the stage is wanted only then
@@ -37,19 +38,18 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
         work.inputs.need(Examples).examples(),
         shape.dev_score(work),
         config,
-        work.folder,
-        work.logs,
+        TrainingRun(folder=work.folder, logs=work.logs),
         shape.record_vectors(work) if config.head != "none" else None,
     )
-    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"]}
+    return {"spec": trained.spec.as_dict(), "kept": trained.history.kept}
 
 
 def without_teachers(config: Config) -> Config:
     """Return how a model is trained before there is anything that a first model must be there for."""
-    from honed.train.config import TAUGHT
+    from honed.train.config import CROSS_ENCODER_OBJECTIVES
 
     assert config.train is not None  # the caller trains
-    objective = "auto" if config.train.objective in TAUGHT else config.train.objective
+    objective = "auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective
     negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
     return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
 

@@ -1,28 +1,11 @@
 """The page of labelled texts that find each other."""
 
-from collections.abc import Mapping
-
-import msgspec
-
-from honed.core.json import Json
 from honed.evaluate.page import COLOURS, Geometry
-from honed.evaluate.results import Interval
+from honed.shapes.grouped.parts import ExplanationReport
 from honed.shapes.grouped.retrieval import HIT1, RetrievalReport
 from honed.shapes.report_page import render
 
 _ORDERS = {"attribution": COLOURS[0], "attention": COLOURS[1], "random": "var(--other)"}
-
-
-class _Way(msgspec.Struct):
-    """Deletion or insertion of words: mean curves and areas by order of the words."""
-
-    curve: dict[str, list[float]]
-    area: dict[str, Interval]
-    against: dict[str, dict[str, float]]
-
-
-class _Explained(msgspec.Struct):
-    faithful: dict[str, dict[str, _Way]] = {}
 
 
 def render_retrieval(report: RetrievalReport) -> str:
@@ -30,12 +13,12 @@ def render_retrieval(report: RetrievalReport) -> str:
     return render("retrieval.html.j2", report, str(HIT1), checks=word_checks(report.explained))
 
 
-def word_checks(explained: Json) -> list[Geometry]:
+def word_checks(explained: ExplanationReport | None) -> list[Geometry]:
     """Return the geometry of deletion and insertion curves, one plot for each model and way."""
-    if not isinstance(explained, Mapping):
+    if explained is None:
         return []
     plots: list[Geometry] = []
-    for name, ways in msgspec.convert(explained, _Explained).faithful.items():
+    for name, ways in explained.faithful.items():
         for kind, way in ways.items():
             values = [value for order in _ORDERS for value in way.curve[order]]
             low, high = min(values), max(values)

@@ -11,7 +11,6 @@ from honed.artifacts.index import IndexArtifact
 from honed.artifacts.models import TrainArtifact
 from honed.artifacts.report import Report
 from honed.config.config import Config
-from honed.core.json import Json
 from honed.core.protocols import Encoder, Vectors
 from honed.core.ranking import Rows
 from honed.core.stage import Work
@@ -26,6 +25,7 @@ from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.index.settings import IndexSettings
 from honed.shapes.grouped.config import retrieval_section
 from honed.shapes.grouped.neighbours import NeighbourChanges, neighbour_changes
+from honed.shapes.grouped.parts import ExplanationReport, TripletReport
 from honed.shapes.grouped.texts import LabelledQueries, RetrievalFacts, RetrievalTexts
 from honed.shapes.report_facts import compared, report_facts, scores_of_classes
 from honed.shapes.systems import BASE, BM25, TFIDF, TUNED, Stored, encoded
@@ -55,8 +55,8 @@ class RetrievalReport(Report, kw_only=True):
     retrieval: RetrievalFacts
     annoy: list[AnnoyRow]
     neighbours: NeighbourChanges | None
-    triplets: Json = None
-    explained: Json = None
+    triplets: TripletReport | None = None
+    explained: ExplanationReport | None = None
 
 
 def labelled_measures(neighbours: int) -> list[Measure]:

@@ -17,18 +17,26 @@ from honed.core.ranking import Rows
 from honed.core.stage import Stage, Work
 from honed.data import task
 from honed.encode.models import BaseModel
-from honed.label.combine import Combined
+from honed.label.arrays import Probabilities
+from honed.label.combine import CombinedLabels
 from honed.label.config import LabelConfig
-from honed.label.run import Voted
-from honed.label.statistics import fights, warnings_of
+from honed.label.report import (
+    CombineReport,
+    DisputedRecord,
+    HandLabelCounts,
+    LabelEvaluation,
+    LabelReport,
+)
+from honed.label.run import RuleVotes
+from honed.label.statistics import disputed_records, rule_warnings
 from honed.label.threshold import (
-    above,
     balanced_thresholds,
     class_shares,
-    confusion,
-    curve,
+    confusion_counts,
+    coverage_curve,
+    label_quality,
     precise_thresholds,
-    quality,
+    reaches_threshold,
 )
 from honed.shapes.grouped.texts import LabelledRecords
 from honed.shapes.labels.page import render_labeling
@@ -37,8 +45,6 @@ from honed.shapes.labels.task import LabelingTask, label_section
 
 LABELS, REPORT, SHARES, VOTES, PAGE = "labels.parquet", "label.json", "shares.npy", "votes.npz", "label.html"
 COVERAGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.87, 0.9, 0.95, 1.0)
-Floats = npt.NDArray[np.float64]
-Shares = npt.NDArray[np.float64]  # (n_records, n_classes)
 
 
 class LabelArtifact(Examples, LabelledRecords):
@@ -52,9 +58,9 @@ class LabelArtifact(Examples, LabelledRecords):
         """Return the text of each record."""
         return [entity.label for entity in task.load_entities(self.folder)]
 
-    def report(self) -> dict[str, Json]:
-        """Return the books of the labeling as plain data."""
-        return self.read(REPORT, dict[str, Json])
+    def report(self) -> LabelReport:
+        """Return how the labels came about and how right they are."""
+        return self.read(REPORT, LabelReport)
 
     def probabilities(self) -> npt.NDArray[np.float32]:
         """Return the probability of each class ``(n_records, n_classes)``."""
@@ -122,50 +128,55 @@ def label(work: Work[Config]) -> dict[str, Json]:
     if voted.problems:
         raise labeling.broken(voted)
     combined = labeling.combined(voted)
-    thresholds = fit_thresholds(combined.shares, labeling)
-    kept = above(combined.shares, thresholds) & ((voted.votes >= 0).any(axis=1) | combined.learned)
+    thresholds = fit_thresholds(combined.probabilities, labeling)
+    kept = reaches_threshold(combined.probabilities, thresholds) & (
+        (voted.votes >= 0).any(axis=1) | combined.has_learner
+    )
     report = _report(labeling, voted, combined, thresholds, kept)
-    _write(work.folder, labeling, combined.shares, kept, labeling.by_hand)
-    np.save(work.folder / SHARES, combined.shares.astype(np.float32), allow_pickle=False)
+    _write(work.folder, labeling, combined.probabilities, kept, labeling.by_hand)
+    np.save(work.folder / SHARES, combined.probabilities.astype(np.float32), allow_pickle=False)
     np.savez_compressed(work.folder / VOTES, votes=voted.votes, names=np.array(voted.names))
     write_json(work.folder / REPORT, report)
     (work.folder / PAGE).write_text(render_labeling(report, work.config.title), encoding="utf-8")
-    return {"labelled": report["labelled"], "way": combined.way}
+    return {"labelled": report.labelled, "way": combined.way}
 
 
 def _report(
-    labeling: LabelingTask, voted: Voted, combined: Combined, thresholds: Floats, kept: Mask
-) -> dict[str, Json]:
-    """Return the books of a labeling: rules, way of combining, thresholds, how right the labels are."""
-    by_hand = labeling.by_hand
-    return {
-        "classes": labeling.classes,
-        "records": len(kept),
-        "hand": {
-            name: int(((labeling.truth >= 0) & (labeling.splits == name)).sum()) for name in ("train", "dev", "test")
-        },
-        "rules": labeling.statistics(voted),
-        "warnings": warnings_of(voted),
-        "combine": {"way": combined.way, "reason": combined.reason, "compared": combined.compared},
-        "learner_minimum": dict(zip(labeling.classes, combined.minimum.round(4).tolist(), strict=True)),
-        "thresholds": dict(zip(labeling.classes, thresholds.round(4).tolist(), strict=True)),
-        "temperature": round(combined.temperature, 4),
-        "class_shares": dict(
-            zip(
-                labeling.classes,
-                class_shares(combined.shares[labeling.splits != "test"]).round(4).tolist(),
-                strict=True,
-            )
+    labeling: LabelingTask, voted: RuleVotes, combined: CombinedLabels, thresholds: Probabilities, kept: Mask
+) -> LabelReport:
+    """Return how the labels came about: rules, way of combining, thresholds, and how right the labels are."""
+    probabilities, not_test = combined.probabilities, labeling.splits != "test"
+
+    def by_class(values: Probabilities) -> dict[str, float]:
+        return dict(zip(labeling.classes, values.round(4).tolist(), strict=True))
+
+    def hand_labels(split: str) -> int:
+        return int(((labeling.truth >= 0) & (labeling.splits == split)).sum())
+
+    return LabelReport(
+        classes=labeling.classes,
+        records=len(kept),
+        hand=HandLabelCounts(train=hand_labels("train"), dev=hand_labels("dev"), test=hand_labels("test")),
+        rules=labeling.statistics(voted),
+        warnings=rule_warnings(voted),
+        combine=CombineReport(
+            way=combined.way,
+            reason=combined.reason,
+            compared=[comparison.as_entry() for comparison in combined.comparisons],
         ),
-        "labelled": int((kept | by_hand).sum()),
-        "coverage": round(float(kept[labeling.splits != "test"].mean()), 4),
-        "on_hand_labels": _judged(combined.shares, kept, _only(labeling.truth, by_hand), labeling.classes),
-        "on_test": _judged(combined.shares, kept, _only(labeling.truth, labeling.splits == "test"), labeling.classes),
-        "fights": _fights(labeling, voted),
-    }
+        learner_minimum=by_class(combined.learner_minimums),
+        thresholds=by_class(thresholds),
+        temperature=round(combined.temperature, 4),
+        class_shares=by_class(class_shares(probabilities[not_test])),
+        labelled=int((kept | labeling.by_hand).sum()),
+        coverage=round(float(kept[not_test].mean()), 4),
+        on_hand_labels=_evaluated(probabilities, kept, _only(labeling.truth, labeling.by_hand), labeling.classes),
+        on_test=_evaluated(probabilities, kept, _only(labeling.truth, ~not_test), labeling.classes),
+        fights=_disputed(labeling, voted),
+    )
 
 
-def fit_thresholds(shares: Shares, labeling: LabelingTask) -> npt.NDArray[np.float64]:
+def fit_thresholds(shares: Probabilities, labeling: LabelingTask) -> Probabilities:
     """Return the threshold of each class, from the records that are not test."""
     own = shares[labeling.splits != "test"]
     if labeling.settings.threshold == "balance":
@@ -179,30 +190,26 @@ def _only(truth: Rows, where: Mask) -> Rows:
     return np.where(where, truth, -1)
 
 
-def _judged(shares: Shares, kept: Mask, truth: Rows, classes: Sequence[str]) -> dict[str, Json] | None:
+def _evaluated(probabilities: Probabilities, kept: Mask, truth: Rows, classes: Sequence[str]) -> LabelEvaluation | None:
     if not (truth >= 0).any():
         return None
     everything = np.ones(len(kept), dtype=bool)
-    return {
-        "kept": quality(shares, kept, truth, classes),
-        "all": quality(shares, everything, truth, classes),
-        "confusion": confusion(shares, kept, truth),
-        "curve": curve(shares, truth, classes, COVERAGES),
-    }
+    return LabelEvaluation(
+        kept=label_quality(probabilities, kept, truth, classes),
+        all_records=label_quality(probabilities, everything, truth, classes),
+        confusion=confusion_counts(probabilities, kept, truth),
+        curve=coverage_curve(probabilities, truth, classes, COVERAGES),
+    )
 
 
-def _fights(labeling: LabelingTask, voted: Voted) -> list[dict[str, Json]]:
+def _disputed(labeling: LabelingTask, voted: RuleVotes) -> list[DisputedRecord]:
     return [
-        {
-            "id": labeling.ids[row],
-            "text": labeling.texts[row][:300],
-            "votes": labeling.votes_of(voted, row),
-        }
-        for row in fights(voted, 20, len(labeling.classes)).tolist()
+        DisputedRecord(id=labeling.ids[row], text=labeling.texts[row][:300], votes=labeling.votes_of(voted, row))
+        for row in disputed_records(voted, 20, len(labeling.classes)).tolist()
     ]
 
 
-def _write(folder: Path, labeling: LabelingTask, shares: Shares, kept: Mask, by_hand: Mask) -> None:
+def _write(folder: Path, labeling: LabelingTask, shares: Probabilities, kept: Mask, by_hand: Mask) -> None:
     """Write the labels, the examples to train with, and the records as entities that an index can hold."""
     top, confidence = shares.argmax(axis=1), shares.max(axis=1)
     given = np.where(by_hand, labeling.truth, np.where(kept, top, -1))

@@ -1,12 +1,13 @@
 """The pages of labeled texts: what rules and a few hand labels gave, and how well vectors keep classes together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from honed.core.json import Json
 from honed.evaluate.page import COLOURS, Geometry, environment
+from honed.label.report import LabelEvaluation, LabelReport
 from honed.shapes.report_page import TEMPLATES
 
 _PARTS = {"on_test": "test", "on_hand_labels": "hand labels"}
@@ -19,41 +20,24 @@ class Cloud(msgspec.Struct, kw_only=True):
     points: list[tuple[float, float, int]]
 
 
-class _Share(msgspec.Struct):
-    mean: float | None
-    low: float
-    high: float
-
-
-class _CurvePoint(msgspec.Struct):
-    coverage: float
-    accuracy: _Share
-
-
-class _Kept(msgspec.Struct):
-    coverage: float
-
-
-class _Judged(msgspec.Struct):
-    curve: list[_CurvePoint]
-    kept: _Kept
-    confusion: Json
-
-
-def render_labeling(labels: Mapping[str, Json], title: str) -> str:
-    """Return the page of what ``honed label`` found, for the content of ``label.json``."""
+def render_labeling(labels: LabelReport, title: str) -> str:
+    """Return the page of what ``honed label`` found."""
     page = environment(TEMPLATES).get_template("labelling.html.j2")
-    return page.render(report={**labels, "title": title}, **labeling_pictures(labels))
+    content: dict[str, Json] = msgspec.to_builtins(labels)
+    return page.render(report={**content, "title": title}, **labeling_pictures(labels))
 
 
-def labeling_pictures(labels: Mapping[str, Json]) -> dict[str, Any]:
+def labeling_pictures(labels: LabelReport) -> dict[str, Any]:
     """Return the geometry of accuracy over coverage, on test and on hand labels, with what stands beside it."""
-    shown = [(part, name) for part, name in _PARTS.items() if labels[part]]
-    pictures = [_picture(name, msgspec.convert(labels[part], _Judged)) for part, name in shown]
-    return {"shown": shown, "pictures": pictures}
+    parts = {"on_test": labels.on_test, "on_hand_labels": labels.on_hand_labels}
+    evaluated = {part: found for part, found in parts.items() if found is not None}
+    return {
+        "shown": [(part, _PARTS[part]) for part in evaluated],
+        "pictures": [_picture(_PARTS[part], found) for part, found in evaluated.items()],
+    }
 
 
-def _picture(name: str, judged: _Judged) -> Geometry:
+def _picture(name: str, judged: LabelEvaluation) -> Geometry:
     points = [point for point in judged.curve if point.coverage > 0]
     low = int(10 * min([*(point.accuracy.low for point in points), 0.9])) / 10
 

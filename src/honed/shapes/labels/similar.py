@@ -13,7 +13,6 @@ from honed.artifacts.models import TrainArtifact
 from honed.artifacts.report import Report
 from honed.config.config import Config
 from honed.core.errors import DataError
-from honed.core.json import Json
 from honed.core.proportion import wilson
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
@@ -24,7 +23,8 @@ from honed.evaluate.measures import Measure
 from honed.evaluate.results import Interval
 from honed.index.analysis import Analyzer
 from honed.index.lexical import TfidfIndex
-from honed.label.learner import classify
+from honed.label.learner import predict_probabilities
+from honed.label.report import LabelReport
 from honed.shapes.labels.labeling import LabelArtifact
 from honed.shapes.labels.page import Cloud
 from honed.shapes.labels.task import label_section
@@ -67,7 +67,7 @@ class SimilarReport(Report, kw_only=True):
     classes: list[str]
     classification: Classification
     picture: list[Cloud]
-    labels: dict[str, Json]
+    labels: LabelReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +91,7 @@ class Labels:
     @classmethod
     def of(cls, artifact: LabelArtifact) -> Self:
         """Read the artifact of the stage."""
-        names = artifact.report()["classes"]
-        assert isinstance(names, list)
-        return cls(rows=artifact.rows(), texts=artifact.texts(), names=names)
+        return cls(rows=artifact.rows(), texts=artifact.texts(), names=artifact.report().classes)
 
     def by_hand(self, splits: Sequence[str]) -> LabelledRows:
         """Return the hand-labelled records of some splits; `DataError` when they are too few to measure with."""
@@ -197,7 +195,7 @@ def _classification(seed: int, labels: Labels, test: LabelledRows, systems: Mapp
     reports = []
     for name, vectors in systems.items():
         both = np.concatenate([vectors[taught], vectors[test.rows]])
-        shares = classify(both, np.arange(len(taught)), classes, weights, len(number))
+        shares = predict_probabilities(both, np.arange(len(taught)), classes, weights, len(number))
         answers = shares[len(taught) :].argmax(axis=1)
         right = int((answers == test.classes).sum())
         low, high = wilson(right, len(answers))

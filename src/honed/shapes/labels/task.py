@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,12 @@ from honed.config.config import Config
 from honed.core.errors import DataError, did_you_mean
 from honed.core.protocols import Mask, Vectors
 from honed.core.text import fold
-from honed.label.combine import Combined, Evidence, combine
+from honed.label.combine import CombinedLabels, combine
 from honed.label.config import LabelConfig
+from honed.label.evidence import Evidence
 from honed.label.lists import TermList, check_lists, nfc, read_lists
-from honed.label.run import Voted, vote
+from honed.label.report import RuleStatistics
+from honed.label.run import RuleVotes, run_rules
 from honed.label.statistics import rule_statistics
 from honed.label.store import LabelStore
 from honed.shapes.labels.records import Records, splits_of
@@ -92,10 +93,10 @@ class LabelingTask:
         """Which records ``(n,)`` have a hand label that may be learned from."""
         return np.isin(np.arange(len(self.truth)), self.hand)
 
-    def voted(self) -> Voted:
+    def voted(self) -> RuleVotes:
         """Run all rules and lists; labels that another tool gave are one more voice."""
         files = [self.root / name for name in self.settings.rules]
-        found = vote(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
+        found = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
         imported = self._imported()
         if (imported >= 0).any():
             found.names.append(_IMPORTED)
@@ -108,7 +109,7 @@ class LabelingTask:
         votes = [numbers.get(fold(name), -1) if name and float(share or 1) >= _HALF else -1 for name, share in pairs]
         return np.array(votes, dtype=np.int16)
 
-    def evidence(self, voted: Voted) -> Evidence:
+    def evidence(self, voted: RuleVotes) -> Evidence:
         """Return what rules, learner and hand labels give to decide on."""
         return Evidence(
             n_classes=len(self.classes),
@@ -122,21 +123,19 @@ class LabelingTask:
             learner_precision=self.settings.learner_precision,
         )
 
-    def combined(self, voted: Voted) -> Combined:
+    def combined(self, voted: RuleVotes) -> CombinedLabels:
         """Combine rules, learner and hand labels in the way that honed.toml asks for."""
         evidence = self.evidence(voted)
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
-    def statistics(self, voted: Voted) -> list[dict[str, Any]]:
+    def statistics(self, voted: RuleVotes) -> list[RuleStatistics]:
         """Return what each rule is worth on the hand labels."""
         return rule_statistics(voted, self.hand, self.truth[self.hand], self.classes)
 
-    def broken(self, voted: Voted) -> DataError:
+    def broken(self, voted: RuleVotes) -> DataError:
         """Return the error that names every broken rule, with the record, and says what the others do."""
         bad = {problem.rule for problem in voted.problems}
-        good = [
-            f"{each['rule']} ({each['records']} records)" for each in self.statistics(voted) if each["rule"] not in bad
-        ]
+        good = [f"{rule.rule} ({rule.records} records)" for rule in self.statistics(voted) if rule.rule not in bad]
         listed = "; ".join(
             (f"{problem.code} " if at else "") + str(problem) for at, problem in enumerate(voted.problems)
         )
@@ -145,7 +144,7 @@ class LabelingTask:
             f"{listed}. No labels were written. The other rules: {', '.join(good) or 'none'}",
         )
 
-    def votes_of(self, voted: Voted, row: int) -> dict[str, str]:
+    def votes_of(self, voted: RuleVotes, row: int) -> dict[str, str]:
         """Return what each rule that speaks says of a record."""
         said = voted.votes[row].tolist()
         return {name: self.classes[vote] for name, vote in zip(voted.names, said, strict=True) if vote >= 0}

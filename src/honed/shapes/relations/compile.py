@@ -19,6 +19,7 @@ from honed.core.text import fold
 from honed.data import task
 from honed.evaluate.results import Finding
 from honed.shapes.findings import finding
+from honed.shapes.grouped.parts import TripletReport
 from honed.shapes.relations.sentences import Sentence, read_sentences
 from honed.shapes.relations.triplets import TripletBuilder, TripletConfig
 from honed.shapes.shape import DevScore
@@ -30,9 +31,9 @@ _DEV = 1000
 class TripletArtifact(Examples, ReportPart):
     """Triplets as training examples."""
 
-    def report_part(self) -> tuple[str, Json]:
+    def report_part(self) -> tuple[str, msgspec.Struct]:
         """Return the part "triplets" of the report."""
-        return "triplets", self.read_json(TRIPLETS)
+        return "triplets", self.read(TRIPLETS, TripletReport)
 
 
 class SentenceAudit(msgspec.Struct, kw_only=True):
@@ -143,7 +144,7 @@ def build_triplets(work: Work[Config]) -> dict[str, Json]:
     task.save_examples(work.folder / task.EXAMPLES, examples)
     report = builder.report(examples)
     write_json(work.folder / TRIPLETS, report)
-    return {"triplets": report["triplets"], "relations": report["relations"]}
+    return {"triplets": report.triplets, "relations": report.relations}
 
 
 STAGE: Stage[Config] = Stage(
