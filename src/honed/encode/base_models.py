@@ -79,9 +79,10 @@ def read_spec(folder: Path) -> EncoderSpec:
         spec = EncoderSpec.from_dict(json.loads((folder / _SPEC).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ArtifactError("E_SPEC", f"{folder}: no {_SPEC}; not a model of honed") from None
-    if spec.weights != (found := weights_of(folder)):
+    weights = weights_of(folder)
+    if spec.weights != weights:
         raise ArtifactError(
-            "E_SPEC", f"{folder}: the weights are {found[:12]}, the spec was made for {spec.weights[:12]}"
+            "E_SPEC", f"{folder}: the weights are {weights[:12]}, the spec was made for {spec.weights[:12]}"
         )
     return spec
 
@@ -113,14 +114,16 @@ def licence_of(name: str) -> str:
     card = folder / "README.md" if folder else None
     if card is None or not card.is_file():
         return "not stated"
-    found = re.search(r"^license:\s*(\S+)", card.read_text(encoding="utf-8", errors="replace")[:20_000], re.MULTILINE)
-    return found[1] if found else "not stated"
+    head = card.read_text(encoding="utf-8", errors="replace")[:20_000]
+    match = re.search(r"^license:\s*(\S+)", head, re.MULTILINE)
+    return match[1] if match else "not stated"
 
 
 def local_folder(name: str) -> Path | None:
     """Return where a base model lies on this machine, or None when it would have to be fetched."""
     if name == "minilm":
-        return found[0] if (found := _minilm_on_disk()) else None
+        place = _minilm_on_disk()
+        return place[0] if place else None
     return Path(name) if Path(name).is_dir() else _hub_cache(name)
 
 
@@ -142,8 +145,8 @@ def _hub_cache(repo: str) -> Path | None:
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
     snapshots = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
-    found = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
-    return found[-1] if found else None
+    whole = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
+    return whole[-1] if whole else None
 
 
 def _from_hub(repo: str) -> Path:

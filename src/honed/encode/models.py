@@ -17,7 +17,7 @@ from honed.encode.encoders import ENCODERS, split_base
 from honed.encode.hashing import HashEncoder
 
 if TYPE_CHECKING:
-    from honed.encode.cross_encoder import PairScorer
+    from honed.encode.cross_encoder import TorchCrossEncoder
     from honed.encode.torch_encoder import TorchEncoder
 
 
@@ -73,12 +73,12 @@ class CrossEncoderModel:
     folder: Path
     precision: str = "auto"
 
-    def load(self) -> "PairScorer":
+    def load(self) -> "TorchCrossEncoder":
         """Return the cross-encoder; `honed.core.errors.ArtifactError` when the folder holds something else."""
         require("torch encoder")
-        from honed.encode.cross_encoder import PairScorer
+        from honed.encode.cross_encoder import TorchCrossEncoder
 
-        return PairScorer.load_folder(self.folder, precision=self.precision)
+        return TorchCrossEncoder.load_folder(self.folder, precision=self.precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,12 @@ class NewCrossEncoder:
     max_length: int = 0
     seed: int = 0
 
-    def load(self) -> "PairScorer":
+    def load(self) -> "TorchCrossEncoder":
         """Return the untrained cross-encoder in fp32, the same for the same seed."""
         require("torch encoder")
-        from honed.encode.cross_encoder import PairScorer
+        from honed.encode.cross_encoder import TorchCrossEncoder
 
-        return PairScorer.new(self.base, max_length=self.max_length, seed=self.seed)
+        return TorchCrossEncoder.new(self.base, max_length=self.max_length, seed=self.seed)
 
 
 @dataclass(frozen=True, slots=True)

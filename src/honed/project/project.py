@@ -146,9 +146,9 @@ class Project:
     def _reranker(self) -> Any:
         if self._scorer is None:
             require("torch encoder")
-            from honed.encode.cross_encoder import PairScorer
+            from honed.encode.cross_encoder import TorchCrossEncoder
 
-            self._scorer = PairScorer.load_folder(self.runner.latest("cross_encoder").folder / "model")
+            self._scorer = TorchCrossEncoder.load_folder(self.runner.latest("cross_encoder").folder / "model")
         return self._scorer
 
 

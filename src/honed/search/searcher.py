@@ -18,7 +18,7 @@ from honed.core.protocols import Encoder, Mask, VectorIndex
 from honed.core.records import Answer, Hit
 from honed.core.tensors import map_safetensors
 from honed.core.text import fold, is_blank
-from honed.encode.pair_graph import scored_in_time
+from honed.encode.pair_graph import score_until
 from honed.index.answers import AnswerModel, evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
@@ -376,7 +376,7 @@ class Searcher:
     def pair_scores(self, text: str, rows: Any, until: float = np.inf) -> Any:
         """Return the cross-encoder's scores of a query with the first ranked labels, as many as fit before a time."""
         pairs = [(text, self.label_text(int(row))) for row in rows[: self.blend.depth]]
-        return scored_in_time(self.reranker, pairs, until)
+        return score_until(self.reranker, pairs, until)
 
     def _candidates(self, text: str, vector: Any) -> Hits:
         """Return all entities within the distance of the first that holds the truth at the chosen rate."""

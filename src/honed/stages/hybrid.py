@@ -68,9 +68,9 @@ def cross_encoder_of(work: Work) -> Any:
     """Return the cross-encoder of a run, or None."""
     if "cross_encoder" not in work.inputs:
         return None
-    from honed.encode.cross_encoder import PairScorer
+    from honed.encode.cross_encoder import TorchCrossEncoder
 
-    return PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
+    return TorchCrossEncoder.load_folder(work.inputs["cross_encoder"].folder / "model")
 
 
 def texts_of(searcher: Searcher, config: Config) -> Texts:

@@ -225,16 +225,18 @@ def cross_encoder_key(config: Config, root: Path) -> Mapping[str, Any]:
 def cross_encoder(work: Work) -> Mapping[str, Any]:
     """Train a cross-encoder on the mined examples; dev is the reranking of what the base model finds."""
     require("fine-tuning")
-    from honed.encode.cross_encoder import PairScorer
+    from honed.encode.cross_encoder import TorchCrossEncoder
     from honed.train.cross_encoder import train_cross_encoder
 
     config = work.config.cross_encoder
     assert config is not None  # the stage is wanted only then
     dev = sampled(dev_task(work), _DEV_QUERIES, config.seed)
     first = encoder_run("dev", trained_encoder(work.config, work.inputs, stages=("draft",)), dev, config.depth)
-    scorer = PairScorer.new(config.base or work.config.model.base, max_length=config.max_length, seed=config.seed)
+    scorer = TorchCrossEncoder.new(
+        config.base or work.config.model.base, max_length=config.max_length, seed=config.seed
+    )
 
-    def score(current: PairScorer) -> float:
+    def score(current: TorchCrossEncoder) -> float:
         return mean_reciprocal_rank(reranked("dev", first, dev, current, config.depth), dev)
 
     trained = train_cross_encoder(
@@ -253,13 +255,13 @@ def rescore_key(config: Config, root: Path) -> Mapping[str, Any]:
 
 def rescore(work: Work) -> Mapping[str, Any]:
     """Score the candidates with the cross-encoder, choose negatives by it where asked, and keep its scores."""
-    from honed.encode.cross_encoder import PairScorer
+    from honed.encode.cross_encoder import TorchCrossEncoder
     from honed.train.mine import Candidates, choose_negatives
 
     config = work.config.mine
     assert config is not None  # the stage is wanted only then
     texts, mined = _Texts.read(work), work.inputs["mine"]
-    scorer = PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
+    scorer = TorchCrossEncoder.load_folder(work.inputs["cross_encoder"].folder / "model")
     with np.load(mined.path("candidates.npz"), allow_pickle=False) as stored:
         found = Candidates(**{name: stored[name] for name in _ARRAYS}, rejected=mined.read_json("rejected.json"))
     examples = task.load_examples(mined.path(EXAMPLES))

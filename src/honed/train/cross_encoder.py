@@ -10,17 +10,17 @@ from torch.nn.functional import cross_entropy
 
 from honed.core.errors import TrainingError
 from honed.core.records import Example
-from honed.encode.cross_encoder import PairScorer
-from honed.encode.torch_encoder import copied
+from honed.encode.cross_encoder import TorchCrossEncoder
+from honed.encode.torch_encoder import copy_model
 from honed.train.config import CrossEncoderConfig
 from honed.train.loss import turns
 from honed.train.trainer import DevEvaluator, Recipe, Trained, train_model
 
 
 def train_cross_encoder(
-    scorer: PairScorer,
+    scorer: TorchCrossEncoder,
     examples: Sequence[Example],
-    dev_score: Callable[[PairScorer], float],
+    dev_score: Callable[[TorchCrossEncoder], float],
     config: CrossEncoderConfig,
     folder: Path,
     logs: Path | None = None,
@@ -40,7 +40,7 @@ def train_cross_encoder(
         n=len(usable),
         loss=GroupLoss(scorer.model, usable),
         collator=GroupCollator(scorer, usable, h),
-        evaluator=DevEvaluator(lambda model, _: dev_score(PairScorer(copied(model), scorer.max_length))),
+        evaluator=DevEvaluator(lambda model, _: dev_score(TorchCrossEncoder(copy_model(model), scorer.max_length))),
         save=scorer.save,
         may_keep_base=False,  # its output has not learned anything yet
         facts={"objective": "softmax over the positive and its hard negatives", "negatives": h},
@@ -53,7 +53,7 @@ class GroupCollator:
 
     valid_label_columns = ("label",)
 
-    def __init__(self, scorer: PairScorer, examples: Sequence[Example], h: int) -> None:
+    def __init__(self, scorer: TorchCrossEncoder, examples: Sequence[Example], h: int) -> None:
         self.scorer, self.examples, self.h, self.epoch = scorer, examples, h, 0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
