@@ -22,8 +22,8 @@ from honed.encode.config import EncoderConfig
 from honed.encode.engines import ENGINES
 from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.onnx_export import export_onnx
-from honed.encode.onnx_precision import to_bf16, to_int8
 from honed.encode.onnx_file import aligned
+from honed.encode.onnx_precision import to_bf16, to_int8
 from honed.encode.tokens import TextTokenizer
 from honed.encode.torch_encoder import TorchEncoder, load_model
 

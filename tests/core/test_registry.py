@@ -12,11 +12,11 @@ from honed.core.registry import Registry, instance_of
 from honed.core.sections import limits, read_section
 
 GROUP = "honed.test_numbers"
-BUILT_IN = {"half": "tests.core.test_registry:HALF", "none": "tests.core.test_registry:NONE"}
 HALF, NONE = Fraction(1, 2), Fraction(0)
 
 
-def numbers(built_in: dict[str, str] = BUILT_IN) -> Registry[Fraction]:
+def numbers() -> Registry[Fraction]:
+    built_in = {"half": "tests.core.test_registry:HALF", "none": NONE}
     return Registry("test number", group=GROUP, built_in=built_in, accepts=instance_of(Fraction))
 
 

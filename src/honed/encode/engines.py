@@ -71,12 +71,13 @@ def _load_openvino(model: bytes, threads: int) -> Forward:
     return forward
 
 
-ONNXRUNTIME = GraphEngine(load=_load_onnxruntime, part="onnxruntime")
-OPENVINO = GraphEngine(load=_load_openvino, part="OpenVINO")
 ENGINES: Registry[GraphEngine] = Registry(
     "engine",
     group="honed.engines",
-    built_in={"onnxruntime": f"{__name__}:ONNXRUNTIME", "openvino": f"{__name__}:OPENVINO"},
+    built_in={
+        "onnxruntime": GraphEngine(load=_load_onnxruntime, part="onnxruntime"),
+        "openvino": GraphEngine(load=_load_openvino, part="OpenVINO"),
+    },
     accepts=instance_of(GraphEngine),
 )
 

@@ -19,7 +19,7 @@ from honed.core.records import Answer, Hit
 from honed.core.tensors import map_safetensors
 from honed.core.text import fold, is_blank
 from honed.encode.pair_graph import score_until
-from honed.index.answers import AnswerModel, evidence
+from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
 from honed.index.settings import IndexSettings
@@ -87,7 +87,7 @@ class Searcher:
         self._sides: dict[str, _Side | None] = {}
         if hybrid is not None:
             data, tensors = hybrid
-            self.hybrid = HybridIndex.of_files(data, tensors, self.label_text, len(self.labels))
+            self.hybrid = HybridIndex.from_files(data, tensors, self.label_text, len(self.labels))
             if self.hybrid.fusion is None or self._wanted != LABEL:
                 raise ArtifactError(
                     "E_HYBRID", "the hybrid has learned no weights, or the index is not of labels alone"
@@ -314,7 +314,7 @@ class Searcher:
         if self.answers is None or until is not None or not told:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
-        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
+        chance = 1 / len(exact) if exact else self.answers.chance(answer_evidence(text, ranked))
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
 
