@@ -22,7 +22,7 @@ from honed.encode.models import (
     NewCrossEncoder,
     PluginModel,
     TrainedModel,
-    encoder_of,
+    encoder_source,
 )
 from honed.encode.torch_encoder import save_model
 
@@ -108,8 +108,8 @@ def test_naming_a_model_imports_no_torch() -> None:
     code = (
         "import sys\n"
         "from honed.encode.config import EncoderConfig\n"
-        "from honed.encode.models import encoder_of\n"
-        "encoder_of(EncoderConfig()), encoder_of(EncoderConfig(base='hash:8')).load()\n"
+        "from honed.encode.models import encoder_source\n"
+        "encoder_source(EncoderConfig()), encoder_source(EncoderConfig(base='hash:8')).load()\n"
         "print([name for name in ('torch', 'transformers', 'importlib.metadata') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -118,7 +118,7 @@ def test_naming_a_model_imports_no_torch() -> None:
 
 class TestEncodersThatAreCode:
     def test_the_hash_encoder_is_one(self) -> None:
-        source = encoder_of(EncoderConfig(base="hash:8", query_prompt="query: "))
+        source = encoder_source(EncoderConfig(base="hash:8", query_prompt="query: "))
         assert source == PluginModel(EncoderConfig(base="hash:8", query_prompt="query: "))
         encoder = source.load()
         assert isinstance(encoder, HashEncoder)
@@ -130,14 +130,14 @@ class TestEncodersThatAreCode:
     def test_a_base_model_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for base in ("minilm", "intfloat/e5-base-v2", "/models/a:b", "./a:b"):
             assert split_base(base) is None
-            assert encoder_of(EncoderConfig(base=base)) == BaseModel(EncoderConfig(base=base))
+            assert encoder_source(EncoderConfig(base=base)) == BaseModel(EncoderConfig(base=base))
         monkeypatch.chdir(tmp_path)
         (tmp_path / "hash:8").mkdir()
         assert split_base("hash:8") is None
 
     def test_an_unknown_name_is_an_error_with_a_hint(self) -> None:
         with pytest.raises(ConfigError, match=r"encoder: 'hsah' is not one of hash; did you mean hash\?"):
-            encoder_of(EncoderConfig(base="hsah:8")).load()
+            encoder_source(EncoderConfig(base="hsah:8")).load()
 
     @pytest.mark.parametrize(
         ("config", "message"),
@@ -149,7 +149,7 @@ class TestEncodersThatAreCode:
     )
     def test_an_option_that_an_encoder_does_not_take_is_refused(self, config: EncoderConfig, message: str) -> None:
         with pytest.raises(ConfigError, match=message):
-            encoder_of(config).load()
+            encoder_source(config).load()
 
     def test_it_is_not_taken_for_a_model_on_disk(self) -> None:
         with pytest.raises(ConfigError, match="can be searched with and evaluated, not trained or exported"):

@@ -13,7 +13,7 @@ from honed.encode.engines import best_engine
 from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.onnx_export import export_onnx
 from honed.encode.onnx_file import ALIGNMENT, PRECISIONS, aligned, check_onnx, read_onnx
-from honed.encode.onnx_layout import needed, numpy_names
+from honed.encode.onnx_layout import bert_weight_names, numpy_names
 from honed.encode.onnx_precision import BLOCK, gptq, to_int8
 from honed.encode.tokens import TextTokenizer, padded, token_batches
 from honed.encode.torch_encoder import TorchEncoder
@@ -71,7 +71,7 @@ def test_numpy_finds_every_weight_in_the_graph(tiny_model: Path, exact: TorchEnc
     names = numpy_names(export_onnx(tiny_model), tiny_model, exact.spec)
     config = json.loads((tiny_model / "config.json").read_text())
     assert names is not None
-    assert needed(config) <= set(names)
+    assert bert_weight_names(config) <= set(names)
 
 
 @given(st.binary(max_size=200))

@@ -218,7 +218,9 @@ class TestErrors:
     def test_what_a_failed_change_left_is_written_over(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         with writing(store.path) as writer:
             with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
-                patch.setattr("honed.index.store_writer.commit", lambda *_: (_ for _ in ()).throw(OSError("full")))
+                patch.setattr(
+                    "honed.index.store_writer.commit_version", lambda *_: (_ for _ in ()).throw(OSError("full"))
+                )
                 writer.add([batch(100, 1, 5)])
             assert len(writer.add([batch(100, 1, 5)])) == 101
 

@@ -121,7 +121,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
 
 def _check_settings(manifest: Mapping[str, Any], spec: EncoderSpec) -> None:
     index = manifest["index"]
-    if IndexSettings.among(index).backend == "annoy" or index["names"] not in ("labels", "all"):
+    if IndexSettings.from_manifest(index).backend == "annoy" or index["names"] not in ("labels", "all"):
         raise ValueError(f"index: backend {index['backend']!r} or names {index['names']!r} is not for bundles")
     if manifest["precision"] not in PRECISIONS or not 1 <= spec.max_length <= _MAX_LENGTH or spec.dim < 1:
         raise ValueError("precision, max_length or dim is out of range")
@@ -180,7 +180,7 @@ def _fits(manifest: Mapping[str, Any]) -> bool:
 
 def cache_key(index: Mapping[str, Any], vectors: str) -> dict[str, Any]:
     """Return what an index cache depends on."""
-    settings = IndexSettings.among(index).as_dict()
+    settings = IndexSettings.from_manifest(index).as_dict()
     return {**settings, "names": index["names"], "vectors": vectors, "layout": 2}
 
 

@@ -121,7 +121,7 @@ class IndexSection(IndexSettings):
     def settings(self) -> dict[str, Any]:
         """Return what is set, as plain data."""
         own = {"names": self.names, "group_by": self.group_by}
-        return {**self.changed(), **{name: value for name, value in own.items() if value}}
+        return {**self.without_defaults(), **{name: value for name, value in own.items() if value}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

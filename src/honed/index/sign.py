@@ -78,7 +78,7 @@ class SignLists:
         return {}
 
     def restore(self, tensors: Tensors) -> None:
-        """Take nothing."""
+        """Do nothing: nothing is learned."""
 
 
 def _fewest(distances: _Counts, rows: Rows, k: int) -> Rows:

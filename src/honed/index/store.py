@@ -27,7 +27,7 @@ from honed.index.exact import best_first
 from honed.index.segments import SMALL, BuildLimits, Segment, write_segment
 from honed.index.settings import IndexSettings
 from honed.index.store_records import Batch, Record
-from honed.index.store_version import SEGMENTS, VERSIONS, SegmentEntry, StoreVersion, commit, read_version
+from honed.index.store_version import SEGMENTS, VERSIONS, SegmentEntry, StoreVersion, commit_version, read_version
 
 LOCK = "LOCK"
 _BATCH = 4096
@@ -90,7 +90,7 @@ class Store:
             (beside / LOCK).touch()
             facts = write_segment(beside / SEGMENTS / "1-0", batches, dim, settings, limits or BuildLimits())
             before = StoreVersion(version=0, dim=dim, settings=settings, model=dict(model or {}))
-            commit(beside, before, [SegmentEntry(name="1-0", facts=facts)])
+            commit_version(beside, before, [SegmentEntry(name="1-0", facts=facts)])
             beside.rename(place)
             sync(place.parent)
         finally:
@@ -133,7 +133,7 @@ class Store:
         return type(self).open(self.path, model=self._model_of_reader, verify=False)
 
     def check_model(self, model: str | None) -> None:
-        """Raise `ConfigError` unless the vectors are of the model with this fingerprint; None is not asked."""
+        """Raise `ConfigError` unless the vectors are of the model with this fingerprint; None passes."""
         if model is not None and self.model.get("fingerprint") not in (None, model):
             raise ConfigError(
                 "E_MODEL",
@@ -162,7 +162,7 @@ class Store:
                 counts[name] = counts.get(name, 0) + len(column.values)
         return counts
 
-    def live(self, number: int) -> Mask:
+    def live_mask(self, number: int) -> Mask:
         """Return which rows of a segment are not deleted ``(n,)``."""
         if number not in self._live:
             mask = np.ones(self.segments[number].n, dtype=np.bool_)
@@ -203,7 +203,7 @@ class Store:
 
     def _allowed(self, number: int, where: Filter | None) -> Mask | None:
         """Return the rows of a segment that are live and pass a filter; None for all."""
-        live = self.live(number) if len(self._dead[number]) else None
+        live = self.live_mask(number) if len(self._dead[number]) else None
         if not where:
             return live
         segment = self.segments[number]
@@ -214,21 +214,21 @@ class Store:
 
     def get(self, doc_id: str) -> Record | None:
         """Return a record by its id, or None."""
-        place = self.places([doc_id]).get(doc_id)
+        place = self.locate([doc_id]).get(doc_id)
         return None if place is None else self.segments[place[0]].record(place[1])
 
-    def places(self, doc_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+    def locate(self, doc_ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
         """Return (segment, row) of those of some ids that are there."""
         places: dict[str, tuple[int, int]] = {}
         for number, segment in enumerate(self.segments):
-            live = self.live(number)
+            live = self.live_mask(number)
             places |= {doc_id: (number, row) for doc_id, row in segment.rows_of(doc_ids).items() if live[row]}
         return places
 
     def batches(self, size: int = _BATCH) -> Iterator[Batch]:
         """Yield all records with their vectors, ``size`` at a time."""
         for number, segment in enumerate(self.segments):
-            yield from segment.batches(self.live(number), size)
+            yield from segment.batches(self.live_mask(number), size)
 
 
 def _dead_rows(place: Path, entry: SegmentEntry) -> DeadRows:

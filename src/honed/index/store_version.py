@@ -121,7 +121,7 @@ def _parsed(raw: bytes, path: Path, name: str) -> StoreVersion:
         raise ArtifactError("E_STORE", f"{path}: version {name} cannot be read: {error}") from error
 
 
-def commit(path: Path, base: StoreVersion, segments: Sequence[SegmentEntry]) -> None:
+def commit_version(path: Path, base: StoreVersion, segments: Sequence[SegmentEntry]) -> None:
     """Write the version after ``base``, then turn to it; the rename is the moment at which the change is made."""
     version = replace(base, version=base.version + 1, segments=tuple(segments))
     name = f"{version.version:08d}.json"
@@ -130,7 +130,7 @@ def commit(path: Path, base: StoreVersion, segments: Sequence[SegmentEntry]) -> 
     write_text(path / CURRENT, f"{name} {sha256(text.encode()).hexdigest()}\n")
 
 
-def clear(path: Path) -> None:
+def remove_unused(path: Path) -> None:
     """Remove what neither the current version nor the one before it holds, such as what a killed writer left."""
     current = read_version(path)
     files = sorted((path / VERSIONS).glob("*.json"))

@@ -28,9 +28,9 @@ from honed.index.store_version import (
     DeletedRows,
     SegmentEntry,
     StoreVersion,
-    clear,
-    commit,
+    commit_version,
     read_version,
+    remove_unused,
 )
 
 log = logging.getLogger("honed.store")
@@ -68,7 +68,7 @@ class StoreWriter:
     def __init__(self, path: Path, limits: BuildLimits) -> None:
         self.path, self._limits = path, limits
         self.store = Store.open(path, verify=False)
-        clear(path)
+        remove_unused(path)
 
     def add(self, batches: Iterable[Batch], *, replace: bool = False) -> Store:
         """Add records; with ``replace`` those whose ids are there take their place (upsert).
@@ -79,7 +79,7 @@ class StoreWriter:
         entry = self._write(batches, self.store.manifest)
         added = Segment(self.path / SEGMENTS / entry.name, entry.facts, self.store.dim)
         ids = [added.record(row).doc_id for row in range(added.n)]
-        places = self.store.places(ids)
+        places = self.store.locate(ids)
         if places and not replace:
             shutil.rmtree(added.folder)
             raise DataError("E_ID_EXISTS", f"id {next(iter(places))!r} is in the store; replace it with  --replace")
@@ -88,7 +88,7 @@ class StoreWriter:
     def delete(self, doc_ids: Sequence[str]) -> Store:
         """Delete records by id; an id that is not there is a `DataError`, and nothing is deleted."""
         self._check_mutable()
-        places = self.store.places(doc_ids)
+        places = self.store.locate(doc_ids)
         missing = [doc_id for doc_id in doc_ids if doc_id not in places]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -151,7 +151,7 @@ class StoreWriter:
             if number not in rows_of:
                 entries.append(entry)
                 continue
-            live = self.store.live(number).copy()
+            live = self.store.live_mask(number).copy()
             live[rows_of[number]] = False
             if live.any():
                 file = self.path / VERSIONS / f"{self.store.version + 1}-{number}.npy"
@@ -162,9 +162,9 @@ class StoreWriter:
 
     def _commit(self, segments: Sequence[SegmentEntry], base: StoreVersion | None = None) -> Store:
         """Turn to a version of some segments; merge small ones where they have become many."""
-        commit(self.path, base or self.store.manifest, segments)
+        commit_version(self.path, base or self.store.manifest, segments)
         self.store = Store.open(self.path, verify=False)
-        clear(self.path)
+        remove_unused(self.path)
         if len(self.store.segments) > _MOST_SEGMENTS:
             try:
                 self._merge_small()
@@ -179,7 +179,9 @@ class StoreWriter:
         if len(small) < 2:
             self.compact()
             return
-        batches = (batch for number in small for batch in store.segments[number].batches(store.live(number), _BATCH))
+        batches = (
+            batch for number in small for batch in store.segments[number].batches(store.live_mask(number), _BATCH)
+        )
         merged = self._write(batches, store.manifest)
         kept = [entry for number, entry in enumerate(store.manifest.segments) if number not in small]
         self._commit([*kept, merged])

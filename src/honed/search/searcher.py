@@ -81,7 +81,7 @@ class Searcher:
         self.reranker, self.blend, self.may_rerank = reranker, Blend(), False
         self.manifest, self.folder, self.report = manifest or {}, folder, report
         self._vectors, self._ann, self._keep = vectors, ann, keep
-        self._settings = IndexSettings.among(settings)
+        self._settings = IndexSettings.from_manifest(settings)
         self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
         self._group = str(settings.get("group_by", ""))
         self._sides: dict[str, _Side | None] = {}
