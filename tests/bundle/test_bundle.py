@@ -56,6 +56,15 @@ print(searcher.encoder.engine)
         Searcher.load(made, engine="mirror")
 
 
+def test_a_bundle_answers_without_a_look_at_the_installed_packages(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: str) -> None:
+        raise AssertionError("looked at the installed packages")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
+    for engine in ("auto", "onnxruntime"):
+        assert Searcher.load(made, engine=engine).search("a", k=1)
+
+
 def test_the_fast_engine_takes_over_and_the_answers_stay(made: Path) -> None:
     searcher = Searcher.load(made)
     assert searcher.encoder.engine == "numpy"
