@@ -145,8 +145,8 @@ def _hub_cache(repo: str) -> Path | None:
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
     snapshots = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
-    whole = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
-    return whole[-1] if whole else None
+    complete = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
+    return complete[-1] if complete else None
 
 
 def _from_hub(repo: str) -> Path:

@@ -80,9 +80,9 @@ def tune(
     if not hopeful:  # what comes nearest is measured, so that the answer is no guess
         hopeful = sorted(computed, key=budget.lack)
     points = [flat, *_measure_best(_Refinement(surface, space, budget), hopeful, flat, started + options.limit_s)]
-    left = started + options.limit_s - time.monotonic()
-    if options.graph and left > 0:
-        points += _measure_graphs(benchmark, space, budget, left)
+    seconds_left = started + options.limit_s - time.monotonic()
+    if options.graph and seconds_left > 0:
+        points += _measure_graphs(benchmark, space, budget, seconds_left)
     return TuningResult(
         chosen=budget.best(points),
         points=points,
@@ -286,14 +286,16 @@ def _measure(
     return benchmark.point(settings, results, mb=index.memory_bytes / 1e6, scanned=scanned, build_s=build_s)
 
 
-def _measure_graphs(benchmark: IndexBenchmark, space: SearchSpace, budget: Budget, left: float) -> list[OperatingPoint]:
+def _measure_graphs(
+    benchmark: IndexBenchmark, space: SearchSpace, budget: Budget, seconds_left: float
+) -> list[OperatingPoint]:
     """Measure HNSW graphs, where they fit the budget of memory and can be built in the seconds that are left."""
     n, dim = benchmark.source.shape
     points = []
     for links in space.links:
         settings = IndexSettings(backend="hnsw", links=links)
         mb = n * (4 * dim + 8 * links) / 1e6
-        if (budget.mb is not None and mb > budget.mb) or _graph_seconds(benchmark.source, settings) > left:
+        if (budget.mb is not None and mb > budget.mb) or _graph_seconds(benchmark.source, settings) > seconds_left:
             continue
         started = time.perf_counter()
         index = HnswIndex(benchmark.source, settings)
@@ -303,8 +305,8 @@ def _measure_graphs(benchmark: IndexBenchmark, space: SearchSpace, budget: Budge
             mb, scanned = index.memory_bytes / 1e6, float(width)
             wide = replace(settings, search_width=width)
             points.append(benchmark.point(wide, results, mb=mb, scanned=scanned, build_s=build_s))
-            left -= float(results.ms.sum()) / 1000
-        left -= build_s
+            seconds_left -= float(results.ms.sum()) / 1000
+        seconds_left -= build_s
     return points
 
 
