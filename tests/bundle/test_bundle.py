@@ -46,6 +46,27 @@ def test_every_engine_gives_the_trained_models_vectors(project: Project, made: P
     assert found.encoder.engine == engine
 
 
+def test_an_engine_of_another_package_answers(made: Path, with_plugins: Callable[[str], str]) -> None:
+    code = f"""
+from honed import Searcher
+searcher = Searcher.load({str(made)!r}, engine="mirror")
+searcher.search("a")
+print(searcher.encoder.engine)
+"""
+    assert with_plugins(code) == "mirror"
+    with pytest.raises(ArtifactError, match="engine 'mirror' is not one of auto, numpy, onnxruntime, openvino"):
+        Searcher.load(made, engine="mirror")
+
+
+def test_a_bundle_answers_without_a_look_at_the_installed_packages(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: str) -> None:
+        raise AssertionError("looked at the installed packages")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
+    for engine in ("auto", "onnxruntime"):
+        assert Searcher.load(made, engine=engine).search("a", k=1)
+
+
 def test_the_fast_engine_takes_over_and_the_answers_stay(made: Path) -> None:
     searcher = Searcher.load(made)
     assert searcher.encoder.engine == "numpy"

@@ -71,7 +71,8 @@ def test_a_head_learns_groups_leaves_the_encoder_alone_and_is_read_back(
 def test_a_head_is_inside_the_exported_graph(base: TorchEncoder, tmp_path: Path) -> None:
     import onnxruntime
 
-    from honed.encode.onnx_export import export_onnx, numpy_names
+    from honed.encode.onnx_export import export_onnx
+    from honed.encode.onnx_layout import numpy_names
 
     config = TrainConfig(head="skip", epochs=40, batch_size=10, learning_rate=0.02)
 

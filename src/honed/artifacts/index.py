@@ -15,7 +15,7 @@ from honed.core.tensors import map_safetensors
 from honed.data import task
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
-from honed.encode.models import BaseModel, TrainedModel
+from honed.encode.models import EncoderSource, TrainedModel, encoder_source
 from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 
 ENCODER, SETTINGS, TEXTS = "encoder.json", "index.json", "texts.parquet"
@@ -59,7 +59,7 @@ class IndexArtifact(Artifact):
         assert isinstance(spec, Mapping)
         return EncoderSpec.from_dict(spec)
 
-    def encoder(self, precision: str = "") -> BaseModel | TrainedModel:
+    def encoder(self, precision: str = "") -> EncoderSource:
         """Return where the encoder is loaded from; ``precision`` replaces that of the run."""
         source = self._encoder()
         if "model" in source:
@@ -67,7 +67,7 @@ class IndexArtifact(Artifact):
             return TrainedModel(folder=folder, precision=precision or str(source["precision"]))
         base = source["base"]
         assert isinstance(base, Mapping)
-        return BaseModel(config=EncoderConfig(**base), precision=precision)  # type: ignore[arg-type]  # checked there
+        return encoder_source(EncoderConfig(**base), precision)  # type: ignore[arg-type]  # checked there
 
     def model_folder(self) -> Path:
         """Return the folder of the model that made the vectors."""

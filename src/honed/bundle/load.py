@@ -18,10 +18,11 @@ from honed.core.errors import ArtifactError, HonedError
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.core.tensors import map_safetensors
-from honed.encode.graph_encoder import GraphEncoder, best_engine
+from honed.encode.engines import ENGINES, best_engine
+from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import PRECISIONS, OnnxFile, check_onnx, read_onnx
-from honed.encode.pair_graph import PairGraph
+from honed.encode.pair_graph import GraphCrossEncoder
 from honed.encode.static_encoder import STATIC, StaticEncoder
 from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 from honed.index.settings import IndexSettings
@@ -33,7 +34,7 @@ RERANKER, RERANKER_TOKENIZER = "model/reranker.onnx", "model/reranker_tokenizer.
 FUSED, FUSED_TENSORS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
-ENGINES = ("auto", "numpy", "onnxruntime", "openvino")
+_BY_HONED = ("auto", "numpy")  # besides the engines that run a graph
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
 _FEW = 16
 _MAX_LENGTH = 1 << 16
@@ -120,7 +121,7 @@ def _read(seal: Seal, keep: Any, engine: str, threads: int) -> Bundle:
 
 def _check_settings(manifest: Mapping[str, Any], spec: EncoderSpec) -> None:
     index = manifest["index"]
-    if IndexSettings.among(index).backend == "annoy" or index["names"] not in ("labels", "all"):
+    if IndexSettings.from_manifest(index).backend == "annoy" or index["names"] not in ("labels", "all"):
         raise ValueError(f"index: backend {index['backend']!r} or names {index['names']!r} is not for bundles")
     if manifest["precision"] not in PRECISIONS or not 1 <= spec.max_length <= _MAX_LENGTH or spec.dim < 1:
         raise ValueError("precision, max_length or dim is out of range")
@@ -179,7 +180,7 @@ def _fits(manifest: Mapping[str, Any]) -> bool:
 
 def cache_key(index: Mapping[str, Any], vectors: str) -> dict[str, Any]:
     """Return what an index cache depends on."""
-    settings = IndexSettings.among(index).as_dict()
+    settings = IndexSettings.from_manifest(index).as_dict()
     return {**settings, "names": index["names"], "vectors": vectors, "layout": 2}
 
 
@@ -188,7 +189,7 @@ class BundleReranker:
 
     def __init__(self, model: bytes, tokenizer: Any, max_length: int, threads: int) -> None:
         self._model, self._tokenizer, self._max_length, self._threads = model, tokenizer, max_length, threads
-        self._graph: PairGraph | None = None
+        self._graph: GraphCrossEncoder | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -205,11 +206,13 @@ class BundleReranker:
         """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
         return self.warm().score(pairs)
 
-    def warm(self) -> PairGraph:
+    def warm(self) -> GraphCrossEncoder:
         """Load the graph; `ArtifactError` when onnxruntime cannot read it."""
         with self._lock:
             if self._graph is None:
-                self._graph = PairGraph.load(self._model, self._tokenizer, self._max_length, threads=self._threads)
+                self._graph = GraphCrossEncoder.load(
+                    self._model, self._tokenizer, self._max_length, threads=self._threads
+                )
             return self._graph
 
 
@@ -253,8 +256,8 @@ class BundleEncoder:
         engine: str = "auto",
         threads: int = 0,
     ) -> None:
-        if engine not in ENGINES:
-            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join(ENGINES)}")
+        if engine not in _BY_HONED and engine not in ENGINES:
+            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
         self._spec, self._golden, self._folder, self._threads = spec, golden, folder, threads
         self.precision = str(manifest["precision"])
         self._tokenizer = load_tokenizer(folder / TOKENIZER)

@@ -113,7 +113,7 @@ def _write_files(folder: Path, content: BundleContent) -> dict[str, Any]:
     for name, each in content.files.items():
         (folder / name).write_bytes(each)
     index = {**content.settings, "records": seal.file_entry(folder / bundle.RECORDS)["sha256"]}
-    settings = IndexSettings.among(index)
+    settings = IndexSettings.from_manifest(index)
     searched = table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)
     if settings.backend not in ("flat", "exact") and (
         ann := tensors_of(build_index(stored.subset(searched), settings))

@@ -34,16 +34,17 @@ class Registry(Collection[str], Generic[T]):
     """The entries of one kind by name; iterating gives all names: the built-in ones in order, then those of plug-ins.
 
     ``kind`` names the kind in messages, as a singular noun ("index code"). ``group`` is the group of entry points that
-    plug-ins use. ``built_in`` maps names to "module:attribute". ``accepts`` tells whether an object can be an entry; it
-    is asked of what plug-ins bring.
+    plug-ins use. ``built_in`` maps names to entries, or to "module:attribute" for those that are imported on first use.
+    ``accepts`` tells whether an object can be an entry; it is asked of what plug-ins bring.
     """
 
     def __init__(
-        self, kind: str, *, group: str, built_in: Mapping[str, str], accepts: Callable[[object], TypeGuard[T]]
+        self, kind: str, *, group: str, built_in: Mapping[str, str | T], accepts: Callable[[object], TypeGuard[T]]
     ) -> None:
         self.kind, self.group, self.built_in = kind, group, tuple(built_in)
-        self._places, self._accepts = dict(built_in), accepts
-        self._entries: dict[str, T] = {}
+        self._accepts = accepts
+        self._places = {name: entry for name, entry in built_in.items() if isinstance(entry, str)}
+        self._entries = {name: entry for name, entry in built_in.items() if not isinstance(entry, str)}
 
     def __getitem__(self, name: str) -> T:
         """Return the entry of a name, imported when it is asked for the first time.
@@ -56,7 +57,7 @@ class Registry(Collection[str], Generic[T]):
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._places or name in self._plugins)
+        return isinstance(name, str) and (name in self.built_in or name in self._plugins)
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
@@ -78,8 +79,8 @@ class Registry(Collection[str], Generic[T]):
 
         plugins: dict[str, EntryPoint] = {}
         for entry in sorted(entry_points(group=self.group), key=lambda entry: (entry.name, _package(entry))):
-            if entry.name in self._places or entry.name in plugins:
-                other = "honed" if entry.name in self._places else f"the package {_package(plugins[entry.name])}"
+            if entry.name in self.built_in or entry.name in plugins:
+                other = "honed" if entry.name in self.built_in else f"the package {_package(plugins[entry.name])}"
                 raise ConfigError(
                     "E_PLUGIN",
                     f"{self.kind} {entry.name!r} is there twice: of {other} and of the package {_package(entry)}; "

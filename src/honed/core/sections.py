@@ -5,7 +5,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from honed.core.errors import ConfigError, did_you_mean
@@ -14,9 +14,12 @@ from honed.core.json import Json
 Section = TypeVar("Section")
 
 
-def limits(*, low: float | None = None, high: float | None = None, one_of: Sequence[str] = ()) -> dict[str, Any]:
-    """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values."""
-    return {"low": low, "high": high, "one_of": tuple(one_of)}
+def limits(*, low: float | None = None, high: float | None = None, one_of: Collection[str] = ()) -> dict[str, Any]:
+    """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values.
+
+    ``one_of`` holds the allowed words; a `honed.core.registry.Registry` allows the names of plug-ins too.
+    """
+    return {"low": low, "high": high, "one_of": one_of}
 
 
 def toml_string(text: str) -> str:

@@ -9,7 +9,7 @@ from honed.core.errors import HonedError
 from honed.core.optional import PARTS, installed_version, is_installed
 from honed.encode import hardware
 from honed.encode.base_models import resolve
-from honed.encode.graph_encoder import best_engine
+from honed.encode.engines import best_engine
 from honed.pipeline.honed_toml import read_config
 
 _PACKAGES = (

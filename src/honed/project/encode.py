@@ -14,7 +14,7 @@ from honed.core.protocols import Encoder, Vectors
 from honed.core.text import is_blank
 from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
 from honed.encode.config import EncoderConfig
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.project.workspace import Workspace
 
 FORMATS = (".npy", ".safetensors", ".parquet")
@@ -73,7 +73,7 @@ def _column(path: Path, column: str) -> list[str]:
 
 def _encoder(model: str | None, project: Path) -> Encoder:
     if model:
-        return BaseModel(config=EncoderConfig(base=model)).load()
+        return encoder_source(EncoderConfig(base=model)).load()
     return Workspace(project).searcher().encoder
 
 

@@ -33,9 +33,9 @@ def encoder_graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequen
     require("ONNX export")
     from tokenizers import Tokenizer
 
-    from honed.encode import onnx_export
+    from honed.encode import onnx_export, onnx_layout, onnx_precision
     from honed.encode.onnx_file import aligned
-    from honed.encode.tokens import Tokens
+    from honed.encode.tokens import TextTokenizer
 
     if not (folder / "tokenizer.json").is_file():
         raise ArtifactError("E_TOKENIZER", f"{folder}: has no tokenizer.json; a bundle needs a fast tokenizer")
@@ -45,16 +45,16 @@ def encoder_graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequen
     shown = tokenizer.to_str()
     table = onnx_export.static_table(folder)
     model = onnx_export.export_onnx(folder, spec.dim) if table is None else onnx_export.export_static(table)
-    names = onnx_export.numpy_names(model, folder, spec) if table is None else None
+    names = onnx_layout.numpy_names(model, folder, spec) if table is None else None
     if precision == "bf16":
-        model = onnx_export.to_bf16(model)
+        model = onnx_precision.to_bf16(model)
     elif precision == "int8":
         chosen = sorted(texts, key=lambda text: unit_interval(1, text))[:_CALIBRATION]
-        ids = Tokens(tokenizer, spec.max_length)([spec.document_prompt + text for text in chosen])
-        model = onnx_export.to_int8(model, ids)
-    layout = onnx_export.numpy_layout(model, names, folder) if names else None
+        ids = TextTokenizer(tokenizer, spec.max_length)([spec.document_prompt + text for text in chosen])
+        model = onnx_precision.to_int8(model, ids)
+    layout = onnx_layout.numpy_layout(model, names, folder) if names else None
     if table is not None:
-        layout = onnx_export.static_layout(model)
+        layout = onnx_layout.static_layout(model)
     return EncoderGraph(model=aligned(model.SerializeToString()), numpy=layout, tokenizer=shown)
 
 
@@ -67,21 +67,21 @@ def cross_encoder_graph(
     """
     from tokenizers import Tokenizer
 
-    from honed.encode import onnx_export
+    from honed.encode import onnx_export, onnx_precision
     from honed.encode.onnx_file import aligned
-    from honed.encode.pair_graph import PairGraph
+    from honed.encode.pair_graph import GraphCrossEncoder
 
     folder = made.model
     scorer = made.scorer("fp32").load()
     model = onnx_export.export_pairs(folder)
-    raw = aligned((model if precision == "fp32" else onnx_export.to_bf16(model)).SerializeToString())
+    raw = aligned((model if precision == "fp32" else onnx_precision.to_bf16(model)).SerializeToString())
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     shown = tokenizer.to_str()
     texts = texts[: _PAIRS + 1]
     pairs = list(pairwise(texts)) or [(texts[0], texts[0])]
-    graph = PairGraph.load(raw, Tokenizer.from_str(shown), scorer.max_length)
+    graph = GraphCrossEncoder.load(raw, Tokenizer.from_str(shown), scorer.max_length)
     exact = scorer.score(pairs)
     far = float(np.abs(graph.score(pairs) - exact).max())
     if far > (_FAR if precision == "fp32" else _FAR_BF16) * max(1.0, float(np.abs(exact).max())):

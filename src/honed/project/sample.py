@@ -6,7 +6,7 @@ from honed.artifacts.models import TrainArtifact
 from honed.artifacts.report import JudgedReport
 from honed.core.errors import ConfigError
 from honed.core.stage import Inputs
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.lexical import TfidfIndex
 from honed.project.workspace import Workspace
@@ -28,7 +28,7 @@ def sample_report(project: Workspace, size: int) -> JudgedReport:
     judged = sampled(whole, size, config.seed)
     scores = TaskScores(judged, main.measures, seed=config.seed)
     scores.add(text_run(LETTERS, lambda texts: TfidfIndex(texts), judged, 10))
-    scores.add(encoder_run(BASE, BaseModel(config=config.model).load(), judged, 10))
+    scores.add(encoder_run(BASE, encoder_source(config.model).load(), judged, 10))
     trained, index = artifacts.find(TrainArtifact), artifacts.find(IndexArtifact)
     if trained and index:
         encoder = trained.source(config.model.precision).load()

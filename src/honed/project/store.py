@@ -10,16 +10,19 @@ from honed.config.sections import IndexSection
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.filters import Filter
 from honed.core.fingerprint import fingerprint
+from honed.core.plain import as_object, as_text
 from honed.core.progress import progress
 from honed.core.protocols import Encoder
 from honed.core.sections import read_section
 from honed.core.text import is_blank
 from honed.data.tables import Reject, TableFormat, open_table, table_files
 from honed.encode.config import EncoderConfig
-from honed.encode.models import BaseModel
-from honed.index.segments import Batch, BuildLimits, Record
+from honed.encode.models import encoder_source
+from honed.index.segments import BuildLimits
 from honed.index.settings import IndexSettings
-from honed.index.store import Found, Store, writing
+from honed.index.store import Store, StoreHit
+from honed.index.store_records import Batch, Record
+from honed.index.store_writer import writing
 
 _BATCH = 1024
 
@@ -48,7 +51,7 @@ class StoreModel:
             from honed.search.searcher import Searcher
 
             return Searcher.load(self.bundle).encoder
-        return BaseModel(config=EncoderConfig(base=self.model)).load()
+        return encoder_source(EncoderConfig(base=self.model)).load()
 
     def facts(self, encoder: Encoder) -> dict[str, Any]:
         """Return what a store says of its model: the fingerprint that later users are compared with, and the source."""
@@ -119,7 +122,7 @@ def migrate_store(path: Path, source: StoreModel) -> Store:
 
 def search_store(
     path: Path, texts: Sequence[str], source: StoreModel, k: int, where: Filter | None
-) -> list[list[Found]]:
+) -> list[list[StoreHit]]:
     """Return the hits of each text."""
     store = Store.open(path, verify=False)
     encoder = encoder_of(store, source)
@@ -129,11 +132,11 @@ def search_store(
 def encoder_of(store: Store, source: StoreModel) -> Encoder:
     """Return the encoder of a store: the one that is named, or the one that made it; `ConfigError` for another."""
     if source.bundle is None and not source.model:
-        known = store.model.get("source", {})
-        bundle = Path(known["bundle"]) if known.get("bundle") else None
+        known = as_object(store.model.get("source", {}))
+        bundle = Path(as_text(known["bundle"])) if known.get("bundle") else None
         if bundle is not None and not bundle.exists():
             raise ConfigError("E_OPTION", f"{store.path}: its bundle {bundle} is gone; name it with --bundle")
-        source = StoreModel(bundle=bundle, model=known.get("model", ""))
+        source = StoreModel(bundle=bundle, model=as_text(known.get("model", "")))
     encoder = source.load()
     store.check_model(fingerprint(encoder.spec.as_dict()))
     return encoder
@@ -163,7 +166,7 @@ def facts_of(store: Store) -> dict[str, Any]:
         "settings": store.settings.as_dict(),
         "model": dict(store.model),
         "fields": store.fields(),
-        "segments": [{"name": each["name"], "records": each["n"]} for each in store.manifest["segments"]],
+        "segments": [{"name": entry.name, "records": entry.facts.n} for entry in store.manifest.segments],
     }
 
 

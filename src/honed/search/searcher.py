@@ -18,8 +18,8 @@ from honed.core.protocols import Encoder, Mask, VectorIndex
 from honed.core.records import Answer, Hit
 from honed.core.tensors import map_safetensors
 from honed.core.text import fold, is_blank
-from honed.encode.pair_graph import scored_in_time
-from honed.index.answers import AnswerModel, evidence
+from honed.encode.pair_graph import score_until
+from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex
 from honed.index.settings import IndexSettings
@@ -81,13 +81,13 @@ class Searcher:
         self.reranker, self.blend, self.may_rerank = reranker, Blend(), False
         self.manifest, self.folder, self.report = manifest or {}, folder, report
         self._vectors, self._ann, self._keep = vectors, ann, keep
-        self._settings = IndexSettings.among(settings)
+        self._settings = IndexSettings.from_manifest(settings)
         self._wanted = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
         self._group = str(settings.get("group_by", ""))
         self._sides: dict[str, _Side | None] = {}
         if hybrid is not None:
             data, tensors = hybrid
-            self.hybrid = HybridIndex.of_files(data, tensors, self.label_text, len(self.labels))
+            self.hybrid = HybridIndex.from_files(data, tensors, self.label_text, len(self.labels))
             if self.hybrid.fusion is None or self._wanted != LABEL:
                 raise ArtifactError(
                     "E_HYBRID", "the hybrid has learned no weights, or the index is not of labels alone"
@@ -314,7 +314,7 @@ class Searcher:
         if self.answers is None or until is not None or not told:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
-        chance = 1 / len(exact) if exact else self.answers.chance(evidence(text, ranked))
+        chance = 1 / len(exact) if exact else self.answers.chance(answer_evidence(text, ranked))
         held = (exact or self._candidates(text, vector)) if candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=held)
 
@@ -376,7 +376,7 @@ class Searcher:
     def pair_scores(self, text: str, rows: Any, until: float = np.inf) -> Any:
         """Return the cross-encoder's scores of a query with the first ranked labels, as many as fit before a time."""
         pairs = [(text, self.label_text(int(row))) for row in rows[: self.blend.depth]]
-        return scored_in_time(self.reranker, pairs, until)
+        return score_until(self.reranker, pairs, until)
 
     def _candidates(self, text: str, vector: Any) -> Hits:
         """Return all entities within the distance of the first that holds the truth at the chosen rate."""

@@ -8,7 +8,7 @@ from honed.artifacts.evaluation import RUNS, BaselinesArtifact
 from honed.config.config import Config
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.runs import save_run
 from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
@@ -19,13 +19,13 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         **(asdict(config.baselines) if config.baselines else {}),
         "k": shape_of(config).depth(config),
-        "model": BaseModel(config=config.model).identity(),
+        "model": encoder_source(config.model).identity(),
     }
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
     shape, check = shape_of(work.config), work.inputs.need(CheckArtifact)
-    encoder = work.executor.model(BaseModel(config=work.config.model))
+    encoder = work.executor.model(encoder_source(work.config.model))
     for direction in shape.directions(work.config):
         test = judged_task(work.inputs, direction.name, "test")
         runs = shape.lexical_runs(test, direction, check, work.config)

@@ -11,7 +11,7 @@ from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
-from honed.encode.models import BaseModel
+from honed.encode.models import NewCrossEncoder, encoder_source
 from honed.shapes.judged import DEV_CHARS, judged_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import PairScorer, encoder_run, mean_reciprocal_rank, narrowed, reranked, sampled
@@ -27,14 +27,13 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "cross_encoder": settings,
         "weights": resolve(base).weights,
-        "candidates": BaseModel(config=config.model).identity(),
+        "candidates": encoder_source(config.model).identity(),
     }
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
     """Train the cross-encoder; dev is the reranking of what the first model finds."""
     require("fine-tuning")
-    from honed.encode.cross_encoder import PairScorer as Trainable
     from honed.train.cross_encoder import train_cross_encoder
     from honed.train.history import TrainingRun
 
@@ -44,7 +43,9 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     dev = sampled(narrowed(judged_task(work.inputs, main, "dev"), DEV_CHARS), _DEV_QUERIES, config.seed)
     finder = work.executor.model(miner(work.config, work.inputs.find(DraftArtifact)))
     first = encoder_run("dev", finder, dev, config.depth)
-    scorer = Trainable.new(config.base or work.config.model.base, max_length=config.max_length, seed=config.seed)
+    scorer = NewCrossEncoder(
+        config.base or work.config.model.base, max_length=config.max_length, seed=config.seed
+    ).load()
 
     def score(current: PairScorer) -> float:
         return mean_reciprocal_rank(reranked("dev", first, dev, current, config.depth), dev)

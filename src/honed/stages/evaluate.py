@@ -25,7 +25,7 @@ from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Comparison
 from honed.evaluate.runs import save_run
@@ -63,7 +63,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "evaluate": asdict(config.evaluate) if config.evaluate else None,
         "gate": asdict(config.gate) if config.gate else None,
         "protocol": config.split.protocol,
-        "model": BaseModel(config=config.model).identity(),
+        "model": encoder_source(config.model).identity(),
         **shape_of(config).evaluation_settings(config),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from honed.artifacts.report import StudentComparison
 from honed.config.config import Config
 from honed.config.sections import GateSection
+from honed.core.errors import ConfigError
 from honed.core.stage import Work
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Scores
@@ -58,9 +59,12 @@ def _shipping_gates(work: Work[Config], rules: GateSection, scores: TaskScores) 
         return []
     results, index = [], searcher_of(work, with_hybrid=False)
     if rules.size_mb is not None:
+        from honed.encode.torch_encoder import TorchEncoder
         from honed.train.students import size_in_mb
 
         encoder = work.executor.model(shipped_model(work.config, work.inputs))
+        if not isinstance(encoder, TorchEncoder):
+            raise ConfigError("E_CONFIG_SHAPE", f"gate.size_mb: {work.config.model.base} has no weights to measure")
         results.append(judge_limit("size", "MB of weights in int8", size_in_mb(encoder.model), at_most=rules.size_mb))
     if rules.latency_ms is not None:
         times = index.time_queries([query.text for query in scores.task.queries[:200]])

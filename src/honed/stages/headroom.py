@@ -18,7 +18,7 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold
 from honed.data import task
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Interval
 from honed.evaluate.score import TaskScores, task_ceiling
@@ -61,7 +61,7 @@ class Headroom(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
-    return {"model": BaseModel(config=config.model).identity()}
+    return {"model": encoder_source(config.model).identity()}
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -77,7 +77,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     ]  # in a catalogue dev is trained on too
     if len(examples) < 2:
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
-    encoder = work.executor.model(BaseModel(config=work.config.model))
+    encoder = work.executor.model(encoder_source(work.config.model))
     anchors = encoder.encode([example.anchor for example in examples], "query")
     documents = encoder.encode([doc.encoder_text() for doc in dev.corpus], "document")
     row_of = {doc.encoder_text(): row for row, doc in enumerate(dev.corpus)}

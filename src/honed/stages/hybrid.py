@@ -21,12 +21,12 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold, looks_like_acronym
 from honed.data.split import unit_interval
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.answers import Estimates, judge_answers
-from honed.index.answers import AnswerModel, evidence
+from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
-from honed.index.fusion import Judged, LearnedFusion
-from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
+from honed.index.fusion import JudgedCandidates, LearnedFusion
+from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, HybridTexts, Ranking
 from honed.search.searcher import Searcher
 from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
@@ -44,7 +44,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         **({"depth": config.cross_encoder.depth} if config.cross_encoder else {}),
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
-        "model": BaseModel(config=config.model).identity(),
+        "model": encoder_source(config.model).identity(),
     }
 
 
@@ -72,7 +72,7 @@ def hybrid_data(searcher: Searcher) -> dict[str, Any]:
     }
 
 
-def hybrid_texts(searcher: Searcher, config: Config) -> Texts:
+def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
     """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field."""
     assert config.hybrid is not None
     names, section = searcher.names, config.hybrid
@@ -90,7 +90,7 @@ def hybrid_texts(searcher: Searcher, config: Config) -> Texts:
     weighted = texts
     for name, weight in section.weights.items():
         weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
-    return Texts(
+    return HybridTexts(
         texts=texts,
         fields={name: values(name) for name in section.fields},
         language=config.language,
@@ -168,7 +168,7 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     asked = Asked.of(searcher, sampled(dev, _ASKED, config.seed))
     gathered = list(_gathered(searcher, asked, "hybrid, dev"))
     queries = [
-        Judged(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
+        JudgedCandidates(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
         for at, found in enumerate(gathered)
     ]
     index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
@@ -212,14 +212,14 @@ def _blend(searcher: Searcher, asked: Asked, gathered: Sequence[Candidates], pen
             ranked = index.rank(asked.texts[at], candidates)
             scores = searcher.pair_scores(asked.texts[at], ranked.rows)
             features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
-            queries.append(Judged(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
+            queries.append(JudgedCandidates(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
             bar.advance()
     ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
     return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
 
 
 def _answers(
-    searcher: Searcher, asked: Asked, queries: Sequence[Judged], penalty: float, section: AnswersSection
+    searcher: Searcher, asked: Asked, queries: Sequence[JudgedCandidates], penalty: float, section: AnswersSection
 ) -> AnswerModel:
     """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
     index = searcher.hybrid
@@ -253,7 +253,7 @@ class Seen(NamedTuple):
     hidden: Any
     right: bool
     distance: float
-    wide: Ranked
+    wide: Ranking
 
 
 def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
@@ -269,7 +269,7 @@ def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
         shown = index.rank(text, searcher.gather(text, vector, near))
         hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
         first = bool(len(shown.rows) and shown.rows[0] in right)
-        yield Seen(evidence(text, shown), evidence(text, hidden), first, distance, wide)
+        yield Seen(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
 
 
 # -- measuring -----------------------------------------------------------------------------------

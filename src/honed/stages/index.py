@@ -13,14 +13,14 @@ from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.stage import Inputs, Stage, Work
 from honed.data import task
-from honed.encode.models import BaseModel, TrainedModel
+from honed.encode.models import EncoderSource, encoder_source
 from honed.shapes.registry import shape_of
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "index": config.index.settings() if config.index else None,
-        "model": BaseModel(config=config.model).identity(),
+        "model": encoder_source(config.model).identity(),
     }
 
 
@@ -45,10 +45,10 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     return {"strings": len(texts), "dim": spec.dim}
 
 
-def shipped_model(config: Config, inputs: Inputs) -> BaseModel | TrainedModel:
+def shipped_model(config: Config, inputs: Inputs) -> EncoderSource:
     """Return the model that is shipped: the student, else the fine-tuned model, else the base model."""
     trained = inputs.find(ShippedModel)
-    return trained.source(config.model.precision) if trained else BaseModel(config=config.model)
+    return trained.source(config.model.precision) if trained else encoder_source(config.model)
 
 
 STAGE: Stage[Config] = Stage(

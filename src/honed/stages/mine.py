@@ -11,7 +11,7 @@ from honed.core.json import Json
 from honed.core.protocols import TextIndex
 from honed.core.stage import Stage, Work
 from honed.data import task
-from honed.encode.models import BaseModel, TrainedModel
+from honed.encode.models import EncoderSource, encoder_source
 from honed.index.analysis import Analyzer
 from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.stages.mining import MiningTexts, save_candidates, save_mined, unseen_pairs
@@ -21,7 +21,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "mine": asdict(config.mine) if config.mine else None,
         "language": config.language,
-        "model": BaseModel(config=config.model).identity(),
+        "model": encoder_source(config.model).identity(),
     }
 
 
@@ -46,9 +46,9 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     return save_mined(work, texts, found, mined)
 
 
-def miner(config: Config, draft: DraftArtifact | None) -> BaseModel | TrainedModel:
+def miner(config: Config, draft: DraftArtifact | None) -> EncoderSource:
     """Return the model that candidates are found with: the first one that was trained, or the base model."""
-    return draft.source(config.model.precision) if draft else BaseModel(config=config.model)
+    return draft.source(config.model.precision) if draft else encoder_source(config.model)
 
 
 def _lexical(config: Config, documents: Sequence[str]) -> list[TextIndex]:

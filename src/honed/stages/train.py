@@ -9,7 +9,7 @@ from honed.config.config import Config
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.stage import Stage, Work
-from honed.encode.models import BaseModel
+from honed.encode.models import BaseModel, encoder_source
 from honed.shapes.registry import shape_of
 
 NAME = "train"
@@ -17,7 +17,7 @@ NAME = "train"
 
 def settings(config: Config, root: Path) -> dict[str, Json]:
     """Return what shapes a fine-tuned model."""
-    model = BaseModel(config=config.model).identity()
+    model = encoder_source(config.model).identity()
     del model["precision"]
     return {"train": asdict(config.train) if config.train else None, "model": model}
 

@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from honed.core.errors import TrainingError
 from honed.core.records import Example
-from honed.encode.cross_encoder import PairScorer
-from honed.encode.torch_encoder import copied
+from honed.encode.cross_encoder import TorchCrossEncoder
+from honed.encode.torch_encoder import copy_model
 from honed.train.config import CrossEncoderConfig
 from honed.train.dev import DevEvaluator
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
@@ -18,9 +18,9 @@ from honed.train.trainer import TrainingSetup, train_model
 
 
 def train_cross_encoder(
-    scorer: PairScorer,
+    scorer: TorchCrossEncoder,
     examples: Sequence[Example],
-    dev_score: Callable[[PairScorer], float],
+    dev_score: Callable[[TorchCrossEncoder], float],
     config: CrossEncoderConfig,
     run: TrainingRun,
 ) -> TrainingResult:
@@ -41,7 +41,7 @@ def train_cross_encoder(
         n_examples=len(usable),
         loss=GroupLoss(scorer.model, usable),
         collator=GroupCollator(scorer, usable, n_negatives),
-        evaluator=DevEvaluator(lambda model, _: dev_score(PairScorer(copied(model), scorer.max_length))),
+        evaluator=DevEvaluator(lambda model, _: dev_score(TorchCrossEncoder(copy_model(model), scorer.max_length))),
         save=scorer.save,
         facts=HistoryFacts(objective="softmax over the positive and its hard negatives", negatives=n_negatives),
         may_keep_base=False,
@@ -57,10 +57,10 @@ class GroupCollator:
 
     valid_label_columns = ("label",)
 
-    def __init__(self, scorer: PairScorer, examples: Sequence[Example], n_negatives: int) -> None:
+    def __init__(self, scorer: TorchCrossEncoder, examples: Sequence[Example], n_negatives: int) -> None:
         self.scorer, self.examples, self.n_negatives, self.epoch = scorer, examples, n_negatives, 0
 
-    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Tensor]:
+    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Tensor | int]:
         """Return the features of one batch; ``label`` ``(n, 2)`` holds the example and how many candidates are real."""
         pairs, labels = [], []
         for row in rows:

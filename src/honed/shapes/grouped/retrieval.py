@@ -14,7 +14,7 @@ from honed.config.config import Config
 from honed.core.protocols import Encoder, Vectors
 from honed.core.ranking import Rows
 from honed.core.stage import Work
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.classes import MAP, class_scores, completed, nearest
 from honed.evaluate.measures import Measure
@@ -73,7 +73,7 @@ def retrieval_report(work: Work[Config]) -> RetrievalReport:
         "labelled-retrieval", queries.queries, queries.classes, queries.names, measures, work.config.seed
     )
     _add_words(scores, queries, work.config)
-    vectors = {BASE: _vectors(queries, work.executor.model(BaseModel(config=work.config.model)), None)}
+    vectors = {BASE: _vectors(queries, work.executor.model(encoder_source(work.config.model)), None)}
     if trained := work.inputs.find(TrainArtifact):
         stored = work.inputs.need(IndexArtifact).vector_of_text()
         encoder = work.executor.model(trained.source(work.config.model.precision))

@@ -16,7 +16,7 @@ from honed.core.protocols import Mask
 from honed.core.ranking import Rows
 from honed.core.stage import Stage, Work
 from honed.data import task
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.label.arrays import Probabilities
 from honed.label.combine import CombinedLabels
 from honed.label.config import LabelConfig
@@ -78,13 +78,13 @@ class LabelArtifact(Examples, LabelledRecords):
 
 
 def _vector_settings(config: Config, root: Path) -> dict[str, Json]:
-    return {"model": BaseModel(config=config.model).identity(), "fields": label_section(config).learner == "fields"}
+    return {"model": encoder_source(config.model).identity(), "fields": label_section(config).learner == "fields"}
 
 
 def encode_records(work: Work[Config]) -> dict[str, Json]:
     """Encode every record with the base model, once, whatever rules and labels change later."""
     records = Records(work.inputs.need(ImportArtifact).table)
-    model = BaseModel(config=work.config.model)
+    model = encoder_source(work.config.model)
     if label_section(work.config).learner == "fields":
         parts = [work.executor.encode(model, records.column(name), "document") for name in ("title", "text")]
         vectors = np.concatenate(parts, axis=1) / np.float32(np.sqrt(2))

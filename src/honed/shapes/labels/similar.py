@@ -17,7 +17,7 @@ from honed.core.proportion import wilson
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.core.stage import Work
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.classes import MAP, Ranking, class_scores, completed, nearest
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Interval
@@ -172,7 +172,7 @@ def _vectors(work: Work[Config], labels: Labels) -> tuple[Vectors, Vectors | Non
     if encoded is not None and label_section(work.config).learner != "fields":
         base = encoded.vectors()
     else:
-        base = work.executor.encode(BaseModel(config=work.config.model), labels.texts, "document")
+        base = work.executor.encode(encoder_source(work.config.model), labels.texts, "document")
     if work.inputs.find(TrainArtifact) is None:
         return base, None
     stored = work.inputs.need(IndexArtifact).vector_of_text()

@@ -22,7 +22,7 @@ from honed.core.progress import progress
 from honed.core.protocols import Mask, Vectors
 from honed.core.stage import Stage, Work
 from honed.core.text import fold
-from honed.encode.models import BaseModel
+from honed.encode.models import encoder_source
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.results import Interval
 from honed.shapes.explained import explain_section, explained_models
@@ -60,7 +60,7 @@ class ExplainArtifact(ReportPart):
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "explain": asdict(explain_section(config)),
-        "model": BaseModel(config=config.model).identity(),
+        "model": encoder_source(config.model).identity(),
         "split": asdict(config.split),
     }
 
