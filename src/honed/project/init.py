@@ -5,7 +5,7 @@ from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.shapes.proposal import InitFiles, Proposal
-from honed.shapes.registry import all_shapes, shape_named, shape_names
+from honed.shapes.registry import BUILT_IN, all_shapes, shape_named, shape_names
 
 
 def propose(
@@ -24,7 +24,7 @@ def propose(
         if proposal is None:
             raise ConfigError("E_SHAPE", f"--shape {shape}: honed cannot write its honed.toml; write it by hand")
         return proposal
-    for candidate in all_shapes():
+    for candidate in sorted(all_shapes(), key=lambda one: one.name in BUILT_IN):  # those that were added first
         if proposal := candidate.propose(looked_at, asked=False):
             return proposal
     columns = ", ".join(looked_at.columns)
