@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import msgspec
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from honed.evaluate.results import Comparison, SystemResult
@@ -22,6 +23,7 @@ def environment(*packages: str, trained: Sequence[str] = ()) -> Environment:
     found = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     found.tests["ours"] = lambda name: name.startswith(tuple(trained))
     found.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    found.filters["plain"] = msgspec.to_builtins
     return found
 
 

@@ -135,6 +135,7 @@ def combine(evidence: Evidence, wanted: str, n_sources: int) -> CombinedLabels:
 
 
 def _ways_to_try(evidence: Evidence, wanted: str, n_sources: int) -> list[str]:
+    n_sources = max(n_sources, 1)  # hand labels alone are one
     if wanted != AUTO:
         fewest = find_way(wanted).fewest_sources
         if n_sources < fewest:

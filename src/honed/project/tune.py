@@ -234,7 +234,7 @@ def _report(
         "map": heat_map(tuned, space, chosen),
         "filtered": _filtered(data, benchmark, chosen, stopped=tuned.stopped),
         "needs": [each.as_dict() for each in needs],
-        "estimate_sizes": needs_of_what,
+        "needs_of": needs_of_what,
         "parts": parts,
     }
 

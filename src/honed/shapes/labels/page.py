@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from honed.core.json import Json
 from honed.evaluate.page import COLOURS, Geometry, environment
 from honed.label.report import LabelEvaluation, LabelReport
 from honed.shapes.report_page import TEMPLATES
@@ -23,8 +22,7 @@ class Cloud(msgspec.Struct, kw_only=True):
 def render_labeling(labels: LabelReport, title: str) -> str:
     """Return the page of what ``honed label`` found."""
     page = environment(TEMPLATES).get_template("labelling.html.j2")
-    content: dict[str, Json] = msgspec.to_builtins(labels)
-    return page.render(report={**content, "title": title}, **labeling_pictures(labels))
+    return page.render(report={"title": title}, labels=labels, **labeling_pictures(labels))
 
 
 def labeling_pictures(labels: LabelReport) -> dict[str, Any]:
