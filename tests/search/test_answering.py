@@ -199,7 +199,7 @@ def test_without_a_cross_encoder_reranking_is_refused(whole: Path) -> None:
 
 def test_groups_bound_hits_and_nothing_else(whole: Path) -> None:
     plain, grouped = Searcher.load(whole), Searcher.load(whole)
-    grouped._group = "country"
+    grouped.catalogue.group_by = "country"
     hits = grouped.search("university", 50)
     countries = [hit.fields["country"] for hit in hits]
     assert len(countries) == len(set(countries)) > 5

@@ -24,7 +24,7 @@ from honed.core.fingerprint import fingerprint
 from honed.core.protocols import Encoder
 from honed.core.records import Hit
 from honed.core.text import fold
-from honed.search.searcher import check_request
+from honed.search.request import check_request
 
 FACTS = "collections"
 TYPES: Mapping[str, tuple[Any, int]] = {

@@ -174,7 +174,7 @@ def _who_pushes(connection: Any, place: Place) -> str:
 
 def _content(searcher: Searcher, options: PushOptions) -> str:
     """Return what identifies a push: the model, the bundle or index that the catalogue is of, how it is kept."""
-    source = searcher.manifest.get("self") or (searcher.folder.name if searcher.folder else "")
+    source = searcher.manifest.get("self") or (searcher.source.folder.name if searcher.source.folder else "")
     own = {name: value for name, value in asdict(options).items() if name not in ("keep", "force")}
     return fingerprint([searcher.encoder.spec.as_dict(), str(source), own])
 

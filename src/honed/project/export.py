@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from honed.bundle import load as bundle
+from honed.bundle.layout import REPORT, REPORT_PAGE, HybridFiles, RerankerFiles
 from honed.bundle.seal import signer_of
 from honed.bundle.write import BundleContent, write_bundle
 from honed.core.artifacts import Artifact
@@ -119,7 +119,7 @@ def export_bundle(project: Project, target: Path, options: ExportOptions | None 
     return write_bundle(target, content, parity, teach)
 
 
-def _cross_encoder(project: Project, precision: str) -> tuple[bytes, str, dict[str, Any]] | None:
+def _cross_encoder(project: Project, precision: str) -> RerankerFiles | None:
     """Return the cross-encoder as an ONNX file (bf16 in a bundle that is not fp32), its tokenizer, and facts.
 
     Its scores are compared with PyTorch's on pairs of labels; `ArtifactError` where they are far apart.
@@ -150,15 +150,15 @@ def _cross_encoder(project: Project, precision: str) -> tuple[bytes, str, dict[s
         raise ArtifactError(
             "E_PARITY", f"the exported cross-encoder scores otherwise than the trained one: by {far:.4f}"
         )
-    return raw, shown, {"max_length": scorer.max_length, "largest_score_difference": round(far, 6)}
+    return RerankerFiles(raw, shown, {"max_length": scorer.max_length, "largest_score_difference": round(far, 6)})
 
 
-def _hybrid(project: Project) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _hybrid(project: Project) -> HybridFiles | None:
     """Return the hybrid of the last run: plain data and tensors."""
     if project.config.hybrid is None:
         return None
     made = project.runner.latest("hybrid")
-    return made.read_json(HYBRID), map_safetensors(made.path(HYBRID_TENSORS))
+    return HybridFiles(made.read_json(HYBRID), map_safetensors(made.path(HYBRID_TENSORS)))
 
 
 def model_folder(index: Artifact, source: Mapping[str, Any]) -> Path:
@@ -271,7 +271,7 @@ def _report_files(project: Project) -> dict[str, bytes]:
         evaluated = project.runner.latest("evaluate")
     except ConfigError:
         return {}
-    return {name: evaluated.path(name).read_bytes() for name in (bundle.REPORT_PAGE, bundle.REPORT)}
+    return {name: evaluated.path(name).read_bytes() for name in (REPORT_PAGE, REPORT)}
 
 
 def _facts(project: Project) -> dict[str, Any]:

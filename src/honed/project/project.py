@@ -14,8 +14,10 @@ from honed.core.text import fold
 from honed.data.endpoint import hypothetical_passage
 from honed.pipeline.runner import Listener, Plan, Runner
 from honed.project.endpoint import open_endpoint
-from honed.search.searcher import Hits, Searcher
+from honed.search.hits import Hits
+from honed.search.searcher import Searcher
 from honed.stages.all import read_report
+from honed.stages.searching import open_searcher
 
 
 class Project:
@@ -63,7 +65,7 @@ class Project:
         """Return a searcher over the index of the last run, loaded once."""
         if self._searcher is None:
             fused = self.runner.latest("hybrid").folder if self.config.hybrid else None
-            self._searcher = Searcher.of_artifact(self.runner.latest("index").folder, fused)
+            self._searcher = open_searcher(self.runner.latest("index").folder, fused)
             if self._searcher.may_rerank and self.config.cross_encoder:
                 self._searcher.reranker = _Later(self._reranker)
         return self._searcher

@@ -16,10 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from honed import __version__
+from honed.bundle.manifest import Manifest
 from honed.core.errors import ConfigError, HonedError
 from honed.core.fingerprint import canonical_json
 from honed.core.records import Answer
-from honed.search.searcher import DIRECTIONS, Searcher
+from honed.search.request import DIRECTIONS
+from honed.search.searcher import Searcher
 from honed.serve import memory
 from honed.serve.engine import Busy, Engine, Work
 from honed.serve.gate import PAGE_POLICY, Gate, Metrics
@@ -104,7 +106,7 @@ class Service:
     def about(self) -> dict[str, Any]:
         """Return what the page and scripts may know of the bundle."""
         shown = {key: value for key, value in self.searcher.manifest.items() if key not in ("model", "files")}
-        shown["files"] = {name: each["size"] for name, each in self.searcher.manifest["files"].items()}
+        shown["files"] = {name: entry.size for name, entry in Manifest(self.searcher.manifest).files.items()}
         return {**shown, "engine": getattr(self.searcher.encoder, "engine", ""), "honed": __version__}
 
 
@@ -218,7 +220,7 @@ def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> G
 
     @app.get("/report", include_in_schema=False)
     async def report() -> Response:
-        content = service.searcher.report
+        content = service.searcher.source.report
         if not content:
             raise Refused(404, "E_NO_REPORT", "this bundle was exported before anything was evaluated")
         return Response(content, media_type="text/html", headers={"content-security-policy": _REPORT_POLICY})

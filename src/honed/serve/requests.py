@@ -9,7 +9,8 @@ from typing import Any
 from honed.core.errors import ConfigError
 from honed.core.filters import check_filter
 from honed.core.text import is_blank
-from honed.search.searcher import DIRECTIONS, NO_ANSWERS, NO_RERANKER, Searcher
+from honed.search.request import DIRECTIONS, NO_ANSWERS, NO_RERANKER
+from honed.search.searcher import Searcher
 
 _MAX_DEPTH = 16
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -25,7 +25,7 @@ from honed.evaluate.measures import DEFAULT_MEASURES, JUDGED_MEASURES, REVERSE_M
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, agreement, judge_limit, task_ceiling
 from honed.project.endpoint import open_endpoint
-from honed.search.searcher import Searcher
+from honed.search.measure import index_recall, query_times
 from honed.shapes.aliases import audit
 from honed.shapes.aliases import catalogue as aliases
 from honed.shapes.judgments.judgments import (
@@ -50,6 +50,7 @@ from honed.stages.distil import STUDENT_FILE
 from honed.stages.headroom import HEADROOM, headroom, headroom_key, judged_after
 from honed.stages.latency import QUERIES, latencies
 from honed.stages.reports import BASE, NAMES, RERANKED, STUDENT, TUNED, depth_of, language_of, made, seed_of
+from honed.stages.searching import open_searcher
 from honed.stages.stage import (
     SHIPPED,
     Stage,
@@ -323,7 +324,7 @@ def _asked_one_by_one(work: Work) -> dict[str, Any]:
         return {"answers": None, "latency": None}
     settings, test = work.config.answers, judged(work, task.FORWARD, "test")
     fused, timed = "hybrid" in work.inputs, work.config.evaluate is not None and work.config.evaluate.latency
-    searcher = hybrid.searcher_of(work) if fused else Searcher.of_artifact(work.inputs["index"].folder)
+    searcher = hybrid.searcher_of(work) if fused else open_searcher(work.inputs["index"].folder)
     seed, known = seed_of(work.config), hybrid.known_names(work.inputs["check"].folder)
     texts = [query.text for query in sampled(test, QUERIES, seed).queries]
     return {
@@ -456,14 +457,14 @@ def _shipping_gates(work: Work, rules: GateSection, scores: TaskScores) -> list[
     if rules.size_mb is None and rules.latency_ms is None and rules.index_recall is None:
         return []
     found = []
-    index = Searcher.of_artifact(work.inputs["index"].folder)
+    index = open_searcher(work.inputs["index"].folder)
     if rules.size_mb is not None:
         from honed.train.students import size_in_mb
 
         model: Any = index.encoder
         found.append(judge_limit("size", "MB of weights in int8", size_in_mb(model.model), at_most=rules.size_mb))
     if rules.latency_ms is not None:
-        times = index.time_queries([query.text for query in scores.task.queries[:200]])
+        times = query_times(index, [query.text for query in scores.task.queries[:200]])
         found.append(
             judge_limit(
                 "latency",
@@ -475,7 +476,7 @@ def _shipping_gates(work: Work, rules: GateSection, scores: TaskScores) -> list[
         )
     if rules.index_recall is not None:
         vectors = index.encoder.encode([query.text for query in scores.task.queries], "query")
-        shares = index.index_recall(vectors, 10)
+        shares = index_recall(index, vectors, 10)
         what = "index recall, the share of the exact 10 nearest that the index finds"
         found.append(scores.judge_mean("index recall", what, shares, at_least=rules.index_recall))
     return found

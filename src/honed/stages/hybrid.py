@@ -23,6 +23,7 @@ from honed.index.fusion import Judged, LearnedFusion
 from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
 from honed.search.searcher import Searcher
 from honed.stages.reports import RERANKED, language_of, seed_of
+from honed.stages.searching import open_searcher
 from honed.stages.stage import Work, judged, model_key, sampled
 
 LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", f"hybrid, learned{RERANKED}"
@@ -44,7 +45,7 @@ def hybrid(work: Work) -> Mapping[str, Any]:
     """Build the parts over the index, and learn on dev; dev, because the model has seen the queries of train."""
     from safetensors.numpy import save_file
 
-    searcher = Searcher.of_artifact(work.inputs["index"].folder)
+    searcher = open_searcher(work.inputs["index"].folder)
     searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
     searcher.reranker = cross_encoder_of(work)
     dev = judged(work, task.FORWARD, "dev")
@@ -308,7 +309,7 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
 
 def searcher_of(work: Work) -> Searcher:
     """Return what ``honed search`` answers with in this run."""
-    found = Searcher.of_artifact(work.inputs["index"].folder, work.inputs["hybrid"].folder)
+    found = open_searcher(work.inputs["index"].folder, work.inputs["hybrid"].folder)
     found.reranker = cross_encoder_of(work)
     return found
 
