@@ -10,7 +10,7 @@ import typer
 from honed.cli import terminal
 from honed.config.server import ServerSection, server_section
 from honed.core.errors import ConfigError
-from honed.serve.requests import Limits
+from honed.serve.limits import Limits
 from honed.serve.server import ServeOptions
 from honed.serve.server import serve as serve_bundle
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.explain.page import FOLDER, STATIC
+from honed.serve.limits import Limits
 from honed.serve.local_page import Download, check_host, page_app, serve_page, text_of
-from honed.serve.requests import Limits
 
 _WHAT = "page of explanations"
 

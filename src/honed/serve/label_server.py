@@ -6,8 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
 from honed.serve.local_page import check_host, page_app, serve_page, text_of
-from honed.serve.requests import Limits, Refused
 
 _PAGE = files("honed.serve") / "label_page"
 _STATIC = {"label.css": "text/css", "label.js": "text/javascript"}
@@ -43,7 +44,7 @@ def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
     def records(given: dict[str, Any]) -> Any:
         skip = given.get("skip", [])
         if not isinstance(skip, list) or not all(isinstance(each, str) for each in skip):
-            raise Refused(422, "E_TYPE", "skip is no list of texts")
+            raise RequestError(422, "E_TYPE", "skip is no list of texts")
         order = text_of(given, "order", required=False) or "next"
         return desk.records(order, whole_number(text_of(given, "n", required=False) or "1"), skip)
 
@@ -70,9 +71,9 @@ def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
 
 
 def whole_number(text: str) -> int:
-    """Return a number that a text holds; `Refused` (422) for anything else."""
+    """Return a number that a text holds; `RequestError` (422) for anything else."""
     if not text.isdecimal() or len(text) > 6:
-        raise Refused(422, "E_TYPE", f"{text!r} is no whole number")
+        raise RequestError(422, "E_TYPE", f"{text!r} is no whole number")
     return int(text)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from honed.config.server import is_loopback
 from honed.core.errors import ConfigError, HonedError
 from honed.core.optional import require
-from honed.serve.requests import Limits, Refused
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
 
 Call = Callable[[dict[str, Any]], Any]
 
@@ -30,11 +31,11 @@ def check_host(host: str, what: str) -> None:
 
 def serve_page(app: Callable[[Limits, frozenset[str]], Any], host: str, port: int, what: str) -> None:
     """Serve a page until SIGTERM or SIGINT; ``app`` makes the application from limits and allowed hosts."""
-    from honed.serve.server import answer, listen, own_hosts
+    from honed.serve.server import listen, own_hosts, run_server
 
     listener = listen(host, port)
     limits = Limits(max_body=1 << 20)
-    answer(app(limits, own_hosts(host, ())), limits, listener, f"the {what} at http://{host}", lambda: None)
+    run_server(app(limits, own_hosts(host, ())), listener, f"the {what} at http://{host}", lambda: None)
 
 
 def page_app(
@@ -51,16 +52,18 @@ def page_app(
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
-    from honed.serve.app import json_fields
-    from honed.serve.gate import PAGE_POLICY, Gate, Metrics
+    from honed.serve.access import Access
+    from honed.serve.gate import Gate
+    from honed.serve.metrics import Metrics
+    from honed.serve.responses import PAGE_POLICY, body_fields
 
     def route(method: str, path: str, work: Call) -> Route:
         async def answered(request: Request) -> Response:
-            given = dict(request.query_params) if method == "GET" else await json_fields(request)
+            given = dict(request.query_params) if method == "GET" else await body_fields(request)
             try:
                 found = await asyncio.to_thread(work, given)
             except HonedError as error:
-                raise Refused(422, error.code, error.message) from None
+                raise RequestError(422, error.code, error.message) from None
             if isinstance(found, Download):
                 return Response(found.content, media_type=found.media_type)
             return JSONResponse(found)
@@ -74,7 +77,7 @@ def page_app(
     async def file(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in static:
-            raise Refused(404, "E_NOT_FOUND", "no such file")
+            raise RequestError(404, "E_NOT_FOUND", "no such file")
         return Response((folder / name).read_bytes(), media_type=static[name])
 
     async def refused(request: Request, error: Any) -> Response:
@@ -83,20 +86,18 @@ def page_app(
 
     routes = [Route("/", page), Route("/static/{name}", file)]
     routes += [route(method, path, work) for (method, path), work in calls.items()]
-    return Gate(
-        Starlette(routes=routes, exception_handlers={Refused: refused}), limits, Metrics(), hosts=hosts, api_key=""
-    )
+    return Gate(Starlette(routes=routes, exception_handlers={RequestError: refused}), limits, Metrics(), Access(hosts))
 
 
 def text_of(given: Mapping[str, Any], name: str, *, required: bool = True, most: int = 2000) -> str:
-    """Return a field that holds a text; `Refused` (422) for anything else."""
+    """Return a field that holds a text; `RequestError` (422) for anything else."""
     value = given.get(name, "")
     if not isinstance(value, str):
-        raise Refused(422, "E_TYPE", f"{name} is no text")
+        raise RequestError(422, "E_TYPE", f"{name} is no text")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused(422, "E_ENCODING", f"{name} holds a lone surrogate, which no file can store")
+        raise RequestError(422, "E_ENCODING", f"{name} holds a lone surrogate, which no file can store")
     if len(value) > most:
-        raise Refused(422, "E_TOO_LONG", f"{name} has {len(value)} characters; allowed are {most}")
+        raise RequestError(422, "E_TOO_LONG", f"{name} has {len(value)} characters; allowed are {most}")
     if required and not value.strip():
-        raise Refused(422, "E_TYPE", f"{name} is missing")
+        raise RequestError(422, "E_TYPE", f"{name} is missing")
     return value

@@ -8,12 +8,16 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from honed.config.server import is_loopback
 from honed.core.errors import ConfigError, HonedError, StorageError
 from honed.core.optional import require
-from honed.serve.requests import Limits, Refused
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from honed.serve.gate import Gate
 
 log = logging.getLogger("honed.server")
 _BACKLOG = 2048
@@ -44,7 +48,9 @@ def serve(path: Path, options: ServeOptions) -> None:
     """
     require("HTTP server")
     from honed.serve import memory
-    from honed.serve.app import Service, make_app
+    from honed.serve.access import Access
+    from honed.serve.app import make_app
+    from honed.serve.service import Service
 
     if not is_loopback(options.host) and not options.api_key and not options.insecure:
         raise ConfigError(
@@ -56,24 +62,24 @@ def serve(path: Path, options: ServeOptions) -> None:
     limits = replace(options.limits, max_connections=min(options.limits.max_connections, _descriptors() - _RESERVED))
     listener = listen(options.host, options.port)
     service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
-    gate = make_app(service, hosts=own_hosts(options.host, options.allow_hosts), api_key=options.api_key)
+    gate = make_app(service, Access(own_hosts(options.host, options.allow_hosts), options.api_key))
 
     def reload() -> None:
         try:
-            found = service.reload()
-            log.info("reloaded %s: %s", path, found["self"][:12])
-        except (HonedError, OSError, Refused) as error:
+            log.info("reloaded %s: %s", path, service.reload()[:12])
+        except (HonedError, OSError, RequestError) as error:
             log.error("not reloaded, the old bundle goes on: %s", error)
 
-    answer(gate, limits, listener, f"{path} at http://{options.host}", reload)
+    run_server(gate, listener, f"{path} at http://{options.host}", reload)
 
 
-def answer(gate: Any, limits: Limits, listener: socket.socket, what: str, reload: Callable[[], None]) -> None:
+def run_server(gate: "Gate", listener: socket.socket, what: str, reload: Callable[[], None]) -> None:
     """Answer requests at a socket until SIGTERM or SIGINT; SIGHUP calls ``reload`` in a thread."""
     import uvicorn
 
     from honed.serve.connection import GracefulServer, connection_class
 
+    limits = gate.limits
     config = uvicorn.Config(
         gate,
         http=connection_class(limits),
@@ -132,5 +138,5 @@ def listen(host: str, port: int) -> socket.socket:
 
 def own_hosts(host: str, others: Sequence[str]) -> frozenset[str]:
     """Return the names that a Host header may have."""
-    own = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
-    return frozenset({*own, *(each.lower() for each in others)})
+    local = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
+    return frozenset({*local, *(name.lower() for name in others)})
