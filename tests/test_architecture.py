@@ -8,12 +8,13 @@ SOURCE = Path(__file__).parent.parent / "src" / "honed"
 METHODS = {"encode", "index", "evaluate", "label", "explain", "train"}
 ALLOWED = {
     "core": set(),
+    "pages": {"core"},
     "data": {"core"},
     "encode": {"core"},
     "index": {"core"},
     "evaluate": {"core"},
     "label": {"core"},
-    "explain": {"core", "encode"},
+    "explain": {"core", "encode", "pages"},
     "train": {"core", "encode", "index"},
     "config": {"core", "data", *METHODS},
     "shapes": {"core", "data", "config", *METHODS},
@@ -22,7 +23,7 @@ ALLOWED = {
     "stages": {"core", "data", "config", "shapes", "bundle", "search", *METHODS},
     "pipeline": {"core", "data", "config", "shapes", "stages", "encode"},
     "project": {"core", "data", "config", "shapes", "bundle", "search", "stages", "pipeline", *METHODS},
-    "serve": {"core", "config", "search", "bundle", "project", "explain", "label"},
+    "serve": {"core", "pages", "config", "search", "bundle", "project", "label"},
     "connect": {"core", "index", "search", "bundle"},
 }
 ALLOWED["cli"] = set(ALLOWED)
@@ -31,8 +32,8 @@ STILL = {
     "config/sections.py imports shapes",
     "data/importer.py imports shapes",
     "data/task.py imports shapes",
-    "serve/labeling.py imports data",
-    "serve/labeling.py imports shapes",
+    "serve/labeling_session.py imports data",
+    "serve/labeling_session.py imports shapes",
     "shapes/labels/labeling.py imports project",
     "shapes/labels/labeling.py imports stages",
     "shapes/labels/similar.py imports stages",

@@ -122,7 +122,7 @@ class TestWhoMayAsk:
             assert server.ask("POST", "/v1/search", body, {"Host": "names.test", **headers})[0] == 200
         for path in ("/report", "/metrics", "/v1/bundle", "/openapi.json", "/v1/entities/x"):
             assert server.ask("GET", path)[0] == 401
-        for path in ("/", "/static/page.js", "/healthz"):
+        for path in ("/", "/static/search.js", "/healthz"):
             assert server.ask("GET", path)[0] == 200
         assert server.ask("POST", "/v1/session", {"key": "nope"})[0] == 401
         cookie = server.ask("POST", "/v1/session", {"key": "s3cret"})[2]["set-cookie"]

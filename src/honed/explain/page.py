@@ -1,23 +1,9 @@
-"""The page of explanations: over HTTP with texts to type, or as one file that needs nothing else."""
+"""The page of explanations as one file that needs nothing else."""
 
-import json
-from collections.abc import Mapping
-from importlib.resources import files
-from typing import Any
-
-FOLDER = files("honed.explain") / "page_files"
-STATIC = {"explain.css": "text/css", "explain.js": "text/javascript"}
+from honed.core.json import JsonObject
+from honed.pages.files import EXPLAIN
 
 
-def static_page(found: Mapping[str, Any]) -> str:
-    """Return one HTML file that shows explanations: no network, no server, opens from disk."""
-    page = (FOLDER / "index.html").read_text(encoding="utf-8")
-    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in STATIC)
-    data = json.dumps(found, ensure_ascii=False).replace("<", "\\u003c")
-    for old, new in {
-        '<link rel="stylesheet" href="static/explain.css">': f"<style>\n{style}</style>",
-        '<script src="static/explain.js" defer></script>': "",
-        "</body>": f'<script type="application/json" id="data">{data}</script>\n<script>\n{script}</script>\n</body>',
-    }.items():
-        page = page.replace(old, new)
-    return page
+def static_page(explanations: JsonObject) -> str:
+    """Return one HTML file that shows explanations (``models``): no network, no server, opens from disk."""
+    return EXPLAIN.standalone(explanations)

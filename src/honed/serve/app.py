@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.resources import files
 from typing import TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,13 +14,15 @@ from starlette.routing import Route
 
 from honed.core.errors import ConfigError, HonedError
 from honed.core.fingerprint import canonical_json
+from honed.pages.files import SEARCH
 from honed.serve import operations
 from honed.serve.access import Access
 from honed.serve.answers import EncodeResult, Reloaded, SearchResult, SearchResults, Status
 from honed.serve.batching import EncodeWork, QueueFull, SearchWork, Work
 from honed.serve.decoding import decode
 from honed.serve.errors import RequestError
-from honed.serve.gate import Gate, body_of, gate_of
+from honed.serve.gate import Gate, gate_of
+from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes
 from honed.serve.openapi import openapi_document
 from honed.serve.operations import Operation
 from honed.serve.requests import (
@@ -32,11 +33,9 @@ from honed.serve.requests import (
     decode_search,
     decode_search_parameters,
 )
-from honed.serve.responses import PAGE_POLICY, REPORT_POLICY, body_fields, error_response, html_response, json_response
+from honed.serve.responses import REPORT_POLICY, body_fields, html_response, json_response
 from honed.serve.service import Service
 
-_PAGE = files("honed.serve") / "search_page"
-_STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 Result = TypeVar("Result")
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -51,9 +50,7 @@ def make_app(service: Service, access: Access) -> Gate:
 
     handlers = Handlers(service)
     app = Starlette(
-        routes=[
-            Route(operation.path, handler, methods=[operation.method]) for operation, handler in handlers.by_operation()
-        ],
+        routes=[*_routes(handlers), *page_routes(SEARCH)],
         lifespan=lifespan,
         exception_handlers={
             RequestError: answer_request_error,
@@ -65,8 +62,15 @@ def make_app(service: Service, access: Access) -> Gate:
     return Gate(app, service.limits, service.metrics, access)
 
 
+def _routes(handlers: "Handlers") -> list[Route]:
+    """Return the routes of all calls but the page and its files."""
+    return [
+        Route(operation.path, handler, methods=[operation.method]) for operation, handler in handlers.by_operation()
+    ]
+
+
 class Handlers:
-    """What answers the calls of `honed.serve.operations`."""
+    """What answers the calls of `honed.serve.operations`, but for the page and its files."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._limits = service, service.limits
@@ -85,8 +89,6 @@ class Handlers:
             (operations.READY, self.ready),
             (operations.METRICS, self.metrics),
             (operations.REPORT, self.report),
-            (operations.PAGE, self.page),
-            (operations.STATIC, self.static),
             (operations.DOCUMENT, self.document),
         ]
 
@@ -210,39 +212,8 @@ class Handlers:
         self._service.metrics.cancelled.inc()
         return Response(status_code=499)
 
-    # -- the page --------------------------------------------------------------------------------
-
-    async def page(self, _: Request) -> Response:
-        """Show the search page."""
-        return html_response((_PAGE / "index.html").read_bytes(), PAGE_POLICY)
-
-    async def static(self, request: Request) -> Response:
-        """Answer with a file of the search page."""
-        name = request.path_params["name"]
-        if name not in _STATIC:
-            raise RequestError(404, "E_NOT_FOUND", "no such file")
-        return Response((_PAGE / name).read_bytes(), media_type=_STATIC[name])
-
 
 async def _disconnected(request: Request) -> None:
     """Return when the client has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def answer_request_error(request: Request, error: Exception) -> Response:
-    """Answer a request that cannot be answered."""
-    assert isinstance(error, RequestError)
-    await body_of(request).drain()
-    return error_response(error)
-
-
-async def answer_http_exception(_: Request, error: Exception) -> Response:
-    """Answer a request for a path or with a method that is not there."""
-    assert isinstance(error, HTTPException)
-    return error_response(RequestError(error.status_code, "E_HTTP", str(error.detail), error.headers))
-
-
-async def answer_bug(_: Request, __: Exception) -> Response:
-    """Answer a request that met a bug; the gate logs it."""
-    return error_response(RequestError(500, "E_BUG", "this is a bug of honed"))

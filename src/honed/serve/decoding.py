@@ -6,7 +6,7 @@ What does not fit is a `RequestError` that names the field and says what is allo
 import json
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -95,8 +95,8 @@ def decode(fields: JsonObject, kind: type[Request]) -> Request:
     return _convert(fields, kind, strict=True)
 
 
-def decode_texts(fields: Mapping[str, str], kind: type[Request]) -> Request:
-    """Return a request from a query string, whose values are texts: those of numbers and of true and false count."""
+def decode_leniently(fields: JsonObject, kind: type[Request]) -> Request:
+    """Return a request as `decode` does; texts of numbers, and of true and false, count too, as in a query string."""
     return _convert(fields, kind, strict=False)
 
 

@@ -11,7 +11,7 @@ from honed.core.filters import check_filter
 from honed.core.json import JsonObject
 from honed.core.protocols import Role
 from honed.core.text import is_blank
-from honed.serve.decoding import decode, decode_texts
+from honed.serve.decoding import decode, decode_leniently
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
 
@@ -103,7 +103,7 @@ def decode_search(fields: JsonObject, limits: Limits) -> SearchRequest:
 
 def decode_search_parameters(fields: Mapping[str, str], limits: Limits) -> SearchRequest:
     """Return the search that a query string asks for; `RequestError` for what cannot be asked."""
-    search = decode_texts(fields, SearchParameters)
+    search = decode_leniently(fields, SearchParameters)
     return SearchRequest(query=search.query, k=search.k, direction=search.direction).check(limits)
 
 
