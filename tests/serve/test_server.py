@@ -41,9 +41,9 @@ class TestAnswers:
     def test_many_queries_are_answered_in_their_order(self, server: Server) -> None:
         status, found, _ = server.ask("POST", "/v1/search", {"queries": ["college", "UM"], "k": 2})
         assert status == 200
-        assert [each["query"] for each in found["results"]] == ["college", "UM"]
+        assert [result["query"] for result in found["results"]] == ["college", "UM"]
         single = server.ask("POST", "/v1/search", {"query": "UM", "k": 2})[1]
-        ids = [[hit["doc_id"] for hit in each["hits"]] for each in (found["results"][1], single)]
+        ids = [[hit["doc_id"] for hit in result["hits"]] for result in (found["results"][1], single)]
         assert ids[0] == ids[1]
 
     def test_a_search_by_url_is_the_same(self, server: Server) -> None:
@@ -196,13 +196,13 @@ class TestOddClients:
             port = int(log.read_text().strip().rpartition(":")[2])
             idle = []
             for _ in range(400):
-                each = socket.socket()
-                each.settimeout(5)
-                each.connect(("127.0.0.1", port))
-                idle.append(each)
+                client = socket.socket()
+                client.settimeout(5)
+                client.connect(("127.0.0.1", port))
+                idle.append(client)
             time.sleep(0.5)
-            for each in idle:
-                each.close()
+            for client in idle:
+                client.close()
             time.sleep(0.5)
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             connection.request("GET", "/healthz")
@@ -258,12 +258,12 @@ class TestReload:
                 statuses.append(server.ask("POST", "/v1/search", {"query": "college"})[0])
 
         clients = [threading.Thread(target=ask) for _ in range(4)]
-        for each in clients:
-            each.start()
+        for client in clients:
+            client.start()
         assert [server.ask("POST", "/v1/reload")[0] for _ in range(5)] == [200] * 5
         done.set()
-        for each in clients:
-            each.join()
+        for client in clients:
+            client.join()
         assert set(statuses) == {200}
         assert len(statuses) > 5
 
@@ -291,12 +291,12 @@ class TestStop:
                     connection.close()
 
         clients = [threading.Thread(target=ask) for _ in range(8)]
-        for each in clients:
-            each.start()
+        for client in clients:
+            client.start()
         time.sleep(0.5)
         assert server.stop() == 0
-        for each in clients:
-            each.join()
+        for client in clients:
+            client.join()
         assert set(outcomes) == {"200"}
 
     def test_a_bundle_that_is_unfit_is_not_served(self, bundle: Path) -> None:
@@ -402,10 +402,10 @@ def test_more_than_the_queue_holds_is_429_and_a_late_answer_503(made: Path, serv
         statuses.append(server.ask("POST", "/v1/search", {"queries": names})[0])
 
     clients = [threading.Thread(target=ask) for _ in range(24)]
-    for each in clients:
-        each.start()
-    for each in clients:
-        each.join()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
     assert set(statuses) == {200, 429}
     late = serve(made, "--deadline", "0.01")
     late.wait_ready()

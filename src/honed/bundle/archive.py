@@ -27,7 +27,7 @@ def pack(folder: Path, target: Path) -> Path:
 
 
 class Unpacked:
-    """A zip unpacked into a folder of its own, which goes when this object or the process does."""
+    """A temporary folder with the content of a zip; removed with this object, at the latest with the process."""
 
     def __init__(self, file: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="honed-bundle-"))

@@ -37,7 +37,10 @@ class Entity(NamedTuple):
 
 
 class NameTable:
-    """Texts, the entities that bear them, and the entities' fields; row numbers are the vectors' and the records'."""
+    """Texts, the entities that bear them as label or alias, and the entities' fields.
+
+    A text has the row number of its vector, an entity that of its record.
+    """
 
     def __init__(self, tensors: Arrays) -> None:
         """Take the arrays that `build` made; `ArtifactError` when their sizes do not fit together."""
@@ -58,11 +61,13 @@ class NameTable:
             raise ArtifactError("E_BUNDLE_MISMATCH", f"the names do not fit together: {error}") from error
 
     def _check_dtypes(self) -> None:
+        """Raise `ValueError` naming an array of another type or shape than it must have."""
         for name, dtype in _DTYPES.items():
             if self.tensors[name].ndim != 1 or self.tensors[name].dtype != dtype:
                 raise ValueError(name)
 
     def _check_ends(self) -> None:
+        """Raise `ValueError` naming an array of ends that does not ascend, or leads beyond what it divides."""
         n_names = len(self._bearers)
         ends = {
             "text_ends": (self._text_ends, self.n_texts, len(self._text)),
@@ -75,6 +80,7 @@ class NameTable:
                 raise ValueError(name)
 
     def _check_rows(self) -> None:
+        """Raise `ValueError` naming an array of rows that leads to what is not there."""
         n_names = len(self._bearers)
         rows = {
             "bearers": (self._bearers, n_names, self.n_entities),
@@ -176,7 +182,7 @@ class NameTable:
 
 
 def kinds_of_texts(names: Iterable[Name], n_texts: int) -> npt.NDArray[np.uint8]:
-    """Return as what the texts ``(n_texts,)`` are borne: the sum of `LABEL` and `ALIAS` where both, 0 where neither."""
+    """Return what every text ``(n_texts,)`` is: `LABEL`, `ALIAS`, their sum for both, 0 for neither."""
     kinds = np.zeros(n_texts, dtype=np.uint8)
     for text, _, kind in names:
         kinds[text] |= KINDS[kind]
@@ -184,7 +190,7 @@ def kinds_of_texts(names: Iterable[Name], n_texts: int) -> npt.NDArray[np.uint8]
 
 
 def _hashed(text: str) -> int:
-    """Return 64 bits of a hash of a text."""
+    """Return the first 64 bits of the BLAKE2b hash of a text."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 

@@ -210,6 +210,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _check_bytes(folder: Path, name: str, entry: FileEntry) -> None:
+    """Raise `ArtifactError` for a file whose sha256 is not that of the manifest."""
     actual = sha256_file(folder / name)
     if actual != entry.sha256:
         raise ArtifactError(

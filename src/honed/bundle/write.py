@@ -1,4 +1,4 @@
-"""Writes bundles: beside their place, checked as they will be loaded, then put there."""
+"""Write bundles: into a folder beside the target, loaded once as a check, then moved into place."""
 
 import json
 import shutil

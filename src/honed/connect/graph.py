@@ -1,4 +1,4 @@
-"""The indexes of a pushed table, and the width of a search in its graph, chosen by what it finds."""
+"""The graph (HNSW) over a pushed table, and the width of a search in it, chosen by its index recall."""
 
 from typing import NamedTuple
 

@@ -29,7 +29,7 @@ class StaticFile(NamedTuple):
 
 
 class Page:
-    """One page, by the name of its folder."""
+    """One page of `honed.pages`, by the name of its folder."""
 
     def __init__(self, name: str) -> None:
         self._folder = _PAGES / name
@@ -61,10 +61,11 @@ class Page:
         return html.replace("</body>", "\n".join([*parts, "</body>"]))
 
     def _text(self, name: str) -> str:
+        """Return the text of a file."""
         return self._files[name].read_text(encoding="utf-8")
 
     def _data_address(self, name: str) -> str:
-        """Return a file as an address that holds it."""
+        """Return a ``data:`` address that holds a file."""
         file = self._files[name].read_bytes()
         return f"data:{_MEDIA_TYPES[name[name.rindex('.') :]]};base64,{b64encode(file).decode()}"
 

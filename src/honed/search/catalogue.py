@@ -15,7 +15,7 @@ from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
 from honed.search.request import ALIAS_TO_LABEL
 
-_DEEPEST_OF_GROUPS = 4000
+_MOST_OF_GROUPS = 4000
 
 
 class EntityRecord(TypedDict):
@@ -49,16 +49,16 @@ class ScoredTexts(NamedTuple):
 
 
 class NameIndex:
-    """A vector index over some of the names; what it returns are rows of the name table."""
+    """A vector index over labels, aliases or both; its hits are rows of the name table."""
 
     def __init__(self, index: VectorIndex, rows: TextRows, n_names: int) -> None:
-        self.index, self.n_names = index, n_names
+        self.vectors, self.n_names = index, n_names
         self._rows = rows
 
     def search(self, vectors: Vectors, k: int, masks: FilterMasks = UNFILTERED) -> list[ScoredTexts]:
         """Return for each query vector up to ``k`` names that pass the filter, the nearest first."""
         allowed = None if masks.texts is None else masks.texts[self._rows]
-        scores, places = self.index.search(vectors, k, allowed=allowed)
+        scores, places = self.vectors.search(vectors, k, allowed=allowed)
         rows = places if isinstance(self._rows, slice) else np.where(places < 0, -1, self._rows[places])
         return [ScoredTexts(line, values) for line, values in zip(rows, scores, strict=True)]
 
@@ -102,7 +102,7 @@ class Catalogue:
         return self.vectors.take(self.names.label_of[entities])
 
     def searched_rows(self) -> TextRows:
-        """Return the rows of the names that a search from alias to label looks among."""
+        """Return the rows of the names that a search from alias to label is over."""
         return self.names.rows_of(self.searched_kinds)
 
     def kinds(self, direction: str) -> int:
@@ -125,6 +125,7 @@ class Catalogue:
         return None if approximate is None else NameIndex(self.vectors.exact(rows), rows, approximate.n_names)
 
     def _vector_index(self, rows: TextRows, direction: str) -> VectorIndex:
+        """Return the index that the settings ask for over some rows; exact search for the aliases."""
         exact = self._without_faiss and self.settings.backend == "flat"
         if exact or self.settings.backend == "exact" or direction != ALIAS_TO_LABEL:
             return self.vectors.exact(rows)
@@ -157,7 +158,7 @@ class Catalogue:
         if index is None:
             return np.empty((len(vectors), 0), np.int64)
         allowed = None if masks.texts is None else masks.texts[self.labels]
-        return index.index.search(vectors, k, allowed=allowed)[1]
+        return index.vectors.search(vectors, k, allowed=allowed)[1]
 
     def hidden_labels(self, masks: FilterMasks) -> Rows:
         """Return the numbers of the labels that do not pass a filter."""
@@ -168,6 +169,6 @@ class Catalogue:
         rows = self.labels[numbers]
         return ScoredTexts(rows, self.vectors.take(rows) @ vector)
 
-    def deepest(self, n: int) -> int:
-        """Return how far a search may look for hits: all, or a few thousand where only one of a group counts."""
-        return min(n, _DEEPEST_OF_GROUPS) if self.group_by else n
+    def most_examined(self, n_names: int) -> int:
+        """Return how many of ``n_names`` a search may examine: all, or a few thousand where one of a group counts."""
+        return min(n_names, _MOST_OF_GROUPS) if self.group_by else n_names

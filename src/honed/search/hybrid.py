@@ -61,7 +61,9 @@ class HybridSearch:
 
         return self.index.gather(text, near[near >= 0], cosines, depth=depth, hidden=hidden)
 
-    def lengthened(self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED) -> Rows:
+    def extend_ranking(
+        self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED
+    ) -> Rows:
         """Return a ranking with ``n`` labels or more, where there are so many: what is there, then what is deeper."""
         hidden = self.catalogue.hidden_labels(masks)
         depth, most = DEPTH, len(self.catalogue.labels) - len(hidden)
@@ -98,10 +100,10 @@ class HybridSearch:
         """Return ``k`` hits where there are so many: ``k`` may be large, and many labels of one group or entity."""
         builder, width = HitBuilder(self.catalogue), 4 * query.k
         while True:
-            ranking = self.lengthened(query.text, query.vector, ranking, width, query.masks)
+            ranking = self.extend_ranking(query.text, query.vector, ranking, width, query.masks)
             hits = builder.build(query, known, self.catalogue.scored_labels(ranking, query.vector))
             enough = len(hits) >= query.k or len(ranking) < width
-            if enough or width >= self.catalogue.deepest(len(self.catalogue.labels)):
+            if enough or width >= self.catalogue.most_examined(len(self.catalogue.labels)):
                 return hits
             width *= 4
 

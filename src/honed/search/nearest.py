@@ -30,7 +30,7 @@ def nearest_hits(catalogue: Catalogue, queries: Sequence[HitQuery], vectors: Vec
         nearest = index.search(vectors[waiting], width, first.masks)
         for number, texts in zip(waiting, nearest, strict=True):
             hits[number] = builder.build(queries[number], known[number], texts)
-        if width >= catalogue.deepest(index.n_names):
+        if width >= catalogue.most_examined(index.n_names):
             break
         waiting = [number for number in waiting if len(hits[number]) < first.k]
         width *= 4
@@ -56,6 +56,6 @@ def similar_hits(catalogue: Catalogue, doc_id: str, k: int, where: Filter | None
         near = builder.build(HitQuery(text=text, vector=vectors[0], k=width, masks=masks), [], texts)
         hits = [hit for hit in near if hit.doc_id != doc_id and fold(hit.text) != fold(text)]
         hits = [hit for hit in hits if not group or builder.group_of(hit) != group][:k]
-        if len(hits) >= k or width >= catalogue.deepest(index.n_names):
+        if len(hits) >= k or width >= catalogue.most_examined(index.n_names):
             return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
         width *= 4

@@ -275,9 +275,11 @@ class Searcher:
         """Return the labels that the hybrid finds for a query; see `HybridSearch.gather`."""
         return self._hybrid_search().gather(text, vector, near, depth=depth, hidden=hidden)
 
-    def lengthened(self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED) -> Rows:
-        """Return a ranking with ``n`` labels or more; see `HybridSearch.lengthened`."""
-        return self._hybrid_search().lengthened(text, vector, ranking, n, masks)
+    def extend_ranking(
+        self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED
+    ) -> Rows:
+        """Return a ranking with ``n`` labels or more; see `HybridSearch.extend_ranking`."""
+        return self._hybrid_search().extend_ranking(text, vector, ranking, n, masks)
 
     def pair_scores(self, text: str, ranking: Rows, until: float = np.inf) -> Vectors:
         """Return the cross-encoder's scores of a query with the first ranked labels; see `HybridSearch.pair_scores`."""

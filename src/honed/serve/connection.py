@@ -149,17 +149,17 @@ class GracefulServer(uvicorn.Server):
 
     async def _close_door(self) -> None:
         """Take in everyone who is connected already, and close: nobody may come between the two."""
-        inside: list[socket.socket] = []
+        accepted: list[socket.socket] = []
         for server in self.servers:
             for listener in server.sockets:
-                twin = socket.socket(fileno=os.dup(listener.fileno()))
-                twin.setblocking(False)
+                duplicate = socket.socket(fileno=os.dup(listener.fileno()))
+                duplicate.setblocking(False)
                 with contextlib.suppress(BlockingIOError, OSError):
                     while True:
-                        inside.append(twin.accept()[0])
-                twin.close()
+                        accepted.append(duplicate.accept()[0])
+                duplicate.close()
             server.close()
         config, protocol = self.config, cast(type[H11Protocol], self.config.http_protocol_class)
         make = functools.partial(protocol, config=config, server_state=self.server_state, app_state=self.lifespan.state)
-        for connection in inside:
+        for connection in accepted:
             await asyncio.get_running_loop().connect_accepted_socket(make, connection)

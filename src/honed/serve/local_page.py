@@ -59,10 +59,10 @@ def check_host(host: str, what: str) -> None:
 
 def serve_page(page: Page, calls: Sequence[PageCall], host: str, port: int, what: str) -> None:
     """Serve a page and its calls until SIGTERM or SIGINT; ``what`` names it in the log."""
-    from honed.serve.server import listen, own_hosts, run_server
+    from honed.serve.server import allowed_hosts, listen, run_server
 
     listener = listen(host, port)
-    run_server(page_app(page, calls, own_hosts(host, ())), listener, f"the {what} at http://{host}", lambda: None)
+    run_server(page_app(page, calls, allowed_hosts(host, ())), listener, f"the {what} at http://{host}", lambda: None)
 
 
 def page_app(page: Page, calls: Sequence[PageCall], hosts: frozenset[str]) -> "Gate":

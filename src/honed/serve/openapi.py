@@ -25,17 +25,16 @@ def openapi_document(*, has_key: bool) -> Schema:
     for operation in OPERATIONS:
         path = _PATH_PARAMETER.sub(r"{\g<name>}", operation.path)
         paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, has_key=has_key)
-    keys = {"bearer": {"type": "http", "scheme": "bearer"}, "header": _in("header", "X-API-Key")}
+    keys = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "honed", "version": __version__, "description": "Look names up by meaning."},
         "paths": paths,
         "components": {"schemas": schemas, **({"securitySchemes": keys} if has_key else {})},
     }
-
-
-def _in(place: str, name: str) -> Schema:
-    return {"type": "apiKey", "in": place, "name": name}
 
 
 def _classes(operation: Operation) -> Iterator[type]:
@@ -58,12 +57,12 @@ def _members(answer: type | UnionType | str) -> Sequence[type]:
 
 def _operation(operation: Operation, *, has_key: bool) -> Schema:
     """Return one call as OpenAPI describes it."""
-    found: Schema = {"summary": operation.summary, "operationId": _operation_id(operation)}
+    described: Schema = {"summary": operation.summary, "operationId": _operation_id(operation)}
     if parameters := [*_path_parameters(operation), *_query_parameters(operation)]:
-        found["parameters"] = parameters
+        described["parameters"] = parameters
     if operation.body is not None:
-        found["requestBody"] = {"required": True, "content": _json(operation.body)}
-    found["responses"] = {
+        described["requestBody"] = {"required": True, "content": _json(operation.body)}
+    described["responses"] = {
         **{str(status): _answer(status, answer) for status, answer in operation.answers.items()},
         **{
             str(status): {"description": ", ".join(codes), "content": _json(ErrorAnswer)}
@@ -72,16 +71,18 @@ def _operation(operation: Operation, *, has_key: bool) -> Schema:
         },
     }
     if has_key and not operation.is_open:
-        found["security"] = [{"bearer": []}, {"header": []}]
-    return found
+        described["security"] = [{"bearer": []}, {"header": []}]
+    return described
 
 
 def _operation_id(operation: Operation) -> str:
+    """Return a name for a call, such as ``get_v_search``."""
     words = re.findall(r"[a-z]+", _PATH_PARAMETER.sub(r"\g<name>", operation.path)) or ["page"]
     return "_".join([operation.method.lower(), *words])
 
 
 def _path_parameters(operation: Operation) -> list[Schema]:
+    """Return the parts of a call's path that vary as OpenAPI describes them."""
     names = [match["name"] for match in _PATH_PARAMETER.finditer(operation.path)]
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
 
@@ -109,6 +110,6 @@ def _answer(status: int, answer: type | UnionType | str) -> Schema:
 
 
 def _json(*kinds: type) -> Schema:
-    """Return content that is JSON of one of some classes."""
+    """Return the description of content that is JSON of one of the classes."""
     schemas = [{"$ref": _REF.format(name=kind.__name__)} for kind in kinds]
     return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}

@@ -42,7 +42,7 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
 
     @property
     def has_many(self) -> bool:
-        """Whether a list was asked, and a list is to be answered."""
+        """Whether a list of texts was sent: a list of results is the answer."""
         return self.queries is not UNSET
 
     @property
@@ -53,7 +53,7 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         return [] if self.query is UNSET else [self.query]
 
     def check(self, limits: Limits) -> Self:
-        """Return the request itself; `RequestError` for a text that is none, and for what is over the limits."""
+        """Return the request itself; `RequestError` for texts that are empty or odd, or over the limits."""
         if (self.query is UNSET) == (self.queries is UNSET):
             raise RequestError(422, "E_MISSING", "give one of query (a text) and queries (a list of texts)")
         if self.queries is not UNSET:
@@ -81,7 +81,7 @@ class EncodeRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     role: Role = "query"
 
     def check(self, limits: Limits) -> Self:
-        """Return the request itself; `RequestError` for a text that is none, and for what is over the limits."""
+        """Return the request itself; `RequestError` for texts that are empty or odd, or over the limits."""
         check_texts(self.texts, "texts", limits)
         return self
 
@@ -93,7 +93,7 @@ class SessionRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
 
 def decode_search(fields: JsonObject, limits: Limits) -> SearchRequest:
-    """Return the search that the fields of a body ask for; `RequestError` for what cannot be asked."""
+    """Return the search that the fields of a body ask for, checked; `RequestError` names the field that is wrong."""
     try:
         check_filter(fields.get("filter", {}))
     except ConfigError as error:
@@ -102,7 +102,7 @@ def decode_search(fields: JsonObject, limits: Limits) -> SearchRequest:
 
 
 def decode_search_parameters(fields: Mapping[str, str], limits: Limits) -> SearchRequest:
-    """Return the search that a query string asks for; `RequestError` for what cannot be asked."""
+    """Return the search that a query string asks for, checked; `RequestError` names the field that is wrong."""
     search = decode_leniently(fields, SearchParameters)
     return SearchRequest(query=search.query, k=search.k, direction=search.direction).check(limits)
 

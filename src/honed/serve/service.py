@@ -57,7 +57,7 @@ class Service:
         try:
             if self._engine != "numpy":
                 self.searcher.warm()
-                memory.give_back()
+                memory.trim_heap()
             self.ready.set()
         except Exception as error:  # whatever it is, the server must say that it is not ready
             log.error("the fast engine cannot be used: %s", error)
@@ -82,7 +82,7 @@ class Service:
             self.batcher.replace(searcher)
             self.searcher = searcher
             self.batcher.settle()
-            memory.give_back()
+            memory.trim_heap()
             self.metrics.reloads.labels("done").inc()
             self.fault = ""
             self.ready.set()
