@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-from honed.bundle.load import MODEL
+from honed.bundle.layout import MODEL
 from honed.search.searcher import Searcher
 
 ROUNDS = 3

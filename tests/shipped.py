@@ -150,9 +150,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         return started[-1]
 
     yield start
-    for each in started:
-        each.process.kill()
-        each.process.wait()
+    for server in started:
+        server.process.kill()
+        server.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_an_int8_bundle_is_small_and_near(project: Project, made: Path, made_int
         assert (found * exact).sum(axis=1).min() > 0.99
     vectors = "index/vectors.safetensors"
     assert (made_int8 / vectors).stat().st_size < 0.4 * (made / vectors).stat().st_size
-    assert read_manifest(made_int8)["parity"]["mean_cosine"] > BOUNDS["int8"][1]
+    assert read_manifest(made_int8).parity.mean_cosine > BOUNDS["int8"][1]
 
 
 def test_a_bf16_bundle_is_near(project: Project, tmp_path: Path) -> None:
@@ -306,14 +306,14 @@ def test_the_fast_engine_reads_what_was_checked_whatever_happens_to_the_place(ma
     (tmp_path / "current").unlink()
     (tmp_path / "current").mkdir()
     assert searcher.warm() == "onnxruntime"
-    assert searcher.report.startswith(b"<!doctype html>")
+    assert searcher.source.report.startswith(b"<!doctype html>")
 
 
 def test_numpy_goes_on_alone_where_no_fast_engine_is(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: Any, **__: Any) -> None:
         raise ConfigError("E_MISSING_PART", "no engine")
 
-    monkeypatch.setattr("honed.bundle.load.GraphEncoder.load", missing)
+    monkeypatch.setattr("honed.bundle.encoder.GraphEncoder.load", missing)
     searcher = Searcher.load(made)
     assert len(searcher.search_many(["a name"] * 40, 2)) == 40
     assert searcher.encoder.engine == "numpy"
@@ -434,13 +434,13 @@ def test_an_index_cache_is_used_and_made_anew_when_it_does_not_fit(
     finally:
         settings.write_text(before)
     exact = Searcher.load(tmp_path / "b")
-    assert load_bundle(folder).ann is not None
+    assert load_bundle(folder).index_cache is not None
     wanted = [[hit.doc_id for hit in hits] for hits in exact.search_many(QUERIES, 3)]
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["index"]["cache"]["vectors"] = "0" * 64
     manifest["self"] = seal.self_hash(manifest)
     (folder / "manifest.json").write_bytes(seal.manifest_bytes(manifest))
-    assert load_bundle(folder).ann is None
+    assert load_bundle(folder).index_cache is None
     assert [[hit.doc_id for hit in hits] for hits in Searcher.load(folder).search_many(QUERIES, 3)] == wanted
 
 
@@ -448,7 +448,7 @@ class TestZip:
     def test_a_zip_answers_as_its_folder(self, project: Project, made: Path, tmp_path: Path) -> None:
         packed = export_bundle(project, tmp_path / "b.zip")
         assert Searcher.load(packed).search("university", k=3) == Searcher.load(made).search("university", k=3)
-        assert read_manifest(packed)["format"] == "honed-bundle"
+        assert read_manifest(packed).data["format"] == "honed-bundle"
 
     @pytest.mark.parametrize(
         ("name", "code"),
@@ -569,4 +569,4 @@ def test_prompts_are_part_of_what_a_bundle_answers(
         for role in ("query", "document"):
             assert np.abs(ours.encode(QUERIES, role) - exact.encode(QUERIES, role)).max() < 1e-5
     assert not np.allclose(searcher.encoder.encode(["x"], "query"), searcher.encoder.encode(["x"], "document"))
-    assert read_manifest(tmp_path / "b")["measures"] is None
+    assert read_manifest(tmp_path / "b").data["measures"] is None

@@ -34,8 +34,8 @@ def test_everything_that_went_in_is_found(entities: dict[str, tuple[str, list[st
         assert table.text(table.label_of[row]) == label
         for name in (label, *aliases):
             rows = table.rows_named(name)
-            assert all(fold(table.text(each)) == fold(name) for each in rows)
-            assert row in {bearer for each in rows for bearer in table.bearers(each, LABEL | ALIAS)}
+            assert all(fold(table.text(same)) == fold(name) for same in rows)
+            assert row in {bearer for same in rows for bearer in table.bearers(same, LABEL | ALIAS)}
 
 
 def test_kinds_are_kept_apart() -> None:

@@ -192,18 +192,18 @@ def test_an_index_refuses_another_model(project: Path) -> None:
     from honed.core.artifacts import write_json
     from honed.core.errors import ArtifactError
     from honed.core.fingerprint import sha256_file
-    from honed.search.searcher import Searcher
+    from honed.stages.searching import open_searcher
 
     artifact = Project(project).runner.latest_of("index")
     source = artifact.read_json("encoder.json")
     source["spec"]["weights"] = "0" * 64
     write_json(artifact.folder / "encoder.json", source)
     with pytest.raises(ArtifactError, match=r"encoder.json: bytes differ"):
-        Searcher.of_artifact(artifact.folder)
+        open_searcher(artifact.folder)
     files = {**artifact.manifest.files, "encoder.json": sha256_file(artifact.folder / "encoder.json")}
     write_json(artifact.folder / MANIFEST, dataclasses.replace(artifact.manifest, files=files).as_dict())
     with pytest.raises(ArtifactError, match="made with another model"):
-        Searcher.of_artifact(artifact.folder)
+        open_searcher(artifact.folder)
 
 
 def test_a_damaged_index_is_refused(project: Path) -> None:

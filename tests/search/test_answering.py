@@ -93,7 +93,7 @@ def test_a_quantised_bundle_is_taught_by_its_own_answers(fused: Project, tmp_pat
     manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["hybrid"]["answers"]["n"] > 0
     weights = json.loads((made / "index/hybrid.json").read_text())["fusion"]["weights"]
-    before = fused.runner.latest_of("hybrid").read_json("hybrid.json")["fusion"]["weights"]
+    before = fused.runner.latest("hybrid").read_json("hybrid.json")["fusion"]["weights"]
     assert np.shape(weights) == np.shape(before)
     assert weights != before
     assert Searcher.load(made).answer("UNAM").chance is not None
@@ -116,10 +116,10 @@ def test_the_server_tells_the_chance(whole: Path, serve: Callable[..., Server]) 
     server.wait_ready()
     status, found, _ = server.ask("POST", "/v1/search", {"queries": ["UNAM", "zzzz"], "k": 2, "candidates": True})
     assert status == 200
-    for each in found["results"]:
-        assert len(each["hits"]) == 2
-        assert 0 <= each["chance"] <= 1
-        assert each["candidates"][0].keys() == {"doc_id", "text"}
+    for result in found["results"]:
+        assert len(result["hits"]) == 2
+        assert 0 <= result["chance"] <= 1
+        assert result["candidates"][0].keys() == {"doc_id", "text"}
     assert "candidates" not in server.ask("GET", "/v1/search?query=UNAM")[1]
     for body in ({"query": "a", "candidates": 1}, {"query": "a", "candidates": True, "direction": "label-to-alias"}):
         assert server.ask("POST", "/v1/search", body)[0] == 422
@@ -168,9 +168,9 @@ def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institut
 def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
     judging: Project, tmp_path: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [each["name"] for each in judging.report().as_dict()["systems"]]
+    names = [system["name"] for system in judging.report()["systems"]]
     assert "hybrid, learned + reranked" in names
-    blend = judging.runner.latest_of("hybrid").read_json("hybrid.json")["rerank"]
+    blend = judging.runner.latest("hybrid").read_json("hybrid.json")["rerank"]
     assert blend["depth"] == 12
     place = export_bundle(judging, tmp_path / "b")
     searcher = Searcher.load(place)
@@ -199,14 +199,14 @@ def test_without_a_cross_encoder_reranking_is_refused(whole: Path) -> None:
 
 def test_groups_bound_hits_and_nothing_else(whole: Path) -> None:
     plain, grouped = Searcher.load(whole), Searcher.load(whole)
-    grouped._group = "country"
+    grouped.catalogue.group_by = "country"
     hits = grouped.search("university", 50)
     countries = [hit.fields["country"] for hit in hits]
     assert len(countries) == len(set(countries)) > 5
     for text in QUERIES:
-        one, other = (each.answer(text, 3, candidates=True).candidates or () for each in (plain, grouped))
+        one, other = (searcher.answer(text, 3, candidates=True).candidates or () for searcher in (plain, grouped))
         assert [hit.doc_id for hit in one] == [hit.doc_id for hit in other]  # or the truth might be missing
-        backwards = [each.search(text, 20, direction="label-to-alias") for each in (plain, grouped)]
+        backwards = [searcher.search(text, 20, direction="label-to-alias") for searcher in (plain, grouped)]
         assert [hit.text for hit in backwards[0]] == [hit.text for hit in backwards[1]]
 
 

@@ -55,7 +55,7 @@ def test_before_any_training_there_is_the_base_model(project: Path, tmp_path: Pa
     bare.mkdir()
     for name in ("honed.toml", "sentences.csv", "utterances.csv"):
         shutil.copy(project / name, bare)
-    assert [each["name"] for each in Project(bare).explain("a", "b")["models"]] == ["base model"]
+    assert [model["name"] for model in Project(bare).explain("a", "b")["models"]] == ["base model"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def server(project: Path) -> Iterator[Server]:
 def test_the_interface_explains_and_refuses(server: Server) -> None:
     status, found = server.ask("POST", "/v1/explain", {"first": TEXTS[0], "second": TEXTS[1]})[:2]
     assert status == 200
-    assert [each["name"] for each in found["models"]] == ["base model", "fine-tuned"]
+    assert [model["name"] for model in found["models"]] == ["base model", "fine-tuned"]
     for body, code in (
         ({"first": "a"}, "E_TYPE"),
         ({"first": 3, "second": "b"}, "E_TYPE"),
@@ -112,7 +112,7 @@ def test_two_texts_are_typed_and_seen_side_by_side(server: Server, browser: Any)
     assert page.locator("article").first.locator(".word.near").count() == 1
     page.locator("article summary", has_text="Attention").first.click()
     cells = page.locator("article").first.locator("details table.heat td[title]")
-    titles = "found => found.map(each => each.title).join()"
+    titles = "found => found.map(cell => cell.title).join()"
     before = cells.evaluate_all(titles)
     page.locator("article select[aria-label='Layer']").first.select_option("0")
     assert cells.evaluate_all(titles) != before

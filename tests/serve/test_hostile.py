@@ -21,7 +21,7 @@ needs_cases = pytest.mark.skipif(not CASES, reason=f"no collection of hostile in
 
 def of(area: str) -> Any:
     return pytest.mark.parametrize(
-        "case", [each for each in CASES if each["area"] == area], ids=lambda each: each["name"]
+        "case", [case for case in CASES if case["area"] == area], ids=lambda case: case["name"]
     )
 
 
@@ -79,7 +79,7 @@ def test_a_hostile_bundle_is_refused(
     code = run_command(["--quiet", "search", "college", "--bundle", str(place), *options])
     printed = "".join(capsys.readouterr())
     assert code == expected["exit"], printed
-    assert any(each in printed for each in expected["code"].split(" or ")), printed
+    assert any(code in printed for code in expected["code"].split(" or ")), printed
     assert "Traceback" not in printed
     for name in expected["names"]:
         for word in WORDS.get(name, [name]):

@@ -81,20 +81,20 @@ def test_a_label_is_on_disk_with_who_when_and_why_and_survives_a_kill(server: Se
 
 def test_a_term_changes_coverage_at_once_and_is_on_disk(server: Server, project: Path) -> None:
     before = server.ask("GET", "/v1/state")[1]
-    assert all(each["rule"] != "Harbour (label page)" for each in before["rules"])
+    assert all(rule["rule"] != "Harbour (label page)" for rule in before["rules"])
     seen = server.ask("GET", "/v1/terms/preview?label=Harbour&term=silt")[1]
     after = server.ask("POST", "/v1/terms", {"label": "Harbour", "term": "silt"})[1]
-    rule = next(each for each in after["rules"] if each["rule"] == "Harbour (label page)")
+    rule = next(line for line in after["rules"] if line["rule"] == "Harbour (label page)")
     assert rule["records"] == seen["records"] > 0
     assert read_lists(project / "terms.toml")[0].words == ("silt",)
     gone = server.ask("POST", "/v1/terms", {"label": "Harbour", "term": "Silt", "remove": True})[1]
-    assert all(each["rule"] != "Harbour (label page)" for each in gone["rules"])
+    assert all(rule["rule"] != "Harbour (label page)" for rule in gone["rules"])
     assert read_lists(project / "terms.toml") == []
 
 
 def test_files_that_were_edited_are_read_again_and_broken_ones_change_nothing(server: Server, project: Path) -> None:
     def covered(state: dict[str, Any], rule: str) -> int:
-        return next((each["records"] for each in state["rules"] if each["rule"] == rule), -1)
+        return next((line["records"] for line in state["rules"] if line["rule"] == rule), -1)
 
     before = server.ask("GET", "/v1/state")[1]
     text = (project / "lists.toml").read_text()
@@ -150,7 +150,7 @@ def test_records_of_test_are_shown_to_measure_with_alone_and_without_a_guess(ser
         test = {row["id"] for row in csv.DictReader(file) if row["split"] == "test"}
     shown: list[str] = []
     while found := server.ask("POST", "/v1/records", {"order": "all", "n": "20", "skip": shown})[1]:
-        shown += [each["id"] for each in found]
+        shown += [record["id"] for record in found]
     assert len(shown) == 228 - len(test)
     assert not set(shown) & test
     assert server.ask("POST", "/v1/records", {"order": "measure"})[1] == []  # all of them have a label
@@ -176,13 +176,13 @@ def test_terms_that_come_at_once_are_all_kept_and_lists_of_people_stay(server: S
         terms = [f"term{number}" for number in range(8)]
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(again.ask, "POST", "/v1/terms", {"label": "Railway", "term": term}) for term in terms]
-            assert all(each.result()[0] == 200 for each in asked)
+            assert all(answer.result()[0] == 200 for answer in asked)
         for pattern in (r"\D+x", r"\d+x"):
             again.ask("POST", "/v1/terms", {"label": "Railway", "term": pattern, "pattern": True})
     finally:
         again.process.kill()
         again.process.wait()
-    found = {each.name: each for each in read_lists(project / "terms.toml")}
+    found = {terms.name: terms for terms in read_lists(project / "terms.toml")}
     assert set(found["Railway (label page)"].words) == set(terms)
     assert set(found["Railway (label page)"].patterns) == {r"\D+x", r"\d+x"}
     assert found["Kitchen terms 1"].words == ("ladle",)
@@ -240,7 +240,7 @@ def test_labels_are_given_by_keyboard_and_taken_back(opened: Page, project: Path
     page.keyboard.press("u")
     until(page, "document.getElementById('record-text').textContent === argument", before)
     until(page, "document.getElementById('summary').textContent.startsWith('56 hand labels')")
-    assert [each.label for each in LabelStore(project / "labels.jsonl").latest().values()] == [""]
+    assert [label.label for label in LabelStore(project / "labels.jsonl").latest().values()] == [""]
 
 
 @needs_browser
@@ -250,7 +250,7 @@ def test_fast_keys_label_one_record_each_and_u_gives_the_earlier_label_back(open
     page.keyboard.type("123")
     until(page, "document.getElementById('summary').textContent.startsWith('57 hand labels')")
     lines = LabelStore(project / "labels.jsonl").read()
-    assert len({each.id for each in lines}) == len(lines)  # what came while the first was on its way is not taken
+    assert len({label.id for label in lines}) == len(lines)  # what came while the first was on its way is not taken
     page.select_option("#order", "labelled")
     until(page, "document.getElementById('guess').textContent.startsWith('labelled')")
     before = page.inner_text("#choose button[aria-pressed=true]")
@@ -267,7 +267,7 @@ def test_fast_keys_label_one_record_each_and_u_gives_the_earlier_label_back(open
 def test_a_selected_span_goes_on_a_list_and_is_marked(opened: Page, project: Path) -> None:
     page = opened.open()
     text = first_text(page)
-    word = max((each for each in text.split() if each.isalpha()), key=len)
+    word = max((part for part in text.split() if part.isalpha()), key=len)
     page.evaluate(
         """word => {
             const walker = document.createTreeWalker(document.getElementById('record-text'), NodeFilter.SHOW_TEXT);

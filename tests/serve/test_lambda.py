@@ -108,7 +108,7 @@ def test_events_of_every_kind_are_answered(made: Path) -> None:
     assert refused["error"]["code"] == "E_QUERY_EMPTY"
     assert batch["statusCode"] == encoded["statusCode"] == by_url["statusCode"] == 200
     assert batch["body"] == encoded["body"]
-    assert [each["query"] for each in json.loads(batch["body"])["results"]] == ["college", "UM"]
+    assert [result["query"] for result in json.loads(batch["body"])["results"]] == ["college", "UM"]
     assert len(json.loads(by_url["body"])["hits"]) == 1
     assert (broken["statusCode"], far["statusCode"]) == (400, 422)
 

@@ -18,11 +18,12 @@ import pytest
 from honed import Searcher
 from honed.core.errors import ConfigError
 from honed.core.records import Answer
-from honed.serve.app import Service
-from honed.serve.engine import Busy, Engine
-from honed.serve.requests import Limits, Refused
+from honed.serve.batching import EncodeWork, MicroBatcher, QueueFull, SearchWork
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
 from honed.serve.server import ServeOptions
 from honed.serve.server import serve as serve_bundle
+from honed.serve.service import Service
 from tests.shipped import Server, reseal
 
 Serve = Callable[..., Server]
@@ -40,9 +41,9 @@ class TestAnswers:
     def test_many_queries_are_answered_in_their_order(self, server: Server) -> None:
         status, found, _ = server.ask("POST", "/v1/search", {"queries": ["college", "UM"], "k": 2})
         assert status == 200
-        assert [each["query"] for each in found["results"]] == ["college", "UM"]
+        assert [result["query"] for result in found["results"]] == ["college", "UM"]
         single = server.ask("POST", "/v1/search", {"query": "UM", "k": 2})[1]
-        ids = [[hit["doc_id"] for hit in each["hits"]] for each in (found["results"][1], single)]
+        ids = [[hit["doc_id"] for hit in result["hits"]] for result in (found["results"][1], single)]
         assert ids[0] == ids[1]
 
     def test_a_search_by_url_is_the_same(self, server: Server) -> None:
@@ -121,7 +122,7 @@ class TestWhoMayAsk:
             assert server.ask("POST", "/v1/search", body, {"Host": "names.test", **headers})[0] == 200
         for path in ("/report", "/metrics", "/v1/bundle", "/openapi.json", "/v1/entities/x"):
             assert server.ask("GET", path)[0] == 401
-        for path in ("/", "/static/page.js", "/healthz"):
+        for path in ("/", "/static/search.js", "/healthz"):
             assert server.ask("GET", path)[0] == 200
         assert server.ask("POST", "/v1/session", {"key": "nope"})[0] == 401
         cookie = server.ask("POST", "/v1/session", {"key": "s3cret"})[2]["set-cookie"]
@@ -173,14 +174,14 @@ class TestOddClients:
         service = Service(made, Limits(max_tokens=100))
 
         async def main() -> list[object]:
-            asks = [service.engine.ask(("encode", "query", ""), texts) for texts in (["a"], ["long " * 40] * 3, ["b"])]
+            asks = [service.batcher.submit(EncodeWork("query"), texts) for texts in (["a"], ["long " * 40] * 3, ["b"])]
             return await asyncio.gather(*asks, return_exceptions=True)
 
         first, long, last = asyncio.run(main())
-        assert isinstance(long, Refused)
+        assert isinstance(long, RequestError)
         assert (long.status, long.code) == (413, "E_TOO_MANY_TOKENS")
         assert np.shape(first) == np.shape(last) == (1, 32)
-        service.engine.stop()
+        service.batcher.stop()
 
     def test_more_connections_than_files_leave_the_server_alive(self, made: Path, tmp_path: Path) -> None:
         script = "ulimit -n 300; exec " + " ".join([sys.executable, "-m", "honed", "serve", str(made), "--port", "0"])
@@ -195,13 +196,13 @@ class TestOddClients:
             port = int(log.read_text().strip().rpartition(":")[2])
             idle = []
             for _ in range(400):
-                each = socket.socket()
-                each.settimeout(5)
-                each.connect(("127.0.0.1", port))
-                idle.append(each)
+                client = socket.socket()
+                client.settimeout(5)
+                client.connect(("127.0.0.1", port))
+                idle.append(client)
             time.sleep(0.5)
-            for each in idle:
-                each.close()
+            for client in idle:
+                client.close()
             time.sleep(0.5)
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             connection.request("GET", "/healthz")
@@ -257,12 +258,12 @@ class TestReload:
                 statuses.append(server.ask("POST", "/v1/search", {"query": "college"})[0])
 
         clients = [threading.Thread(target=ask) for _ in range(4)]
-        for each in clients:
-            each.start()
+        for client in clients:
+            client.start()
         assert [server.ask("POST", "/v1/reload")[0] for _ in range(5)] == [200] * 5
         done.set()
-        for each in clients:
-            each.join()
+        for client in clients:
+            client.join()
         assert set(statuses) == {200}
         assert len(statuses) > 5
 
@@ -290,12 +291,12 @@ class TestStop:
                     connection.close()
 
         clients = [threading.Thread(target=ask) for _ in range(8)]
-        for each in clients:
-            each.start()
+        for client in clients:
+            client.start()
         time.sleep(0.5)
         assert server.stop() == 0
-        for each in clients:
-            each.join()
+        for client in clients:
+            client.join()
         assert set(outcomes) == {"200"}
 
     def test_a_bundle_that_is_unfit_is_not_served(self, bundle: Path) -> None:
@@ -335,12 +336,12 @@ class _Slow:
 class TestQueue:
     def test_what_waits_is_answered_together_and_each_gets_its_own(self) -> None:
         slow = _Slow()
-        engine = Engine(slow, max_waiting=10)  # type: ignore[arg-type]
+        batcher = MicroBatcher(slow, max_waiting=10)  # type: ignore[arg-type]
 
         async def main() -> list[list[Answer]]:
-            asks = [asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["0"], 1))]
+            asks = [asyncio.ensure_future(batcher.submit(SearchWork("x"), ["0"], 1))]
             await asyncio.sleep(0.1)
-            asks += [asyncio.ensure_future(engine.ask(("search", "x", "{}"), [str(n)], n + 1)) for n in range(1, 4)]
+            asks += [asyncio.ensure_future(batcher.submit(SearchWork("x"), [str(n)], n + 1)) for n in range(1, 4)]
             await asyncio.sleep(0.1)
             slow.go.set()
             return await asyncio.gather(*asks)
@@ -353,42 +354,42 @@ class TestQueue:
             ["30", "31", "32", "33"],
         ]
         assert slow.batches == [["0"], ["1", "2", "3"]]
-        engine.stop()
+        batcher.stop()
 
     def test_a_full_queue_refuses_at_once_and_a_cancelled_request_frees_its_place(self) -> None:
         slow = _Slow()
-        engine = Engine(slow, max_waiting=2)  # type: ignore[arg-type]
+        batcher = MicroBatcher(slow, max_waiting=2)  # type: ignore[arg-type]
 
         async def main() -> None:
-            first = asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["running"], 1))
+            first = asyncio.ensure_future(batcher.submit(SearchWork("x"), ["running"], 1))
             await asyncio.sleep(0.1)
-            second, third = (asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["waiting"], 1)) for _ in range(2))
+            second, third = (asyncio.ensure_future(batcher.submit(SearchWork("x"), ["waiting"], 1)) for _ in range(2))
             await asyncio.sleep(0)
-            with pytest.raises(Busy):
-                await engine.ask(("search", "x", "{}"), ["too many"], 1)
+            with pytest.raises(QueueFull):
+                await batcher.submit(SearchWork("x"), ["too many"], 1)
             second.cancel()
             await asyncio.sleep(0)
-            fourth = asyncio.ensure_future(engine.ask(("search", "x", "{}"), ["in its place"], 1))
+            fourth = asyncio.ensure_future(batcher.submit(SearchWork("x"), ["in its place"], 1))
             await asyncio.sleep(0)
             slow.go.set()
             await asyncio.gather(first, third, fourth)
 
         asyncio.run(main())
         assert slow.batches == [["running"], ["waiting", "in its place"]]
-        engine.stop()
+        batcher.stop()
 
     def test_an_error_reaches_every_one_who_waits_and_the_engine_goes_on(self) -> None:
         slow = _Slow()
         slow.go.set()
-        engine = Engine(slow, max_waiting=2)  # type: ignore[arg-type]
+        batcher = MicroBatcher(slow, max_waiting=2)  # type: ignore[arg-type]
 
         async def main() -> None:
             with pytest.raises(TypeError):
-                await engine.ask(("search", "x", "{}"), ["a"], "no number")  # type: ignore[arg-type]
-            assert [answer.hits for answer in await engine.ask(("search", "x", "{}"), ["a"], 1)] == [["a0"]]
+                await batcher.submit(SearchWork("x"), ["a"], "no number")  # type: ignore[arg-type]
+            assert [answer.hits for answer in await batcher.submit(SearchWork("x"), ["a"], 1)] == [["a0"]]
 
         asyncio.run(main())
-        engine.stop()
+        batcher.stop()
 
 
 def test_more_than_the_queue_holds_is_429_and_a_late_answer_503(made: Path, serve: Serve) -> None:
@@ -401,10 +402,10 @@ def test_more_than_the_queue_holds_is_429_and_a_late_answer_503(made: Path, serv
         statuses.append(server.ask("POST", "/v1/search", {"queries": names})[0])
 
     clients = [threading.Thread(target=ask) for _ in range(24)]
-    for each in clients:
-        each.start()
-    for each in clients:
-        each.join()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
     assert set(statuses) == {200, 429}
     late = serve(made, "--deadline", "0.01")
     late.wait_ready()
@@ -419,6 +420,15 @@ def test_installing_serve_alone_is_enough() -> None:
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     named = {name.split(">")[0].lower() for name in project["dependencies"] + project["optional-dependencies"]["serve"]}
-    assert {"numpy", "tokenizers", "onnxruntime", "faiss-cpu", "fastapi", "uvicorn", "prometheus-client"} <= named
+    assert {
+        "numpy",
+        "tokenizers",
+        "onnxruntime",
+        "faiss-cpu",
+        "starlette",
+        "msgspec",
+        "uvicorn",
+        "prometheus-client",
+    } <= named
     assert "torch" not in named
     assert os.environ.get("HONED_API_KEY", "") == ""

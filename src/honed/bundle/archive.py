@@ -20,14 +20,14 @@ def pack(folder: Path, target: Path) -> Path:
     """Write a bundle's folder as a zip, uncompressed: weights and vectors do not shrink."""
     beside = target.with_name(f".{target.name}.packed")
     with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             archive.write(path, path.relative_to(folder).as_posix())
     beside.replace(target)
     return target
 
 
 class Unpacked:
-    """A zip unpacked into a folder of its own, which goes when this object or the process does."""
+    """A temporary folder with the content of a zip; removed with this object, at the latest with the process."""
 
     def __init__(self, file: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="honed-bundle-"))
@@ -39,8 +39,8 @@ def unpack(file: Path, folder: Path) -> Path:
     """Unpack a zip into an empty folder; `ArtifactError` names what is wrong with a member, before it is written."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = [each for each in archive.infolist() if not each.is_dir()]
-            _check(file, members)
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_members(file, members)
             for member in members:
                 target = folder / member.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,8 @@ def unpack(file: Path, folder: Path) -> Path:
     return folder
 
 
-def _check(file: Path, members: list[zipfile.ZipInfo]) -> None:
+def _check_members(file: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise `ArtifactError` for a member that leads outside, comes twice, is no plain file, or is too much."""
     seen: set[str] = set()
     for member in members:
         name = member.filename
@@ -75,6 +76,7 @@ def _check(file: Path, members: list[zipfile.ZipInfo]) -> None:
 
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Write a member to a file, and stop when it holds more than it says."""
     left = member.file_size
     with archive.open(member) as source, target.open("wb") as out:
         while block := source.read(_BLOCK):

@@ -1,6 +1,6 @@
 """What makes a bundle trustworthy before anything in it is used: its manifest, every byte, and its signature.
 
-Only the standard library is needed here, so that hashing can begin before numpy is imported.
+Hashing begins here, in the background, while the small files are read.
 """
 
 import json
@@ -10,10 +10,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
+from honed.bundle.manifest import FileEntry, Manifest
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import canonical_json, sha256_file
+from honed.core.json import Json, JsonObject
+from honed.core.optional import require
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 FORMAT, VERSION = "honed-bundle", 2
@@ -22,7 +28,7 @@ _MAX_FILES = 64
 _SMALL = 1 << 20
 _PARSED = ("model/tokenizer.json", "model/reranker_tokenizer.json", "index/hybrid.json")  # at once, so checked at once
 _ENDINGS = (".onnx", ".safetensors", ".json", ".parquet", ".html")
-_NEVER = {
+_REFUSED_KINDS = {
     ".pkl": "a pickle",
     ".pickle": "a pickle",
     ".pt": "a pickle",
@@ -34,10 +40,10 @@ _NEVER = {
 class Seal:
     """A manifest that fits its folder; the big files are hashed in the background until `wait`."""
 
-    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._threads: list[threading.Thread] = []
-        self._wrong: list[ArtifactError] = []
+        self._errors: list[ArtifactError] = []
 
     @classmethod
     def open(cls, folder: Path, public_key: Path | None = None) -> Self:
@@ -46,52 +52,53 @@ class Seal:
         Raises `ArtifactError` that names the file.
         """
         manifest = _read_manifest(folder)
+        files = manifest.files
         _check_signature(folder, manifest, public_key)
-        _check_listing(folder, manifest["files"])
+        _check_listing(folder, files)
         seal = cls(folder, manifest)
-        files = sorted(manifest["files"].items(), key=lambda each: -each[1]["size"])
-        lanes: list[list[tuple[str, Any]]] = [[], []]
-        for name, entry in files:
-            if entry["size"] <= _SMALL or name in _PARSED:
-                _check_bytes(folder, name, entry)
+        halves: list[list[str]] = [[], []]
+        for name in sorted(files, key=lambda name: -files[name].size):
+            if files[name].size <= _SMALL or name in _PARSED:
+                _check_bytes(folder, name, files[name])
             else:
-                min(lanes, key=lambda lane: sum(each["size"] for _, each in lane)).append((name, entry))
-        for lane in lanes:
-            thread = threading.Thread(target=seal._hash, args=(lane,), daemon=True)
+                min(halves, key=lambda half: sum(files[other].size for other in half)).append(name)
+        for half in halves:
+            thread = threading.Thread(target=seal._hash, args=([(name, files[name]) for name in half],), daemon=True)
             thread.start()
             seal._threads.append(thread)
         return seal
 
-    def _hash(self, lane: list[tuple[str, Any]]) -> None:
+    def _hash(self, entries: list[tuple[str, FileEntry]]) -> None:
+        """Check the bytes of some files; what differs is kept for `wait`."""
         try:
-            for name, entry in lane:
+            for name, entry in entries:
                 _check_bytes(self.folder, name, entry)
         except ArtifactError as error:
-            self._wrong.append(error)
+            self._errors.append(error)
         except OSError as error:
-            self._wrong.append(ArtifactError("E_BUNDLE_INCOMPLETE", f"{error.filename}: {error.strerror}"))
+            self._errors.append(ArtifactError("E_BUNDLE_INCOMPLETE", f"{error.filename}: {error.strerror}"))
 
     def wait(self) -> None:
         """Return when every byte is checked; `ArtifactError` names the first file that differs."""
         for thread in self._threads:
             thread.join()
-        if self._wrong:
-            raise self._wrong[0]
+        if self._errors:
+            raise self._errors[0]
 
 
-def self_hash(manifest: Mapping[str, Any]) -> str:
+def self_hash(manifest: JsonObject) -> str:
     """Return the sha256 of a manifest without the field that holds it."""
-    return sha256(canonical_json({key: each for key, each in manifest.items() if key != "self"}).encode()).hexdigest()
+    return sha256(canonical_json({key: value for key, value in manifest.items() if key != "self"}).encode()).hexdigest()
 
 
-def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+def manifest_bytes(manifest: JsonObject) -> bytes:
     """Return a manifest as it is written; one that is written otherwise was changed."""
     return (json.dumps(manifest, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def file_entry(path: Path) -> dict[str, Any]:
-    """Return what a manifest says of a file."""
-    return {"sha256": sha256_file(path), "size": path.stat().st_size}
+def file_entry(path: Path) -> FileEntry:
+    """Return the entry of a file for a manifest."""
+    return FileEntry(sha256_file(path), path.stat().st_size)
 
 
 def is_bundle(path: Path) -> bool:
@@ -108,7 +115,8 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path) -> Manifest:
+    """Return a manifest that is of this format and fits its own sha256; `ArtifactError` for any other."""
     path = folder / MANIFEST
     if not folder.is_dir():
         raise ArtifactError("E_NOT_A_BUNDLE", f"{folder}: no such bundle")
@@ -132,26 +140,27 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: was changed: its own sha256 does not fit")
     if not _well_formed(manifest.get("files")):
         raise ArtifactError("E_BUNDLE_MANIFEST", f"{path}: the list of files is not one of ours")
-    return manifest
+    return Manifest(manifest)
 
 
-def _well_formed(files: Any) -> bool:
+def _well_formed(files: Json) -> bool:
+    """Tell whether a list of files is one: names with a size and a sha256, neither none nor too many."""
     return (
         isinstance(files, dict)
         and 0 < len(files) <= _MAX_FILES
         and all(
-            isinstance(each, dict) and isinstance(each.get("size"), int) and isinstance(each.get("sha256"), str)
-            for each in files.values()
+            isinstance(entry, dict) and type(entry.get("size")) is int and isinstance(entry.get("sha256"), str)
+            for entry in files.values()
         )
     )
 
 
-def _check_listing(folder: Path, files: Mapping[str, Any]) -> None:
+def _check_listing(folder: Path, files: Mapping[str, FileEntry]) -> None:
     """Check that the folder holds the files of the manifest with their sizes, nothing else, and no link."""
     for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or "\0" in name:
             raise ArtifactError("E_BUNDLE_PATH", f"{folder}: the manifest names {name!r}, outside the bundle")
-    found = {}
+    sizes = {}
     for name, status in _walk(folder):
         if stat.S_ISLNK(status.st_mode):
             raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is a link; a bundle holds plain files")
@@ -164,21 +173,22 @@ def _check_listing(folder: Path, files: Mapping[str, Any]) -> None:
             raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is no plain file")
         if status.st_nlink > 1:
             raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is a hard link; a bundle holds files of its own")
-        found[name] = status.st_size
+        sizes[name] = status.st_size
     for name, entry in files.items():
         _refuse_kind(folder, name)
-        if name not in found:
+        if name not in sizes:
             raise ArtifactError("E_BUNDLE_INCOMPLETE", f"{folder / name}: missing")
-        if found[name] != entry["size"]:
+        if sizes[name] != entry.size:
             raise ArtifactError(
-                "E_BUNDLE_SIZE", f"{folder / name}: size expected {entry['size']}, actual {found[name]} bytes"
+                "E_BUNDLE_SIZE", f"{folder / name}: size expected {entry.size}, actual {sizes[name]} bytes"
             )
 
 
 def _refuse_kind(folder: Path, name: str) -> None:
+    """Raise `ArtifactError` for a file of a kind that no bundle has, by the ending of its name."""
     ending = PurePosixPath(name).suffix
-    if ending in _NEVER:
-        raise ArtifactError("E_BUNDLE_FORMAT", f"{folder / name}: {_NEVER[ending]}; it is not read")
+    if ending in _REFUSED_KINDS:
+        raise ArtifactError("E_BUNDLE_FORMAT", f"{folder / name}: {_REFUSED_KINDS[ending]}; it is not read")
     if ending in (".faiss", ".index"):
         raise ArtifactError(
             "E_BUNDLE_INDEX_TYPE",
@@ -189,39 +199,41 @@ def _refuse_kind(folder: Path, name: str) -> None:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield (name, status) of everything in a folder; links are told, not followed."""
+    """Yield (relative name, status) of everything in a folder; links are yielded, not followed."""
     waiting = [folder]
     while waiting:
-        for entry in sorted(os.scandir(waiting.pop()), key=lambda each: each.name):
+        for entry in sorted(os.scandir(waiting.pop()), key=lambda item: item.name):
             status = entry.stat(follow_symlinks=False)
             yield Path(entry.path).relative_to(folder).as_posix(), status
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(Path(entry.path))
 
 
-def _check_bytes(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
-    found = sha256_file(folder / name)
-    if found != entry["sha256"]:
+def _check_bytes(folder: Path, name: str, entry: FileEntry) -> None:
+    """Raise `ArtifactError` for a file whose sha256 is not that of the manifest."""
+    actual = sha256_file(folder / name)
+    if actual != entry.sha256:
         raise ArtifactError(
             "E_BUNDLE_CHECKSUM",
-            f"{folder / name}: sha256 expected {entry['sha256'][:16]}..., actual {found[:16]}...: bytes differ from "
+            f"{folder / name}: sha256 expected {entry.sha256[:16]}..., actual {actual[:16]}...: bytes differ from "
             "the manifest",
         )
 
 
 def sign(folder: Path, private_key: bytes) -> None:
     """Sign a bundle's manifest with an Ed25519 key; the manifest must name its public half (see `signer_of`)."""
-    key = _private(private_key)
+    key = _read_private_key(private_key)
     (folder / SIGNATURE).write_bytes(key.sign((folder / MANIFEST).read_bytes()))
 
 
 def signer_of(private_key: bytes) -> str:
     """Return the public half of an Ed25519 private key (PEM), as hexadecimal digits."""
-    return str(_private(private_key).public_key().public_bytes_raw().hex())
+    return str(_read_private_key(private_key).public_key().public_bytes_raw().hex())
 
 
-def _private(pem: bytes) -> Any:
-    _require_signatures()
+def _read_private_key(pem: bytes) -> "Ed25519PrivateKey":
+    """Return the Ed25519 key of a PEM file; `ConfigError` for anything else."""
+    require("signatures")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -234,22 +246,16 @@ def _private(pem: bytes) -> Any:
     return key
 
 
-def _require_signatures() -> None:
-    from honed.core.optional import require
-
-    require("signatures")
-
-
-def _check_signature(folder: Path, manifest: Mapping[str, Any], public_key: Path | None) -> None:
+def _check_signature(folder: Path, manifest: Manifest, public_key: Path | None) -> None:
     """Check a signature that is there or wanted; without ``public_key`` it only proves that nothing was changed."""
-    path, signer = folder / SIGNATURE, manifest.get("signer")
+    path, signer = folder / SIGNATURE, manifest.signer
     if not path.exists() and not signer:
         if public_key is not None:
             raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: a signature is required and there is none")
         return
     if not path.is_file() or path.is_symlink() or path.stat().st_size != 64 or not isinstance(signer, str):
         raise ArtifactError("E_BUNDLE_SIGNATURE", f"{path}: the signature and the manifest do not fit together")
-    _require_signatures()
+    require("signatures")
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key

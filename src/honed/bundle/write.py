@@ -1,4 +1,4 @@
-"""Writes bundles: beside their place, checked as they will be loaded, then put there."""
+"""Write bundles: into a folder beside the target, loaded once as a check, then moved into place."""
 
 import json
 import shutil
@@ -6,15 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from honed.bundle import load as bundle
-from honed.bundle import seal
+from honed.bundle import layout, seal
 from honed.bundle.archive import pack
-from honed.bundle.names import ALIAS, KINDS, LABEL, Name, NameTable
+from honed.bundle.layout import Arrays, HybridFiles, RerankerFiles
+from honed.bundle.load import cache_key, load_bundle
+from honed.bundle.manifest import object_at
+from honed.bundle.names import ALIAS, LABEL, Name, NameTable, kinds_of_texts
+from honed.bundle.tokenizer import load_tokenizer
 from honed.core.errors import ArtifactError
+from honed.core.json import Json, JsonObject, parse_object
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
 from honed.encode.graph_encoder import GraphEncoder
@@ -23,6 +26,8 @@ from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
 
 N_GOLDEN = 32
+_TOKENIZED = 5000  # texts that are read to find golden ones of one length
+_SHORTEST = 4  # tokens of a golden text, two of them special
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,32 +36,31 @@ class BundleContent:
 
     ``model`` is an aligned ONNX file, ``numpy`` names its weights for the numpy engine; ``vectors`` are those of
     ``texts``; ``names`` are (row of ``texts``, row of ``entities``, kind); ``entities`` are (id, label, fields);
-    ``files`` are more files by name, such as the report; ``hybrid`` is what it holds as plain data and as tensors,
-    ``reranker`` an ONNX file, its tokenizer and facts, ``max_length`` among them.
+    ``files`` are more files by name, such as the report.
     """
 
     model: bytes
     precision: str
-    numpy: Mapping[str, Any] | None
+    numpy: JsonObject | None
     tokenizer: str
     spec: EncoderSpec
     vectors: Vectors
     texts: Sequence[str]
     names: Sequence[Name]
     entities: Sequence[tuple[str, str, Mapping[str, str]]]
-    settings: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    settings: JsonObject
+    facts: JsonObject
     files: Mapping[str, bytes]
-    hybrid: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
-    reranker: tuple[bytes, str, Mapping[str, Any]] | None = None
+    hybrid: HybridFiles | None = None
+    reranker: RerankerFiles | None = None
     private_key: bytes | None = None
 
 
 def write_bundle(
     target: Path,
     content: BundleContent,
-    parity: Callable[[Path], Mapping[str, Any]] | None = None,
-    teach: Callable[[Path], tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None,
+    parity: Callable[[Path], JsonObject] | None = None,
+    teach: Callable[[Path], tuple[JsonObject, JsonObject]] | None = None,
 ) -> Path:
     """Write a bundle (a zip when the name ends so); an existing bundle is replaced only when all is written.
 
@@ -73,100 +77,106 @@ def write_bundle(
     shutil.rmtree(beside, ignore_errors=True)
     try:
         manifest = _write_files(beside, content)
-        bundle.load_bundle(beside).encoder.warm()
+        load_bundle(beside).encoder.warm()
         if content.hybrid is not None and teach is not None:
             data, facts = teach(beside)
-            (beside / bundle.FUSED).write_text(json.dumps(data), encoding="utf-8")
-            files = {**manifest["files"], bundle.FUSED: seal.file_entry(beside / bundle.FUSED)}
-            manifest = _write_manifest(beside, {**manifest, "files": files, "hybrid": facts}, content)
+            (beside / layout.HYBRID_DATA).write_text(json.dumps(data), encoding="utf-8")
+            entry = seal.file_entry(beside / layout.HYBRID_DATA).as_dict()
+            files = {**object_at(manifest, "files"), layout.HYBRID_DATA: entry}
+            manifest = _write_manifest(beside, {**manifest, "files": files, "hybrid": facts}, content.private_key)
         if parity is not None:
-            _write_manifest(beside, {**manifest, "parity": parity(beside)}, content)
-        if is_zip:
-            return pack(beside, target)
-        if target.exists():
-            old = target.with_name(f".{target.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-            beside.rename(target)
-            shutil.rmtree(old)
-        else:
-            beside.rename(target)
-        return target
+            _write_manifest(beside, {**manifest, "parity": parity(beside)}, content.private_key)
+        return pack(beside, target) if is_zip else _put_in_place(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _write_files(folder: Path, content: BundleContent) -> dict[str, Any]:
-    from safetensors.numpy import save_file
+def _put_in_place(folder: Path, target: Path) -> Path:
+    """Rename a folder to its target, in the place of what is there; returns the target."""
+    if not target.exists():
+        folder.rename(target)
+        return target
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    target.rename(old)
+    folder.rename(target)
+    shutil.rmtree(old)
+    return target
 
+
+def _write_files(folder: Path, content: BundleContent) -> dict[str, Json]:
+    """Write all files of a bundle, the manifest last; returns the manifest."""
     (folder / "model").mkdir(parents=True)
     (folder / "index").mkdir()
-    (folder / bundle.MODEL).write_bytes(content.model)
-    (folder / bundle.TOKENIZER).write_text(content.tokenizer, encoding="utf-8")
-    texts, names, vectors = _labels_first(content)
-    table = NameTable.build(texts, names, content.entities)
-    stored = StoredVectors.quantised(vectors) if content.precision == "int8" else StoredVectors(vectors)
-    save_file(stored.tensors(), str(folder / bundle.VECTORS))
-    save_file({key: np.ascontiguousarray(each) for key, each in table.tensors.items()}, str(folder / bundle.NAMES))
-    _write_records(folder / bundle.RECORDS, content, table)
-    save_file(_golden(folder, content, texts), str(folder / bundle.GOLDEN))
-    for name, each in content.files.items():
-        (folder / name).write_bytes(each)
-    index = {**content.settings, "records": seal.file_entry(folder / bundle.RECORDS)["sha256"]}
-    settings = IndexSettings.from_manifest(index)
-    searched = table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)
-    if settings.backend not in ("flat", "exact") and (
-        ann := tensors_of(build_index(stored.subset(searched), settings))
-    ):
-        save_file({name: np.ascontiguousarray(each) for name, each in ann.items()}, str(folder / bundle.ANN))
-        index["cache"] = bundle.cache_key(index, seal.file_entry(folder / bundle.VECTORS)["sha256"])
+    (folder / layout.MODEL).write_bytes(content.model)
+    (folder / layout.TOKENIZER).write_text(content.tokenizer, encoding="utf-8")
+    index = _write_index(folder, content)
+    for name, data in content.files.items():
+        (folder / name).write_bytes(data)
     if content.reranker is not None:
-        (folder / bundle.RERANKER).write_bytes(content.reranker[0])
-        (folder / bundle.RERANKER_TOKENIZER).write_text(content.reranker[1], encoding="utf-8")
+        (folder / layout.RERANKER).write_bytes(content.reranker.model)
+        (folder / layout.RERANKER_TOKENIZER).write_text(content.reranker.tokenizer, encoding="utf-8")
     if content.hybrid is not None:
-        data, tensors = content.hybrid
-        (folder / bundle.FUSED).write_text(json.dumps(data), encoding="utf-8")
-        save_file(
-            {key: np.ascontiguousarray(each) for key, each in tensors.items()}, str(folder / bundle.FUSED_TENSORS)
-        )
-    for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)
-    files = {
-        path.relative_to(folder).as_posix(): seal.file_entry(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    manifest: dict[str, Any] = {
+        (folder / layout.HYBRID_DATA).write_text(json.dumps(content.hybrid.data), encoding="utf-8")
+        _save_arrays(folder / layout.HYBRID_ARRAYS, content.hybrid.arrays)
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    manifest: dict[str, Json] = {
         "format": seal.FORMAT,
         "version": seal.VERSION,
         "precision": content.precision,
         "spec": content.spec.as_dict(),
-        "model": {"file": bundle.MODEL, "numpy": content.numpy},
+        "model": {"file": layout.MODEL, "numpy": content.numpy},
         "index": index,
-        **({"reranker": dict(content.reranker[2])} if content.reranker else {}),
-        "counts": {"entities": len(content.entities), "names": len(names), "texts": len(texts)},
+        **({"reranker": content.reranker.facts} if content.reranker else {}),
+        "counts": {"entities": len(content.entities), "names": len(content.names), "texts": len(content.texts)},
         **content.facts,
-        "files": files,
+        "files": {path.relative_to(folder).as_posix(): seal.file_entry(path).as_dict() for path in paths},
     }
-    return _write_manifest(folder, manifest, content)
+    return _write_manifest(folder, manifest, content.private_key)
 
 
-def _write_manifest(folder: Path, manifest: dict[str, Any], content: BundleContent) -> dict[str, Any]:
-    if content.private_key is not None:
-        manifest["signer"] = seal.signer_of(content.private_key)
-    manifest = json.loads(json.dumps(manifest))
-    manifest["self"] = seal.self_hash(manifest)
-    (folder / seal.MANIFEST).write_bytes(seal.manifest_bytes(manifest))
-    if content.private_key is not None:
-        seal.sign(folder, content.private_key)
-    return manifest
+def _write_index(folder: Path, content: BundleContent) -> dict[str, Json]:
+    """Write vectors, names, records, golden vectors and a cache of the index; returns its part of the manifest."""
+    texts, names, vectors = _labels_first(content)
+    table = NameTable.build(texts, names, content.entities)
+    stored = StoredVectors.quantised(vectors) if content.precision == "int8" else StoredVectors(vectors)
+    _save_arrays(folder / layout.VECTORS, stored.tensors())
+    _save_arrays(folder / layout.NAMES, table.tensors)
+    _write_records(folder / layout.RECORDS, content, table)
+    _save_arrays(folder / layout.GOLDEN, _golden_arrays(folder, content, texts))
+    index: dict[str, Json] = {**content.settings, "records": seal.file_entry(folder / layout.RECORDS).sha256}
+    settings = IndexSettings.from_manifest(index)
+    if settings.backend not in ("flat", "exact"):
+        searched = table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)
+        cache = tensors_of(build_index(stored.subset(searched), settings))
+        if cache:
+            _save_arrays(folder / layout.INDEX_CACHE, cache)
+            index["cache"] = cache_key(index, seal.file_entry(folder / layout.VECTORS).sha256)
+    return index
+
+
+def _save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write a safetensors file that everyone may read."""
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, str(path))
+    path.chmod(0o644)
+
+
+def _write_manifest(folder: Path, manifest: JsonObject, private_key: bytes | None) -> dict[str, Json]:
+    """Write a manifest with its own sha256, signed where there is a key; returns it as it is written."""
+    signer: JsonObject = {"signer": seal.signer_of(private_key)} if private_key is not None else {}
+    plain = parse_object(json.dumps({**manifest, **signer}))
+    plain["self"] = seal.self_hash(plain)
+    (folder / seal.MANIFEST).write_bytes(seal.manifest_bytes(plain))
+    if private_key is not None:
+        seal.sign(folder, private_key)
+    return plain
 
 
 def _labels_first(content: BundleContent) -> tuple[list[str], list[Name], Vectors]:
-    """Order the texts so that labels come first: what is searched lies together and can be mapped as it is."""
-    kinds = np.zeros(len(content.texts), dtype=np.uint8)
-    for text, _, kind in content.names:
-        kinds[text] |= KINDS[kind]
+    """Return texts, names and vectors with labels first: what is searched lies together and can be mapped as it is."""
+    kinds = kinds_of_texts(content.names, len(content.texts))
     order = np.argsort((kinds & LABEL) == 0, kind="stable")
     place = {int(old): new for new, old in enumerate(order)}
     texts = [content.texts[row] for row in order]
@@ -174,24 +184,26 @@ def _labels_first(content: BundleContent) -> tuple[list[str], list[Name], Vector
     return texts, names, np.ascontiguousarray(content.vectors[order], dtype=np.float32)
 
 
-def _golden(folder: Path, content: BundleContent, texts: Sequence[str]) -> dict[str, Any]:
-    """Return short texts with the vectors that onnxruntime gives for them.
+def _golden_arrays(folder: Path, content: BundleContent, texts: Sequence[str]) -> Arrays:
+    """Return the rows of short texts with the vectors that onnxruntime gives for them, by role.
 
     They are spread over all texts of one length in tokens, so that checking them costs one small batch.
     """
-    tokenizer = bundle.load_tokenizer(folder / bundle.TOKENIZER)
+    tokenizer = load_tokenizer(folder / layout.TOKENIZER)
     encoder = GraphEncoder.load(content.model, tokenizer, content.spec, engine="onnxruntime")
-    some = range(0, len(texts), max(1, len(texts) // 5000))
-    lengths = {row: len(ids) for row, ids in zip(some, encoder.tokens([texts[row] for row in some]), strict=True)}
-    counts = Counter(lengths.values())
-    length = min((each for each, count in counts.items() if count >= N_GOLDEN and each > 3), default=0)
-    short = [row for row in some if lengths[row] == length] or list(some)
+    spread = range(0, len(texts), max(1, len(texts) // _TOKENIZED))
+    ids = encoder.tokens([texts[row] for row in spread])
+    lengths = {row: len(tokens) for row, tokens in zip(spread, ids, strict=True)}
+    common = [length for length, count in Counter(lengths.values()).items() if count >= N_GOLDEN]
+    length = min((length for length in common if length >= _SHORTEST), default=0)
+    short = [row for row in spread if lengths[row] == length] or list(spread)
     rows = short[:: max(1, len(short) // N_GOLDEN)][:N_GOLDEN]
     chosen = [texts[row] for row in rows]
-    golden: dict[str, Any] = {"rows": np.array(rows, dtype=np.int64), "document": encoder.encode(chosen, "document")}
+    document = encoder.encode(chosen, "document")
+    query = {}
     if content.spec.query_prompt != content.spec.document_prompt:
-        golden["query"] = encoder.encode(chosen, "query")
-    return golden
+        query["query"] = encoder.encode(chosen, "query")
+    return {"rows": np.array(rows, dtype=np.int64), "document": document, **query}
 
 
 def _write_records(path: Path, content: BundleContent, table: NameTable) -> None:
@@ -200,7 +212,7 @@ def _write_records(path: Path, content: BundleContent, table: NameTable) -> None
     import pyarrow.parquet as pq
 
     rows = {
-        "entity_id": [key for key, _, _ in content.entities],
+        "entity_id": [entity_id for entity_id, _, _ in content.entities],
         "label": [label for _, label, _ in content.entities],
         "aliases": [table.aliases(row) for row in range(len(content.entities))],
         "fields": [json.dumps(dict(fields), ensure_ascii=False) for _, _, fields in content.entities],

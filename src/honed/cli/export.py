@@ -47,12 +47,12 @@ def export(
 
     manifest = read_manifest(written)
     if json:
-        terminal.emit_json({"path": str(written), "precision": precision, "parity": manifest["parity"]})
+        terminal.emit_json({"path": str(written), "precision": precision, "parity": manifest.data["parity"]})
         return
-    found = manifest["parity"]
-    size = sum(each["size"] for each in manifest["files"].values())
+    parity = manifest.parity
+    size = sum(entry.size for entry in manifest.files.values())
     terminal.say(
-        f"wrote {written}: {size / 1e6:.1f} MB, {precision}; {100 * found['top1_flips']:.2f} % of {found['n_queries']} "
-        f"top-1 answers differ from the trained model's, mean cosine {found['mean_cosine']:.5f}"
+        f"wrote {written}: {size / 1e6:.1f} MB, {precision}; {100 * parity.top1_flips:.2f} % of {parity.n_queries} "
+        f"top-1 answers differ from the trained model's, mean cosine {parity.mean_cosine:.5f}"
     )
     terminal.emit(str(written))

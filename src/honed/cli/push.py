@@ -41,13 +41,13 @@ def push(
     """
     require("PostgreSQL")
     from honed.cli.search import opened
-    from honed.connect.postgres import Place
+    from honed.connect.database import CollectionRef
     from honed.connect.push import PushOptions
     from honed.connect.push import push as written
 
     options = PushOptions(type=kind, index=index, links=links, build_width=build_width, keep=keep, force=force)
-    place = Place(dsn=database, schema=schema, collection=collection)
-    facts = written(opened(project, bundle, None), place, options)
+    ref = CollectionRef(dsn=database, schema=schema, collection=collection)
+    facts = written(opened(project, bundle, None), ref, options)
     if json:
         terminal.emit_json(facts)
         return

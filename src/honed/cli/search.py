@@ -108,10 +108,13 @@ def search(
                 "--database: known names and meaning, alias-to-label, without --rerank, --candidates, --hyde",
             )
         require("PostgreSQL")
-        from honed.connect import postgres
+        from honed.connect.database import CollectionRef
+        from honed.connect.postgres import Collection
 
-        there = postgres.Collection.open(postgres.Place(dsn=database, schema=schema, collection=collection))
-        listed = there.search(opened(project, bundle, require_signature).encoder, queries, k, where=passing)
+        ref = CollectionRef(dsn=database, schema=schema, collection=collection)
+        listed = Collection.open(ref).search(
+            opened(project, bundle, require_signature).encoder, queries, k, where=passing
+        )
         found = [Answer(hits=hits) for hits in listed]
     elif rerank and bundle is None and not budget:
         from honed.project.project import Project

@@ -10,7 +10,7 @@ import typer
 from honed.config.server import ServerSection, server_section
 from honed.core.errors import ConfigError
 from honed.core.progress import log_to_stderr
-from honed.serve.requests import Limits
+from honed.serve.limits import Limits
 from honed.serve.server import ServeOptions
 from honed.serve.server import serve as serve_bundle
 

@@ -1,12 +1,13 @@
 """A filter on the fields of entities (`honed.core.filters`) as a condition of PostgreSQL over a column of JSON."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from psycopg import sql
 
-from honed.core.filters import Filter
+from honed.core.filters import Filter, Value
 
+Condition: TypeAlias = Value | Sequence[Value] | Mapping[str, Value]
 _OPERATORS = {"gte": sql.SQL(">="), "gt": sql.SQL(">"), "lte": sql.SQL("<="), "lt": sql.SQL("<")}
 # what is a number as data write it, and a numeric of PostgreSQL without an error
 _NUMBER = r"^[ \t\n\r\f\v]*[+-]?([0-9]{1,255}(\.[0-9]{0,255})?|\.[0-9]{1,255})([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$"
@@ -18,7 +19,8 @@ def as_sql(where: Filter) -> sql.Composable:
     return sql.SQL(" AND ").join(parts) if parts else sql.SQL("TRUE")
 
 
-def _passes(name: str, condition: Any) -> sql.Composable:
+def _passes(name: str, condition: Condition) -> sql.Composable:
+    """Return the condition that a field is a value, one of several, or within a range."""
     if isinstance(condition, Mapping):
         parts = [_within(name, bound, value) for bound, value in condition.items()]
         return sql.SQL("({})").format(sql.SQL(" AND ").join(parts))
@@ -27,7 +29,7 @@ def _passes(name: str, condition: Any) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)) if parts else sql.SQL("FALSE")
 
 
-def _equal(name: str, value: Any) -> sql.Composable:
+def _equal(name: str, value: Value) -> sql.Composable:
     if isinstance(value, bool):
         return sql.SQL("lower({}) = {}").format(_text(name), str(value).lower())
     if isinstance(value, str):
@@ -35,7 +37,7 @@ def _equal(name: str, value: Any) -> sql.Composable:
     return sql.SQL("{} = {}::numeric").format(_number(name), str(value))
 
 
-def _within(name: str, bound: str, value: Any) -> sql.Composable:
+def _within(name: str, bound: str, value: Value) -> sql.Composable:
     if isinstance(value, str):  # by code points, as everywhere in honed
         return sql.SQL('{} COLLATE "C" {} {}').format(_text(name), _OPERATORS[bound], value)
     return sql.SQL("{} {} {}::numeric").format(_number(name), _OPERATORS[bound], str(float(value)))

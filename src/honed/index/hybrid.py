@@ -151,7 +151,7 @@ class HybridIndex:
     # -- asking ----------------------------------------------------------------------------------
 
     def gather(
-        self, text: str, near: Rows, cosines: Cosines, *, depth: int = DEPTH, hidden: Sequence[int] = ()
+        self, text: str, near: Rows, cosines: Cosines, *, depth: int = DEPTH, hidden: Sequence[int] | Rows = ()
     ) -> Candidates:
         """Return what may answer a query: the best ``depth`` of each part, and the first of ``near`` by their vectors.
 

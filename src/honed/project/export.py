@@ -8,10 +8,11 @@ import msgspec
 
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import REPORT, REPORT_PAGE, EvaluateArtifact
-from honed.artifacts.index import HybridArtifact, IndexArtifact, Tensors
+from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact
-from honed.bundle.load import REPORT as BUNDLE_REPORT
-from honed.bundle.load import REPORT_PAGE as BUNDLE_PAGE
+from honed.bundle.layout import REPORT as BUNDLE_REPORT
+from honed.bundle.layout import REPORT_PAGE as BUNDLE_PAGE
+from honed.bundle.layout import HybridFiles, RerankerFiles
 from honed.bundle.seal import signer_of
 from honed.bundle.write import BundleContent, write_bundle
 from honed.core.errors import ConfigError
@@ -135,15 +136,15 @@ def parity_queries(project: Workspace, texts: Sequence[str]) -> list[str]:
     return sorted(queries, key=lambda text: unit_interval(2, text))[:_PARITY]
 
 
-def _hybrid(project: Workspace) -> tuple[JsonObject, Tensors] | None:
+def _hybrid(project: Workspace) -> HybridFiles | None:
     """Return the hybrid of the last run: plain data and tensors."""
     if project.config.hybrid is None:
         return None
     made = project.runner.latest(HybridArtifact)
-    return made.data(), made.tensors()
+    return HybridFiles(made.data(), made.tensors())
 
 
-def _reranker(project: Workspace, texts: Sequence[str], precision: str) -> tuple[bytes, str, dict[str, Json]] | None:
+def _reranker(project: Workspace, texts: Sequence[str], precision: str) -> RerankerFiles | None:
     """Return the cross-encoder's ONNX file and tokenizer, where it is weighed by a hybrid."""
     if project.config.hybrid is None or project.config.cross_encoder is None:
         return None

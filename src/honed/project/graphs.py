@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from honed.artifacts.models import CrossEncoderArtifact
+from honed.bundle.layout import RerankerFiles
 from honed.core.errors import ArtifactError
-from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.records import EncoderSpec
 from honed.data.split import unit_interval
@@ -58,9 +58,7 @@ def encoder_graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequen
     return EncoderGraph(model=aligned(model.SerializeToString()), numpy=layout, tokenizer=shown)
 
 
-def cross_encoder_graph(
-    made: CrossEncoderArtifact, texts: Sequence[str], precision: str
-) -> tuple[bytes, str, dict[str, Json]]:
+def cross_encoder_graph(made: CrossEncoderArtifact, texts: Sequence[str], precision: str) -> RerankerFiles:
     """Return the cross-encoder as an ONNX file (bf16 in a bundle that is not fp32), its tokenizer, and facts.
 
     Its scores are compared with PyTorch's on pairs of labels; `ArtifactError` where they are far apart.
@@ -88,4 +86,4 @@ def cross_encoder_graph(
         raise ArtifactError(
             "E_PARITY", f"the exported cross-encoder scores otherwise than the trained one: by {far:.4f}"
         )
-    return raw, shown, {"max_length": scorer.max_length, "largest_score_difference": round(far, 6)}
+    return RerankerFiles(raw, shown, {"max_length": scorer.max_length, "largest_score_difference": round(far, 6)})

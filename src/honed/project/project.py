@@ -18,7 +18,7 @@ from honed.pipeline.runner import Plan
 from honed.project.explain import PairExplainer
 from honed.project.rerank import reranked_hits
 from honed.project.workspace import Workspace
-from honed.search.searcher import Hits
+from honed.search.hits import Hits
 from honed.shapes.registry import shape_of
 
 

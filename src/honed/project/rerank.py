@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from honed.core.text import fold
-from honed.search.searcher import Hits
+from honed.search.hits import Hits
 from honed.shapes.systems import PairScorer
 
 

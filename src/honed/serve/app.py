@@ -1,293 +1,219 @@
-"""The HTTP interface over a bundle, and the page."""
+"""The HTTP interface over a bundle, and the search page."""
 
 import asyncio
 import contextlib
-import logging
-import threading
-from collections.abc import AsyncIterator, Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from honed import __version__
 from honed.core.errors import ConfigError, HonedError
 from honed.core.fingerprint import canonical_json
-from honed.core.records import Answer
-from honed.search.searcher import DIRECTIONS, Searcher
-from honed.serve import memory
-from honed.serve.engine import Busy, Engine, Work
-from honed.serve.gate import PAGE_POLICY, Gate, Metrics
-from honed.serve.requests import Limits, Refused, check_wanted, encode_request, one_text, search_request, strict_json
+from honed.pages.files import SEARCH
+from honed.serve import operations
+from honed.serve.access import Access
+from honed.serve.answers import EncodeResult, Reloaded, SearchResult, SearchResults, Status
+from honed.serve.batching import EncodeWork, QueueFull, SearchWork, Work
+from honed.serve.decoding import decode
+from honed.serve.errors import RequestError
+from honed.serve.gate import Gate, gate_of
+from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes
+from honed.serve.openapi import openapi_document
+from honed.serve.operations import Operation
+from honed.serve.requests import (
+    EncodeRequest,
+    SearchRequest,
+    SessionRequest,
+    check_text,
+    decode_search,
+    decode_search_parameters,
+)
+from honed.serve.responses import REPORT_POLICY, body_fields, html_response, json_response
+from honed.serve.service import Service
 
-log = logging.getLogger("honed.server")
-
-_PAGE = files("honed.serve") / "search_page"
-_STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
-_REPORT_POLICY += "sandbox; form-action 'none'; base-uri 'none'"
-
-
-class Service:
-    """A bundle that is being served: the searcher of the moment, and how it is replaced."""
-
-    def __init__(
-        self, path: Path, limits: Limits, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None
-    ) -> None:
-        """Load the bundle; `honed.core.errors.ArtifactError` when it is unfit."""
-        self.path, self.limits, self.metrics = path, limits, Metrics()
-        self._how: dict[str, Any] = {"engine": engine, "threads": threads, "public_key": public_key}
-        self.searcher = Searcher.load(path, **self._how)
-        self.engine = Engine(
-            self.searcher,
-            max_waiting=limits.max_waiting,
-            on_batch=self._count,
-            check=self._check_tokens,
-            rerank_ms=limits.rerank_ms,
-        )
-        self.ready = threading.Event()
-        self._reloading = threading.Lock()
-        self.fault = ""
-        threading.Thread(target=self._warm, daemon=True).start()
-
-    def _check_tokens(self, searcher: Searcher, texts: Sequence[str]) -> None:
-        """Refuse texts that have more tokens in all than one request may; few characters cannot."""
-        limit = self.limits.max_tokens
-        if sum(map(len, texts)) > limit and (total := searcher.count_tokens(texts)) > limit:
-            raise Refused(413, "E_TOO_MANY_TOKENS", f"the texts have {total} tokens; max_tokens is {limit}")
-
-    def _count(self, n_texts: int, seconds: float) -> None:
-        self.metrics.batch.observe(n_texts)
-        self.metrics.batch_seconds.observe(seconds)
-
-    def _warm(self) -> None:
-        try:
-            if self._how["engine"] != "numpy":
-                self.searcher.warm()
-                memory.give_back()
-            self.ready.set()
-        except Exception as error:  # whatever it is, the server must say that it is not ready
-            log.error("the fast engine cannot be used: %s", error)
-            self.fault = "the bundle is unfit"
-
-    def reload(self) -> dict[str, Any]:
-        """Load the bundle again and answer from it; the old one goes on when the new one is unfit.
-
-        Blocks for as long as loading takes; requests are answered meanwhile. Raises `Refused` while another one runs.
-        """
-        if not self._reloading.acquire(blocking=False):
-            raise Refused(429, "E_BUSY", "a reload is under way", {"retry-after": "1"})
-        try:
-            try:
-                fresh = Searcher.load(self.path, **self._how)
-                if self._how["engine"] != "numpy":
-                    fresh.warm()
-            except (HonedError, OSError):
-                self.metrics.reloads.labels("refused").inc()
-                raise
-            self.engine.replace(fresh)
-            self.searcher = fresh
-            self.engine.settle()
-            memory.give_back()
-            self.metrics.reloads.labels("done").inc()
-            self.fault = ""
-            self.ready.set()
-            return self.about()
-        finally:
-            self._reloading.release()
-
-    def about(self) -> dict[str, Any]:
-        """Return what the page and scripts may know of the bundle."""
-        shown = {key: value for key, value in self.searcher.manifest.items() if key not in ("model", "files")}
-        shown["files"] = {name: each["size"] for name, each in self.searcher.manifest["files"].items()}
-        return {**shown, "engine": getattr(self.searcher.encoder, "engine", ""), "honed": __version__}
+Result = TypeVar("Result")
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(service: Service, *, hosts: frozenset[str], api_key: str = "") -> Gate:
+def make_app(service: Service, access: Access) -> Gate:
     """Return the ASGI application over a service, behind its gate."""
-    limits, metrics = service.limits, service.metrics
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await asyncio.to_thread(service.engine.stop)
+        await asyncio.to_thread(service.batcher.stop)
 
-    app = FastAPI(
-        title="honed",
-        version=__version__,
-        description="Look names up by meaning, in both directions.",
-        docs_url=None,
-        redoc_url=None,
+    handlers = Handlers(service)
+    app = Starlette(
+        routes=[*_routes(handlers), *page_routes(SEARCH)],
         lifespan=lifespan,
+        exception_handlers={
+            RequestError: answer_request_error,
+            HTTPException: answer_http_exception,
+            ClientDisconnect: handlers.client_left,
+            Exception: answer_bug,
+        },
     )
+    return Gate(app, service.limits, service.metrics, access)
 
-    async def ask(request: Request, work: Work, texts: list[str], k: int = 0) -> Any:
-        """Wait for an answer until the deadline, and only as long as the client does."""
-        answer = asyncio.ensure_future(service.engine.ask(work, texts, k))
-        gone = asyncio.ensure_future(_disconnected(request))
-        try:
-            await asyncio.wait({answer, gone}, timeout=limits.deadline, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-        except Busy:
-            raise Refused(429, "E_BUSY", "every place is taken; try again", {"retry-after": "1"}) from None
-        finally:
-            gone.cancel()
-            answer.cancel()
-        if gone.done() and not gone.cancelled():
-            raise ClientDisconnect
-        raise Refused(503, "E_DEADLINE", f"no answer within {limits.deadline:g} s", {"retry-after": "1"})
 
-    async def answer_search(request: Request, fields: dict[str, Any]) -> JSONResponse:
-        wanted = search_request(fields, limits)
-        searcher = service.searcher
-        check_wanted(wanted, searcher)
-        kind = "candidates" if wanted.candidates else "rerank" if wanted.rerank else "search"
-        work = (kind, wanted.direction, canonical_json(wanted.where))
+def _routes(handlers: "Handlers") -> list[Route]:
+    """Return the routes of all calls but the page and its files."""
+    return [
+        Route(operation.path, handler, methods=[operation.method]) for operation, handler in handlers.by_operation()
+    ]
+
+
+class Handlers:
+    """What answers the calls of `honed.serve.operations`, but for the page and its files."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._limits = service, service.limits
+
+    def by_operation(self) -> list[tuple[Operation, Handler]]:
+        """Return every call with what answers it."""
+        return [
+            (operations.SEARCH, self.search),
+            (operations.SEARCH_BY_URL, self.search_by_url),
+            (operations.ENCODE, self.encode),
+            (operations.ENTITY, self.entity),
+            (operations.ABOUT, self.about),
+            (operations.RELOAD, self.reload),
+            (operations.SESSION, self.session),
+            (operations.HEALTH, self.health),
+            (operations.READY, self.ready),
+            (operations.METRICS, self.metrics),
+            (operations.REPORT, self.report),
+            (operations.DOCUMENT, self.document),
+        ]
+
+    # -- searching -------------------------------------------------------------------------------
+
+    async def search(self, request: Request) -> Response:
+        """Search with the texts of the body."""
+        return await self._answer_search(request, decode_search(await body_fields(request), self._limits))
+
+    async def search_by_url(self, request: Request) -> Response:
+        """Search with the text of the address."""
+        return await self._answer_search(request, decode_search_parameters(dict(request.query_params), self._limits))
+
+    async def _answer_search(self, request: Request, search: SearchRequest) -> Response:
+        searcher = self._service.searcher
+        work = SearchWork(
+            search.direction,
+            canonical_json(search.filter),
+            candidates=search.candidates,
+            rerank=search.rerank,
+            budget_ms=self._limits.rerank_ms,
+        )
         try:
-            found = await ask(request, work, wanted.texts, wanted.k)
+            searcher.check_parts(
+                search.direction, candidates=search.candidates, rerank=search.rerank, plain=not search.filter
+            )
+            answers = await self._wait(request, work, search.texts, search.k)
         except ConfigError as error:  # a filter on a field that is not there: known where the fields are read
-            raise Refused(422, error.code, error.message) from None
-        results = [_result(text, answer, searcher) for text, answer in zip(wanted.texts, found, strict=True)]
-        return JSONResponse({"results": results} if wanted.many else results[0])
+            raise RequestError.of(error) from None
+        results = [
+            SearchResult.of(text, answer, truncated=searcher.is_cut(text))
+            for text, answer in zip(search.texts, answers, strict=True)
+        ]
+        return json_response(SearchResults(results=results) if search.has_many else results[0])
 
-    @app.post("/v1/search", openapi_extra=_body(_SEARCH), summary="Search with one text or several")
-    async def search(request: Request) -> Response:
-        return await answer_search(request, await json_fields(request))
+    async def encode(self, request: Request) -> Response:
+        """Encode the texts of the body."""
+        wish = decode(await body_fields(request), EncodeRequest).check(self._limits)
+        vectors = await self._wait(request, EncodeWork(wish.role), wish.texts)
+        return json_response(EncodeResult(dim=vectors.shape[1], vectors=vectors.tolist()))
 
-    @app.get("/v1/search", summary="Search with one text")
-    async def search_by_url(
-        request: Request, query: str = "", k: str = "10", direction: str = DIRECTIONS[0]
-    ) -> Response:
-        if not k.isdecimal() or len(k) > 9:
-            raise Refused(422, "E_TYPE", "k is no whole number")
-        return await answer_search(request, {"query": query, "k": int(k), "direction": direction})
-
-    @app.post("/v1/encode", openapi_extra=_body(_ENCODE), summary="Texts to unit vectors")
-    async def encode(request: Request) -> Response:
-        texts, role = encode_request(await json_fields(request), limits)
-        vectors = await ask(request, ("encode", role, ""), texts)
-        return JSONResponse({"dim": vectors.shape[1], "vectors": vectors.tolist()})
-
-    @app.get("/v1/entities/{entity_id:path}", summary="One entity with its fields and aliases")
-    async def entity(entity_id: str) -> Response:
+    async def _wait(self, request: Request, work: Work[Result], texts: list[str], k: int = 0) -> Result:
+        """Wait for the result of a work until the deadline, and only as long as the client does."""
+        result = asyncio.ensure_future(self._service.batcher.submit(work, texts, k))
+        left = asyncio.ensure_future(_disconnected(request))
+        deadline = self._limits.deadline
         try:
-            return JSONResponse(service.searcher.entity(one_text(entity_id, "entity_id", limits)))
+            await asyncio.wait({result, left}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            if result.done():
+                return result.result()
+        except QueueFull:
+            raise RequestError(429, "E_BUSY", "every place is taken; try again", {"retry-after": "1"}) from None
+        finally:
+            left.cancel()
+            result.cancel()
+        if left.done() and not left.cancelled():
+            raise ClientDisconnect
+        raise RequestError(503, "E_DEADLINE", f"no answer within {deadline:g} s", {"retry-after": "1"})
+
+    # -- the bundle ------------------------------------------------------------------------------
+
+    async def entity(self, request: Request) -> Response:
+        """Answer with one entity."""
+        entity_id = check_text(request.path_params["entity_id"], "entity_id", self._limits)
+        try:
+            return json_response(self._service.searcher.entity(entity_id))
         except ConfigError as error:
-            raise Refused(404, error.code, error.message) from None
+            raise RequestError.of(error, 404) from None
 
-    @app.get("/v1/bundle", summary="What is served: manifest, measures, engine")
-    async def about() -> Response:
-        return JSONResponse(service.about())
+    async def about(self, _: Request) -> Response:
+        """Tell what is served."""
+        return json_response(self._service.about())
 
-    @app.post("/v1/reload", summary="Load the bundle again from its place")
-    async def reload() -> Response:
+    async def reload(self, _: Request) -> Response:
+        """Load the bundle again."""
         try:
-            found = await asyncio.to_thread(service.reload)
+            fingerprint = await asyncio.to_thread(self._service.reload)
         except HonedError as error:
-            raise Refused(409, error.code, "the bundle in place is unfit; the old one goes on") from None
+            raise RequestError(409, error.code, "the bundle in place is unfit; the old one goes on") from None
         except OSError:
-            raise Refused(409, "E_IO", "the bundle in place cannot be read; the old one goes on") from None
-        return JSONResponse({"self": found["self"]})
+            raise RequestError(409, "E_IO", "the bundle in place cannot be read; the old one goes on") from None
+        return json_response(Reloaded(fingerprint=fingerprint))
 
-    @app.post("/v1/session", include_in_schema=False)
-    async def session(request: Request) -> Response:
-        key = (await json_fields(request)).get("key")
-        if not isinstance(key, str) or not gate.is_key(key.encode("utf-8", "replace")):
-            raise Refused(401, "E_KEY", "a key is needed: Authorization: Bearer KEY")
-        return Response(status_code=204, headers={"set-cookie": gate.session_cookie()})
+    async def report(self, _: Request) -> Response:
+        """Show the report of the evaluation."""
+        content = self._service.searcher.source.report
+        if not content:
+            raise RequestError(404, "E_NO_REPORT", "this bundle was exported before anything was evaluated")
+        return html_response(content, REPORT_POLICY)
 
-    @app.get("/healthz", summary="The process is alive")
-    async def health() -> Response:
-        return JSONResponse({"status": "ok"})
+    # -- the server ------------------------------------------------------------------------------
 
-    @app.get("/readyz", summary="The fast engine is loaded and the server is not stopping")
-    async def ready() -> Response:
-        state = "stopping" if gate.draining else service.fault or ("ready" if service.ready.is_set() else "loading")
-        return JSONResponse({"status": state}, status_code=200 if state == "ready" else 503)
+    async def session(self, request: Request) -> Response:
+        """Exchange the key for a cookie."""
+        access, key = gate_of(request).access, decode(await body_fields(request), SessionRequest).key
+        if not access.is_key(key.encode("utf-8", "replace")):
+            raise RequestError(401, "E_KEY", "a key is needed: Authorization: Bearer KEY")
+        return Response(status_code=204, headers={"set-cookie": access.session_cookie()})
 
-    @app.get("/metrics", include_in_schema=False)
-    async def prometheus() -> Response:
-        metrics.waiting.set(service.engine.waiting)
+    async def health(self, _: Request) -> Response:
+        """Tell that the process is alive."""
+        return json_response(Status(status="ok"))
+
+    async def ready(self, request: Request) -> Response:
+        """Tell whether requests are answered at full speed."""
+        state = "stopping" if gate_of(request).draining else self._service.state()
+        return json_response(Status(status=state), 200 if state == "ready" else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """Answer Prometheus."""
+        metrics = self._service.metrics
+        metrics.waiting.set(self._service.batcher.waiting)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/report", include_in_schema=False)
-    async def report() -> Response:
-        content = service.searcher.report
-        if not content:
-            raise Refused(404, "E_NO_REPORT", "this bundle was exported before anything was evaluated")
-        return Response(content, media_type="text/html", headers={"content-security-policy": _REPORT_POLICY})
+    async def document(self, request: Request) -> Response:
+        """Describe the interface."""
+        return json_response(openapi_document(has_key=gate_of(request).access.has_key))
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        content = (_PAGE / "index.html").read_bytes()
-        return Response(content, media_type="text/html", headers={"content-security-policy": PAGE_POLICY})
-
-    @app.get("/static/{name}", include_in_schema=False)
-    async def static(name: str) -> Response:
-        if name not in _STATIC:
-            raise Refused(404, "E_NOT_FOUND", "no such file")
-        return Response((_PAGE / name).read_bytes(), media_type=_STATIC[name])
-
-    @app.exception_handler(HTTPException)
-    async def plain(_: Request, error: HTTPException) -> Response:
-        return JSONResponse(
-            {"error": {"code": "E_HTTP", "message": str(error.detail)}}, error.status_code, headers=error.headers
-        )
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> Response:
-        metrics.cancelled.inc()
+    async def client_left(self, _: Request, __: Exception) -> Response:
+        """Count a client that left before the answer."""
+        self._service.metrics.cancelled.inc()
         return Response(status_code=499)
-
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> Response:
-        await request.scope["honed.body"].drain()
-        content = {"error": {"code": error.code, "message": error.message}}
-        return JSONResponse(content, error.status, headers=error.headers)
-
-    gate = Gate(app, limits, metrics, hosts=hosts, api_key=api_key)
-    return gate
-
-
-async def json_fields(request: Request) -> dict[str, Any]:
-    """Return the object that the body of a request holds; `Refused` for anything else."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refused(415, "E_CONTENT_TYPE", "the body must be application/json")
-    return strict_json(await request.body())
 
 
 async def _disconnected(request: Request) -> None:
+    """Return when the client has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _result(text: str, answer: Answer, searcher: Searcher) -> dict[str, Any]:
-    return {"query": text, "truncated": searcher.is_cut(text), **answer.as_dict()}
-
-
-_TEXTS = {"type": "array", "items": {"type": "string"}}
-_SEARCH = {
-    "query": {"type": "string", "example": "UdeG"},
-    "queries": _TEXTS,
-    "k": {"type": "integer", "minimum": 1, "default": 10},
-    "direction": {"type": "string", "enum": list(DIRECTIONS), "default": DIRECTIONS[0]},
-    "filter": {"type": "object", "example": {"country": ["MX", "US"], "founded": {"gte": 1900, "lt": 2000}}},
-    "candidates": {"type": "boolean", "default": False},
-    "rerank": {"type": "boolean", "default": False},
-}
-_ENCODE = {
-    "texts": _TEXTS,
-    "role": {"type": "string", "enum": ["query", "document"], "default": "query"},
-}
-
-
-def _body(properties: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -2,13 +2,26 @@
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from honed.explain.page import FOLDER, STATIC
-from honed.serve.local_page import Download, check_host, page_app, serve_page, text_of
-from honed.serve.requests import Limits
+import msgspec
+
+from honed.core.json import JsonObject
+from honed.pages.files import EXPLAIN
+from honed.serve.local_page import Download, PageCall, check_host, check_page_text, page_call, serve_page
+
+if TYPE_CHECKING:
+    from honed.project.project import Project
 
 _WHAT = "page of explanations"
+
+
+class ExplainRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Two texts to be explained, by every model of a project or by one."""
+
+    first: str = ""
+    second: str = ""
+    model: str = ""
 
 
 def serve_explanations(project: Path, host: str, port: int) -> None:
@@ -18,23 +31,27 @@ def serve_explanations(project: Path, host: str, port: int) -> None:
 
     opened = Project(project)
     opened.explain("ready", "ready")  # the models are loaded before anyone waits for them
-    serve_page(lambda limits, hosts: explain_app(opened, limits, hosts), host, port, _WHAT)
+    serve_page(EXPLAIN, explain_calls(opened), host, port, _WHAT)
 
 
-def explain_app(project: Any, limits: Limits, hosts: frozenset[str]) -> Any:
-    """Return the ASGI application over a `honed.Project`; one explanation is made at a time."""
+def explain_calls(project: "Project") -> list[PageCall]:
+    """Return the calls of the page; one explanation is made at a time."""
     turn = threading.Lock()  # the models are taken apart by hooks, which must not meet
 
-    def explain(given: dict[str, Any]) -> Any:
-        first, second, model = (text_of(given, name, required=name != "model") for name in ("first", "second", "model"))
+    def explain(request: ExplainRequest) -> JsonObject:
+        first, second = check_page_text(request.first, "first"), check_page_text(request.second, "second")
+        model = check_page_text(request.model, "model", required=False)
         with turn:
             return project.explain(first, second, model=model)
 
-    def page(given: dict[str, Any]) -> Download:
-        return Download(content=project.explanation_page(explain(given)).encode(), media_type="text/html")
+    def page(request: ExplainRequest) -> Download:
+        return Download(project.explanation_page(explain(request)).encode(), "text/html")
 
-    def picture(given: dict[str, Any]) -> Download:
-        return Download(content=project.explanation_picture(explain(given)), media_type="image/png")
+    def picture(request: ExplainRequest) -> Download:
+        return Download(project.explanation_picture(explain(request)), "image/png")
 
-    calls = {("POST", "/v1/explain"): explain, ("POST", "/v1/page"): page, ("POST", "/v1/picture"): picture}
-    return page_app(FOLDER, STATIC, calls, limits, hosts)
+    return [
+        page_call("POST", "/v1/explain", ExplainRequest, explain),
+        page_call("POST", "/v1/page", ExplainRequest, page),
+        page_call("POST", "/v1/picture", ExplainRequest, picture),
+    ]

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from honed.serve.local_page import check_host, page_app, serve_page, text_of
-from honed.serve.requests import Limits, Refused
+import msgspec
 
-_PAGE = files("honed.serve") / "label_page"
-_STATIC = {"label.css": "text/css", "label.js": "text/javascript"}
+from honed.core.json import Json
+from honed.pages.files import LABEL
+from honed.serve.labeling_answers import LabelledRecord, RecordView, SessionState, TermEffect
+from honed.serve.local_page import NoFields, PageCall, check_host, check_page_text, page_call, serve_page
+
+if TYPE_CHECKING:
+    from honed.serve.labeling_session import LabelingSession
+
 _WHAT = "label page"
+_MOST_REASON = 500  # characters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,60 +26,78 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 8081
     who: str = ""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Json] = field(default_factory=dict)
+
+
+class RecordsRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Up to ``n`` records in an order, without those of ``skip``."""
+
+    order: str = "next"
+    n: int = 1
+    skip: list[str] = []
+
+
+class LabelRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A label for a record, with the reason; "" takes the label back."""
+
+    id: str = ""
+    label: str = ""
+    why: str = ""
+
+
+class TermRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A term or a pattern for the list of a class, or to be removed from it."""
+
+    label: str = ""
+    term: str = ""
+    pattern: bool = False
+    remove: bool = False
+
+    def check(self) -> "TermRequest":
+        """Return the request itself; `honed.serve.errors.RequestError` for a class or a term that is missing."""
+        check_page_text(self.label, "label")
+        check_page_text(self.term, "term")
+        return self
 
 
 def serve_labels(project: Path, options: ServeOptions) -> None:
     """Serve the label page of a project until SIGTERM or SIGINT."""
     check_host(options.host, _WHAT)
     from honed.project.project import Project
-    from honed.serve.labeling import Desk
+    from honed.serve.labeling_session import LabelingSession
 
-    desk = Desk(Project(project, overrides=options.overrides), options.who)
+    session = LabelingSession(Project(project, overrides=options.overrides), options.who)
     try:
-        serve_page(lambda limits, hosts: make_label_app(desk, limits, hosts=hosts), options.host, options.port, _WHAT)
+        serve_page(LABEL, label_calls(session), options.host, options.port, _WHAT)
     finally:
-        desk.close()
+        session.close()
 
 
-def make_label_app(desk: Any, limits: Limits, *, hosts: frozenset[str]) -> Any:
-    """Return the ASGI application over a `honed.serve.labeling.Desk`, behind the gate of the server."""
+def label_calls(session: "LabelingSession") -> list[PageCall]:
+    """Return the calls of the label page over a session."""
 
-    def records(given: dict[str, Any]) -> Any:
-        skip = given.get("skip", [])
-        if not isinstance(skip, list) or not all(isinstance(each, str) for each in skip):
-            raise Refused(422, "E_TYPE", "skip is no list of texts")
-        order = text_of(given, "order", required=False) or "next"
-        return desk.records(order, whole_number(text_of(given, "n", required=False) or "1"), skip)
+    def records(request: RecordsRequest) -> list[RecordView]:
+        return session.records(check_page_text(request.order, "order"), max(request.n, 0), request.skip)
 
-    def label(given: dict[str, Any]) -> Any:
-        return desk.give(text_of(given, "id"), text_of(given, "label", required=False), _why(given))
+    def label(request: LabelRequest) -> LabelledRecord:
+        check_page_text(request.id, "id")
+        check_page_text(request.label, "label", required=False)
+        check_page_text(request.why, "why", required=False, most=_MOST_REASON)
+        return session.give_label(request.id, request.label, request.why)
 
-    def preview(given: dict[str, Any]) -> Any:
-        return desk.preview(text_of(given, "label"), text_of(given, "term"), pattern=given.get("pattern") == "true")
+    def preview(request: TermRequest) -> TermEffect:
+        return session.preview(request.check().label, request.term, pattern=request.pattern)
 
-    def terms(given: dict[str, Any]) -> Any:
-        flags = {name: given.get(name) is True for name in ("pattern", "remove")}
-        return desk.change_terms(text_of(given, "label"), text_of(given, "term"), **flags)
+    def change_terms(request: TermRequest) -> SessionState:
+        request.check()
+        return session.change_terms(request.label, request.term, pattern=request.pattern, remove=request.remove)
 
-    calls = {
-        ("GET", "/v1/state"): lambda _: desk.state(),
-        ("POST", "/v1/records"): records,
-        ("POST", "/v1/label"): label,
-        ("GET", "/v1/terms/preview"): preview,
-        ("POST", "/v1/terms"): terms,
-        ("POST", "/v1/reload"): lambda _: desk.reload(),
-        ("GET", "/v1/suggestions"): lambda _: desk.suggestions(),
-    }
-    return page_app(_PAGE, _STATIC, calls, limits, hosts)
-
-
-def whole_number(text: str) -> int:
-    """Return a number that a text holds; `Refused` (422) for anything else."""
-    if not text.isdecimal() or len(text) > 6:
-        raise Refused(422, "E_TYPE", f"{text!r} is no whole number")
-    return int(text)
-
-
-def _why(given: dict[str, Any]) -> str:
-    return text_of(given, "why", required=False, most=500)
+    return [
+        page_call("GET", "/v1/state", NoFields, lambda _: session.state()),
+        page_call("POST", "/v1/records", RecordsRequest, records),
+        page_call("POST", "/v1/label", LabelRequest, label),
+        page_call("GET", "/v1/terms/preview", TermRequest, preview),
+        page_call("POST", "/v1/terms", TermRequest, change_terms),
+        page_call("POST", "/v1/reload", NoFields, lambda _: session.reload()),
+        page_call("GET", "/v1/suggestions", NoFields, lambda _: session.suggestions()),
+    ]

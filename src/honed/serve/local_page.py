@@ -1,24 +1,53 @@
-"""Pages for whoever works on a project: one folder of files and some JSON calls, served to this machine alone."""
+"""Pages for whoever works on a project: a page and some JSON calls, served to this machine alone."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
 
 from honed.config.server import is_loopback
 from honed.core.errors import ConfigError, HonedError
+from honed.core.json import JsonObject
 from honed.core.optional import require
-from honed.serve.requests import Limits, Refused
+from honed.pages.files import Page
+from honed.serve.decoding import decode_leniently
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
 
-Call = Callable[[dict[str, Any]], Any]
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+    from honed.serve.gate import Gate
+
+Request = TypeVar("Request", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Download:
+class Download(NamedTuple):
     """An answer that is a file."""
 
     content: bytes
     media_type: str
+
+
+Answer: TypeAlias = Download | object  # a file, or what is written as JSON: plain data or classes of msgspec
+
+
+class NoFields(msgspec.Struct, forbid_unknown_fields=True):
+    """A request without fields."""
+
+
+class PageCall(NamedTuple):
+    """A call of a page: its address, and what answers the fields of its body or query string."""
+
+    method: str
+    path: str
+    answer: Callable[[JsonObject], Answer]
+
+
+def page_call(method: str, path: str, kind: type[Request], answer: Callable[[Request], Answer]) -> PageCall:
+    """Return a call whose fields are those of a class; what ``answer`` raises is shown to the user."""
+    return PageCall(method, path, lambda fields: answer(decode_leniently(fields, kind)))
 
 
 def check_host(host: str, what: str) -> None:
@@ -28,75 +57,62 @@ def check_host(host: str, what: str) -> None:
         raise ConfigError("E_CONFIG_UNSAFE", f"{host} is reachable from outside; the {what} has no key")
 
 
-def serve_page(app: Callable[[Limits, frozenset[str]], Any], host: str, port: int, what: str) -> None:
-    """Serve a page until SIGTERM or SIGINT; ``app`` makes the application from limits and allowed hosts."""
-    from honed.serve.server import answer, listen, own_hosts
+def serve_page(page: Page, calls: Sequence[PageCall], host: str, port: int, what: str) -> None:
+    """Serve a page and its calls until SIGTERM or SIGINT; ``what`` names it in the log."""
+    from honed.serve.server import allowed_hosts, listen, run_server
 
     listener = listen(host, port)
-    limits = Limits(max_body=1 << 20)
-    answer(app(limits, own_hosts(host, ())), limits, listener, f"the {what} at http://{host}", lambda: None)
+    run_server(page_app(page, calls, allowed_hosts(host, ())), listener, f"the {what} at http://{host}", lambda: None)
 
 
-def page_app(
-    folder: Any, static: Mapping[str, str], calls: Mapping[tuple[str, str], Call], limits: Limits, hosts: frozenset[str]
-) -> Any:
-    """Return the ASGI application of a page, behind the gate of the server.
-
-    ``static`` maps files of the folder beside ``index.html`` to their media types, ``calls`` (method, path) to what
-    answers: it is given the fields of body or address and returns plain data or a `Download`. What it raises is shown
-    to the user.
-    """
+def page_app(page: Page, calls: Sequence[PageCall], hosts: frozenset[str]) -> "Gate":
+    """Return the ASGI application of a page and its calls, behind the gate of the server."""
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+
+    from honed.serve.access import Access
+    from honed.serve.gate import Gate
+    from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes
+    from honed.serve.metrics import Metrics
+
+    app = Starlette(
+        routes=[*page_routes(page), *map(_route, calls)],
+        exception_handlers={
+            RequestError: answer_request_error,
+            HTTPException: answer_http_exception,
+            Exception: answer_bug,
+        },
+    )
+    return Gate(app, Limits(), Metrics(), Access(hosts))
+
+
+def _route(call: PageCall) -> "Route":
+    """Return the route of a call, which is answered in a thread of its own."""
     from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import Response
     from starlette.routing import Route
 
-    from honed.serve.app import json_fields
-    from honed.serve.gate import PAGE_POLICY, Gate, Metrics
+    from honed.serve.responses import body_fields, json_response
 
-    def route(method: str, path: str, work: Call) -> Route:
-        async def answered(request: Request) -> Response:
-            given = dict(request.query_params) if method == "GET" else await json_fields(request)
-            try:
-                found = await asyncio.to_thread(work, given)
-            except HonedError as error:
-                raise Refused(422, error.code, error.message) from None
-            if isinstance(found, Download):
-                return Response(found.content, media_type=found.media_type)
-            return JSONResponse(found)
+    async def endpoint(request: Request) -> Response:
+        fields = dict(request.query_params) if call.method == "GET" else await body_fields(request)
+        try:
+            answer = await asyncio.to_thread(call.answer, fields)
+        except HonedError as error:
+            raise RequestError.of(error) from None
+        if isinstance(answer, Download):
+            return Response(answer.content, media_type=answer.media_type)
+        return json_response(answer)
 
-        return Route(path, answered, methods=[method])
-
-    async def page(_: Request) -> Response:
-        content = (folder / "index.html").read_bytes()
-        return Response(content, media_type="text/html", headers={"content-security-policy": PAGE_POLICY})
-
-    async def file(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in static:
-            raise Refused(404, "E_NOT_FOUND", "no such file")
-        return Response((folder / name).read_bytes(), media_type=static[name])
-
-    async def refused(request: Request, error: Any) -> Response:
-        await request.scope["honed.body"].drain()
-        return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status)
-
-    routes = [Route("/", page), Route("/static/{name}", file)]
-    routes += [route(method, path, work) for (method, path), work in calls.items()]
-    return Gate(
-        Starlette(routes=routes, exception_handlers={Refused: refused}), limits, Metrics(), hosts=hosts, api_key=""
-    )
+    return Route(call.path, endpoint, methods=[call.method])
 
 
-def text_of(given: Mapping[str, Any], name: str, *, required: bool = True, most: int = 2000) -> str:
-    """Return a field that holds a text; `Refused` (422) for anything else."""
-    value = given.get(name, "")
-    if not isinstance(value, str):
-        raise Refused(422, "E_TYPE", f"{name} is no text")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused(422, "E_ENCODING", f"{name} holds a lone surrogate, which no file can store")
-    if len(value) > most:
-        raise Refused(422, "E_TOO_LONG", f"{name} has {len(value)} characters; allowed are {most}")
-    if required and not value.strip():
-        raise Refused(422, "E_TYPE", f"{name} is missing")
-    return value
+def check_page_text(text: str, name: str, *, required: bool = True, most: int = 2000) -> str:
+    """Return a text of a request; `RequestError` (422) when it is missing, too long, or what no file can store."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise RequestError(422, "E_ENCODING", f"{name} holds a lone surrogate, which no file can store")
+    if len(text) > most:
+        raise RequestError(422, "E_TOO_LONG", f"{name} has {len(text)} characters; allowed are {most}")
+    if required and not text.strip():
+        raise RequestError(422, "E_TYPE", f"{name} is missing")
+    return text

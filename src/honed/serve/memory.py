@@ -1,4 +1,4 @@
-"""Keeps a server's memory at what it uses: the C library would hold on to what it once needed."""
+"""The memory of a server stays at what it uses: without this the C library keeps what was freed."""
 
 import contextlib
 import ctypes
@@ -7,8 +7,8 @@ import gc
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
-def keep_small() -> None:
-    """Take big blocks from the system and return them at once; few arenas. Where there is no glibc: nothing."""
+def configure_malloc() -> None:
+    """Let glibc use few arenas, map big blocks and return them at once; does nothing where there is no glibc."""
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(_ARENA_MAX, 2)
@@ -16,8 +16,8 @@ def keep_small() -> None:
         library.mallopt(_TRIM_THRESHOLD, 4 << 20)
 
 
-def give_back() -> None:
-    """Hand freed memory back to the system."""
+def trim_heap() -> None:
+    """Return freed memory to the system."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""``honed serve``: a bundle behind HTTP until it is told to stop."""
+"""``honed serve``: a bundle behind HTTP until SIGTERM."""
 
 import asyncio
 import logging
@@ -8,17 +8,21 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from honed.config.server import is_loopback
 from honed.core.errors import ConfigError, HonedError, StorageError
 from honed.core.optional import require
-from honed.serve.requests import Limits, Refused
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from honed.serve.gate import Gate
 
 log = logging.getLogger("honed.server")
 _BACKLOG = 2048
 _ACCEPTED = 16  # asyncio accepts as many connections at a time as its backlog says, some turns before it looks at them
-_RESERVED = 64 + 6 * _ACCEPTED  # files for everything else
+_RESERVED_FILES = 64 + 6 * _ACCEPTED  # for everything but connections
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,9 @@ def serve(path: Path, options: ServeOptions) -> None:
     """
     require("HTTP server")
     from honed.serve import memory
-    from honed.serve.app import Service, make_app
+    from honed.serve.access import Access
+    from honed.serve.app import make_app
+    from honed.serve.service import Service
 
     if not is_loopback(options.host) and not options.api_key and not options.insecure:
         raise ConfigError(
@@ -52,28 +58,30 @@ def serve(path: Path, options: ServeOptions) -> None:
             f"{options.host} is reachable from outside: give --api-key-file (or HONED_API_KEY), or --insecure for a "
             "server that is meant to be open",
         )
-    memory.keep_small()
-    limits = replace(options.limits, max_connections=min(options.limits.max_connections, _descriptors() - _RESERVED))
+    memory.configure_malloc()
+    limits = replace(
+        options.limits, max_connections=min(options.limits.max_connections, _raise_file_limit() - _RESERVED_FILES)
+    )
     listener = listen(options.host, options.port)
     service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
-    gate = make_app(service, hosts=own_hosts(options.host, options.allow_hosts), api_key=options.api_key)
+    gate = make_app(service, Access(allowed_hosts(options.host, options.allow_hosts), options.api_key))
 
     def reload() -> None:
         try:
-            found = service.reload()
-            log.info("reloaded %s: %s", path, found["self"][:12])
-        except (HonedError, OSError, Refused) as error:
+            log.info("reloaded %s: %s", path, service.reload()[:12])
+        except (HonedError, OSError, RequestError) as error:
             log.error("not reloaded, the old bundle goes on: %s", error)
 
-    answer(gate, limits, listener, f"{path} at http://{options.host}", reload)
+    run_server(gate, listener, f"{path} at http://{options.host}", reload)
 
 
-def answer(gate: Any, limits: Limits, listener: socket.socket, what: str, reload: Callable[[], None]) -> None:
+def run_server(gate: "Gate", listener: socket.socket, what: str, reload: Callable[[], None]) -> None:
     """Answer requests at a socket until SIGTERM or SIGINT; SIGHUP calls ``reload`` in a thread."""
     import uvicorn
 
     from honed.serve.connection import GracefulServer, connection_class
 
+    limits = gate.limits
     config = uvicorn.Config(
         gate,
         http=connection_class(limits),
@@ -107,13 +115,13 @@ def answer(gate: Any, limits: Limits, listener: socket.socket, what: str, reload
         runner.run(run())
 
 
-def _descriptors() -> int:
-    """Raise the number of files that the process may open as far as it may, and return it."""
+def _raise_file_limit() -> int:
+    """Raise the number of files that the process may open as far as the system allows; returns that number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(wanted, soft)
+    limit = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(limit, soft)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -130,7 +138,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def own_hosts(host: str, others: Sequence[str]) -> frozenset[str]:
-    """Return the names that a Host header may have."""
-    own = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
-    return frozenset({*own, *(each.lower() for each in others)})
+def allowed_hosts(host: str, others: Sequence[str]) -> frozenset[str]:
+    """Return the names that a Host header may have: those of this machine, the address, and ``others``."""
+    local = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
+    return frozenset({*local, *(name.lower() for name in others)})

@@ -12,6 +12,7 @@ from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Scores
 from honed.evaluate.results import GateResult
 from honed.evaluate.score import Gate, TaskScores, judge_limit
+from honed.search.measure import index_recall, query_times
 from honed.shapes.systems import BASE, STUDENT, TUNED
 from honed.stages.hybrid import searcher_of
 from honed.stages.index import shipped_model
@@ -67,7 +68,7 @@ def _shipping_gates(work: Work[Config], rules: GateSection, scores: TaskScores) 
             raise ConfigError("E_CONFIG_SHAPE", f"gate.size_mb: {work.config.model.base} has no weights to measure")
         results.append(judge_limit("size", "MB of weights in int8", size_in_mb(encoder.model), at_most=rules.size_mb))
     if rules.latency_ms is not None:
-        times = index.time_queries([query.text for query in scores.task.queries[:200]])
+        times = query_times(index, [query.text for query in scores.task.queries[:200]])
         results.append(
             judge_limit(
                 "latency",
@@ -79,7 +80,7 @@ def _shipping_gates(work: Work[Config], rules: GateSection, scores: TaskScores) 
         )
     if rules.index_recall is not None:
         vectors = index.encoder.encode([query.text for query in scores.task.queries], "query")
-        shares = index.index_recall(vectors, 10)
+        shares = index_recall(index, vectors, 10)
         what = "index recall, the share of the exact 10 nearest that the index finds"
         results.append(scores.judge_mean("index recall", what, shares, at_least=rules.index_recall))
     return results

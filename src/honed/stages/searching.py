@@ -1,11 +1,12 @@
 """A searcher over the index of a project."""
 
 from honed.artifacts.index import HybridArtifact, IndexArtifact
+from honed.bundle.layout import HybridFiles
 from honed.bundle.names import NameTable
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Encoder
 from honed.index.stored import StoredVectors
-from honed.search.searcher import Searcher
+from honed.search.searcher import Searcher, Source
 
 
 def open_searcher(index: IndexArtifact, hybrid: HybridArtifact | None, encoder: Encoder) -> Searcher:
@@ -28,12 +29,12 @@ def open_searcher(index: IndexArtifact, hybrid: HybridArtifact | None, encoder: 
         hybrid.verify()
         if hybrid.manifest.inputs.get("index") != index.folder.name:
             raise ArtifactError("E_HYBRID", f"{hybrid.folder}: made over another index; run  honed run --until hybrid")
-        fused = (hybrid.data(), hybrid.tensors())
+        fused = HybridFiles(hybrid.data(), hybrid.tensors())
     return Searcher(
         encoder,
         StoredVectors(index.vectors()),
         NameTable.build(texts, names, entities),
         settings=index.settings(),
-        folder=index.folder,
         hybrid=fused,
+        source=Source(folder=index.folder),
     )

@@ -1,34 +1,12 @@
 "use strict";
-// The page of honed serve: search as you type, entity details, report, about. Text goes in as text, never as markup.
+// The page of honed serve: search as you type, entity details, report, about.
 
-const $ = (id) => document.getElementById(id);
 const query = $("query"), list = $("hits"), state = $("state"), details = $("entity");
 const HELP = state.textContent;
-let hits = [], chosen = -1, asked = 0, pending = null, timer = 0;
-
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (name === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
-    else if (value !== undefined && value !== null) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child !== undefined && child !== null));
-  return element;
-}
-
-async function call(path, options) {
-  const response = await fetch(path, options);
-  if (response.status === 401) {
-    await askForKey();
-    return call(path, options);
-  }
-  const body = await response.json();
-  if (!response.ok) throw Object.assign(new Error(body.error.message), { code: body.error.code, status: response.status });
-  return body;
-}
+let hits = [], chosen = -1, lastSearch = 0, pending = null, timer = 0;
 
 let keyAsked = null;
-function askForKey() {
+access.unlock = () => {
   const dialog = $("key-dialog");
   keyAsked ??= new Promise((done) => {
     dialog.addEventListener("cancel", (event) => event.preventDefault());
@@ -43,7 +21,7 @@ function askForKey() {
     dialog.showModal();
   });
   return keyAsked;
-}
+};
 
 // -- search ---------------------------------------------------------------------------------------
 
@@ -51,34 +29,31 @@ const direction = () => document.querySelector("input[name=direction]:checked").
 
 async function search() {
   const text = query.value;
-  const number = ++asked;
+  const number = ++lastSearch;
   pending?.abort();
   pending = new AbortController();
   if (!text.trim()) { show([]); state.textContent = HELP; return; }
   remember(text);
   const started = performance.now();
   try {
-    const found = await call("v1/search", {
-      method: "POST", signal: pending.signal, headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ query: text, k: 10, direction: direction() }),
-    });
-    if (number !== asked) return;
-    show(found.hits);
+    const answer = await call("v1/search", { query: text, k: 10, direction: direction() }, { signal: pending.signal });
+    if (number !== lastSearch) return;
+    show(answer.hits);
     const time = `${Math.max(1, Math.round(performance.now() - started))} ms`;
-    const cut = found.truncated ? " The query is longer than the model reads; its end was not seen." : "";
-    state.textContent = found.hits.length ? `${found.hits.length} results in ${time}.${verdict(found)}${cut}` : `Nothing found (${time}).`;
+    const cut = answer.truncated ? " The query is longer than the model reads; its end was not seen." : "";
+    state.textContent = answer.hits.length ? `${answer.hits.length} results in ${time}.${verdict(answer)}${cut}` : `Nothing found (${time}).`;
   } catch (error) {
-    if (error.name === "AbortError" || number !== asked) return;
+    if (error.name === "AbortError" || number !== lastSearch) return;
     show([]);
     state.textContent = error.code === "E_BUSY" ? "The server is busy; trying again." : error.message;
     if (error.code === "E_BUSY") timer = setTimeout(search, 1000);
   }
 }
 
-function verdict(found) {
-  if (found.chance === undefined) return "";
-  const chance = ` The first is right with a chance of ${Math.round(100 * found.chance)} %`;
-  return found.match ? `${chance}.` : `${chance}: probably no match.`;
+function verdict(answer) {
+  if (answer.chance === undefined) return "";
+  const chance = ` The first is right with a chance of ${percent(answer.chance)}`;
+  return answer.match ? `${chance}.` : `${chance}: probably no match.`;
 }
 
 function remember(text) {
@@ -86,8 +61,8 @@ function remember(text) {
   history.replaceState(null, "", `#/?${parameters}`);
 }
 
-function show(found) {
-  hits = found; chosen = -1;
+function show(answered) {
+  hits = answered; chosen = -1;
   details.hidden = true;
   query.setAttribute("aria-expanded", String(hits.length > 0));
   query.removeAttribute("aria-activedescendant");
@@ -145,15 +120,17 @@ function close() { details.hidden = true; query.focus(); }
 
 query.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 80); });
 $("form").addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); if (chosen >= 0) open(chosen); else search(); });
-document.querySelectorAll("input[name=direction]").forEach((each) => each.addEventListener("change", search));
-query.addEventListener("keydown", (event) => {
-  if (event.key === "ArrowDown") { event.preventDefault(); choose(chosen + 1); }
-  else if (event.key === "ArrowUp") { event.preventDefault(); choose(chosen < 0 ? hits.length - 1 : chosen - 1); }
+document.querySelectorAll("input[name=direction]").forEach((choice) => choice.addEventListener("change", search));
+const closeIfOpen = () => { if (details.hidden) return false; close(); };
+onKeys({
+  "/": () => { location.hash = location.hash.startsWith("#/?") ? location.hash : "#/"; query.focus(); query.select(); },
+  Escape: closeIfOpen,
 });
-document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) { event.preventDefault(); location.hash = location.hash.startsWith("#/?") ? location.hash : "#/"; query.focus(); query.select(); }
-  else if (event.key === "Escape" && !details.hidden) close();
-});
+onKeys({
+  ArrowDown: () => choose(chosen + 1),
+  ArrowUp: () => choose(chosen < 0 ? hits.length - 1 : chosen - 1),
+  Escape: closeIfOpen,
+}, query);
 
 // -- report and about -----------------------------------------------------------------------------
 
@@ -168,21 +145,19 @@ async function about() {
     index: bundle.index.backend,
     "same top-1 as the trained model": parity.n_queries ? `${(100 - 100 * parity.top1_flips).toFixed(2)} % of ${parity.n_queries} queries` : "not measured",
     licences: Object.entries(bundle.licences ?? {}).map(([what, licence]) => `${what}: ${licence}`).join("; "),
-    "made with": Object.entries(bundle.versions ?? {}).filter(([, version]) => version).map((each) => each.join(" ")).join(", "),
+    "made with": Object.entries(bundle.versions ?? {}).filter(([, version]) => version).map((part) => part.join(" ")).join(", "),
     fingerprint: bundle.self,
   };
   $("facts").replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value ?? ""))]));
   const systems = Object.entries(bundle.measures?.systems ?? {});
   const names = systems.length ? Object.keys(systems[0][1]) : [];
-  $("measures").replaceChildren(row("th", ["system", ...names]), ...systems.map(([system, measures]) =>
-    row("td", [system, ...names.map((name) => (100 * measures[name].mean).toFixed(1))])));
+  $("measures").replaceChildren(tableRow("th", ["system", ...names]), ...systems.map(([system, measures]) =>
+    tableRow("td", [system, ...names.map((name) => (100 * measures[name].mean).toFixed(1))])));
   $("protocol").textContent = bundle.measures
     ? `In percent over ${bundle.measures.n_queries} queries, protocol ${bundle.measures.protocol}; the report has the intervals.` : "Nothing was measured.";
-  $("files").replaceChildren(row("th", ["file", "MB"]), ...Object.entries(bundle.files).map(([name, size]) => row("td", [name, (size / 1e6).toFixed(2)])));
+  $("files").replaceChildren(tableRow("th", ["file", "MB"]), ...Object.entries(bundle.files).map(([name, size]) => tableRow("td", [name, (size / 1e6).toFixed(2)])));
   $("manifest").textContent = JSON.stringify(bundle, null, 1);
 }
-
-function row(cell, texts) { return make("tr", {}, ...texts.map((text) => make(cell, {}, text))); }
 
 async function report() {
   await about();
@@ -196,18 +171,18 @@ function route() {
   const [page, parameters] = location.hash.replace(/^#\/?/, "").split("?");
   const name = ["report", "about"].includes(page) ? page : "search";
   document.querySelectorAll("[data-view]").forEach((view) => { view.hidden = view.id !== name; });
-  document.querySelectorAll("nav a").forEach((each) => {
-    if (each.dataset.page === name) each.setAttribute("aria-current", "page"); else each.removeAttribute("aria-current");
+  document.querySelectorAll("nav a").forEach((anchor) => {
+    if (anchor.dataset.page === name) anchor.setAttribute("aria-current", "page"); else anchor.removeAttribute("aria-current");
   });
   const failed = (error) => { $("title").textContent = error.message; };
   if (name === "report") report().catch(failed);
   else if (name === "about") about().catch(failed);
   else {
     about().catch(failed);
-    const given = new URLSearchParams(parameters ?? "");
-    if (given.has("q") && given.get("q") !== query.value) {
-      query.value = given.get("q");
-      document.querySelector(`input[value=${given.get("to") === "aliases" ? "label-to-alias" : "alias-to-label"}]`).checked = true;
+    const linked = new URLSearchParams(parameters ?? "");
+    if (linked.has("q") && linked.get("q") !== query.value) {
+      query.value = linked.get("q");
+      document.querySelector(`input[value=${linked.get("to") === "aliases" ? "label-to-alias" : "alias-to-label"}]`).checked = true;
       search();
     }
     query.focus();

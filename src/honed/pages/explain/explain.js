@@ -1,21 +1,11 @@
 "use strict";
-const $ = (id) => document.getElementById(id);
+// The page of explanations: what every word adds to the likeness of two texts, for one model or for two.
+
 const COLOURS = { attribution: "rgb(var(--plus))", attention: "rgb(var(--minus))", random: "var(--soft)" };
 
-function make(tag, props = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) {
-    if (name === "style") Object.assign(node.style, value);
-    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function drawn(tag, props, text) {
+function makeSvg(tag, attributes, text) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   if (text !== undefined) node.textContent = text;
   return node;
 }
@@ -26,14 +16,14 @@ const tint = (value, top) => `rgba(var(${value >= 0 ? "--plus" : "--minus"}), ${
 
 function wordsOf(model, side, pick) {
   const { text, words, places, contributions } = model.texts[side];
-  const top = most(model.texts.flatMap((each) => each.contributions));
+  const top = most(model.texts.flatMap((text) => text.contributions));
   const line = make("p", { class: "words", "data-side": side });
   let at = 0;
   words.forEach((word, row) => {
     line.append(text.slice(at, places[row][0]));
     line.append(make("button", {
       class: "word", type: "button", "aria-pressed": "false", title: `${word}: ${signed(contributions[row])}`,
-      style: { background: tint(contributions[row], top) }, onclick: () => pick(side, row),
+      style: { background: tint(contributions[row], top) }, on: { click: () => pick(side, row) },
     }, text.slice(...places[row])));
     at = places[row][1];
   });
@@ -43,7 +33,7 @@ function wordsOf(model, side, pick) {
 
 function heat(rows, columns, values, paint, label) {
   const table = make("table", { class: "heat", "aria-label": label });
-  table.append(make("thead", {}, make("tr", {}, make("td"), ...columns.map((each) => make("th", { scope: "col" }, each)))));
+  table.append(make("thead", {}, make("tr", {}, make("td"), ...columns.map((column) => make("th", { scope: "col" }, column)))));
   const body = make("tbody");
   values.forEach((line, row) => {
     body.append(make("tr", {}, make("th", { scope: "row" }, rows[row]), ...line.map((value, column) =>
@@ -55,13 +45,13 @@ function heat(rows, columns, values, paint, label) {
 
 function attentionOf(model) {
   const part = make("details", {}, make("summary", {}, "Attention by layer and head"));
-  if (model.texts.every((each) => !each.attention)) {
+  if (model.texts.every((text) => !text.attention)) {
     part.append(make("p", { class: "soft" }, "Left out: the texts are long."));
     return part;
   }
-  const shown = model.texts.map((each, side) => ({ each, side })).filter(({ each }) => each.attention);
+  const shown = model.texts.map((text, side) => ({ text, side })).filter(({ text }) => text.attention);
   const which = make("select", { "aria-label": "Text" }, ...shown.map(({ side }) => make("option", { value: side }, side ? "second text" : "first text")));
-  const weights = shown[0].each.attention;
+  const weights = shown[0].text.attention;
   const layer = make("select", { "aria-label": "Layer" }, ...weights.map((_, at) => make("option", { value: at }, `layer ${at + 1}`)));
   const head = make("select", { "aria-label": "Head" }, make("option", { value: "mean" }, "mean of heads"), ...weights[0].map((_, at) => make("option", { value: at }, `head ${at + 1}`)));
   layer.value = weights.length - 1;
@@ -70,12 +60,12 @@ function attentionOf(model) {
     const { attention, pieces } = model.texts[which.value];
     const heads = attention[layer.value];
     const map = head.value === "mean"
-      ? heads[0].map((line, row) => line.map((_, column) => heads.reduce((sum, each) => sum + each[row][column], 0) / heads.length))
+      ? heads[0].map((line, row) => line.map((_, column) => heads.reduce((sum, weights) => sum + weights[row][column], 0) / heads.length))
       : heads[head.value];
     const top = most(map.flat());
     place.replaceChildren(heat(pieces, pieces, map, (value) => `rgba(var(--seen), ${(0.9 * value / top).toFixed(3)})`, "Attention, from row to column"));
   };
-  for (const each of [which, layer, head]) each.addEventListener("change", draw);
+  for (const choice of [which, layer, head]) choice.addEventListener("change", draw);
   part.append(make("p", {}, which, " ", layer, " ", head), place);
   draw();
   return part;
@@ -83,17 +73,17 @@ function attentionOf(model) {
 
 function checkOf(model) {
   const part = make("details", {}, make("summary", {}, "Check: words taken away and put in"));
-  model.texts.forEach((each, side) => {
+  model.texts.forEach(({ curves }, side) => {
     for (const way of ["deletion", "insertion"]) {
-      const lines = Object.entries(each.curves).map(([name, ways]) => [name, ways[way]]);
+      const lines = Object.entries(curves).map(([name, ways]) => [name, ways[way]]);
       const all = lines.flatMap(([, line]) => line);
       const low = Math.min(...all), high = Math.max(...all), span = high - low || 1;
-      const picture = drawn("svg", { viewBox: "0 0 360 150", role: "img", "aria-label": `${way} of the ${side ? "second" : "first"} text` });
-      picture.append(drawn("text", { x: 34, y: 12 }, `${side ? "second" : "first"} text, ${way}: cosine by share of words`));
-      picture.append(drawn("text", { x: 30, y: 30, "text-anchor": "end" }, high.toFixed(2)), drawn("text", { x: 30, y: 134, "text-anchor": "end" }, low.toFixed(2)));
+      const picture = makeSvg("svg", { viewBox: "0 0 360 150", role: "img", "aria-label": `${way} of the ${side ? "second" : "first"} text` });
+      picture.append(makeSvg("text", { x: 34, y: 12 }, `${side ? "second" : "first"} text, ${way}: cosine by share of words`));
+      picture.append(makeSvg("text", { x: 30, y: 30, "text-anchor": "end" }, high.toFixed(2)), makeSvg("text", { x: 30, y: 134, "text-anchor": "end" }, low.toFixed(2)));
       for (const [name, line] of lines) {
         const points = line.map((value, at) => `${(36 + 310 * at / (line.length - 1)).toFixed(1)},${(132 - 106 * (value - low) / span).toFixed(1)}`).join(" ");
-        const path = drawn("polyline", { points, fill: "none", "stroke-width": 2 });
+        const path = makeSvg("polyline", { points, fill: "none", "stroke-width": 2 });
         path.style.stroke = COLOURS[name];
         picture.append(path);
       }
@@ -110,7 +100,7 @@ function card(model) {
   const article = make("article", { "data-model": model.name });
   const lines = [];
   const pick = (side, row) => {
-    const plain = most(model.texts.flatMap((each) => each.contributions));
+    const plain = most(model.texts.flatMap((text) => text.contributions));
     lines.forEach((line, at) => line.querySelectorAll(".word").forEach((word, place) => {
       word.style.background = tint(model.texts[at].contributions[place], plain);
     }));
@@ -126,7 +116,7 @@ function card(model) {
     partners[values.indexOf(Math.max(...values))].classList.add("near");
   };
   lines.push(wordsOf(model, 0, pick), wordsOf(model, 1, pick));
-  const [first, second] = model.texts.map((each) => each.words);
+  const [first, second] = model.texts.map((text) => text.words);
   const top = most(model.pairs.flat());
   article.append(
     make("h2", {}, model.name, ": cosine ", make("span", { class: "cosine" }, model.cosine.toFixed(3))),
@@ -145,8 +135,7 @@ function shares(model, side) {
   return values.map((value) => Math.abs(value) / total);
 }
 
-function show(found) {
-  const models = found.models;
+function show({ models }) {
   $("models").className = models.length > 1 ? "two" : "";
   $("models").replaceChildren(...models.map(card));
   $("changed").hidden = models.length < 2;
@@ -169,19 +158,13 @@ function show(found) {
 }
 
 async function ask(path, use) {
-  $("fault").hidden = true;
+  fault("");
   $("state").textContent = "reading …";
   $("go").disabled = true;
   try {
-    const answer = await fetch(path, {
-      method: "POST", headers: { "content-type": "application/json" },
-      body: JSON.stringify({ first: $("first").value, second: $("second").value }),
-    });
-    if (!answer.ok) throw new Error((await answer.json()).error.message);
-    await use(answer);
+    await use(await send(path, { first: $("first").value, second: $("second").value }));
   } catch (error) {
-    $("fault").textContent = error.message;
-    $("fault").hidden = false;
+    fault(error.message);
   } finally {
     $("state").textContent = "";
     $("go").disabled = false;

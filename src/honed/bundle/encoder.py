@@ -1,0 +1,198 @@
+"""The encoder of a bundle: numpy for the first texts of a process, then a fast engine, loaded behind it.
+
+Either engine is compared with the golden vectors of the bundle before it answers.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from honed.bundle.layout import GOLDEN, MODEL, TOKENIZER, Arrays
+from honed.bundle.manifest import Manifest, NumpyLayout
+from honed.bundle.names import NameTable
+from honed.bundle.tokenizer import load_tokenizer
+from honed.core.errors import ArtifactError, HonedError
+from honed.core.protocols import Encoder, Role, Vectors
+from honed.core.records import EncoderSpec
+from honed.encode.engines import ENGINES, best_engine
+from honed.encode.graph_encoder import GraphEncoder
+from honed.encode.numpy_encoder import NumpyEncoder, Weights
+from honed.encode.onnx_file import OnnxFile, check_onnx, read_onnx
+from honed.encode.static_encoder import STATIC, StaticEncoder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_BY_HONED = ("auto", "numpy")  # besides the engines that run a graph
+EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
+_MOST_IN_NUMPY = 16  # texts that numpy encodes before the fast engine is worth its loading
+_ROLES: tuple[Role, Role] = ("document", "query")
+
+
+class GoldenVectors(NamedTuple):
+    """Texts with the vectors ``(n_texts, dim)`` that the bundle's encoder gave for them, by role."""
+
+    texts: Sequence[str]
+    vectors: Mapping[Role, Vectors]
+
+    @classmethod
+    def read(cls, arrays: Arrays, names: NameTable) -> Self:
+        """Read the arrays of a bundle; `ArtifactError` for rows of texts that are not there."""
+        rows = [int(row) for row in arrays["rows"]]
+        if not rows or not all(0 <= row < names.n_texts for row in rows):
+            raise ArtifactError("E_BUNDLE_FORMAT", f"{GOLDEN}: rows outside the texts")
+        return cls(
+            texts=[names.text(row) for row in rows], vectors={role: arrays[role] for role in _ROLES if role in arrays}
+        )
+
+    def check(self, encoder: Encoder, least: float, engine: str) -> None:
+        """Encode the texts on this machine; `ArtifactError` when the cosine of one to its vector is below ``least``."""
+        for role, vectors in self.vectors.items():
+            try:
+                encoded = encoder.encode(self.texts, role)
+            except Exception as error:
+                raise ArtifactError("E_BUNDLE_MODEL_IO", f"golden vectors: {engine}: {str(error)[:200]}") from error
+            if encoded.shape != vectors.shape:
+                raise ArtifactError(
+                    "E_BUNDLE_MODEL_IO", f"the model gives {encoded.shape} vectors, not dim {vectors.shape}"
+                )
+            lowest = float((encoded * vectors).sum(axis=1).min())
+            if not lowest >= least:
+                raise ArtifactError(
+                    "E_BUNDLE_SELFTEST",
+                    f"golden vectors: {engine} gives other vectors here than where the bundle was made (min cosine "
+                    f"{lowest:.6f}, allowed {least:g})",
+                )
+
+
+class EncoderFiles(NamedTuple):
+    """The model of a bundle as it was checked: the ONNX file, the tokenizer, and what the manifest says of both."""
+
+    folder: Path
+    model: OnnxFile
+    tokenizer: "Tokenizer"
+    spec: EncoderSpec
+    precision: str
+    layout: NumpyLayout | None
+
+    @classmethod
+    def read(cls, folder: Path, manifest: Manifest) -> Self:
+        """Read the files; `ArtifactError` for a graph or a tokenizer that is refused. Nothing of the graph has run."""
+        model = read_onnx(folder / MODEL)
+        check_onnx(model, str(folder / MODEL))
+        return cls(
+            folder=folder,
+            model=model,
+            tokenizer=load_tokenizer(folder / TOKENIZER),
+            spec=manifest.spec,
+            precision=manifest.precision,
+            layout=manifest.numpy_layout,
+        )
+
+
+class BundleEncoder:
+    """Text to vectors by the bundle's model; ``engine`` is the one that answers, "" before any was loaded."""
+
+    def __init__(self, files: EncoderFiles, golden: GoldenVectors, *, engine: str = "auto", threads: int = 0) -> None:
+        if engine not in _BY_HONED and engine not in ENGINES:
+            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
+        self._files, self._golden, self._threads = files, golden, threads
+        self.engine = ""
+        self._fast: GraphEncoder | None = None
+        self._numpy: NumpyEncoder | StaticEncoder | None = None
+        self._fast_engine = best_engine(files.precision) if engine in ("auto", "numpy") else engine
+        self._n_encoded, self._only_numpy = 0, engine == "numpy"
+        self._lock = threading.Lock()
+        if engine in ("auto", "numpy") and files.layout is not None:
+            self._numpy = _numpy_encoder(files, files.layout)
+            self._only_numpy = self._only_numpy or isinstance(self._numpy, StaticEncoder)  # nothing is faster
+            golden.check(self._numpy, EXACT if files.precision == "fp32" else CLOSE, "numpy")
+            self.engine = "numpy"
+        elif engine == "numpy":
+            raise ArtifactError(
+                "E_ENGINE", f"{files.folder}: the numpy engine does not know this model; use onnxruntime"
+            )
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """How the encoder is to be used."""
+        return self._files.spec
+
+    @property
+    def precision(self) -> str:
+        """The precision of the model's weights: "fp32", "bf16" or "int8"."""
+        return self._files.precision
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
+        fast = self._fast
+        if fast is not None:
+            return fast.encode(texts, role)
+        before, self._n_encoded = self._n_encoded, self._n_encoded + len(texts)
+        if not self._only_numpy and len(texts) > _MOST_IN_NUMPY:
+            self._warm_quietly()
+            return (self._fast or self._numpy_or_fast()).encode(texts, role)
+        if not self._only_numpy and before and before <= _MOST_IN_NUMPY:
+            threading.Thread(target=self._warm_quietly).start()
+        return self._numpy_or_fast().encode(texts, role)
+
+    def _numpy_or_fast(self) -> Encoder:
+        """Return the numpy encoder, or the fast one when that has taken its place meanwhile."""
+        return self._numpy or self.warm()
+
+    def is_cut(self, text: str, role: Role) -> bool:
+        """Tell whether a text is longer than the model reads."""
+        current = self._fast or self._numpy
+        return current is not None and current.tokens.is_cut(self.spec.prompt(role) + text)
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> int:
+        """Return how many tokens the model reads for all texts together."""
+        current = self._fast or self._numpy
+        prompt = self.spec.prompt(role)
+        return sum(map(len, current.tokens([prompt + text for text in texts]))) if current is not None else 0
+
+    def warm(self) -> Encoder:
+        """Load the fast engine, check it against the golden vectors, and use it from now on; returns it.
+
+        Raises `ArtifactError` where its vectors are others. A static model has no faster engine than numpy.
+        """
+        if isinstance(self._numpy, StaticEncoder):
+            return self._numpy
+        with self._lock:
+            if self._fast is None:
+                # the bytes that were checked, whatever happened to the folder since
+                model, engine = bytes(self._files.model.data), self._fast_engine
+                fast = GraphEncoder.load(model, self._files.tokenizer, self.spec, engine=engine, threads=self._threads)
+                exact = self.precision == "fp32" and engine == "onnxruntime"
+                self._golden.check(fast, EXACT if exact else CLOSE, engine)
+                self._fast, self.engine, self._numpy = fast, engine, None
+            return self._fast
+
+    def _warm_quietly(self) -> None:
+        """Load the fast engine if it can be: numpy, whose vectors fit the golden ones, goes on alone where not."""
+        try:
+            self.warm()
+        except HonedError:
+            if self._numpy is None:
+                raise
+            self._only_numpy = True
+
+
+def _numpy_encoder(files: EncoderFiles, layout: NumpyLayout) -> NumpyEncoder | StaticEncoder:
+    """Return the numpy encoder over the graph's own weights."""
+    model, names = files.model, layout.weights
+    arrays = {
+        weight: model.array(f"{name}.codes" if weight in layout.codes else _stored_name(model, name))
+        for weight, name in names.items()
+    }
+    scales = {weight: model.array(f"{names[weight]}.scales") for weight in layout.codes}
+    weights = Weights(arrays, scales, layout.transposed)
+    if layout.config.get("model_type") == STATIC:
+        return StaticEncoder(weights, files.tokenizer, files.spec)
+    return NumpyEncoder(weights, layout.config, files.tokenizer, files.spec)
+
+
+def _stored_name(model: OnnxFile, name: str) -> str:
+    """Return the name under which a weight lies in the file: its own, or that of its bf16 form."""
+    return name if name in model.tensors else f"{name}.bf16"

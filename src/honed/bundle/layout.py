@@ -1,0 +1,33 @@
+"""The files of a bundle by their names in its folder, and the parts that are kept as data beside arrays."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy.typing as npt
+
+from honed.core.json import JsonObject
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS
+
+MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
+VECTORS, NAMES, INDEX_CACHE = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
+RERANKER, RERANKER_TOKENIZER = "model/reranker.onnx", "model/reranker_tokenizer.json"
+HYBRID_DATA, HYBRID_ARRAYS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
+GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
+REPORT_PAGE, REPORT = "report.html", "report.json"
+
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]  # what a safetensors file holds: arrays of several kinds by name
+
+
+class HybridFiles(NamedTuple):
+    """A hybrid as it is kept: plain data (parts, weights, estimates of answers) and arrays (postings)."""
+
+    data: JsonObject
+    arrays: Arrays
+
+
+class RerankerFiles(NamedTuple):
+    """A cross-encoder as it is kept: an ONNX file, its tokenizer file, and facts with ``max_length`` among them."""
+
+    model: bytes
+    tokenizer: str
+    facts: JsonObject

@@ -1,0 +1,222 @@
+"""One worker thread that answers what waits, in small batches, while the event loop stays free."""
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from honed.core.protocols import Role, Vectors
+from honed.core.records import Answer
+from honed.search.searcher import Searcher
+
+MAX_TEXTS = 32
+Result = TypeVar("Result")
+
+
+class QueueFull(Exception):  # noqa: N818  an answer, not a failure
+    """Every place is taken."""
+
+
+class Work(Protocol[Result]):
+    """What is to be done with texts; work that is equal is done together."""
+
+    def run(self, searcher: Searcher, texts: Sequence[str], k: int) -> Result:
+        """Return the result for all texts, with up to ``k`` hits for each."""
+        ...
+
+    def part(self, result: Result, rows: slice, k: int) -> Result:
+        """Return the result of some of the texts, with up to ``k`` hits for each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchWork:
+    """Search in a direction with a filter, as canonical JSON; ``budget_ms`` is what a batch may take for reranking."""
+
+    direction: str
+    filter: str = "{}"
+    candidates: bool = False
+    rerank: bool = False
+    budget_ms: float = 0.0
+
+    def run(self, searcher: Searcher, texts: Sequence[str], k: int) -> list[Answer]:
+        """Return the answer to each text."""
+        return searcher.answer_many(
+            texts,
+            k,
+            direction=self.direction,
+            where=json.loads(self.filter),
+            candidates=self.candidates,
+            rerank=self.rerank,
+            budget_ms=self.budget_ms,
+        )
+
+    def part(self, result: list[Answer], rows: slice, k: int) -> list[Answer]:
+        """Return some of the answers, cut to ``k`` hits."""
+        return [replace(answer, hits=answer.hits[:k]) for answer in result[rows]]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeWork:
+    """Encode texts in a role."""
+
+    role: Role
+
+    def run(self, searcher: Searcher, texts: Sequence[str], k: int) -> Vectors:
+        """Return the unit vectors ``(n_texts, dim)``."""
+        return searcher.encoder.encode(texts, self.role)
+
+    def part(self, result: Vectors, rows: slice, k: int) -> Vectors:
+        """Return some of the vectors."""
+        return result[rows]
+
+
+class _Job(Generic[Result]):
+    """Texts that wait for the result of their work."""
+
+    def __init__(self, work: Work[Result], texts: Sequence[str], k: int) -> None:
+        self.work, self.texts, self.k = work, list(texts), k
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Result] = self._loop.create_future()
+
+    def finish(self, result: Result) -> None:
+        """Hand the result over to the event loop; nobody may be waiting any more."""
+        self._loop.call_soon_threadsafe(self._settle, lambda: self.future.set_result(result))
+
+    def fail(self, error: BaseException) -> None:
+        """Hand an error over to the event loop; nobody may be waiting any more."""
+        self._loop.call_soon_threadsafe(self._settle, lambda: self.future.set_exception(error))
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        if not self.future.done():
+            settle()
+
+
+_AnyJob: TypeAlias = _Job[Any]  # jobs of several kinds of work wait in one queue
+BatchListener = Callable[[int, float], None]
+BatchCheck = Callable[[Searcher, Sequence[str]], None]
+
+
+class MicroBatcher:
+    """A bounded queue before a searcher.
+
+    Jobs of equal work that wait at the same time share one pass through the model: the first that waits is never held
+    back for others. ``on_batch(n_texts, seconds)`` hears of each batch. ``check(searcher, texts)`` may raise for a job
+    that is too much; the others of its batch are answered.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        *,
+        max_waiting: int,
+        on_batch: BatchListener | None = None,
+        check: BatchCheck | None = None,
+    ) -> None:
+        self.searcher, self.max_waiting = searcher, max_waiting
+        self._on_batch = on_batch or (lambda *_: None)
+        self._check = check or (lambda *_: None)
+        self._waiting: deque[_AnyJob] = deque()
+        self._running = self._batches = 0
+        self._change = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="honed-batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests hold a place: waiting or being answered."""
+        return len(self._waiting) + self._running
+
+    async def submit(self, work: Work[Result], texts: Sequence[str], k: int = 0) -> Result:
+        """Return the result of a work for some texts; `QueueFull` at once when every place is taken.
+
+        Cancelling it frees the place.
+        """
+        job = _Job(work, texts, k)
+        with self._change:
+            if len(self._waiting) >= self.max_waiting:
+                raise QueueFull
+            self._waiting.append(job)
+            self._change.notify_all()
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            with self._change:
+                if job in self._waiting:
+                    self._waiting.remove(job)
+            raise
+
+    def replace(self, searcher: Searcher) -> None:
+        """Answer from another searcher from the next batch on."""
+        self.searcher = searcher
+
+    def settle(self) -> None:
+        """Return when no batch is under way that began before; what it held is then free."""
+        with self._change:
+            number = self._batches
+            self._change.wait_for(lambda: self._running == 0 or self._batches > number, timeout=30)
+
+    def stop(self) -> None:
+        """End the thread after what waits is answered."""
+        with self._change:
+            self._stopped = True
+            self._change.notify()
+        self._thread.join()
+
+    def _take(self) -> list[_AnyJob]:
+        """Wait for a job, and return it with the others of equal work, up to `MAX_TEXTS` texts; [] when stopped."""
+        with self._change:
+            self._running = 0
+            self._change.notify_all()
+            while not self._waiting and not self._stopped:
+                self._change.wait()
+            if not self._waiting:
+                return []
+            first = self._waiting.popleft()
+            jobs, n_texts = [first], len(first.texts)
+            for job in list(self._waiting):
+                if job.work == first.work and n_texts + len(job.texts) <= MAX_TEXTS:
+                    self._waiting.remove(job)
+                    jobs.append(job)
+                    n_texts += len(job.texts)
+            self._running = len(jobs)
+            self._batches += 1
+            return jobs
+
+    def _work(self) -> None:
+        while taken := self._take():
+            started = time.monotonic()
+            jobs = [job for job in taken if self._passes(job)]
+            texts = [text for job in jobs for text in job.texts]
+            if jobs and self._answer(jobs, texts):
+                self._on_batch(len(texts), time.monotonic() - started)
+
+    def _passes(self, job: _AnyJob) -> bool:
+        """Check a job; one that is too much fails with what the check raised."""
+        try:
+            self._check(self.searcher, job.texts)
+        except Exception as error:
+            job.fail(error)
+            return False
+        return True
+
+    def _answer(self, jobs: Sequence[_AnyJob], texts: Sequence[str]) -> bool:
+        """Do the work of jobs together and hand its parts to them; tells whether it was done."""
+        work = jobs[0].work
+        try:
+            result = work.run(self.searcher, texts, max(job.k for job in jobs))
+        except BaseException as error:
+            for job in jobs:
+                job.fail(error)
+            return False
+        start = 0
+        for job in jobs:
+            rows = slice(start, start + len(job.texts))
+            start = rows.stop
+            job.finish(work.part(result, rows, job.k))
+        return True

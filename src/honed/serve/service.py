@@ -1,0 +1,107 @@
+"""A bundle that is being served: the searcher of the moment, and how it is replaced."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from honed import __version__
+from honed.bundle.manifest import Manifest
+from honed.core.errors import HonedError
+from honed.core.json import Json
+from honed.search.searcher import Searcher
+from honed.serve import memory
+from honed.serve.batching import MicroBatcher
+from honed.serve.errors import RequestError
+from honed.serve.limits import Limits
+from honed.serve.metrics import Metrics
+
+log = logging.getLogger("honed.server")
+
+
+class Service:
+    """A served bundle.
+
+    ``ready`` is set when the fast engine is loaded; ``fault`` says why it cannot be, or is empty.
+    """
+
+    def __init__(
+        self, path: Path, limits: Limits, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None
+    ) -> None:
+        """Load the bundle; `honed.core.errors.ArtifactError` when it is unfit."""
+        self.path, self.limits, self.metrics = path, limits, Metrics()
+        self._engine, self._threads, self._public_key = engine, threads, public_key
+        self.searcher = self._load()
+        self.batcher = MicroBatcher(
+            self.searcher,
+            max_waiting=limits.max_waiting,
+            on_batch=self.metrics.count_batch,
+            check=self._check_tokens,
+        )
+        self.ready = threading.Event()
+        self.fault = ""
+        self._reloading = threading.Lock()
+        threading.Thread(target=self._warm, daemon=True).start()
+
+    def _load(self) -> Searcher:
+        return Searcher.load(self.path, engine=self._engine, threads=self._threads, public_key=self._public_key)
+
+    def _check_tokens(self, searcher: Searcher, texts: Sequence[str]) -> None:
+        """Refuse texts that have more tokens in all than one request may; few characters cannot."""
+        limit = self.limits.max_tokens
+        if sum(map(len, texts)) > limit and (total := searcher.count_tokens(texts)) > limit:
+            raise RequestError(413, "E_TOO_MANY_TOKENS", f"the texts have {total} tokens; max_tokens is {limit}")
+
+    def _warm(self) -> None:
+        """Load the fast engine, unless numpy alone is to answer."""
+        try:
+            if self._engine != "numpy":
+                self.searcher.warm()
+                memory.trim_heap()
+            self.ready.set()
+        except Exception as error:  # whatever it is, the server must say that it is not ready
+            log.error("the fast engine cannot be used: %s", error)
+            self.fault = "the bundle is unfit"
+
+    def reload(self) -> str:
+        """Load the bundle again and answer from it; returns its fingerprint. The old one goes on when it is unfit.
+
+        Blocks for as long as loading takes; requests are answered meanwhile. Raises `RequestError` while another one
+        runs, and what loading raises.
+        """
+        if not self._reloading.acquire(blocking=False):
+            raise RequestError(429, "E_BUSY", "a reload is under way", {"retry-after": "1"})
+        try:
+            try:
+                searcher = self._load()
+                if self._engine != "numpy":
+                    searcher.warm()
+            except (HonedError, OSError):
+                self.metrics.reloads.labels("refused").inc()
+                raise
+            self.batcher.replace(searcher)
+            self.searcher = searcher
+            self.batcher.settle()
+            memory.trim_heap()
+            self.metrics.reloads.labels("done").inc()
+            self.fault = ""
+            self.ready.set()
+            return str(searcher.manifest["self"])
+        finally:
+            self._reloading.release()
+
+    def about(self) -> dict[str, Json]:
+        """Return what the page and scripts may know: the manifest with the sizes of files, the engine, the version."""
+        manifest = self.searcher.manifest
+        public = {name: value for name, value in manifest.items() if name not in ("model", "files")}
+        sizes = {name: entry.size for name, entry in Manifest(manifest).files.items()}
+        return {
+            **public,
+            "files": sizes,
+            "engine": getattr(self.searcher.encoder, "engine", ""),
+            "honed": __version__,
+        }
+
+    def state(self) -> str:
+        """Return "ready", "loading", or why the fast engine cannot be used."""
+        return self.fault or ("ready" if self.ready.is_set() else "loading")
