@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from honed.api.project import Project
 from honed.core.artifacts import MANIFEST
 from honed.core.errors import ConfigError, GateError, StorageError
 from honed.pipeline.honed_toml import read_config
 from honed.project.init import propose
-from honed.project.project import Project
 from tests.conftest import ROOT, write_project
 
 STAGES = ("import", "check", "baselines", "headroom", "train", "index", "evaluate")
@@ -264,7 +264,7 @@ def killing(self, key, partial, facts, kind):
         type(partial).rename = die
     return commit(self, key, partial, facts, kind)
 artifacts.ArtifactStore.commit = killing
-from honed.project.project import Project
+from honed.api.project import Project
 Project(sys.argv[3]).run()
 """
 

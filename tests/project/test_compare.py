@@ -20,7 +20,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions
     """A project whose settings changed, and both of its evaluations."""
     folder = write_project(tmp_path_factory.mktemp("two"), institutions, tiny_model.as_posix(), n_entities=150)
     first = Project(folder).run()["evaluate"].folder
-    second = Project(folder, overrides={"train.epochs": 1}).run()["evaluate"].folder
+    second = Project(folder, settings={"train.epochs": 1}).run()["evaluate"].folder
     return [folder, first, second]
 
 

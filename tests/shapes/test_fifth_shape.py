@@ -46,7 +46,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_registered_shape_goes_all_the_way_to_search(customers: Path, tiny_model: Path, tmp_path: Path) -> None:
     proposal = propose([customers], tmp_path, given={}, shape=None, encoding="utf-8")
     (tmp_path / "honed.toml").write_text(proposal.text)
-    project = Project(tmp_path, overrides={"model.base": str(tiny_model), "train.epochs": 1})
+    project = Project(tmp_path, settings={"model.base": str(tiny_model), "train.epochs": 1})
     assert project.config.data.shape == "duplicates"
     project.run()
     assert duplicates.SHAPE.describe_audit(project.audit()) == ["records: 127 of 71 groups"]

@@ -1,20 +1,69 @@
 """Records, training examples, judged tasks and names: what is made of the user's files."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+import msgspec
 import numpy as np
 
 from honed.core.artifacts import Artifact
-from honed.core.json import Json
+from honed.core.html import html_table
+from honed.core.json import Json, JsonObject
 from honed.core.protocols import Vectors
 from honed.core.records import Example, JudgedTask
 from honed.data import task
 from honed.data.importer import ACCOUNTING, RECORDS, iterate_records
 from honed.data.rows import Record
+from honed.evaluate.results import Finding
 
 AUDIT, VECTORS = "audit.json", "vectors.npy"
+
+
+class ImportBooks(msgspec.Struct, kw_only=True):
+    """The books of an import: ``rows_in`` = ``accepted`` + ``rejected``, with counts by code and the first warnings."""
+
+    rows_in: int
+    accepted: int
+    rejected: int
+    reasons: dict[str, int]
+    warnings: dict[str, int]
+    skipped: list[str]
+    warning_samples: list[str]
+
+
+class _AuditParts(msgspec.Struct):
+    findings: dict[str, Finding]
+    books: ImportBooks = msgspec.field(name="import")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What is in the data: books of the import, findings by code, and ``lines`` that tell the rest; ``data`` is all."""
+
+    data: JsonObject
+    books: ImportBooks
+    findings: Mapping[str, Finding]
+    lines: Sequence[str]
+
+    @classmethod
+    def of(cls, data: JsonObject, lines: Sequence[str]) -> Self:
+        """Return the audit that plain data holds; ``lines`` are what the shape of the data says of it."""
+        parts = msgspec.convert(data, _AuditParts)
+        return cls(data=data, books=parts.books, findings=parts.findings, lines=lines)
+
+    def as_dict(self) -> JsonObject:
+        """Return the audit as plain data."""
+        return self.data
+
+    def _repr_html_(self) -> str:
+        books = self.books
+        counted = f"{books.rows_in} rows = {books.accepted} accepted + {books.rejected} rejected"
+        rows = [("", line) for line in (counted, *self.lines, *books.warning_samples)]
+        rows += [(code, f"{found.count}: {'; '.join(found.samples[:3])}") for code, found in self.findings.items()]
+        return html_table(("", "what is in the data"), rows)
 
 
 class ImportArtifact(Artifact):

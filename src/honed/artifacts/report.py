@@ -4,7 +4,9 @@ from typing import Self
 
 import msgspec
 
+from honed.core.html import html_table
 from honed.core.json import Json
+from honed.evaluate.page import comparison_sentence
 from honed.evaluate.results import Comparison, GateResult, Interval, PublishedFigure, SystemResult
 from honed.train.history import TrainingHistory
 from honed.train.reports import MiningReport, StudentReport
@@ -48,6 +50,21 @@ class Report(msgspec.Struct, kw_only=True):
         """Return the report as plain data, as ``report.json`` holds it."""
         found: dict[str, Json] = msgspec.to_builtins(self)
         return found
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [system.name, *(f"{value.mean:.3f} ({value.low:.3f}–{value.high:.3f})" for value in self._head(system))]
+            for system in self.systems
+        ]
+        told = [*(comparison_sentence(comparison) for comparison in self.comparisons), *self.more_lines()]
+        gates = [f"gate {gate.name}: {'met' if gate.passed else 'not met'} ({gate.rule})" for gate in self.gates]
+        title = f"{self.title}: {self.n_queries} queries, {self.n_candidates} candidates, {self.protocol}"
+        return html_table(["system", *self.headline], rows, title) + html_table(
+            [""], [[line] for line in (*told, *gates)]
+        )
+
+    def _head(self, system: SystemResult) -> list[Interval]:
+        return [system.measures[name] for name in self.headline if name in system.measures]
 
     @classmethod
     def of_json(cls, data: bytes) -> Self:

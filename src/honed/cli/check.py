@@ -1,15 +1,15 @@
 """honed check."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
-from honed.core.json import JsonObject
-from honed.evaluate.results import Finding
+
+if TYPE_CHECKING:
+    from honed.artifacts.data import Audit
 
 
 def register(app: typer.Typer) -> None:
@@ -21,44 +21,27 @@ def check(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Audit the data: duplicates, leaks, conflicts, ambiguity, ceiling, trivial baselines."""
-    from honed.project.project import Project
-    from honed.shapes.registry import shape_of
+    from honed.api.project import Project
 
-    opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
-    opened.run(until="check")
-    audit = opened.audit()
+    opened = Project(project, settings=overrides(on_bad_row, encoding), listener=terminal.stage_line)
+    audit = opened.check()
     if json:
-        terminal.emit_json(audit)
+        terminal.emit_json(audit.data)
     else:
-        print_audit(audit, shape_of(opened.config).describe_audit(audit))
+        print_audit(audit)
 
 
-class _Books(msgspec.Struct):
-    rows_in: int
-    accepted: int
-    rejected: int
-    reasons: dict[str, int]
-    skipped: list[str]
-    warning_samples: list[str]
-
-
-class _Audit(msgspec.Struct):
-    findings: dict[str, Finding]
-    books: _Books = msgspec.field(name="import")
-
-
-def print_audit(audit: JsonObject, lines: Sequence[str]) -> None:
-    """Print an audit for people; ``lines`` are what the shape of the data says of it."""
-    found = msgspec.convert(audit, _Audit)
-    books = found.books
+def print_audit(audit: "Audit") -> None:
+    """Print an audit for people."""
+    books = audit.books
     terminal.emit(f"rows: {books.rows_in} in = {books.accepted} accepted + {books.rejected} rejected")
     for code, count in books.reasons.items():
         terminal.emit(f"  rejected {code}: {count}")
     if books.skipped:
         terminal.emit(f"not read: {', '.join(books.skipped[:10])}")
-    for line in (*lines, *(f"  {sample}" for sample in books.warning_samples)):
+    for line in (*audit.lines, *(f"  {sample}" for sample in books.warning_samples)):
         terminal.emit(line)
-    for code, finding in found.findings.items():
+    for code, finding in audit.findings.items():
         terminal.emit(f"{code}: {finding.count}")
         for sample in finding.samples[:3]:
             terminal.emit(f"    {sample}")

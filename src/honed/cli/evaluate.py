@@ -28,17 +28,16 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure every system on the test queries and write report.json and report.html."""
+    from honed.api.project import Project
     from honed.artifacts.evaluation import EvaluateArtifact
-    from honed.project.project import Project
 
-    opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
+    opened = Project(project, settings=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if sample:
         from honed.project.sample import sample_report
 
         report: Report = sample_report(opened, sample)
     else:
-        opened.runner.run(until="evaluate")
-        report = opened.report()
+        report = opened.evaluate()
         terminal.say(f"report: {opened.runner.latest(EvaluateArtifact).page}")
     if json:
         terminal.emit_json(report)
@@ -50,10 +49,11 @@ def gate(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Check the gates of the last report; exit code 1 when one failed."""
+    from honed.api.project import Project
     from honed.artifacts.evaluation import EvaluateArtifact
-    from honed.project.project import Project, refuse_failed
+    from honed.project.workspace import refuse_failed
 
-    opened = Project(project, overrides=overrides(on_bad_row, encoding))
+    opened = Project(project, settings=overrides(on_bad_row, encoding))
     gates = opened.report().gates
     planned = {plan.stage.name: plan.key.key for plan in opened.plan()}
     if not opened.runner.updates() and planned.get("evaluate") != opened.runner.latest(EvaluateArtifact).key:

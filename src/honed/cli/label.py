@@ -46,8 +46,8 @@ def label(
                 f"options stand behind the sub-command: honed label {context.invoked_subcommand} --project FOLDER",
             )
         return
+    from honed.api.project import Project
     from honed.core.stage import Inputs
-    from honed.project.project import Project
     from honed.shapes.labels.labeling import LabelArtifact
 
     given = {"label.combine": "majority"} if majority else {}
@@ -57,7 +57,7 @@ def label(
         log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_labels(project, ServeOptions(host=host, port=port, who=who, overrides=given))
         return
-    opened = Project(project, overrides=given, listener=terminal.stage_line)
+    opened = Project(project, settings=given, listener=terminal.stage_line)
     made = Inputs(opened.run(until="label")).need(LabelArtifact)
     report = made.report()
     if json:
@@ -128,8 +128,8 @@ def suggest(
     json: Json = False,
 ) -> None:
     """Propose terms for the lists, and the records that are most worth a hand label."""
+    from honed.api.project import Project
     from honed.project.labels import suggestions
-    from honed.project.project import Project
 
     opened = Project(project, listener=terminal.stage_line)
     found = suggestions(opened, n, records)
@@ -158,8 +158,8 @@ def import_labels(
     label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
 ) -> None:
     """Add hand labels from a file to the store; labels of records that are not there are refused."""
+    from honed.api.project import Project
     from honed.project.labels import import_hand_labels
-    from honed.project.project import Project
     from honed.shapes.labels.task import label_section
 
     opened = Project(project, listener=terminal.stage_line)

@@ -23,7 +23,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what an artifact is, what it was made from, and whether it is whole."""
-    from honed.project.project import Project
+    from honed.api.project import Project
 
     folder = Path(artifact)
     found = Artifact.at(folder) if folder.is_dir() else Project(project).runner.latest_of(artifact)

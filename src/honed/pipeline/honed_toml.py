@@ -21,23 +21,39 @@ def read_config(path: Path, overrides: Mapping[str, Json] | None = None) -> Conf
 
     Raises `ConfigError` that names file, key, what was given and what is allowed.
     """
+    return config_of(with_overrides(read_tables(path), overrides or {}), path.name)
+
+
+def read_tables(path: Path) -> dict[str, Json]:
+    """Return the tables of a configuration file; `ConfigError` for one that is missing or no TOML."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError("E_NO_CONFIG", f"{path}: no such file; make one with  honed init YOUR-DATA.csv") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("E_CONFIG_TOML", f"{path}: not TOML: {error}") from error
-    return config_of(with_overrides(tables, overrides or {}), path.name)
 
 
-def with_overrides(tables: dict[str, Json], overrides: Mapping[str, Json]) -> dict[str, Json]:
-    """Return tables in which ``section.key`` has another value."""
+def with_overrides(tables: JsonObject, overrides: Mapping[str, Json]) -> dict[str, Json]:
+    """Return tables in which ``section.key`` has another value.
+
+    A name without a key is a whole section: its keys as a mapping, True for its defaults, None to leave it out.
+    """
+    changed: dict[str, Json] = {
+        name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()
+    }
     for name, value in overrides.items():
-        section, key = name.split(".")
-        table = tables.setdefault(section, {})
-        if isinstance(table, dict):
-            table[key] = value
-    return tables
+        section, _, key = name.partition(".")
+        if not key and value is None:
+            changed.pop(section, None)
+            continue
+        table = changed.setdefault(section, {})
+        if not key and value is True:
+            continue
+        if not isinstance(table, dict) or (not key and not isinstance(value, Mapping)):
+            raise ConfigError("E_CONFIG_TYPE", f"{name}: {value!r} is no value of a setting; give section.key = value")
+        table.update(value if not key and isinstance(value, Mapping) else {key: value})
+    return changed
 
 
 def config_of(tables: JsonObject, file: str) -> Config:

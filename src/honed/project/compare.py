@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -63,6 +63,9 @@ class ComparisonReport(msgspec.Struct, kw_only=True):
     lost: list[ChangedScore]
 
 
+Place: TypeAlias = Path | Workspace  # the folder of an evaluation or of a project, or a project
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """One evaluation: where it is, its test queries, and the scores ``(n_queries,)`` by system and measure."""
@@ -73,23 +76,24 @@ class Evaluated:
     seed: int
 
     @classmethod
-    def open(cls, place: Path) -> Self:
+    def open(cls, place: Place) -> Self:
         """Read an evaluation from its folder, or the last one of a project; `ConfigError` for one of another shape."""
-        place = place.resolve()
-        if (place / MANIFEST).is_file():
-            made = EvaluateArtifact.at(place)
+        if isinstance(place, Path) and (place / MANIFEST).is_file():
+            made = EvaluateArtifact.at(place.resolve())
         else:
-            made = Workspace(place).runner.latest(EvaluateArtifact)
+            project = place if isinstance(place, Workspace) else Workspace(place.resolve())
+            made = project.runner.latest(EvaluateArtifact)
+        where = made.folder
         check = made.folder.resolve().parents[1] / "check" / made.manifest.inputs.get("check", "")
         scored = made.manifest.stage.startswith("evaluate.") and made.has(SCORES)
         if not scored or not (check / task.TASKS / task.FORWARD / "test").is_dir():
             raise ConfigError(
-                "E_COMPARE", f"{place}: no evaluation with scores for each query, as of names or of judged search"
+                "E_COMPARE", f"{where}: no evaluation with scores for each query, as of names or of judged search"
             )
         test = CheckArtifact.at(check).task(task.FORWARD, "test")
         systems, _ = made.scores()
         if any(len(values) != len(test.queries) for scores in systems.values() for values in scores.values()):
-            raise ConfigError("E_COMPARE", f"{place}: its scores are not of its test queries")
+            raise ConfigError("E_COMPARE", f"{where}: its scores are not of its test queries")
         settings = made.manifest.config.get("evaluate")
         seed = settings.get("seed", 0) if isinstance(settings, Mapping) else 0
         return cls(folder=made.folder, test=test, systems=systems, seed=seed if isinstance(seed, int) else 0)
@@ -104,7 +108,7 @@ class Evaluated:
         return name
 
 
-def compare(first: Path, second: Path, names: Sequence[str] = ("", "")) -> ComparisonReport:
+def compare(first: Place, second: Place, names: Sequence[str] = ("", "")) -> ComparisonReport:
     """Return how the second stands to the first.
 
     Raises `ConfigError` when the test queries are not the same.

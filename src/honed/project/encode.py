@@ -21,7 +21,7 @@ FORMATS = (".npy", ".safetensors", ".parquet")
 
 
 def encode_file(
-    file: Path, out: Path, *, column: str | None, model: str | None, role: str, project: Path
+    file: Path, out: Path, *, column: str | None, model: str | None, role: str, project: Workspace | None
 ) -> tuple[int, int]:
     """Write the unit vectors of a file's texts and return their shape ``(n_texts, dim)``.
 
@@ -71,10 +71,12 @@ def _column(path: Path, column: str) -> list[str]:
     return texts
 
 
-def _encoder(model: str | None, project: Path) -> Encoder:
+def _encoder(model: str | None, project: Workspace | None) -> Encoder:
     if model:
         return encoder_source(EncoderConfig(base=model)).load()
-    return Workspace(project).searcher().encoder
+    if project is None:
+        raise ConfigError("E_OPTION", "name a model, or a project")
+    return project.searcher().encoder
 
 
 def _write(out: Path, texts: Sequence[str], vectors: Vectors) -> None:

@@ -1,13 +1,12 @@
 """Explanations of two texts by the models of a project."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
-
-import msgspec
+from typing import TYPE_CHECKING, Self
 
 from honed.artifacts.models import TrainArtifact
 from honed.core.errors import ConfigError
 from honed.core.optional import require
+from honed.explain.explanation import ExplanationSet
 from honed.project.workspace import Workspace
 from honed.shapes.explained import explain_section, explained_models
 
@@ -30,22 +29,19 @@ class PairExplainer:
         models = explained_models(project.config, trained.model if trained else None)
         return cls(models, explain_section(project.config).seed)
 
-    def explain(self, first: str, second: str, *, only: str = "") -> dict[str, Any]:
-        """Return why two texts are close, by every model or by one, as plain data.
+    def explain(self, first: str, second: str, *, only: str = "") -> ExplanationSet:
+        """Return why two texts are close, by every model or by one.
 
         Raises `DataError` for a text without words, `ConfigError` for a model that is not there.
         """
-        from honed.explain.explanation import ExplanationSet
         from honed.explain.pairs import explain
 
         if only and only not in self.models:
             raise ConfigError("E_OPTION", f"no model {only!r}; there are: {', '.join(self.models)}")
-        explanations = ExplanationSet(
+        return ExplanationSet(
             models=[
                 explain(explainer, first, second, name=name, seed=self.seed)
                 for name, explainer in self.models.items()
                 if only in ("", name)
             ]
         )
-        plain: dict[str, Any] = msgspec.to_builtins(explanations)
-        return plain

@@ -1,7 +1,6 @@
 """The same run under several seeds: how much of a result is luck."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,7 +12,6 @@ from honed.core.json import Json
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Scores
 from honed.evaluate.results import Interval
-from honed.pipeline.runner import Listener
 from honed.project.workspace import Workspace
 from honed.shapes.systems import BASE, TUNED
 
@@ -45,9 +43,7 @@ class SeedsReport(msgspec.Struct, kw_only=True):
     gain: dict[str, Interval]
 
 
-def run_seeds(
-    folder: Path, seeds: Sequence[int], *, overrides: Mapping[str, Json] | None = None, listener: Listener | None = None
-) -> SeedsReport:
+def run_seeds(project: Workspace, seeds: Sequence[int]) -> SeedsReport:
     """Run a project once for each seed and return every measure over all of them.
 
     Intervals cover both the luck of training and that of the test set; see `Bootstrap.over_seeds`. What is searched and
@@ -55,21 +51,19 @@ def run_seeds(
 
     Raises `ConfigError` for fewer than two seeds and without [train] and [evaluate].
     """
-    plain = Workspace(folder, overrides=overrides)
     if len(set(seeds)) < 2 or len(set(seeds)) != len(seeds):
         raise ConfigError("E_OPTION", "give at least two different seeds, such as --seeds 0,1,2")
-    if plain.config.train is None or plain.config.evaluate is None:
+    if project.config.train is None or project.config.evaluate is None:
         raise ConfigError("E_CONFIG_MISSING", "several seeds need the sections [train] and [evaluate]")
-    drawn = [stage.name for stage in plain.runner.stages() if stage.draws and plain.config.has(stage.name)]
+    drawn = [stage.name for stage in project.runner.stages() if stage.draws and project.config.has(stage.name)]
     scored = []
     for seed in seeds:
         given: dict[str, Json] = {f"{name}.seed": seed for name in drawn}  # what training draws; splits stay
-        project = Workspace(folder, overrides={**(overrides or {}), **given}, listener=listener)
-        made = project.runner.make(until="evaluate")["evaluate"]
+        made = project.changed(given).runner.make(until="evaluate")["evaluate"]
         assert isinstance(made, EvaluateArtifact)
         scored.append(made.scores())
     report = _together([scores for scores, _ in scored], scored[0][1].tolist(), seeds)
-    write_json(plain.runner.output / FILE, report)
+    write_json(project.runner.output / FILE, report)
     return report
 
 

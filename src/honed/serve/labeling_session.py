@@ -18,7 +18,7 @@ from honed.label.statistics import disputed_records
 from honed.label.store import HandLabel, LabelStore
 from honed.label.threshold import confusion_counts, label_quality, reaches_threshold
 from honed.project.labels import open_labeling, terms_worth_adding, worth_labeling
-from honed.project.project import Project
+from honed.project.workspace import Workspace
 from honed.serve.labeling_answers import (
     FieldView,
     LabelledRecord,
@@ -44,7 +44,7 @@ class LabelingSession:
     tells whether it is at work.
     """
 
-    def __init__(self, project: Project, who: str = "") -> None:
+    def __init__(self, project: Workspace, who: str = "") -> None:
         """Open the labels of a project, which is labelled first where it was not; ``who`` is kept with every label."""
         self.who = who
         self.data, _ = open_labeling(project)

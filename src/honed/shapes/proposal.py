@@ -1,12 +1,14 @@
 """What ``honed init`` looks at and writes: columns by their names, and the lines of a honed.toml."""
 
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.json import Json
 from honed.core.sections import toml_string
 from honed.core.text import fold
 from honed.data.rows import Role
@@ -29,6 +31,10 @@ class Proposal:
 
     text: str
     notes: Sequence[str]
+
+    def tables(self) -> dict[str, Json]:
+        """Return what the text says, as plain data."""
+        return tomllib.loads(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)

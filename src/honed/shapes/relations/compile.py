@@ -31,9 +31,13 @@ _DEV = 1000
 class TripletArtifact(Examples, ReportPart):
     """Triplets as training examples."""
 
+    def report(self) -> TripletReport:
+        """Return how the triplets were built, with samples."""
+        return self.read(TRIPLETS, TripletReport)
+
     def report_part(self) -> tuple[str, msgspec.Struct]:
         """Return the part "triplets" of the report."""
-        return "triplets", self.read(TRIPLETS, TripletReport)
+        return "triplets", self.report()
 
 
 class SentenceAudit(msgspec.Struct, kw_only=True):

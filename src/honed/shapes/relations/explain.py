@@ -52,9 +52,13 @@ _Taken = tuple[
 class ExplainArtifact(ReportPart):
     """What fine-tuning changed in how texts are read."""
 
+    def report(self) -> ExplanationReport:
+        """Return what changed."""
+        return self.read(CHANGED, ExplanationReport)
+
     def report_part(self) -> tuple[str, msgspec.Struct]:
         """Return the part "explained" of the report."""
-        return "explained", self.read(CHANGED, ExplanationReport)
+        return "explained", self.report()
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
