@@ -7,8 +7,10 @@ import pytest
 
 from honed.cli.main import run_command
 from honed.config.config import SECTIONS
+from honed.label.config import LabelConfig
 from honed.label.lists import check_lists, read_lists
 from honed.pipeline.honed_toml import read_config
+from honed.shapes.registry import all_shapes
 from tests.conftest import ROOT
 from tests.shipped import Server
 
@@ -78,18 +80,19 @@ def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     ids=lambda path: f"{path.parent.name}-{path.name}",
 )
 def test_the_configurations_of_the_examples_are_valid(file: Path) -> None:
-    found = read_config(file)
-    if found.label is not None:
-        lists = [terms for each in found.label.lists for terms in read_lists(file.parent / each)]
-        check_lists(lists, found.data.labels, ["id", *found.data.columns])
-        assert all((file.parent / each).is_file() for each in found.label.rules)
+    config = read_config(file)
+    if (label := config.section(LabelConfig)) is not None:
+        lists = [terms for name in label.lists for terms in read_lists(file.parent / name)]
+        check_lists(lists, config.data.labels, ["id", *config.data.columns])
+        assert all((file.parent / name).is_file() for name in label.rules)
 
 
 def test_every_setting_is_documented() -> None:
     from dataclasses import fields
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for name, section in SECTIONS.items():
+    of_shapes = {name: kind for shape in all_shapes() for name, kind in shape.sections.items()}
+    for name, section in {**SECTIONS, **of_shapes}.items():
         part = re.search(rf"## \[{name}\]\n(.*?)(?=\n## |\Z)", text, re.DOTALL)
         assert part is not None, name
         for each in fields(section):

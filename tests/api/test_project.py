@@ -198,5 +198,7 @@ class TestOneRun:
 
 
 def test_the_examples_of_the_docstrings_hold() -> None:
-    code = "import doctest, honed.api.project as p; failed, run = doctest.testmod(p); raise SystemExit(failed or not run)"
+    code = (
+        "import doctest, honed.api.project as p; failed, run = doctest.testmod(p); raise SystemExit(failed or not run)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -93,7 +93,7 @@ def test_a_quantised_bundle_is_taught_by_its_own_answers(fused: Project, tmp_pat
     manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["hybrid"]["answers"]["n"] > 0
     weights = json.loads((made / "index/hybrid.json").read_text())["fusion"]["weights"]
-    before = fused.runner.latest("hybrid").read_json("hybrid.json")["fusion"]["weights"]
+    before = fused.runner.latest_of("hybrid").read_json("hybrid.json")["fusion"]["weights"]
     assert np.shape(weights) == np.shape(before)
     assert weights != before
     assert Searcher.load(made).answer("UNAM").chance is not None
@@ -168,9 +168,9 @@ def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institut
 def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
     judging: Project, tmp_path: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [system["name"] for system in judging.report()["systems"]]
+    names = [system.name for system in judging.report().systems]
     assert "hybrid, learned + reranked" in names
-    blend = judging.runner.latest("hybrid").read_json("hybrid.json")["rerank"]
+    blend = judging.runner.latest_of("hybrid").read_json("hybrid.json")["rerank"]
     assert blend["depth"] == 12
     place = export_bundle(judging, tmp_path / "b")
     searcher = Searcher.load(place)

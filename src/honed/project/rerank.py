@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from honed.core.protocols import PairScorer
 from honed.core.text import fold
 from honed.search.hits import Hits
-from honed.shapes.systems import PairScorer
 
 
 def reranked_hits(texts: Sequence[str], found: Sequence[Hits], scorer: PairScorer) -> list[Hits]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from honed.core.errors import ConfigError
-from honed.core.protocols import Vectors
+from honed.core.protocols import PairScorer, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.encode.pair_graph import score_until
@@ -16,14 +15,6 @@ from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, WIDE, Candidates, HybridIndex, Ranking
 from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks
 from honed.search.hits import HitBuilder, HitQuery, Hits
-
-
-class PairScorer(Protocol):
-    """A cross-encoder."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
-        """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

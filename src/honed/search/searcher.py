@@ -17,7 +17,7 @@ from honed.bundle.reranker import BundleReranker
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.filters import Column, Filter
 from honed.core.json import JsonObject
-from honed.core.protocols import Encoder, Vectors
+from honed.core.protocols import Encoder, PairScorer, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.index.answers import AnswerModel
@@ -26,7 +26,7 @@ from honed.index.hybrid import DEPTH, Candidates, HybridIndex
 from honed.index.stored import StoredVectors
 from honed.search.catalogue import UNFILTERED, Catalogue, EntityRecord, FilterMasks
 from honed.search.hits import Hits
-from honed.search.hybrid import AnswerQuery, HybridSearch, PairScorer
+from honed.search.hybrid import AnswerQuery, HybridSearch
 from honed.search.nearest import nearest_hits, similar_hits
 from honed.search.request import (
     ALIAS_TO_LABEL,
