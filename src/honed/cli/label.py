@@ -48,10 +48,10 @@ def label(
 
     given = {"label.combine": "majority"} if majority else {}
     if serve:
-        from honed.serve.label_server import ServeOptions, serve_labels
+        from honed.serve.label_server import LabelPageOptions, serve_labels
 
         terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
-        serve_labels(project, ServeOptions(host=host, port=port, who=who, overrides=given))
+        serve_labels(project, LabelPageOptions(host=host, port=port, who=who, overrides=given))
         return
     opened = Project(project, overrides=given, listener=terminal.stage_line)
     made = opened.run(until="label")["label"]
