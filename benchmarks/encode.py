@@ -19,10 +19,12 @@ from honed.core.protocols import Encoder
 from honed.encode import hardware
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
-from honed.encode.graph_encoder import ENGINES, GraphEncoder
-from honed.encode.onnx_export import export_onnx, to_bf16, to_int8
+from honed.encode.engines import ENGINES
+from honed.encode.graph_encoder import GraphEncoder
+from honed.encode.onnx_export import export_onnx
 from honed.encode.onnx_file import aligned
-from honed.encode.tokens import Tokens
+from honed.encode.onnx_precision import to_bf16, to_int8
+from honed.encode.tokens import TextTokenizer
 from honed.encode.torch_encoder import TorchEncoder, load_model
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +52,7 @@ def engines(names: list[str]) -> dict[str, GraphEncoder]:
     base = resolve("minilm").folder
     spec = TorchEncoder.load(EncoderConfig(precision="fp32")).spec
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    ids = Tokens(tokenizer, spec.max_length)(names[:512])
+    ids = TextTokenizer(tokenizer, spec.max_length)(names[:512])
     graphs = {"fp32": export_onnx(base), "bf16": to_bf16(export_onnx(base)), "int8": to_int8(export_onnx(base), ids)}
     ways = [("fp32", "onnxruntime"), ("int8", "onnxruntime"), ("bf16", "openvino"), ("int8", "openvino")]
     return {
@@ -61,7 +63,7 @@ def engines(names: list[str]) -> dict[str, GraphEncoder]:
             engine=engine,
         )
         for precision, engine in ways
-        if is_installed(ENGINES[engine][1])
+        if is_installed(ENGINES[engine].part)
     }
 
 

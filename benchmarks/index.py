@@ -27,13 +27,16 @@ import numpy as np
 
 from honed import Project
 from honed.data import task
+from honed.index.benchmark import IndexBenchmark, one_thread
+from honed.index.budget import Budget
+from honed.index.codes import CODES, FULL
 from honed.index.composed import ComposedIndex, code_vectors
 from honed.index.exact import ExactIndex
-from honed.index.measured import Yardstick, one_thread
-from honed.index.settings import BITS, FULL, IndexSettings
+from honed.index.search_space import SearchSpace
+from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
-from honed.index.surface import Clustering, Targets
-from honed.index.tune import Axes, Budget, TuneOptions, grid, tune
+from honed.index.surface import ClusterProfile, WantedRows
+from honed.index.tune import TuneOptions, grid, tune
 from honed.project.tune import project_data
 from honed.stages.hybrid import Asked
 
@@ -66,8 +69,11 @@ def curves(folder: str) -> None:
     n = source.shape[0]
     exact = ExactIndex(source.take(slice(None))).search(queries, 10)[1]
     tell(curve="exact", n=n, queries=len(queries), r1=first_hit(exact, relevant))
-    whole = Clustering(
-        source, Yardstick(source, queries), Targets(rows=exact, n_neighbours=10), IndexSettings(backend="ivf", nlist=1)
+    whole = ClusterProfile(
+        source,
+        IndexBenchmark(source, queries),
+        WantedRows(rows=exact, n_neighbours=10),
+        IndexSettings(backend="ivf", nlist=1),
     )
 
     def show(curve: str, index: ComposedIndex, nprobe: int, rescore: int, scanned: float) -> None:
@@ -87,7 +93,7 @@ def curves(folder: str) -> None:
         )
 
     built = {}
-    for codes, kinds in BITS.items():
+    for codes, kinds in ((name, CODES[name].bits) for name in CODES.built_in):
         for bits in kinds:
             if (
                 (codes, bits) in ((FULL, 32), ("product", 1), ("product", 2))
@@ -101,10 +107,10 @@ def curves(folder: str) -> None:
         for rescore in (10, 50, 100, 500, 1000):
             show("rescoring", built[codes, 1], 1, rescore, n)
     built.clear()
-    yard = Yardstick(source, queries)
-    targets = Targets.of(yard)
+    benchmark = IndexBenchmark(source, queries)
+    wanted = WantedRows.of(benchmark)
     for nlist in (10, 100, 500, 1000, 2000):
-        clustering = Clustering(source, yard, targets, IndexSettings(backend="ivf", nlist=nlist))
+        clustering = ClusterProfile(source, benchmark, wanted, IndexSettings(backend="ivf", nlist=nlist))
         for codes, bits in ((FULL, 32), ("scalar", 8), ("scalar", 4), ("rabitq", 2), ("rabitq", 1), ("sign", 1)):
             settings = IndexSettings(backend="composed", codes=codes, bits=bits, nlist=nlist)
             index = ComposedIndex.build(source, settings, clusters=clustering.clusters)
@@ -153,11 +159,11 @@ def _corpus(source: StoredVectors, queries: np.ndarray, n: int, place: Path) -> 
     made = centres[rng.integers(len(centres), size=N_QUERIES - half)]
     made = made + rng.normal(size=made.shape).astype(np.float32)
     asked = np.concatenate([own, made / np.linalg.norm(made, axis=1, keepdims=True)]).astype(np.float32)
-    yard = Yardstick(StoredVectors(vectors), asked)
+    benchmark = IndexBenchmark(StoredVectors(vectors), asked)
     np.save(place / "q.npy", asked)
-    np.save(place / "exact.npy", yard.exact)
+    np.save(place / "exact.npy", benchmark.exact)
     vectors.flush()
-    return vectors, asked, yard.exact
+    return vectors, asked, benchmark.exact
 
 
 def _alone(name: str, place: str) -> None:
@@ -304,7 +310,7 @@ def _searched(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="honed-index-") as place:
         index, build = _honed(vectors, replace(settings, sample=160_000), Path(place))
-        less = 4 * vectors.shape[0] * vectors.shape[1] / index.code_bytes
+        less = 4 * vectors.shape[0] * vectors.shape[1] / index.memory_bytes
         facts = {"part": f"honed {settings.codes} {settings.bits}, to {target}", "build_s": build, "times_less": less}
         steps = [(nprobe, rescore) for nprobe in probes for rescore in (50, 200)]
 
@@ -312,7 +318,7 @@ def _searched(
             search = partial(index.search, nprobe=step[0], rescore=step[1])
             return lambda query: search(query, 10)[1][0]
 
-        _until(target, steps, make, asked, exact, code_mb=index.code_bytes / 1e6, **facts)
+        _until(target, steps, make, asked, exact, code_mb=index.memory_bytes / 1e6, **facts)
 
 
 # -- the tuner against the grid ------------------------------------------------------------------
@@ -321,8 +327,8 @@ def _searched(
 def tuner(folders: list[str]) -> None:
     for folder in folders:
         data = project_data(Project(folder), N_TUNED)
-        yard = Yardstick(data.source, data.queries, data.relevant, width=data.width)
-        axes = replace(Axes.of(*data.source.shape), rescore=(0, 20, 50, 100, 200, 500))
+        benchmark = IndexBenchmark(data.source, data.queries, data.relevant, width=data.width)
+        space = replace(SearchSpace.of(*data.source.shape), rescore=(0, 20, 50, 100, 200, 500))
         options = TuneOptions(graph=False)
         budgets = {
             "index recall 0.97": Budget(index_recall=0.97),
@@ -333,9 +339,9 @@ def tuner(folders: list[str]) -> None:
         chosen = {}
         for name, budget in budgets.items():
             started = time.perf_counter()
-            chosen[name] = (tune(yard, budget, axes, options).chosen, time.perf_counter() - started)
+            chosen[name] = (tune(benchmark, budget, space, options).chosen, time.perf_counter() - started)
         started = time.perf_counter()
-        every = grid(yard, axes, options)
+        every = grid(benchmark, space, options)
         took = time.perf_counter() - started
         tell(data=folder, n=data.source.shape[0], grid_points=len(every), grid_s=took)
         for name, budget in budgets.items():
@@ -344,14 +350,14 @@ def tuner(folders: list[str]) -> None:
             if ours is None or best is None:
                 tell(data=folder, budget=name, found=ours is not None, grid_found=best is not None)
                 continue
-            times = _again(yard, [ours.settings, best.settings])
+            times = _again(benchmark, [ours.settings, best.settings])
             tell(
                 data=folder,
                 budget=name,
                 tune_s=own_s,
                 share_of_grid=own_s / took,
-                chosen=ours.settings.changed(),
-                best=best.settings.changed(),
+                chosen=ours.settings.without_defaults(),
+                best=best.settings.without_defaults(),
                 chosen_recall=ours.index_recall,
                 best_recall=best.index_recall,
                 chosen_ms=times[0],
@@ -362,10 +368,10 @@ def tuner(folders: list[str]) -> None:
             )
 
 
-def _again(yard: Yardstick, settings: list[IndexSettings]) -> list[float]:
+def _again(benchmark: IndexBenchmark, settings: list[IndexSettings]) -> list[float]:
     """Time configurations side by side, in turns; the best round of each counts."""
-    indexes = [ComposedIndex.build(yard.source, each) for each in settings]
-    times = [[float(np.median(yard.ask(index.search).ms)) for index in indexes] for _ in range(7)]
+    indexes = [ComposedIndex.build(benchmark.source, each) for each in settings]
+    times = [[float(np.median(benchmark.run(index.search).ms)) for index in indexes] for _ in range(7)]
     return [min(round_[at] for round_ in times) for at in range(len(indexes))]
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from honed.label.combine import Evidence, combine
+from honed.label.combine import combine
+from honed.label.evidence import Evidence
 from honed.label.lists import TermList
-from honed.label.run import vote
-from honed.label.threshold import above, balanced_thresholds
+from honed.label.run import run_rules
+from honed.label.threshold import balanced_thresholds, reaches_threshold
 
 CLASSES = ["a", "b", "c", "d"]
 DIM = 384
@@ -61,14 +62,14 @@ def main() -> None:
         file = Path(folder) / "rules.py"
         file.write_text(code, encoding="utf-8")
         started = time.perf_counter()
-        voted = vote(rows, CLASSES, [file], lists, time_limit=2.0)
+        voted = run_rules(rows, CLASSES, [file], lists, time_limit=2.0)
     after_rules = time.perf_counter()
     hand = np.concatenate([np.flatnonzero(truth == each)[: given.hand // 4] for each in range(4)])
     evidence = Evidence(n_classes=4, votes=voted.votes, rows=hand, classes=truth[hand], vectors=vectors)
     combined = combine(evidence, "auto", len(voted.names) + 1)
-    kept = above(combined.shares, balanced_thresholds(combined.shares, 0.7))
+    kept = reaches_threshold(combined.probabilities, balanced_thresholds(combined.probabilities, 0.7))
     done = time.perf_counter()
-    right = (combined.shares.argmax(axis=1) == truth)[kept].mean()
+    right = (combined.probabilities.argmax(axis=1) == truth)[kept].mean()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{given.records} records, {len(voted.names)} rules: rules {after_rules - started:.1f} s, "

@@ -67,12 +67,12 @@ def main() -> None:
             )
             answers = [true[row] for row in asked]
             calibrated = choose_negatives(found, config)
-            estimated = calibrated.report["estimated_false_negatives"]
+            estimated = calibrated.report.estimated_false_negatives
             top = [rows[: config.negatives].tolist() for rows in found.rows]
             print(
-                f"{name}  {seed:>4}  {100 * share_right(top, answers):>12.2f} {100 * estimated['top']:>10.2f}  "
-                f"{100 * share_right(calibrated.negatives, answers):>17.2f} {100 * estimated['chosen']:>10.2f}  "
-                f"{calibrated.report['chosen'] / len(asked):>19.2f}",
+                f"{name}  {seed:>4}  {100 * share_right(top, answers):>12.2f} {100 * estimated.top:>10.2f}  "
+                f"{100 * share_right(calibrated.negatives, answers):>17.2f} {100 * estimated.chosen:>10.2f}  "
+                f"{calibrated.report.chosen / len(asked):>19.2f}",
                 flush=True,
             )
 

@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 import torch
+from honed.stages.stage import narrowed, sampled, trained_encoder
+from honed.stages.systems import encoder_run
 
 from honed import Project
 from honed.core.errors import HonedError
@@ -22,8 +24,6 @@ from honed.data import task
 from honed.encode.torch_encoder import TorchEncoder
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores
-from honed.stages.stage import narrowed, sampled, trained_encoder
-from honed.stages.systems import encoder_run
 
 BATCH, PAIRS, STEPS = 64, 768, 30
 QUERIES, CHARS = 200, 800_000  # of the test: every judged document of so many queries, others as drawn

@@ -22,6 +22,7 @@ from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder, load_model, quiet_libraries
 from honed.train.config import TrainConfig
 from honed.train.fine_tune import fine_tune
+from honed.train.history import TrainingRun
 
 ROOT = Path(__file__).parent.parent
 STEPS, BATCH = 24, 64
@@ -74,8 +75,8 @@ def ours(examples: list[Example], **options) -> tuple[float, float]:
         return 0.0 if not clock.get("started") and not clock.__setitem__("started", clock["dev"]) else 1.0
 
     with tempfile.TemporaryDirectory() as folder:
-        trained = fine_tune(base, examples, no_dev, config, Path(folder))
-    return len(examples) / (clock["dev"] - clock["started"]), trained.history["loss"][-1]["loss"]
+        trained = fine_tune(base, examples, no_dev, config, TrainingRun(folder=Path(folder)))
+    return len(examples) / (clock["dev"] - clock["started"]), trained.history.loss[-1].loss
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from honed.cli.main import run_command
-from honed.config.sections import SECTIONS, Config
+from honed.config.config import SECTIONS
 from honed.label.lists import check_lists, read_lists
+from honed.pipeline.honed_toml import read_config
 from tests.conftest import ROOT
 from tests.shipped import Server
 
@@ -68,7 +69,7 @@ def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     found = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     (tmp_path / "honed.toml").write_text(found[1])
-    Config.read(tmp_path / "honed.toml")
+    read_config(tmp_path / "honed.toml")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     ids=lambda path: f"{path.parent.name}-{path.name}",
 )
 def test_the_configurations_of_the_examples_are_valid(file: Path) -> None:
-    found = Config.read(file)
+    found = read_config(file)
     if found.label is not None:
         lists = [terms for each in found.label.lists for terms in read_lists(file.parent / each)]
         check_lists(lists, found.data.labels, ["id", *found.data.columns])

@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, institutions: list[dict[st
 
 
 def test_fine_tuning_beats_the_base_model_on_unseen_institutions(project: Project) -> None:
-    report = project.report()
+    report = project.report().as_dict()
     gain = next(
         each["difference"]
         for each in report["comparisons"]
@@ -35,11 +35,11 @@ def test_fine_tuning_beats_the_base_model_on_unseen_institutions(project: Projec
     assert report["audit"]["overlap"]["test_aliases_in_train"] == 0
     assert report["audit"]["overlap"]["test_entities_in_train"] == 0
     assert gain["low"] > 0
-    assert project.report()["training"]["kept"] == "tuned"
+    assert project.report().as_dict()["training"]["kept"] == "tuned"
 
 
 def test_meaning_beats_words_where_words_cannot_help(project: Project) -> None:
-    systems = {each["name"]: each for each in project.report()["systems"]}
+    systems = {each["name"]: each for each in project.report().as_dict()["systems"]}
     words, tuned = systems["BM25, stemmed words"], systems["fine-tuned"]
     assert tuned["measures"]["R@1"]["low"] > words["measures"]["R@1"]["mean"]
     for name in ("kind=translation", "kind=misspelling"):
@@ -87,7 +87,7 @@ seed = 2
     )
     project = Project(tmp_path)
     project.run()
-    audit, report = project.audit(), project.report()
+    audit, report = project.audit(), project.report().as_dict()
     assert audit["import"]["rows_in"] == 32_874
     assert audit["import"]["rejected"] == 947
     assert audit["label_strings"] == report["n_candidates"] == 20_272

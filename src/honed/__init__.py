@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from honed.api.project import Project
     from honed.core.records import Hit
     from honed.encode.torch_encoder import TorchEncoder as Encoder
     from honed.index.store import Store
     from honed.label.rules import rule
-    from honed.project.project import Project
     from honed.search.searcher import Searcher
 
 __version__ = "0.1.0"
@@ -18,7 +18,7 @@ _LAZY = {
     "Hit": ("honed.core.records", "Hit"),
     "Encoder": ("honed.encode.torch_encoder", "TorchEncoder"),
     "rule": ("honed.label.rules", "rule"),
-    "Project": ("honed.project.project", "Project"),
+    "Project": ("honed.api.project", "Project"),
     "Searcher": ("honed.search.searcher", "Searcher"),
     "Store": ("honed.index.store", "Store"),
 }

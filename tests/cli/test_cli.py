@@ -105,7 +105,7 @@ def test_errors_are_one_line_with_their_exit_code(
 def test_a_bug_of_ours_is_exit_70_and_says_so(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honed.cli.check.print_audit", lambda _: 1 / 0)
+    monkeypatch.setattr("honed.cli.check.print_audit", lambda *_: 1 / 0)
     code, _, err = call(capsys, "check", "--project", str(project))
     assert code == 70
     assert "ZeroDivisionError" in err

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honed.core.artifacts import MANIFEST, ArtifactStore, StageKey
+from honed.core.artifacts import MANIFEST, Artifact, ArtifactStore, StageKey
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import fingerprint
 from honed.core.optional import require
@@ -21,12 +21,12 @@ def store_with(tmp_path: Path) -> ArtifactStore:
     store = ArtifactStore(tmp_path)
     with store.staging(KEY) as folder:
         (folder / "data.txt").write_text("hello")
-        store.commit(KEY, folder, {"n": 1})
+        store.commit(KEY, folder, {"n": 1}, Artifact)
     return store
 
 
 def test_an_artifact_is_found_after_commit_and_holds_its_facts(tmp_path: Path) -> None:
-    found = store_with(tmp_path).find(KEY)
+    found = store_with(tmp_path).find(KEY, Artifact)
     assert found is not None
     assert found.path("data.txt").read_text() == "hello"
     assert found.manifest.facts == {"n": 1}
@@ -36,7 +36,7 @@ def test_an_artifact_is_found_after_commit_and_holds_its_facts(tmp_path: Path) -
 def test_a_folder_without_manifest_is_no_artifact(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     (store.folder(KEY) / MANIFEST).unlink()
-    assert store.find(KEY) is None
+    assert store.find(KEY, Artifact) is None
 
 
 def test_a_staging_folder_is_not_found_and_stays_after_an_error(tmp_path: Path) -> None:
@@ -44,12 +44,12 @@ def test_a_staging_folder_is_not_found_and_stays_after_an_error(tmp_path: Path) 
     with pytest.raises(RuntimeError), store.staging(KEY) as folder:
         (folder / "half").write_text("x")
         raise RuntimeError
-    assert store.find(KEY) is None
+    assert store.find(KEY, Artifact) is None
     assert (folder / "half").read_text() == "x"
 
 
 def test_a_changed_byte_is_named(tmp_path: Path) -> None:
-    found = store_with(tmp_path).find(KEY)
+    found = store_with(tmp_path).find(KEY, Artifact)
     assert found is not None
     found.verify()
     (found.folder / "data.txt").write_text("hellp")

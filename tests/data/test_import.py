@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from honed.core.errors import DataError
-from honed.data.importer import Accounting, ImportConfig, Importer, read_records
+from honed.data.rows import Accounting, ImportConfig
 from honed.data.tables import TableFormat
+from tests.importing import importer, read_all
 
 TEXTS = ImportConfig(shape="labels", columns={"id": "id", "text": "text"})
 KEEP = ImportConfig(shape="labels", columns={"id": "id", "text": "text"}, on_bad_row="quarantine")
@@ -22,7 +23,7 @@ def load(tmp_path: Path, name: str, content: str | bytes, config: ImportConfig =
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    return Importer(config).run([path], out)
+    return importer(config).run([path], out)
 
 
 def rejects(tmp_path: Path) -> list[dict[str, str]]:
@@ -31,7 +32,7 @@ def rejects(tmp_path: Path) -> list[dict[str, str]]:
 
 def test_ids_and_texts_stay_exact_strings(tmp_path: Path) -> None:
     load(tmp_path, "a.csv", "id,text\n007,NA\n1e5,null\nNA,007\n")
-    assert [(row["id"], row["text"]) for row in read_records(tmp_path / "out")] == [
+    assert [(row["id"], row["text"]) for row in read_all(tmp_path / "out")] == [
         ("007", "NA"),
         ("1e5", "null"),
         ("NA", "007"),
@@ -40,7 +41,7 @@ def test_ids_and_texts_stay_exact_strings(tmp_path: Path) -> None:
 
 def test_other_columns_are_kept_as_fields(tmp_path: Path) -> None:
     load(tmp_path, "a.csv", "id,text,colour\n1,x,red\n")
-    assert json.loads(read_records(tmp_path / "out")[0]["fields"]) == {"colour": "red"}
+    assert json.loads(read_all(tmp_path / "out")[0]["fields"]) == {"colour": "red"}
 
 
 def test_every_row_is_accepted_or_rejected_with_its_text(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_every_row_is_accepted_or_rejected_with_its_text(tmp_path: Path) -> None
     assert dict(books.reasons) == {"E_CSV_QUOTE": 2, "E_CSV_WIDTH": 1, "E_TEXT_EMPTY": 1}
     assert [row["where"] for row in rejects(tmp_path)] == ["line 3", "line 4", "line 5", "line 6"]
     assert rejects(tmp_path)[0]["text"] == '2,"open'
-    assert [row["id"] for row in read_records(tmp_path / "out")] == ["1", "6"]
+    assert [row["id"] for row in read_all(tmp_path / "out")] == ["1", "6"]
 
 
 def test_one_bad_row_stops_everything_by_default_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_an_open_quote_does_not_eat_the_rows_after_it(tmp_path: Path) -> None:
 def test_a_quoted_line_break_is_one_row_and_later_lines_count_physically(tmp_path: Path) -> None:
     load(tmp_path, "a.csv", 'id,text\n1,"a\nb"\n2,c,d\n', KEEP)
     assert rejects(tmp_path)[0]["where"] == "line 4, record 2"
-    assert read_records(tmp_path / "out")[0]["text"] == "a\nb"
+    assert read_all(tmp_path / "out")[0]["text"] == "a\nb"
 
 
 def test_undecodable_bytes_are_found_in_the_last_row_too(tmp_path: Path) -> None:
@@ -82,26 +83,26 @@ def test_undecodable_bytes_are_found_in_the_last_row_too(tmp_path: Path) -> None
 def test_latin_1_is_read_when_it_is_named(tmp_path: Path) -> None:
     config = ImportConfig(shape="labels", columns={"id": "id", "text": "text"}, format=TableFormat(encoding="latin-1"))
     load(tmp_path, "a.csv", "id,text\n1,Université\n".encode("latin-1"), config)
-    assert read_records(tmp_path / "out")[0]["text"] == "Université"
+    assert read_all(tmp_path / "out")[0]["text"] == "Université"
 
 
 def test_utf_16_is_read_when_it_is_named(tmp_path: Path) -> None:
     config = ImportConfig(shape="labels", columns={"id": "id", "text": "text"}, format=TableFormat(encoding="utf-16"))
     load(tmp_path, "a.csv", "id,text\n1,é\n".encode("utf-16"), config)
-    assert read_records(tmp_path / "out")[0]["text"] == "é"
+    assert read_all(tmp_path / "out")[0]["text"] == "é"
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "b.csv"])
 def test_tabs_and_semicolons_are_seen(tmp_path: Path, name: str) -> None:
     mark = "\t" if name.endswith("tsv") else ";"
     load(tmp_path, name, f"id{mark}text\n1{mark}a, b\n")
-    assert read_records(tmp_path / "out")[0]["text"] == "a, b"
+    assert read_all(tmp_path / "out")[0]["text"] == "a, b"
 
 
 def test_json_arrays_stream_and_keep_their_order(tmp_path: Path) -> None:
     rows = [{"id": str(number), "text": "é" * 200 + str(number)} for number in range(3000)]
     load(tmp_path, "a.json", json.dumps(rows, ensure_ascii=False))
-    assert [row["id"] for row in read_records(tmp_path / "out")] == [row["id"] for row in rows]
+    assert [row["id"] for row in read_all(tmp_path / "out")] == [row["id"] for row in rows]
 
 
 def test_a_cut_json_array_is_refused(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_what_a_folder_holds_besides_tables_is_counted(tmp_path: Path) -> None:
     (data / "a.csv").write_text("id,text\n1,a\n")
     (data / "b.csv.gz").write_text("x")
     (tmp_path / "out").mkdir()
-    assert Importer(TEXTS).run([data], tmp_path / "out").skipped == ["data/b.csv.gz", "data/sub"]
+    assert importer(TEXTS).run([data], tmp_path / "out").skipped == ["data/b.csv.gz", "data/sub"]
 
 
 def test_an_alias_may_be_left_out_of_json_records(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_parquet_rows_are_named_by_number(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["1", "2"], "text": ["a", None]}), path)
     out = tmp_path / "out"
     out.mkdir()
-    Importer(KEEP).run([path], out)
+    importer(KEEP).run([path], out)
     assert rejects(tmp_path)[0]["where"] == "row 1"
 
 
@@ -156,7 +157,7 @@ def test_a_damaged_parquet_page_with_checksum_is_refused(tmp_path: Path) -> None
     path.write_bytes(bytes(data))
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match="damaged"):
-        Importer(TEXTS).run([path], tmp_path / "out")
+        importer(TEXTS).run([path], tmp_path / "out")
 
 
 def test_a_folder_is_read_file_by_file_and_ids_are_unique_across_them(tmp_path: Path) -> None:
@@ -166,14 +167,14 @@ def test_a_folder_is_read_file_by_file_and_ids_are_unique_across_them(tmp_path: 
     (data / "a.csv").write_text("id,text\n1,a\n")
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match=r"id 1 stands twice: a.csv, line 2, and b.csv, line 2"):
-        Importer(TEXTS).run([data], tmp_path / "out")
+        importer(TEXTS).run([data], tmp_path / "out")
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in.csv")
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match="not a regular file"):
-        Importer(TEXTS).run([tmp_path / "in.csv"], tmp_path / "out")
+        importer(TEXTS).run([tmp_path / "in.csv"], tmp_path / "out")
 
 
 def test_a_missing_column_names_what_was_found_and_the_nearest(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_any_csv_that_python_writes_is_read_back_exactly(tmp_path: Path, rows: l
     csv.writer(text).writerows([("id", "text"), *rows])
     books = load(tmp_path, "a.csv", text.getvalue())
     assert books.rows_in == books.accepted == len(rows)
-    assert [(row["id"], row["text"]) for row in read_records(tmp_path / "out")] == rows
+    assert [(row["id"], row["text"]) for row in read_all(tmp_path / "out")] == rows
 
 
 @given(st.binary(max_size=300))

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from honed.core.errors import ArtifactError
 from honed.core.records import EncoderSpec
 from honed.encode.config import EncoderConfig
-from honed.encode.graph_encoder import GraphEncoder, best_engine
-from honed.encode.onnx_export import BLOCK, export_onnx, gptq, needed, numpy_names, to_int8
+from honed.encode.engines import best_engine
+from honed.encode.graph_encoder import GraphEncoder
+from honed.encode.onnx_export import export_onnx
 from honed.encode.onnx_file import ALIGNMENT, PRECISIONS, aligned, check_onnx, read_onnx
-from honed.encode.tokens import Tokens, padded, token_batches
+from honed.encode.onnx_layout import bert_weight_names, numpy_names
+from honed.encode.onnx_precision import BLOCK, gptq, to_int8
+from honed.encode.tokens import TextTokenizer, padded, token_batches
 from honed.encode.torch_encoder import TorchEncoder
 
 TEXTS = ["a", "university of somewhere", "b c d", "x" * 300]
@@ -68,7 +71,7 @@ def test_numpy_finds_every_weight_in_the_graph(tiny_model: Path, exact: TorchEnc
     names = numpy_names(export_onnx(tiny_model), tiny_model, exact.spec)
     config = json.loads((tiny_model / "config.json").read_text())
     assert names is not None
-    assert needed(config) <= set(names)
+    assert bert_weight_names(config) <= set(names)
 
 
 @given(st.binary(max_size=200))
@@ -103,7 +106,7 @@ def test_error_feedback_loses_less_than_rounding() -> None:
 
 
 def test_int8_is_near_and_the_same_for_every_engine(tiny_model: Path, exact: TorchEncoder, tmp_path: Path) -> None:
-    ids = Tokens(tokenizer(tiny_model), 64)([f"{text} {number}" for text in TEXTS for number in range(20)])
+    ids = TextTokenizer(tokenizer(tiny_model), 64)([f"{text} {number}" for text in TEXTS for number in range(20)])
     path = tmp_path / "m.onnx"
     path.write_bytes(aligned(to_int8(export_onnx(tiny_model), ids).SerializeToString()))
     found = GraphEncoder.load(path.read_bytes(), tokenizer(tiny_model), exact.spec, engine="onnxruntime").encode(
@@ -138,7 +141,7 @@ def test_a_graph_is_refused_by_what_it_would_do(tmp_path: Path) -> None:
 
 
 def test_engines_are_chosen_by_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("honed.encode.graph_encoder.is_installed", lambda part: True)
+    monkeypatch.setattr("honed.encode.engines.is_installed", lambda part: True)
     monkeypatch.setattr("honed.encode.hardware.cpu_has_bf16", lambda: True)
     assert [best_engine(each) for each in PRECISIONS] == ["onnxruntime", "openvino", "onnxruntime"]
     monkeypatch.setattr("honed.encode.hardware.cpu_has_bf16", lambda: False)
@@ -147,7 +150,7 @@ def test_engines_are_chosen_by_precision(monkeypatch: pytest.MonkeyPatch) -> Non
 
 class TestTokens:
     def test_a_cut_text_says_so(self, tiny_model: Path) -> None:
-        tokens = Tokens(tokenizer(tiny_model), 16)
+        tokens = TextTokenizer(tokenizer(tiny_model), 16)
         assert not tokens.is_cut("abc")
         assert not tokens.is_cut("a" * 14)
         assert tokens.is_cut("a" * 15)

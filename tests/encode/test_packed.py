@@ -8,7 +8,7 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import sha256_file
 from honed.encode.base_models import MINILM_SHA256, known_prompts, resolve, weights_of
 from honed.encode.config import EncoderConfig
-from honed.encode.packed import pack
+from honed.encode.packed import packed_features
 from honed.encode.torch_encoder import TorchEncoder, load_model, save_model, token_batches
 
 TEXTS = ["a", "University of Guadalajara", "x y z " * 10, "MIT", "mit", "Universidade de São Paulo", "u" * 40]
@@ -39,9 +39,9 @@ def test_gradients_of_packed_batches_equal_those_of_padded_ones(tiny_model: Path
     for packed in (True, False):
         encoder = TorchEncoder.load(EncoderConfig(base=str(tiny_model), precision="fp32"))
         ids = encoder.tokens(TEXTS)
-        from honed.encode.packed import pad
+        from honed.encode.packed import padded_features
 
-        features = pack(ids) if packed else pad(ids, encoder.padding_id)
+        features = packed_features(ids) if packed else padded_features(ids, encoder.padding_id)
         encoder.model(features)["sentence_embedding"].square().sum().backward()
         found.append([each.grad for each in encoder.model.parameters() if each.grad is not None])
     for left, right in zip(*found, strict=True):

@@ -6,13 +6,14 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from honed.artifacts.report import JudgedReport
 from honed.core.errors import ConfigError
 from honed.core.records import Document, JudgedTask, Qrels, Query, Run
 from honed.evaluate.bootstrap import Bootstrap
-from honed.evaluate.html import render_report
 from honed.evaluate.measures import DEFAULT_MEASURES, Measure, score_run
 from honed.evaluate.runs import load_runs, save_run
 from honed.evaluate.score import Gate, TaskScores, task_ceiling
+from honed.shapes.report_page import render_judged
 
 
 def one(measure: str, ranking: list[str], grades: dict[str, int]) -> float:
@@ -164,7 +165,7 @@ def test_a_gate_passes_a_better_model_and_fails_a_broken_one() -> None:
         Gate(name=name, candidate=name, reference="base model", measure=Measure("R", 1), bound=0.0)
         for name in ("good", "broken", "absent")
     ]
-    assert [each["passed"] for each in scores.judge(gates)] == [True, False, False]
+    assert [gate.passed for gate in scores.judge(gates)] == [True, False, False]
 
 
 def test_a_small_gain_fails_its_gate_when_the_interval_reaches_below() -> None:
@@ -176,8 +177,8 @@ def test_a_small_gain_fails_its_gate_when_the_interval_reaches_below() -> None:
     judged = scores.judge(
         [Gate(name="g", candidate="tuned", reference="base model", measure=Measure("R", 1), bound=0.0)]
     )
-    assert judged[0]["value"] > 0
-    assert not judged[0]["passed"]
+    assert judged[0].value > 0
+    assert not judged[0].passed
 
 
 def test_the_ceiling_of_a_task_counts_equal_query_texts() -> None:
@@ -211,25 +212,23 @@ def test_the_report_page_shows_text_as_text() -> None:
         "overlap": {"test_aliases_in_train": 0, "withheld_pairs": 0},
     }
     evil = "<img src=x onerror=alert(1)>"
-    page = render_report(
-        {
-            "title": evil,
-            "protocol": "held-out",
-            "direction": "alias-to-label",
-            "n_queries": 20,
-            "n_candidates": 20,
-            "ceiling": 1.0,
-            "systems": scores.systems(),
-            "comparisons": [],
-            "gates": [],
-            "published": [],
-            "reverse": {"systems": []},
-            "audit": {**audit, "findings": {"W_X": {"count": 1, "samples": [evil]}}},
-            "training": None,
-            "versions": {},
-            "seed": 0,
-        }
+    report = JudgedReport(
+        title=evil,
+        protocol="held-out",
+        direction="alias-to-label",
+        headline=["R@1"],
+        n_queries=20,
+        n_candidates=20,
+        ceiling=1.0,
+        systems=scores.systems(),
+        comparisons=[],
+        gates=[],
+        published=[],
+        audit={**audit, "findings": {"W_X": {"count": 1, "samples": [evil]}}},
+        versions={},
+        seed=0,
     )
+    page = render_judged(report, [evil])
     assert "<img" not in page
     assert "&lt;img" in page
     assert "http" not in page.replace("http-equiv", "")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError
-from honed.index.answers import AnswerModel, conformal_gap, evidence
-from honed.index.hybrid import Ranked
+from honed.index.answers import AnswerModel, answer_evidence, conformal_gap
+from honed.index.hybrid import Ranking
 
 
 def seen(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -34,9 +34,9 @@ def test_the_gap_holds_what_it_promises() -> None:
     model, distances = fitted(), seen(4000, 1)[3]
     assert model.gap is not None
     assert (distances <= model.gap).mean() == pytest.approx(0.9, abs=0.02)
-    ranked = Ranked(np.arange(4), np.array([9.0, 8.0, 9.0 - model.gap, 0.0]), np.zeros(1))
+    ranked = Ranking(np.arange(4), np.array([9.0, 8.0, 9.0 - model.gap, 0.0]), np.zeros(1))
     assert model.within(ranked) == 3
-    assert model.within(Ranked(np.arange(0), np.empty(0), np.zeros(1))) == 0
+    assert model.within(Ranking(np.arange(0), np.empty(0), np.zeros(1))) == 0
 
 
 def test_a_rate_that_is_out_of_reach_has_no_gap() -> None:
@@ -47,11 +47,11 @@ def test_a_rate_that_is_out_of_reach_has_no_gap() -> None:
 
 
 def test_evidence_by_hand() -> None:
-    found = evidence("UNAM", Ranked(np.array([4, 2]), np.array([2.0, 2.0]), np.array([0.7])))
+    found = answer_evidence("UNAM", Ranking(np.array([4, 2]), np.array([2.0, 2.0]), np.array([0.7])))
     assert found == pytest.approx([0.5, np.log(0.5), 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.1, 0.7])
-    alone = evidence("two words", Ranked(np.array([4]), np.array([2.0]), np.array([0.7])))
+    alone = answer_evidence("two words", Ranking(np.array([4]), np.array([2.0]), np.array([0.7])))
     assert alone == pytest.approx([1.0, 0.0, 10.0, 10.0, 3.0, 3.0, 0.0, 0.0, 0.2, 0.7])
-    assert evidence("x", Ranked(np.empty(0), np.empty(0), np.zeros(1))).tolist() == [0.0] * 10
+    assert answer_evidence("x", Ranking(np.empty(0), np.empty(0), np.zeros(1))).tolist() == [0.0] * 10
 
 
 def test_a_round_trip_and_a_forgery() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError
-from honed.encode.pair_graph import scored_in_time
+from honed.encode.pair_graph import score_until
 from honed.index.blend import Blend
 
 
@@ -35,9 +35,9 @@ class Slow:
 
 def test_a_time_bounds_how_many_are_scored() -> None:
     pairs = [("q", "d" * n) for n in range(80)]
-    assert len(scored_in_time(Slow(), pairs, float("inf"))) == 80
-    few = scored_in_time(Slow(), pairs, time.perf_counter() + 0.01)
+    assert len(score_until(Slow(), pairs, float("inf"))) == 80
+    few = score_until(Slow(), pairs, time.perf_counter() + 0.01)
     assert few.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert 8 <= len(scored_in_time(Slow(), pairs, time.perf_counter() + 0.07)) < 80
-    assert len(scored_in_time(Slow(), pairs, time.perf_counter() - 1)) == 0
-    assert len(scored_in_time(Slow(), [], time.perf_counter() + 5)) == 0
+    assert 8 <= len(score_until(Slow(), pairs, time.perf_counter() + 0.07)) < 80
+    assert len(score_until(Slow(), pairs, time.perf_counter() - 1)) == 0
+    assert len(score_until(Slow(), [], time.perf_counter() + 5)) == 0

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError
-from honed.index.fusion import Judged, LearnedFusion
+from honed.index.fusion import JudgedCandidates, LearnedFusion
 
 NAMES = ("words", "initials")
 
 
-def questions(n: int, *, acronym: bool) -> list[Judged]:
+def questions(n: int, *, acronym: bool) -> list[JudgedCandidates]:
     """Two features; the first knows the right one of words, the second that of acronyms; the other misleads."""
     random = np.random.default_rng(int(acronym))
     found = []
@@ -18,11 +18,11 @@ def questions(n: int, *, acronym: bool) -> list[Judged]:
         right = int(random.integers(5))
         features[right, int(acronym)] += 1
         features[(right + 1) % 5, 1 - int(acronym)] += 0.7
-        found.append(Judged(features, np.eye(5, dtype=np.float32)[right], acronym))
+        found.append(JudgedCandidates(features, np.eye(5, dtype=np.float32)[right], acronym))
     return found
 
 
-def right_first(learned: LearnedFusion, asked: list[Judged]) -> float:
+def right_first(learned: LearnedFusion, asked: list[JudgedCandidates]) -> float:
     firsts = [int(learned.scores(each.features, acronym=each.acronym).argmax()) for each in asked]
     return float(np.mean([each.grades[first] > 0 for each, first in zip(asked, firsts, strict=True)]))
 
@@ -48,13 +48,15 @@ def test_it_is_deterministic_and_survives_a_round_trip() -> None:
 
 
 def test_without_anything_to_learn_from_the_first_feature_is_the_score() -> None:
-    nothing = [Judged(np.ones((3, 2), np.float32), np.zeros(3, np.float32), False)]
+    nothing = [JudgedCandidates(np.ones((3, 2), np.float32), np.zeros(3, np.float32), False)]
     learned = LearnedFusion.fit(NAMES, nothing)
     assert learned.scores(np.array([[0.5, 9.0]], np.float32), acronym=True).tolist() == [0.5]
 
 
 def test_better_grades_weigh_more() -> None:
     features = np.eye(2, dtype=np.float32)
-    learned = LearnedFusion.fit(NAMES, [Judged(features, np.array([3, 1], np.float32), False)] * 20, penalty=1.0)
+    learned = LearnedFusion.fit(
+        NAMES, [JudgedCandidates(features, np.array([3, 1], np.float32), False)] * 20, penalty=1.0
+    )
     scores = learned.scores(features, acronym=False)
     assert scores[0] - scores[1] == pytest.approx(np.log(3), abs=0.3)

@@ -8,8 +8,8 @@ import pytest
 from honed.core.errors import ArtifactError
 from honed.core.ranking import top_rows
 from honed.core.text import looks_like_acronym
-from honed.index.fusion import Judged, LearnedFusion
-from honed.index.hybrid import Candidates, HybridIndex, Texts
+from honed.index.fusion import JudgedCandidates, LearnedFusion
+from honed.index.hybrid import Candidates, HybridIndex, HybridTexts
 
 NAMES = [
     "University of Guadalajara",
@@ -24,13 +24,15 @@ SITES = ["udg.mx", "kubsu.ru", "unud.ac.id", "polytechnique.edu", "", "amarb.bo"
 
 @pytest.fixture(scope="module")
 def index() -> HybridIndex:
-    found = HybridIndex.build(Texts(texts=NAMES, fields={"website": SITES}))
+    found = HybridIndex.build(HybridTexts(texts=NAMES, fields={"website": SITES}))
     asked = [("KSU", 1), ("unud", 2), ("AMARB", 5), ("guadalajara", 0), ("polytechnique", 3), ("udg", 0)]
     queries = []
     for text, right in asked * 5:
         candidates = gathered(found, text)
         queries.append(
-            Judged(candidates.features, (candidates.rows == right).astype(np.float32), looks_like_acronym(text))
+            JudgedCandidates(
+                candidates.features, (candidates.rows == right).astype(np.float32), looks_like_acronym(text)
+            )
         )
     found.fusion = LearnedFusion.fit(found.feature_names, queries, penalty=0.1)
     return found
@@ -78,7 +80,7 @@ def test_what_is_hidden_might_as_well_not_be_there(index: HybridIndex) -> None:
     assert 1 not in hidden.rows
     without = [row for row in range(len(NAMES)) if row != 1]
     smaller = HybridIndex.build(
-        Texts(texts=[NAMES[row] for row in without], fields={"website": [SITES[r] for r in without]})
+        HybridTexts(texts=[NAMES[row] for row in without], fields={"website": [SITES[r] for r in without]})
     )
     cosines = np.linspace(0.1, 0.2, len(NAMES), dtype=np.float32)[without]
     wanted = smaller.gather("KubSU", top_rows(cosines, 3), lambda rows: cosines[rows], depth=3)
@@ -99,16 +101,16 @@ def test_ranks_alone_by_hand(index: HybridIndex) -> None:
 
 def test_it_is_the_same_after_a_round_trip(index: HybridIndex) -> None:
     data = json.loads(json.dumps(index.as_dict()))
-    back = HybridIndex.of_files(data, index.tensors(), NAMES.__getitem__, len(NAMES))
+    back = HybridIndex.from_files(data, index.tensors(), NAMES.__getitem__, len(NAMES))
     for text in ("KubSU", "polytechnique", "school of arts", "Ω"):
         one, other = (each.rank(text, gathered(each, text)) for each in (index, back))
         assert one.rows.tolist() == other.rows.tolist()
         assert one.scores == pytest.approx(other.scores)
     with pytest.raises(ArtifactError, match="other texts"):
-        HybridIndex.of_files(data, index.tensors(), NAMES.__getitem__, 5)
+        HybridIndex.from_files(data, index.tensors(), NAMES.__getitem__, 5)
     fewer = {**data, "parts": data["parts"][:-1]}
     with pytest.raises(ArtifactError, match="other parts"):
-        HybridIndex.of_files(fewer, index.tensors(), NAMES.__getitem__, len(NAMES))
+        HybridIndex.from_files(fewer, index.tensors(), NAMES.__getitem__, len(NAMES))
 
 
 def test_a_query_that_meets_nothing_is_answered_by_the_vectors(index: HybridIndex) -> None:
@@ -118,12 +120,12 @@ def test_a_query_that_meets_nothing_is_answered_by_the_vectors(index: HybridInde
 
 @pytest.mark.parametrize("texts", [["It"], ["The", "Who"], ["!!!", "???"], ["x"]])
 def test_texts_without_terms_can_be_built(texts: list[str]) -> None:
-    index = HybridIndex.build(Texts(texts=texts, fields={"f": [""] * len(texts)}))
+    index = HybridIndex.build(HybridTexts(texts=texts, fields={"f": [""] * len(texts)}))
     found = index.gather("the", np.arange(len(texts)), lambda rows: np.ones(len(rows), np.float32))
     assert found.features.shape == (len(texts), len(index.feature_names))
 
 
 def test_texts_that_are_no_names_have_no_initials() -> None:
-    index = HybridIndex.build(Texts(texts=NAMES, names=False))
+    index = HybridIndex.build(HybridTexts(texts=NAMES, names=False))
     assert "initials" not in index.parts
     assert gathered(index, "KSU").features.shape[1] == len(index.feature_names)

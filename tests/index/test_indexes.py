@@ -11,9 +11,10 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import VectorIndex
 from honed.core.tensors import map_safetensors
 from honed.index.annoy import AnnoyIndex
-from honed.index.backends import BACKENDS, build_index, restore_index, tensors_of
+from honed.index.backends import build_index, restore_index, tensors_of
 from honed.index.clusters import nearest_clusters, train_clusters
-from honed.index.composed import LISTS, ComposedIndex, code_vectors
+from honed.index.codes import CODES
+from honed.index.composed import ComposedIndex, code_vectors
 from honed.index.exact import NARROW, ExactIndex
 from honed.index.hnsw import HnswIndex
 from honed.index.lexical import (
@@ -25,7 +26,7 @@ from honed.index.lexical import (
     TfidfIndex,
     initialisms,
 )
-from honed.index.settings import BITS, TAKEN, IndexSettings
+from honed.index.settings import BACKENDS, IndexSettings
 from honed.index.stored import StoredVectors
 
 RANDOM = np.random.default_rng(0)
@@ -54,7 +55,7 @@ def built(backend: str, vectors: np.ndarray = VECTORS, **changed: object) -> Vec
 
 
 def test_every_backend_is_tested() -> None:
-    assert set(FULL) == set(BACKENDS) == set(TAKEN)
+    assert set(FULL) == set(BACKENDS.built_in)
 
 
 @pytest.fixture(params=sorted(FULL))
@@ -152,7 +153,7 @@ def overlap(left: np.ndarray, right: np.ndarray) -> float:
 
 
 class TestComposed:
-    @pytest.mark.parametrize(("codes", "bits"), [(kind, bits) for kind in LISTS for bits in BITS[kind]])
+    @pytest.mark.parametrize(("codes", "bits"), [(kind, bits) for kind in CODES.built_in for bits in CODES[kind].bits])
     def test_wider_stages_find_more(self, codes: str, bits: int) -> None:
         index = ComposedIndex.build(
             StoredVectors(CLUSTERED), IndexSettings(backend="composed", codes=codes, bits=bits, nlist=50)
@@ -171,7 +172,7 @@ class TestComposed:
         wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
         for kind in ("rabitq", "product", "fastscan", "scalar"):
             found = []
-            for bits in sorted(BITS[kind])[:3]:
+            for bits in sorted(CODES[kind].bits)[:3]:
                 settings = IndexSettings(backend=kind, bits=bits, rescore=0)
                 index = ComposedIndex.build(StoredVectors(CLUSTERED), settings)
                 found.append(overlap(index.search(ASKED, 10)[1], wanted))
@@ -228,7 +229,7 @@ class TestComposed:
 
     def test_memory_is_counted(self) -> None:
         index = ComposedIndex.build(StoredVectors(CLUSTERED), IndexSettings(backend="sign"))
-        assert 4000 * (8 + 8) <= index.code_bytes <= 4000 * (8 + 8) + 1000
+        assert 4000 * (8 + 8) <= index.memory_bytes <= 4000 * (8 + 8) + 1000
 
     @pytest.mark.parametrize(
         ("name", "change"),
@@ -291,7 +292,7 @@ class TestSettings:
         index = ComposedIndex.build(StoredVectors(CLUSTERED), settings)
         blocks = -(-np.diff(index.tensors()["offsets"]) // 32)
         learned = sum(index.tensors()[name].nbytes for name in ("centroids", "offsets", "learned"))
-        assert index.code_bytes == 32 * 8 * blocks.sum() + 8 * 4000 + learned
+        assert index.memory_bytes == 32 * 8 * blocks.sum() + 8 * 4000 + learned
 
     @pytest.mark.parametrize("data", [{"backend": "no"}, {"nlist": "4"}, {"nlist": -1}, {"odd": 1}, {"nlist": True}])
     def test_settings_of_a_file_are_checked(self, data: dict) -> None:

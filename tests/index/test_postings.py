@@ -10,7 +10,7 @@ from honed.core.errors import ArtifactError
 from honed.core.text import fold_accents
 from honed.index import analysis
 from honed.index.analysis import Analyzer
-from honed.index.hybrid import HybridIndex, Texts
+from honed.index.hybrid import HybridIndex, HybridTexts
 from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.index.postings import Postings, TermScorer
 
@@ -34,7 +34,7 @@ def test_letter_grams_are_those_of_sklearn(text: str) -> None:
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_scores_are_those_of_the_libraries(query: str) -> None:
-    index, analyzer = HybridIndex.build(Texts(texts=NAMES)), Analyzer()
+    index, analyzer = HybridIndex.build(HybridTexts(texts=NAMES)), Analyzer()
     references = {
         "words": Bm25Index(NAMES, analyzer),
         "TF-IDF": TfidfIndex(NAMES, analyzer),
@@ -48,7 +48,7 @@ def test_scores_are_those_of_the_libraries(query: str) -> None:
 
 
 def test_initials_and_beginnings_find_names() -> None:
-    index = HybridIndex.build(Texts(texts=NAMES))
+    index = HybridIndex.build(HybridTexts(texts=NAMES))
     assert index.parts["initials"].scores("KSU").argmax() == 2
     assert index.parts["initials"].scores("K.S.U.").argmax() == 2
     assert index.parts["beginnings"].scores("UNUD").argmax() == 3
@@ -66,13 +66,13 @@ def test_initials_and_beginnings_find_names() -> None:
     ],
 )
 def test_letters_in_order_by_hand(letters: str, words: list[str], found: tuple[int, int]) -> None:
-    assert analysis.in_order(letters, words) == found
+    assert analysis.spelled_in_order(letters, words) == found
 
 
 def test_letters_in_any_order_by_hand() -> None:
-    assert analysis.in_any_order("unud", ["udayana", "university"]) == 2
-    assert analysis.in_any_order("unud", ["university"]) == 0
-    assert analysis.in_any_order("aaaa", ["a"] * 8) == 4
+    assert analysis.spelled_in_any_order("unud", ["udayana", "university"]) == 2
+    assert analysis.spelled_in_any_order("unud", ["university"]) == 0
+    assert analysis.spelled_in_any_order("aaaa", ["a"] * 8) == 4
 
 
 def test_a_round_trip_and_a_forgery() -> None:
@@ -99,4 +99,4 @@ def test_a_round_trip_and_a_forgery() -> None:
 def test_nothing_at_all_can_be_searched() -> None:
     empty = Postings.of_keys([[], []])
     assert TermScorer("keys", empty, str.split).scores("a").tolist() == [0, 0]
-    assert TermScorer("bm25", empty, str.split).asked("a") == 1.0
+    assert TermScorer("bm25", empty, str.split).query_worth("a") == 1.0

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError, ConfigError, DataError
-from honed.index import segments
+from honed.index import segment_columns, segments
 from honed.index.exact import ExactIndex
-from honed.index.segments import Batch, BuildLimits, Record
+from honed.index.segments import BuildLimits
 from honed.index.settings import IndexSettings
-from honed.index.store import Store, writing
+from honed.index.store import Store
+from honed.index.store_records import Batch, Record
+from honed.index.store_writer import writing
 
 DIM = 16
 MODEL = {"fingerprint": "abc"}
@@ -207,7 +209,7 @@ class TestErrors:
         def full(*_: object) -> None:
             raise OSError("no space left")
 
-        monkeypatch.setattr("honed.index.store.Writer._gather", full)
+        monkeypatch.setattr("honed.index.store_writer.StoreWriter._merge_small", full)
         with writing(store.path) as writer:
             for number in range(14):
                 writer.add([batch(1000 + number, 1, 100 + number)])
@@ -216,14 +218,16 @@ class TestErrors:
     def test_what_a_failed_change_left_is_written_over(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         with writing(store.path) as writer:
             with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
-                patch.setattr("honed.index.store._commit", lambda *_: (_ for _ in ()).throw(OSError("full")))
+                patch.setattr(
+                    "honed.index.store_writer.commit_version", lambda *_: (_ for _ in ()).throw(OSError("full"))
+                )
                 writer.add([batch(100, 1, 5)])
             assert len(writer.add([batch(100, 1, 5)])) == 101
 
     def test_a_field_of_too_many_values_is_shown_and_no_filter(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(segments, "MOST_VALUES", 20)
+        monkeypatch.setattr(segment_columns, "MOST_VALUES", 20)
         store = Store.create(tmp_path / "wide", [batch(0, 15), batch(15, 15, 1)], dim=DIM)
         assert store.get("d20").fields["number"] == 20
         assert set(store.fields()) == {"parity"}

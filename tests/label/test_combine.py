@@ -4,33 +4,37 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from honed.core.errors import DataError
 from honed.core.proportion import wilson
-from honed.label.combine import WAYS, Evidence, combine, shares_of
+from honed.label.combine import WayComparison, combine, combined_probabilities
+from honed.label.config import COMBINE
+from honed.label.evidence import Evidence
 from honed.label.learner import (
-    cross_fitted,
+    apply_temperature,
+    cross_fit_probabilities,
+    fit_confidence_minimums,
     fit_temperature,
-    least_confidence,
-    next_records,
+    records_to_label,
     stratified_folds,
-    tempered,
 )
 from honed.label.lists import Matcher, TermList
-from honed.label.run import Voted
-from honed.label.statistics import fights, rule_statistics, warnings_of
+from honed.label.run import RuleVotes
+from honed.label.statistics import disputed_records, rule_statistics, rule_warnings
 from honed.label.store import HandLabel, LabelStore, refinery_columns
 from honed.label.suggest import suggest_terms
 from honed.label.threshold import (
-    above,
     balanced_thresholds,
-    confusion,
-    curve,
+    confusion_counts,
+    coverage_curve,
+    label_quality,
     precise_thresholds,
-    quality,
+    reaches_threshold,
 )
+from honed.label.ways import WAYS
 
 NAMES = ["a", "b", "c"]
 
@@ -46,7 +50,7 @@ def world(n: int = 3000, n_hand: int = 90, *, seed: int = 0) -> tuple[Evidence, 
     for right, coverage in ((0.95, 0.3), (0.9, 0.3), (0.6, 0.5), (1 / 3, 0.5)):
         said = np.where(random.random(n) < right, truth, (truth + random.integers(1, 3, n)) % 3)
         columns.append(np.where(random.random(n) < coverage, said, -1))
-    rows = np.concatenate([np.flatnonzero(truth == each)[: n_hand // 3] for each in range(3)])
+    rows = np.concatenate([np.flatnonzero(truth == number)[: n_hand // 3] for number in range(3)])
     votes = np.stack(columns, axis=1).astype(np.int16)
     return Evidence(n_classes=3, votes=votes, rows=rows, classes=truth[rows], vectors=vectors), truth
 
@@ -59,10 +63,10 @@ def accuracy(shares: Any, truth: Any, evidence: Evidence) -> float:
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_is_better_than_its_parts(way: str) -> None:
     evidence, truth = world()
-    learned = cross_fitted(
+    learned = cross_fit_probabilities(
         evidence.vectors, evidence.rows, evidence.classes, stratified_folds(evidence.classes, 5, 0), 3
     )
-    together = accuracy(shares_of(evidence, way), truth, evidence)
+    together = accuracy(combined_probabilities(evidence, way), truth, evidence)
     assert together > accuracy(learned, truth, evidence) + 0.01
     covered = (evidence.votes >= 0).any(axis=1)
     assert together > (evidence.votes[:, 0] == truth).mean()
@@ -72,9 +76,9 @@ def test_every_way_is_better_than_its_parts(way: str) -> None:
 def test_weights_beat_the_vote_where_rules_differ_much_and_there_is_no_learner() -> None:
     evidence, truth = world(n_hand=300)
     alone = Evidence(n_classes=3, votes=evidence.votes, rows=evidence.rows, classes=evidence.classes)
-    found = {way: accuracy(shares_of(alone, way), truth, alone) for way in WAYS}
-    assert found["weighted"] > found["majority"] + 0.02
-    assert found["label-model"] > found["majority"] + 0.02
+    accuracies = {way: accuracy(combined_probabilities(alone, way), truth, alone) for way in WAYS}
+    assert accuracies["weighted"] > accuracies["majority"] + 0.02
+    assert accuracies["label-model"] > accuracies["majority"] + 0.02
     chosen = combine(alone, "auto", 4)
     assert chosen.way in ("weighted", "label-model")
     assert "better than the majority's" in chosen.reason
@@ -85,12 +89,12 @@ def test_the_vote_is_kept_where_nothing_is_clearly_better() -> None:
     chosen = combine(evidence, "auto", 5)
     assert chosen.way == "majority"
     assert "kept" in chosen.reason
-    assert [each["way"] for each in chosen.compared] == list(WAYS)
+    assert [comparison.way for comparison in chosen.comparisons] == list(WAYS)
 
 
 def test_confidence_is_calibrated_also_on_records_that_were_taught() -> None:
     evidence, truth = world(n_hand=240)
-    shares = combine(evidence, "weighted", 5).shares
+    shares = combine(evidence, "weighted", 5).probabilities
     for rows in (evidence.rows, np.setdiff1d(np.arange(len(truth)), evidence.rows)):
         right = (shares.argmax(axis=1) == truth)[rows].mean()
         assert abs(shares.max(axis=1)[rows].mean() - right) < 0.06
@@ -100,11 +104,28 @@ def test_without_hand_labels_the_rules_still_vote() -> None:
     evidence, truth = world()
     none = np.empty(0, dtype=np.int64)
     alone = Evidence(n_classes=3, votes=evidence.votes, rows=none, classes=none, vectors=evidence.vectors)
-    found = combine(alone, "auto", 4)
-    assert found.way == "majority"
-    assert "no hand labels" in found.reason
+    combined = combine(alone, "auto", 4)
+    assert combined.way == "majority"
+    assert "no hand labels" in combined.reason
     voted = (evidence.votes[:, :2] >= 0).all(axis=1)
-    assert (found.shares.argmax(axis=1) == truth)[voted].mean() > 0.85
+    assert (combined.probabilities.argmax(axis=1) == truth)[voted].mean() > 0.85
+
+
+def test_every_way_has_a_name_in_the_configuration() -> None:
+    assert ("auto", *WAYS) == COMBINE
+
+
+def test_the_entry_of_a_comparison_names_what_it_is_compared_with() -> None:
+    compared = WayComparison(
+        way="weighted", accuracy=2 / 3, log_likelihood=-0.1234567, reference="majority", gain=(0.5, 1e-9, 1.0)
+    )
+    assert compared.is_better  # by the unrounded bound
+    assert msgspec.to_builtins(compared.as_entry()) == {
+        "way": "weighted",
+        "accuracy": 0.66667,
+        "log_likelihood": -0.12346,
+        "over_majority": {"mean": 0.5, "low": 0.0, "high": 1.0},
+    }
 
 
 def test_a_label_model_of_two_sources_is_refused() -> None:
@@ -116,7 +137,7 @@ def test_a_label_model_of_two_sources_is_refused() -> None:
 def test_one_class_or_a_class_without_labels_is_no_crash() -> None:
     evidence, _ = world()
     only = evidence.without(evidence.classes != 0)
-    assert combine(only, "auto", 5).shares.shape == (3000, 3)
+    assert combine(only, "auto", 5).probabilities.shape == (3000, 3)
 
 
 # -- the learner ------------------------------------------------------------------------------------
@@ -131,19 +152,19 @@ def test_folds_hold_every_class_evenly() -> None:
 def test_temperature_mends_what_is_too_sure() -> None:
     sure = np.full((400, 2), (0.99, 0.01))
     classes = np.array([0] * 300 + [1] * 100)
-    mended = tempered(sure, fit_temperature(sure, classes))
+    mended = apply_temperature(sure, fit_temperature(sure, classes))
     assert mended[0, 0] == pytest.approx(0.75, abs=0.02)
 
 
-def test_least_confidence_keeps_the_precision() -> None:
+def test_the_least_confidence_keeps_the_precision() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.1, 0.9]])
-    assert least_confidence(shares, np.array([0, 0, 1, 1, 0]), 0.9).tolist() == [0.8, 1.01]
+    assert fit_confidence_minimums(shares, np.array([0, 0, 1, 1, 0]), 0.9).tolist() == [0.8, 1.01]
 
 
 def test_the_next_records_are_doubtful_unlike_each_other_and_new() -> None:
     evidence, _ = world()
-    shares = shares_of(evidence, "weighted")
-    rows = next_records(evidence.vectors, shares, evidence.votes, evidence.rows.tolist(), 12)
+    shares = combined_probabilities(evidence, "weighted")
+    rows = records_to_label(evidence.vectors, shares, evidence.votes, evidence.rows.tolist(), 12)
     assert len(set(rows.tolist())) == 12
     assert not set(rows.tolist()) & set(evidence.rows.tolist())
     doubt = 1 - np.diff(np.sort(shares, axis=1)[:, -2:], axis=1)[:, 0]
@@ -159,8 +180,8 @@ def test_the_next_records_are_doubtful_unlike_each_other_and_new() -> None:
 
 def test_balanced_thresholds_keep_the_classes_shares() -> None:
     evidence, _ = world()
-    shares = combine(evidence, "majority", 5).shares
-    kept = above(shares, balanced_thresholds(shares, 0.5))
+    shares = combine(evidence, "majority", 5).probabilities
+    kept = reaches_threshold(shares, balanced_thresholds(shares, 0.5))
     assert kept.mean() == pytest.approx(0.5, abs=0.01)
     got = np.bincount(shares.argmax(axis=1)[kept], minlength=3) / kept.sum()
     assert np.abs(got - shares.mean(axis=0)).max() < 0.02
@@ -185,7 +206,7 @@ def test_records_of_test_teach_nothing_even_without_their_labels() -> None:
     changed[hidden] = 2  # whatever the rules say of them
     for way in WAYS:
         seen = [
-            shares_of(replace(evidence, votes=votes, hidden=hidden), way)[~hidden]
+            combined_probabilities(replace(evidence, votes=votes, hidden=hidden), way)[~hidden]
             for votes in (evidence.votes, changed)
         ]
         assert np.allclose(*seen), way
@@ -194,13 +215,13 @@ def test_records_of_test_teach_nothing_even_without_their_labels() -> None:
 def test_quality_counts_by_hand() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.45, 0.55], [0.9, 0.1]])
     kept, truth = np.array([True, True, True, False, True]), np.array([0, 1, 1, 1, -1])
-    found = quality(shares, kept, truth, ["a", "b"])
-    assert (found["n"], found["coverage"], found["accuracy"]["mean"]) == (4, 0.75, 0.6667)
-    assert found["classes"]["a"]["precision"]["mean"] == 0.5
-    assert found["classes"]["b"]["recall"]["mean"] == 0.3333
-    assert confusion(shares, kept, truth) == [[1, 0, 0], [1, 1, 1]]
-    whole = curve(shares, truth, ["a", "b"], [1.0])[0]
-    assert whole["asked"] == 1.0
+    measured = label_quality(shares, kept, truth, ["a", "b"])
+    assert (measured.n, measured.coverage, measured.accuracy.mean) == (4, 0.75, 0.6667)
+    assert measured.classes["a"].precision.mean == 0.5
+    assert measured.classes["b"].recall.mean == 0.3333
+    assert confusion_counts(shares, kept, truth) == [[1, 0, 0], [1, 1, 1]]
+    whole = coverage_curve(shares, truth, ["a", "b"], [1.0])[0]
+    assert whole.asked == 1.0
 
 
 def test_wilson_by_hand() -> None:
@@ -211,17 +232,31 @@ def test_wilson_by_hand() -> None:
 # -- the books of the rules -------------------------------------------------------------------------
 
 
+def test_statistics_and_quality_have_the_keys_of_label_json() -> None:
+    voted = RuleVotes(names=["x"], votes=np.array([[0], [-1]], dtype=np.int16))
+    (rule,) = msgspec.to_builtins(rule_statistics(voted, np.array([0]), np.array([0]), ["a", "b"]))
+    assert list(rule) == ["rule", "classes", "records", "coverage", "overlap", "conflict", "judged", "precision"]
+    assert list(rule["precision"]) == ["mean", "low", "high"]
+    nothing = np.full(2, -1)
+    plain = msgspec.to_builtins(label_quality(np.full((2, 2), 0.5), np.array([True, True]), nothing, ["a", "b"]))
+    assert list(plain) == ["n", "coverage", "accuracy", "classes"]
+    assert plain["accuracy"] == {"mean": None, "low": 0.0, "high": 1.0}
+    assert list(plain["classes"]["a"]) == ["n", "precision", "recall", "share", "true_share"]
+    (point,) = msgspec.to_builtins(coverage_curve(np.full((2, 2), 0.5), np.array([0, 1]), ["a", "b"], [0.5]))
+    assert list(point) == ["asked", *plain]
+
+
 def test_rule_statistics_by_hand() -> None:
     votes = np.array([[0, -1, 0], [0, 1, 0], [-1, 1, -1], [-1, -1, -1]], dtype=np.int16)
-    voted = Voted(names=["x", "y", "x2"], votes=votes)
+    voted = RuleVotes(names=["x", "y", "x2"], votes=votes)
     x, y, _ = rule_statistics(voted, np.array([0, 1]), np.array([0, 1]), ["a", "b"])
-    assert (x["coverage"], x["overlap"], x["conflict"], x["judged"]) == (0.5, 0.5, 0.25, 2)
-    assert x["precision"]["mean"] == 0.5
-    assert (y["overlap"], y["conflict"], y["precision"]["mean"]) == (0.25, 0.25, 1.0)
-    assert [each["message"] for each in warnings_of(voted)] == [
+    assert (x.coverage, x.overlap, x.conflict, x.judged) == (0.5, 0.5, 0.25, 2)
+    assert x.precision.mean == 0.5
+    assert (y.overlap, y.conflict, y.precision.mean) == (0.25, 0.25, 1.0)
+    assert [warning.message for warning in rule_warnings(voted)] == [
         "x, x2 say the same of every record; they count as one voice too many"
     ]
-    assert fights(voted, 5, 2).tolist() == [1]
+    assert disputed_records(voted, 5, 2).tolist() == [1]
 
 
 def test_terms_that_tell_classes_apart_are_found_and_those_taken_left_out() -> None:
@@ -230,11 +265,13 @@ def test_terms_that_tell_classes_apart_are_found_and_those_taken_left_out() -> N
     hand = np.arange(0, 90, 3)
     shares = np.full((90, 3), 0.02)
     shares[np.arange(90), classes] = 0.96
-    found = suggest_terms(texts, shares, (hand, classes[hand]), NAMES, frozenset({"stock"}), n=5)
-    assert {each.term for each in found} == {"goal", "planet"} | {each.term for each in found if " " in each.term}
-    assert next(each for each in found if each.term == "goal").label == "a"
-    assert all(each.low > 0.5 for each in found)
-    assert not any("stock" in each.term for each in found)
+    suggestions = suggest_terms(texts, shares, (hand, classes[hand]), NAMES, frozenset({"stock"}), n=5)
+    assert {suggestion.term for suggestion in suggestions} == {"goal", "planet"} | {
+        suggestion.term for suggestion in suggestions if " " in suggestion.term
+    }
+    assert next(suggestion for suggestion in suggestions if suggestion.term == "goal").label == "a"
+    assert all(suggestion.low > 0.5 for suggestion in suggestions)
+    assert not any("stock" in suggestion.term for suggestion in suggestions)
 
 
 def test_suggested_terms_match_as_list_words_and_do_not_cross_punctuation() -> None:
@@ -243,12 +280,12 @@ def test_suggested_terms_match_as_list_words_and_do_not_cross_punctuation() -> N
     ]
     classes = np.repeat([0, 1], 20)
     shares = np.where(np.eye(2)[classes] > 0, 0.98, 0.02)
-    found = suggest_terms(texts, shares, (np.arange(0, 40, 2), classes[::2]), ["a", "b"], frozenset(), n=9)
-    assert "größte" in {word for each in found for word in each.term.split()}
-    assert not any("stadt rate" in each.term for each in found)
-    for each in found:
-        matcher = Matcher(TermList(label=each.label, name="l", words=(each.term,)), "l")
-        assert sum(matcher({"title": "", "text": text}) for text in texts) == each.records
+    suggestions = suggest_terms(texts, shares, (np.arange(0, 40, 2), classes[::2]), ["a", "b"], frozenset(), n=9)
+    assert "größte" in {word for suggestion in suggestions for word in suggestion.term.split()}
+    assert not any("stadt rate" in suggestion.term for suggestion in suggestions)
+    for suggestion in suggestions:
+        matcher = Matcher(TermList(label=suggestion.label, name="l", words=(suggestion.term,)), "l")
+        assert sum(matcher({"title": "", "text": text}) for text in texts) == suggestion.records
 
 
 # -- the store --------------------------------------------------------------------------------------
@@ -259,7 +296,7 @@ def test_the_last_label_counts_and_can_be_taken_back(tmp_path: Path) -> None:
     assert store.latest() == {}
     store.add([HandLabel(id="r1", label="a", who="anna", why="reads so"), HandLabel(id="r2", label="b")])
     store.add([HandLabel(id="r1", label="c"), HandLabel(id="r2", label="")])
-    assert {record: each.label for record, each in store.latest().items()} == {"r1": "c", "r2": ""}
+    assert {record: label.label for record, label in store.latest().items()} == {"r1": "c", "r2": ""}
     first = store.read()[0]
     assert (first.who, first.why) == ("anna", "reads so")
     assert first.at.endswith("+00:00")

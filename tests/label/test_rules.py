@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ConfigError, DataError
-from honed.label.combine import Evidence, combine
+from honed.label.combine import combine
+from honed.label.evidence import Evidence
 from honed.label.lists import Matcher, TermList, check_lists, read_lists
-from honed.label.run import Voted, vote
-from honed.label.statistics import warnings_of
+from honed.label.run import RuleVotes, run_rules
+from honed.label.statistics import rule_warnings
 from tests.test_bad_inputs import FILE
 
 ROWS = [{"id": f"r{number}", "title": "t", "text": "x" * number} for number in range(8)]
 CLASSES = ["A", "B"]
 
 
-def run(tmp_path: Path, code: str, *, rows: Any = ROWS, limit: float = 1.0) -> Voted:
+def run(tmp_path: Path, code: str, *, rows: Any = ROWS, limit: float = 1.0) -> RuleVotes:
     (tmp_path / "rules.py").write_text(code)
-    return vote(rows, CLASSES, [tmp_path / "rules.py"], [], time_limit=limit)
+    return run_rules(rows, CLASSES, [tmp_path / "rules.py"], [], time_limit=limit)
 
 
 def test_decorated_functions_and_those_named_lf_vote(tmp_path: Path) -> None:
@@ -32,12 +33,12 @@ def test_decorated_functions_and_those_named_lf_vote(tmp_path: Path) -> None:
         "def lf_title(row):\n    return 'A' if row.title == 't' and row.get('none') == '' else None\n"
         "def helper(row):\n    return 'B'\n"
     )
-    found = run(tmp_path, code)
-    assert found.names == ["long", "either", "lf_title"]
-    assert found.problems == []
-    assert found.votes[:, 0].tolist() == [-1] * 6 + [0, 0]
-    assert found.votes[:, 1].tolist() == [1] + [-1] * 7
-    assert (found.votes[:, 2] == 0).all()
+    voted = run(tmp_path, code)
+    assert voted.names == ["long", "either", "lf_title"]
+    assert voted.problems == []
+    assert voted.votes[:, 0].tolist() == [-1] * 6 + [0, 0]
+    assert voted.votes[:, 1].tolist() == [1] + [-1] * 7
+    assert (voted.votes[:, 2] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,11 @@ def test_a_broken_rule_is_named_with_its_record_and_the_others_vote(
     tmp_path: Path, body: str, code: str, said: str
 ) -> None:
     good = "seen = []\ndef lf_good(row):\n    return 'B'\ndef lf_after(row):\n    print('noise'); return 'A'\n"
-    found = run(tmp_path, f"{good}def lf_x(row):\n    {body}\n", limit=0.5)
-    assert [problem.code for problem in found.problems] == [code], found.problems
-    assert said in str(found.problems[0])
-    assert found.names == ["lf_good", "lf_after", "lf_x"]
-    assert found.votes.tolist() == [[1, 0, -1]] * len(ROWS)
+    voted = run(tmp_path, f"{good}def lf_x(row):\n    {body}\n", limit=0.5)
+    assert [problem.code for problem in voted.problems] == [code], voted.problems
+    assert said in str(voted.problems[0])
+    assert voted.names == ["lf_good", "lf_after", "lf_x"]
+    assert voted.votes.tolist() == [[1, 0, -1]] * len(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +89,8 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, code: str, error: s
 
 
 def test_rules_do_not_run_in_this_process(tmp_path: Path) -> None:
-    found = run(tmp_path, "import os\ndef lf_x(row):\n    os.environ['LF_WAS_HERE'] = '1'\n    return 'A'\n")
-    assert found.problems == []
+    voted = run(tmp_path, "import os\ndef lf_x(row):\n    os.environ['LF_WAS_HERE'] = '1'\n    return 'A'\n")
+    assert voted.problems == []
     assert "LF_WAS_HERE" not in os.environ
 
 
@@ -100,9 +101,9 @@ def test_a_rule_that_splits_off_processes_does_not_confuse_or_outlive_the_run(tm
         f"subprocess.Popen(['sleep', '{mark}'])\n"
         "def lf_x(row):\n    if row.id == 'r1': os.fork()\n    return 'A'\n"
     )
-    found = run(tmp_path, code)
-    assert found.problems == []
-    assert (found.votes[:, 0] == 0).all()
+    voted = run(tmp_path, code)
+    assert voted.problems == []
+    assert (voted.votes[:, 0] == 0).all()
     for _ in range(50):
         alive = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark.encode() in _read(path)]
         if not alive:
@@ -126,15 +127,15 @@ def test_rules_may_use_modules_beside_them_and_dataclasses_and_not_hide_pythons_
         "@dataclass\nclass Limit:\n    n: int\n"
         "def lf_x(row):\n    return 'A' if len(row.text) > Limit(words.LONG).n else None\n"
     )
-    found = run(tmp_path, code)
-    assert found.problems == []
-    assert found.votes[:, 0].tolist() == [-1] * 6 + [0, 0]
+    voted = run(tmp_path, code)
+    assert voted.problems == []
+    assert voted.votes[:, 0].tolist() == [-1] * 6 + [0, 0]
 
 
 def test_many_records_go_through_in_blocks(tmp_path: Path) -> None:
     rows = [{"id": str(number), "title": "", "text": str(number)} for number in range(5001)]
-    found = run(tmp_path, "def lf_x(row):\n    return 'A' if row.text.endswith('7') else None\n", rows=rows)
-    assert np.flatnonzero(found.votes[:, 0] >= 0).tolist() == list(range(7, 5001, 10))
+    voted = run(tmp_path, "def lf_x(row):\n    return 'A' if row.text.endswith('7') else None\n", rows=rows)
+    assert np.flatnonzero(voted.votes[:, 0] >= 0).tolist() == list(range(7, 5001, 10))
 
 
 # -- the collection of hostile inputs ---------------------------------------------------------------
@@ -154,16 +155,16 @@ def test_a_hostile_rule_has_its_outcome(case: dict[str, Any], tmp_path: Path) ->
     rows = [{"id": f"r{number}", "title": "", "text": f"text {number}"} for number in range(3)]
     said = []
     try:
-        voted = vote(rows, CLASSES, [path], [], time_limit=0.5)
+        voted = run_rules(rows, CLASSES, [path], [], time_limit=0.5)
         said = [f"{problem.code}: {problem}" for problem in voted.problems]
-        said += [f"{each['code']}: {each['message']}" for each in warnings_of(voted)]
+        said += [f"{warning.code}: {warning.message}" for warning in rule_warnings(voted)]
         if case["name"] == "lf_two_only":  # two votes can be counted; a model of two was asked for
             none = np.empty(0, dtype=np.int64)
             combine(Evidence(n_classes=2, votes=voted.votes, rows=none, classes=none), "label-model", 2)
     except DataError as error:
         said.append(str(error))
-    assert any(expected["code"] in each and all(name in each for name in expected["names"]) for each in said), said
-    assert (expected["outcome"] == "reject") == any(each.startswith("E_") for each in said)
+    assert any(expected["code"] in line and all(name in line for name in expected["names"]) for line in said), said
+    assert (expected["outcome"] == "reject") == any(line.startswith("E_") for line in said)
 
 
 # -- lists ------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ _END = {
     "aliases": '[baselines]\n[index]\n[hybrid]\nfields = ["website", "city"]\n[answers]\n[evaluate]\n',
     "labels": "[index]\n[evaluate]\n",
     "judgments": '[baselines]\n[index]\n[hybrid]\nfields = ["country"]\n[answers]\n[evaluate]\n',
-    "relations": "[index]\n[explain]\npairs = 6\nsteps = 4\ncheck = 2\n[evaluate]\n",
+    "relations": "[index]\n[explain]\npairs = 10\nsteps = 4\ncheck = 2\n[evaluate]\n",
 }
 _GATE = {"aliases": "student_gap = 1.0\nagreement = 0.0\n"}
 SHAPES = tuple(_BEGINNING)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from honed.config.sections import Config
+from honed.api.project import Project
 from honed.core.artifacts import MANIFEST
 from honed.core.errors import ConfigError, GateError, StorageError
+from honed.pipeline.honed_toml import read_config
 from honed.project.init import propose
-from honed.project.project import Project
 from tests.conftest import ROOT, write_project
 
 STAGES = ("import", "check", "baselines", "headroom", "train", "index", "evaluate")
@@ -92,21 +92,21 @@ def test_a_stage_can_be_made_anew_with_all_after_it(project: Path) -> None:
 
 
 def test_results_are_the_same_when_made_again(project: Path) -> None:
-    before = Project(project).report()
-    weights = Project(project).runner.latest("train").manifest.files["model/model.safetensors"]
+    before = Project(project).report().as_dict()
+    weights = Project(project).runner.latest_of("train").manifest.files["model/model.safetensors"]
     states(project, start="train")
-    assert Project(project).runner.latest("train").manifest.files["model/model.safetensors"] == weights
-    assert Project(project).report() == before
+    assert Project(project).runner.latest_of("train").manifest.files["model/model.safetensors"] == weights
+    assert Project(project).report().as_dict() == before
 
 
 def test_every_artifact_is_whole(project: Path) -> None:
     runner = Project(project).runner
     for stage in STAGES:
-        runner.latest(stage).verify()
+        runner.latest_of(stage).verify()
 
 
 def test_the_report_keeps_its_contract(project: Path) -> None:
-    report = Project(project).report()
+    report = Project(project).report().as_dict()
     assert {"protocol", "n_queries", "n_candidates", "ceiling", "systems", "comparisons", "gates"} <= set(report)
     assert report["protocol"] == "held-out"
     assert report["n_candidates"] == 150
@@ -129,7 +129,7 @@ def test_a_section_that_is_absent_leaves_its_stage_out(project: Path) -> None:
     edit(project, "[gate]\ngain_over_base = -1.0", "")
     edit(project, "[train]\nepochs = 2\nbatch_size = 32\nevaluations = 2\n", "")
     assert list(states(project)) == ["import", "check", "baselines", "index", "evaluate"]
-    assert [system["name"] for system in Project(project).report()["systems"]][-1] == "base model"
+    assert [system["name"] for system in Project(project).report().as_dict()["systems"]][-1] == "base model"
     with pytest.raises(ConfigError, match=r"no section \[train\]"):
         Project(project).run(until="train")
 
@@ -138,20 +138,20 @@ def test_a_failed_gate_is_an_error_after_everything_is_written(project: Path) ->
     edit(project, "gain_over_base = -1.0", "gain_over_base = 0.99")
     with pytest.raises(GateError, match="1 of 1 gates failed: gain over base"):
         Project(project).run()
-    assert not Project(project).report()["gates"][0]["passed"]
+    assert not Project(project).report().as_dict()["gates"][0]["passed"]
 
 
 def test_the_catalogue_protocol_says_so_and_knows_every_name(project: Path) -> None:
     edit(project, "[split]", '[split]\nprotocol = "catalogue"\nsample = 60')
     Project(project).run()
-    report = Project(project).report()
+    report = Project(project).report().as_dict()
     by_name = {system["name"]: system["measures"]["R@1"]["mean"] for system in report["systems"]}
     assert report["protocol"] == "catalogue"
     assert report["n_queries"] == 60
     assert by_name["dictionary"] > 0.8
     # ambiguous names are ordered by the model, which is random here
     assert by_name["fine-tuned + known names"] >= by_name["dictionary"] - 0.1
-    page = (Project(project).runner.latest("evaluate").folder / "report.html").read_text()
+    page = (Project(project).runner.latest_of("evaluate").folder / "report.html").read_text()
     assert "the test pairs were trained on" in page
 
 
@@ -194,7 +194,7 @@ def test_an_index_refuses_another_model(project: Path) -> None:
     from honed.core.fingerprint import sha256_file
     from honed.stages.searching import open_searcher
 
-    artifact = Project(project).runner.latest("index")
+    artifact = Project(project).runner.latest_of("index")
     source = artifact.read_json("encoder.json")
     source["spec"]["weights"] = "0" * 64
     write_json(artifact.folder / "encoder.json", source)
@@ -209,7 +209,7 @@ def test_an_index_refuses_another_model(project: Path) -> None:
 def test_a_damaged_index_is_refused(project: Path) -> None:
     from honed.core.errors import ArtifactError
 
-    vectors = Project(project).runner.latest("index").folder / "vectors.npy"
+    vectors = Project(project).runner.latest_of("index").folder / "vectors.npy"
     data = bytearray(vectors.read_bytes())
     data[-500:] = bytes(500)
     vectors.write_bytes(bytes(data))
@@ -257,14 +257,14 @@ where = sys.argv[2]
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 commit = artifacts.ArtifactStore.commit
-def killing(self, key, partial, facts):
+def killing(self, key, partial, facts, kind):
     if key.stage == stage and where == "before commit":
         die()
     if key.stage == stage and where == "inside commit":
         type(partial).rename = die
-    return commit(self, key, partial, facts)
+    return commit(self, key, partial, facts, kind)
 artifacts.ArtifactStore.commit = killing
-from honed.project.project import Project
+from honed.api.project import Project
 Project(sys.argv[3]).run()
 """
 
@@ -286,20 +286,23 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_result(
     assert not list((folder / "work" / stage).glob(f"*[!l]/{MANIFEST}"))
     heard = states(folder)
     assert heard[stage] == "done"
-    ours, straight = Project(folder).runner.latest(stage).manifest, Project(finished).runner.latest(stage).manifest
+    ours, straight = (
+        Project(folder).runner.latest_of(stage).manifest,
+        Project(finished).runner.latest_of(stage).manifest,
+    )
     assert ours.key == straight.key
     assert ours.files == straight.files
-    assert Project(folder).report() == Project(finished).report()
+    assert Project(folder).report().as_dict() == Project(finished).report().as_dict()
 
 
 def test_init_writes_a_configuration_that_works_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_text("Name;Synonym;Colour\nAlpha;A;red\n")
-    text, notes = propose([tmp_path / "n.csv"], tmp_path, given={}, shape=None, encoding="utf-8")
-    (tmp_path / "honed.toml").write_text(text)
-    config = Config.read(tmp_path / "honed.toml")
+    proposal = propose([tmp_path / "n.csv"], tmp_path, given={}, shape=None, encoding="utf-8")
+    (tmp_path / "honed.toml").write_text(proposal.text)
+    config = read_config(tmp_path / "honed.toml")
     assert dict(config.data.columns) == {"label": "Name", "alias": "Synonym"}
     assert config.paths.input == ("n.csv",)
-    assert "kept as fields: Colour" in notes
+    assert "kept as fields: Colour" in proposal.notes
 
 
 def test_init_refuses_to_guess() -> None:
@@ -315,6 +318,9 @@ def test_init_refuses_to_guess() -> None:
             path.unlink()
 
 
+DATA = "[paths]\ninput = ['a']\n[data]\nshape = 'aliases'\n[data.columns]\n"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -326,7 +332,7 @@ def test_init_refuses_to_guess() -> None:
         ("[model]\nmax_length = 100000\n", "over the model's 512 positions"),
         ("[split]\ntest = 0.6\ndev = 0.5\n", "must stay below 1"),
         ("[train]\n", r"the section \[paths\] is missing"),
-        ("[gate]\n[evaluate]\n", r"\[gate\] needs the section \[train\]"),
+        (f"{DATA}[gate]\n[evaluate]\n", r"\[gate\] needs the section \[train\]"),
         ("[train]\nmax_grad_norm = inf\n", "is not a finite number"),
         ("[baselines]\nlanguage = 'chinese'\n", "is not one of arabic"),
         ("data = 'x.csv'\n", r"expected a table \[data\]"),
@@ -337,7 +343,7 @@ def test_init_refuses_to_guess() -> None:
 def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "honed.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
-        Config.read(tmp_path / "honed.toml")
+        read_config(tmp_path / "honed.toml")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["honed.toml"]
 
 

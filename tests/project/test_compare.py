@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,17 +20,17 @@ def two(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions
     """A project whose settings changed, and both of its evaluations."""
     folder = write_project(tmp_path_factory.mktemp("two"), institutions, tiny_model.as_posix(), n_entities=150)
     first = Project(folder).run()["evaluate"].folder
-    second = Project(folder, overrides={"train.epochs": 1}).run()["evaluate"].folder
+    second = Project(folder, settings={"train.epochs": 1}).run()["evaluate"].folder
     return [folder, first, second]
 
 
 def test_systems_of_one_evaluation_differ_as_its_report_says(two: list[Path]) -> None:
     folder, _, second = two
-    found = compare(folder, folder, ("base model", "fine-tuned"))
+    found = msgspec.to_builtins(compare(folder, folder, ("base model", "fine-tuned")))
     assert found["a"] == {"folder": str(second), "system": "base model"}  # the last run
     said = {
         each["measure"]: each
-        for each in Project(folder).report()["comparisons"]
+        for each in Project(folder).report().as_dict()["comparisons"]
         if (each["candidate"], each["reference"]) == ("fine-tuned", "base model")
     }
     assert set(found["measures"]) == set(said)
@@ -43,7 +44,7 @@ def test_systems_of_one_evaluation_differ_as_its_report_says(two: list[Path]) ->
 
 def test_two_evaluations_are_paired_query_by_query(two: list[Path]) -> None:
     folder, first, second = two
-    found = compare(first, second)
+    found = msgspec.to_builtins(compare(first, second))
     assert [found[name]["system"] for name in ("a", "b")] == ["fine-tuned + known names"] * 2  # what is searched with
     assert found["same_documents"]
     stored = [dict(np.load(each / SCORES)) for each in (first, second)]
@@ -57,8 +58,8 @@ def test_two_evaluations_are_paired_query_by_query(two: list[Path]) -> None:
         assert all(
             sign * difference[texts.index(each["text"])] > 0 for each in found[what] if texts.count(each["text"]) == 1
         )
-    back = compare(second, first)["measures"]["R@1"]
-    assert back["difference"]["mean"] == -row["difference"]["mean"]
+    back = compare(second, first).measures["R@1"]
+    assert back.difference.mean == -row["difference"]["mean"]
     assert {name: each["n"] for name, each in found["slices"].items()} == {
         name: len(ids) for name, ids in Evaluated.open(folder).test.slices.items() if ids
     }
@@ -96,6 +97,6 @@ def test_the_command(two: list[Path], capsys: pytest.CaptureFixture[str]) -> Non
 def test_folders_are_the_same_however_they_are_written(two: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     _, first, second = two
     monkeypatch.chdir(first.parent)
-    assert compare(Path(first.name), second)["a"]["folder"] == str(first.resolve())
+    assert compare(Path(first.name), second).a.folder == str(first.resolve())
     with pytest.raises(ConfigError, match="both are"):
         compare(Path(first.name), first)

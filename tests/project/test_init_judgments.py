@@ -37,7 +37,7 @@ def test_a_folder_in_beirs_layout(beir: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_three_files_in_any_order(beir: Path, tmp_path: Path) -> None:
     files = [beir / "qrels", beir / "corpus.jsonl", beir / "queries.jsonl"]
-    text, _ = propose(files, tmp_path, given={}, shape=None, encoding="utf-8")
+    text = propose(files, tmp_path, given={}, shape=None, encoding="utf-8").text
     assert 'input = ["data/corpus.jsonl"]' in text
     assert 'queries = ["data/queries.jsonl"]' in text
     assert 'qrels = ["data/qrels"]' in text

@@ -12,17 +12,17 @@ from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError, DataError
 from honed.index import tune as tuner
-from honed.index.tune import Axes
+from honed.index.search_space import SearchSpace
 from honed.project import tune as tuning
 from honed.project.tune import TuneRequest, file_data, project_data, tune_index, write_settings
 
-AXES = Axes(nlist=(16, 64), codes=(("full", 32), ("rabitq", 2), ("sign", 1)), rescore=(0, 50))
+AXES = SearchSpace(nlist=(16, 64), codes=(("full", 32), ("rabitq", 2), ("sign", 1)), rescore=(0, 50))
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tuner, "_FEW", 1000)
-    monkeypatch.setattr(Axes, "of", lambda n, dim, **changed: AXES)
+    monkeypatch.setattr(SearchSpace, "of", lambda n, dim, **changed: AXES)
     random = np.random.default_rng(0)
     vectors = random.normal(size=(40, 32))[random.integers(40, size=7000)] + 0.5 * random.normal(size=(7000, 32))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import honed.project.update
+import honed.shapes.judged
 from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
@@ -43,11 +43,11 @@ class TestUpdate:
     def test_new_pairs_are_learned_and_the_result_is_taken(
         self, project: Project, institutions: list[dict[str, str]]
     ) -> None:
-        before = project.runner.latest("train").key
+        before = project.runner.latest_of("train").key
         done = update(project, [self.new_pairs(project.file.parent, institutions)], UpdateOptions(tolerance=0.9))
         assert done.new_examples > 50
-        assert all(gate["passed"] for gate in done.gates)
-        assert project.runner.latest("train").key == done.artifacts["train"].key != before
+        assert all(gate.passed for gate in done.gates)
+        assert project.runner.latest_of("train").key == done.artifacts["train"].key != before
         facts = done.artifacts["train"].manifest.facts
         assert 0 < facts["replayed"] <= 2 * facts["new_examples"]
         texts = {row["text"] for row in task.read_rows(done.artifacts["index"].path("texts.parquet"))}
@@ -60,9 +60,9 @@ class TestUpdate:
     ) -> None:
         """Old names are taught as aliases of something else, and the last step is kept whatever dev says of it."""
         steps = itertools.count()
-        monkeypatch.setattr(honed.project.update, "dev_score", lambda encoder, dev: float(next(steps)))
-        before = project.runner.latest("train").key
-        old = task.load_task(project.runner.latest("check").folder, task.FORWARD, "test")
+        monkeypatch.setattr(honed.shapes.judged, "dev_reciprocal_rank", lambda encoder, dev: float(next(steps)))
+        before = project.runner.latest_of("train").key
+        old = task.load_task(project.runner.latest_of("check").folder, task.FORWARD, "test")
         names = [*(query.text for query in old.queries), *(document.text for document in old.corpus)]
         file = project.file.parent / "wrong.csv"
         with file.open("w", encoding="utf-8", newline="") as opened:
@@ -77,7 +77,7 @@ class TestUpdate:
         judged = json.loads(capsys.readouterr().out)["gates"][0]
         assert (judged["name"], judged["passed"]) == ("old queries", False)
         assert judged["value"] < -0.03
-        assert project.runner.latest("train").key == before
+        assert project.runner.latest_of("train").key == before
 
     def test_nothing_new_is_told(self, project: Project) -> None:
         with pytest.raises(Exception, match="at least 2 are needed"):
@@ -110,8 +110,8 @@ def test_updates_build_on_each_other_and_a_run_does_not_forget_them(
             writer.writerows(row for row in institutions if row["id"] in set(part))
         labels.append(next(row["label"] for row in institutions if row["id"] == part[0]))
         done = update(Project(project.file), [file], UpdateOptions(tolerance=1.0, epochs=1))
-        assert all(gate["passed"] for gate in done.gates)
-    texts = {row["text"] for row in task.read_rows(project.runner.latest("index").path("texts.parquet"))}
+        assert all(gate.passed for gate in done.gates)
+    texts = {row["text"] for row in task.read_rows(project.runner.latest_of("index").path("texts.parquet"))}
     assert set(labels) <= texts
     with pytest.raises(ConfigError, match=r"has learned new0\.csv, new1\.csv by"):
         Project(project.file).run()
@@ -134,4 +134,4 @@ def test_an_update_under_the_catalogue_protocol_is_judged_by_what_it_was_asked(
     file.write_text("id,label,alias\nX1,Nowhere College,NoCo\nX2,Elsewhere College,ElCo\n", encoding="utf-8")
     done = update(project, [file], UpdateOptions(tolerance=1.0))
     assert done.new_examples == 2
-    assert done.gates[0]["value"] is not None
+    assert done.gates[0].value is not None

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from honed.core.errors import ConfigError, DataError
 from honed.core.text import bare
 from honed.data.split import SplitConfig, assign, components
-from honed.data.task import FORWARD, REVERSE, alias_examples, alias_names, alias_tasks, load_task, save_task
+from honed.data.task import FORWARD, REVERSE, load_task, save_task
 from honed.shapes.aliases import audit
 from honed.shapes.aliases.catalogue import Catalogue, build_catalogue, check_slices, given_splits, split_pairs
+from honed.shapes.aliases.compile import alias_examples, alias_names, alias_tasks
 
 
 def records(*rows: tuple[str, str, str], fields: str = "{}") -> list[dict[str, str]]:
@@ -65,7 +66,7 @@ def test_a_slice_by_an_unknown_column_is_refused() -> None:
 def test_an_id_with_two_labels_is_a_finding() -> None:
     found = catalogue(("1", "Harvard", "H"), ("1", "Sorbonne", "S"))
     report = audit.audit_aliases(found, split_pairs(found, SplitConfig()), (), None)
-    assert report["findings"]["W_LABELS_OF_ONE_ID"]["count"] == 1
+    assert report.findings["W_LABELS_OF_ONE_ID"].count == 1
 
 
 def test_no_name_of_a_test_pair_is_trained_on_as_anchor_or_as_positive() -> None:
@@ -180,7 +181,7 @@ def test_three_entities_fill_all_splits_and_fewer_are_reported() -> None:
     assert set(assign("abc", SplitConfig(seed=3)).values()) == {"train", "dev", "test"}
     found = catalogue(("1", "Alpha", "A"))
     report = audit.audit_aliases(found, split_pairs(found, SplitConfig()), (), None)
-    assert report["findings"]["W_SPLIT_EMPTY"]["count"] == 2
+    assert report.findings["W_SPLIT_EMPTY"].count == 2
 
 
 def test_the_ceiling_counts_aliases_that_name_several_labels() -> None:
@@ -196,8 +197,8 @@ def test_a_dictionary_knows_what_it_was_told_and_nothing_else() -> None:
 
 def test_near_duplicate_labels_are_found() -> None:
     found = audit.near_duplicates(["University of X!", "university of x", "Freiburg University", "Friburg University"])
-    assert found["W_LABEL_NEAR_DUP"]["count"] == 1
-    assert found["W_LABEL_SLIP"]["samples"] == ["Freiburg University ~ Friburg University"]
+    assert found["W_LABEL_NEAR_DUP"].count == 1
+    assert found["W_LABEL_SLIP"].samples == ["Freiburg University ~ Friburg University"]
 
 
 def test_tasks_judge_each_alias_by_its_own_entity_and_survive_the_disk(tmp_path: Path) -> None:

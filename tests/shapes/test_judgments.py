@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from honed.core.errors import ConfigError, DataError
+from honed.data.rows import ImportConfig
 from honed.data.split import SplitConfig
-from honed.data.tables import TableFormat
-from honed.shapes.judgments.judgments import (
-    Judgments,
-    JudgmentsConfig,
+from honed.shapes.judgments.compile import (
     audit_judgments,
-    documents_of,
     judged_examples,
     judged_task,
-    read_judgments,
+    made_queries,
+    queries_not_trained_on,
 )
+from honed.shapes.judgments.config import JudgmentsConfig
+from honed.shapes.judgments.documents import documents_of
+from honed.shapes.judgments.read import Judgments, read_documents, read_judgments
 
 
 def document(doc_id: str, text: str, title: str = "", **fields: str) -> dict[str, str]:
@@ -27,10 +28,11 @@ def document(doc_id: str, text: str, title: str = "", **fields: str) -> dict[str
 DOCUMENTS = [document(f"d{n}", f"about thing number {n}") for n in range(40)]
 
 
-def read(folder: Path, documents: Any = DOCUMENTS, **settings: Any) -> Judgments:
+def read(folder: Path, documents: Any = DOCUMENTS, on_bad_row: str = "stop", **settings: Any) -> Judgments:
     given: dict[str, Any] = {"queries": ("queries.csv",), "qrels": ("qrels.csv",), "dev_queries": 0, **settings}
-    split = SplitConfig(test=0.3, dev=0.2)
-    return read_judgments(documents, JudgmentsConfig(**given), folder, TableFormat(), split)
+    split, config = SplitConfig(test=0.3, dev=0.2), JudgmentsConfig(**given)
+    form = ImportConfig(shape="judgments", columns={}, on_bad_row=on_bad_row)
+    return read_judgments(read_documents(documents, config, {}), config, folder, form, split, folder / "read")
 
 
 @pytest.fixture
@@ -165,17 +167,23 @@ def test_what_is_left_out_is_counted(tables: Path) -> None:
         out.write("\nq90,nobody judged this\nq91,\u200b")
     with (tables / "qrels.csv").open("a") as out:
         out.write("\nq1,gone,1\nnobody,d1,1")
-    found = read(tables, documents=[*DOCUMENTS, document("empty", " "), document("again", "About thing  number 1")])
+    documents = [*DOCUMENTS, document("empty", " "), document("again", "About thing  number 1")]
+    with pytest.raises(DataError, match=r"queries.csv, line 43, text: nothing visible \(U\+200B\).*quarantine"):
+        read(tables, documents=documents)
+    found = read(tables, documents=documents, on_bad_row="quarantine")
     assert dict(found.dropped) == {
         "W_DOCUMENT_EMPTY": 1,
-        "W_QUERY_EMPTY": 1,
         "W_QREL_UNKNOWN_DOCUMENT": 1,
         "W_QREL_UNKNOWN_QUERY": 1,
         "W_QUERY_WITHOUT_ANSWER": 1,
     }
     audit = audit_judgments(found)
-    assert audit["findings"]["W_TEXT_DUP"]["samples"] == ["d1 = again"]
-    assert (audit["documents"], audit["queries"], audit["judgements"]) == (41, 40, 80)
+    assert audit.findings["W_TEXT_DUP"].samples == ["d1 = again"]
+    assert (audit.documents, audit.queries, audit.judgements) == (41, 40, 80)
+    books = found.books["queries"]
+    assert (books.rows_in, books.accepted, books.rejected) == (42, 41, 1)
+    assert dict(books.reasons) == {"E_TEXT_EMPTY": 1}
+    assert (found.books["qrels"].rows_in, found.books["qrels"].rejected) == (82, 0)
 
 
 def test_queries_are_made_of_documents(tables: Path) -> None:
@@ -186,8 +194,8 @@ def test_queries_are_made_of_documents(tables: Path) -> None:
     ]
     found = read(tables, documents=[*DOCUMENTS, *rows], synthetic=3)
     config = JudgmentsConfig(queries=(), qrels=(), synthetic=3)
-    made = [each for each in judged_examples(found, config) if each.source == "synthetic"]
-    assert made == [each for each in judged_examples(found, config) if each.source == "synthetic"]
+    made = made_queries(found, config, queries_not_trained_on(found))
+    assert made == made_queries(found, config, queries_not_trained_on(found))
     of_a = [each.anchor for each in made if each.positive == found.documents["a"].text]
     assert of_a[0] == "Red kettle"
     assert len(of_a) == 3

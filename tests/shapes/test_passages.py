@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from honed.core.records import Document, JudgedTask, Qrels, Query, Run
 from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores
-from honed.shapes.judgments.passages import cut, nearest_passage, passages_of
+from honed.shapes.judgments.passages import cut, passages_of
+from honed.shapes.texts import nearest_passage
 
 TEXT = "One two three. Four five! Six seven eight nine? Ten."
 

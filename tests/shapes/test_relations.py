@@ -9,11 +9,13 @@ import pytest
 
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError, DataError
-from honed.data.importer import ImportConfig, Importer, read_records
+from honed.data.rows import ImportConfig
 from honed.data.split import SplitConfig
-from honed.shapes.relations.sentences import Sentence, SpanError, audit_sentences, in_place, placed, read_sentences
+from honed.shapes.relations.compile import audit_sentences
+from honed.shapes.relations.sentences import Sentence, SpanError, in_place, placed, read_sentences
 from honed.shapes.relations.triplets import TripletBuilder, TripletConfig
 from tests.conftest import ROOT
+from tests.importing import importer, read_all
 
 COLUMNS = {"text": "text", "head": "head", "tail": "tail", "relation": "relation"}
 
@@ -137,9 +139,9 @@ def test_fewrel_as_published_and_a_tidy_table_are_the_same(tmp_path: Path) -> No
     }.items():  # fmt: skip
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
-        books = Importer(ImportConfig(shape="relations", columns=columns)).run([tmp_path / name], folder)
+        books = importer(ImportConfig(shape="relations", columns=columns)).run([tmp_path / name], folder)
         assert (books.rows_in, books.accepted) == (3, 3)
-        rows = read_records(folder)
+        rows = read_all(folder)
         found.append([(row["text"], row["head"], row["tail"], row["relation"]) for row in rows])
     assert found[0] == found[1]
 
@@ -159,7 +161,7 @@ def test_damaged_fewrel_files_are_refused(tmp_path: Path, content: str, code: st
     (tmp_path / "x.json").write_text(content)
     columns = {"text": "tokens", "head": "head_mentions", "tail": "tail_mentions", "relation": "relation"}
     with pytest.raises(DataError) as error:
-        Importer(ImportConfig(shape="relations", columns=columns)).run([tmp_path / "x.json"], tmp_path)
+        importer(ImportConfig(shape="relations", columns=columns)).run([tmp_path / "x.json"], tmp_path)
     assert error.value.code == code
 
 
@@ -170,7 +172,7 @@ def test_where_an_entity_stands_must_be_said_in_one_way(tmp_path: Path) -> None:
         {**COLUMNS, "head_start": "a", "head_end": "b"},
     ):
         with pytest.raises((ConfigError, DataError), match=r"where does the|no column"):
-            Importer(ImportConfig(shape="relations", columns=columns)).run([tmp_path / "x.csv"], tmp_path)
+            importer(ImportConfig(shape="relations", columns=columns)).run([tmp_path / "x.csv"], tmp_path)
 
 
 def test_splits_are_drawn_by_relation() -> None:
@@ -195,8 +197,8 @@ def test_the_audit_names_what_is_odd() -> None:
         Sentence(sentence_id="4", text="Bank of Ireland", head=((0, 15),), tail=((8, 15),), relation="met"),
         Sentence(sentence_id="5", text="Ann met Bo again", head=((0, 1),), tail=((2, 3),), relation="met"),  # by token
     ]
-    found = audit_sentences(rows)["findings"]
-    assert {name: each["count"] for name, each in found.items()} == {
+    found = audit_sentences(rows).findings
+    assert {name: each.count for name, each in found.items()} == {
         "W_TEXT_DUP": 1,
         "W_LABEL_CONFLICT_TEXT": 1,
         "W_SPAN_OVERLAP": 1,
@@ -328,11 +330,11 @@ def test_the_real_fewrel_is_read_whole(real_data: Path, tmp_path: Path) -> None:
         "relation": "relation",
         "split": "split",
     }
-    books = Importer(ImportConfig(shape="relations", columns=columns)).run(
+    books = importer(ImportConfig(shape="relations", columns=columns)).run(
         [real_data / "fewrel" / "fewrel.parquet"], tmp_path
     )
     assert (books.rows_in, books.rejected) == (40_436, 0)
-    records = read_records(tmp_path)
+    records = read_all(tmp_path)
     for row in records[::997]:
         first = json.loads(row["head"])[0]
         found, name = row["text"][first[0] : first[1]], json.loads(row["fields"])["head"]

@@ -2,9 +2,9 @@
 
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query, Run
 from honed.data.task import Name
+from honed.shapes.systems import with_known_names
 from honed.stages.hybrid import _by_label, strangers
-from honed.stages.systems import with_known_names
-from honed.stages.training import known_documents
+from honed.stages.mining import known_documents
 
 
 def judged() -> JudgedTask:

@@ -81,7 +81,7 @@ def test_the_whole_way_of_judgments(shop: Path, capsys: pytest.CaptureFixture[st
     assert run_command(["--quiet", "run", "--project", str(shop)]) == 0
     assert "points of nDCG@10" in capsys.readouterr().out
     project = Project(shop)
-    report = project.report()
+    report = project.report().as_dict()
     names = [each["name"] for each in report["systems"]]
     assert names[:3] == ["BM25, stemmed words", "TF-IDF, stemmed words", "base model"]
     assert set(names[3:]) == {"fine-tuned", "hybrid, learned", "hybrid, by ranks"}
@@ -90,11 +90,11 @@ def test_the_whole_way_of_judgments(shop: Path, capsys: pytest.CaptureFixture[st
     assert 0 < measures["Judged@10"]["mean"] < 0.5  # two of ten at most
     assert report["gates"][0]["rule"].startswith("low bound of paired nDCG@10")
     assert report["audit"]["grades"] == {"0": 48, "1": 48, "3": 96}
-    examples = load_examples(project.runner.latest("mine").path("examples.parquet"))
+    examples = load_examples(project.runner.latest_of("mine").path("examples.parquet"))
     assert {round(each.weight, 3) for each in examples} == {1.0, 0.333}
-    check = {each.anchor: each for each in load_examples(project.runner.latest("check").path("examples.parquet"))}
+    check = {each.anchor: each for each in load_examples(project.runner.latest_of("check").path("examples.parquet"))}
     assert all(set(check[each.anchor].negatives) <= set(each.negatives) for each in examples)  # judged ones are kept
-    page = project.runner.latest("evaluate").path("report.html").read_text()
+    page = project.runner.latest_of("evaluate").path("report.html").read_text()
     assert "Judged@10 is the share" in page
     assert "best possible" not in page
     (hit,) = project.search("boat painting", 1)
@@ -131,7 +131,7 @@ def test_long_documents_are_searched_as_passages_and_judged_as_documents(shop: P
     file.write_text(file.read_text().replace("[judgments]\n", "[judgments]\npassages = 12\noverlap = 3\n"))
     project = Project(shop)
     project.run()
-    audit, report = project.audit(), project.report()
+    audit, report = project.audit(), project.report().as_dict()
     assert audit["documents"] == 48
     assert audit["passages"] > 96
     assert report["n_candidates"] == audit["passages"]
@@ -142,7 +142,7 @@ def test_long_documents_are_searched_as_passages_and_judged_as_documents(shop: P
     parents = [hit.fields["parent"] for hit in hits]
     assert len(set(parents)) == len(parents) == 20
     assert hits[0].doc_id.startswith(parents[0] + "#")
-    examples = load_examples(project.runner.latest("check").path("examples.parquet"))
+    examples = load_examples(project.runner.latest_of("check").path("examples.parquet"))
     assert not any(each.positive.startswith("Long story") for each in examples)
 
 
@@ -167,11 +167,13 @@ def test_names_have_a_hybrid_too(small_project: Path) -> None:
     file = small_project / "honed.toml"
     file.write_text(file.read_text().replace("[evaluate]", "[hybrid]\n[evaluate]"))
     Project(small_project).run()
-    report = Project(small_project).report()
+    report = Project(small_project).report().as_dict()
     systems = {each["name"]: each["measures"]["R@10"]["mean"] for each in report["systems"]}
     lexical = [value for name, value in systems.items() if name.startswith(("BM25", "TF-IDF", "initials"))]
     assert systems["hybrid, learned"] >= max(lexical) - 0.05  # the tiny model knows nothing, and is not trusted
-    parts = [each["name"] for each in Project(small_project).runner.latest("hybrid").read_json("hybrid.json")["parts"]]
+    parts = [
+        each["name"] for each in Project(small_project).runner.latest_of("hybrid").read_json("hybrid.json")["parts"]
+    ]
     assert parts == ["words", "TF-IDF", "overlap", "letters", "initials", "beginnings"]
     assert {"hybrid, learned + known names", "hybrid, by ranks"} <= set(systems)
 
@@ -183,10 +185,10 @@ def test_whether_there_is_an_answer_stands_in_the_report(
     file.write_text(file.read_text().replace("[evaluate]", "[hybrid]\n[answers]\ncoverage = 0.5\n[evaluate]"))
     assert run_command(["--quiet", "run", "--project", str(small_project)]) in (0, 1)
     assert "is there an answer: AUROC" in capsys.readouterr().out
-    known = Project(small_project).report()["answers"]
+    known = Project(small_project).report().as_dict()["answers"]
     assert 0.5 < known["auroc"] <= 1
     assert known["sets"]["mean_size"] >= 1
-    assert "Is there an answer?" in Project(small_project).runner.latest("evaluate").path("report.html").read_text()
+    assert "Is there an answer?" in Project(small_project).runner.latest_of("evaluate").path("report.html").read_text()
 
 
 def test_a_language_model_may_write_queries_and_passages(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,9 +202,12 @@ def test_a_language_model_may_write_queries_and_passages(shop: Path, capsys: pyt
     file.write_text(text)
     project = Project(shop)
     assert run_command(["--quiet", "check", "--project", str(shop)]) == 0
-    assert "endpoint: 5 requests" in capsys.readouterr().out
-    examples = load_examples(project.runner.latest("check").path("examples.parquet"))
-    assert sum(each.source == "synthetic" for each in examples) == 10
+    assert model.asked == []  # an audit asks nobody
+    capsys.readouterr()
+    made = project.run(until="queries")["queries"]
+    assert made.manifest.facts["spent"].startswith("endpoint: 5 requests")
+    examples = load_examples(made.path("examples.parquet"))
+    assert sum(example.source == "synthetic" for example in examples) == 10
     project.run(until="hybrid")
     model.answers = [said("how to paint any boat at home")]
     assert run_command(["search", "xyz", "--hyde", "--project", str(shop), "--json", "-k", "3"]) == 0

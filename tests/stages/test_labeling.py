@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from honed.cli.main import run_command
 from honed.core.errors import ConfigError, DataError
 from honed.data.task import read_rows
 from honed.label.store import HandLabel, LabelStore
-from honed.shapes.labels.labeling import suggestions
+from honed.project.labels import suggestions
 from honed.shapes.labels.records import Records, group_examples, splits_of
 from honed.shapes.labels.similar import mean_average_precision
 from tests.conftest import ROOT
@@ -45,7 +46,7 @@ def test_the_whole_way_of_labels(news: Path, capsys: pytest.CaptureFixture[str])
     assert run_command(["--quiet", "run", "--project", str(news)]) == 0
     assert "points of P@10" in capsys.readouterr().out
     project = Project(news)
-    labels = {row["id"]: row for row in read_rows(project.runner.latest("label").path("labels.parquet"))}
+    labels = {row["id"]: row for row in read_rows(project.runner.latest_of("label").path("labels.parquet"))}
     given = rows_of(news)
     for row in given:
         made = labels[row["id"]]
@@ -54,17 +55,17 @@ def test_the_whole_way_of_labels(news: Path, capsys: pytest.CaptureFixture[str])
         else:
             assert made["source"] in ("weak", "none")  # also where a test record has a label
             assert bool(made["label"]) == (made["source"] == "weak")
-    examples = read_rows(project.runner.latest("label").path("examples.parquet"))
+    examples = read_rows(project.runner.latest_of("label").path("examples.parquet"))
     text_of = {row["id"]: f"{row['title']} {row['text']}" for row in given}
     allowed = {text_of[key] for key, row in labels.items() if row["split"] == "train" and row["label"]}
     assert {each["anchor"] for each in examples} | {each["positive"] for each in examples} <= allowed
     assert all(0 < each["weight"] <= 1 and each["group"] for each in examples)
-    report = project.report()
+    report = project.report().as_dict()
     assert report["n_queries"] == sum(row["split"] == "test" for row in given)
     assert {each["name"] for each in report["systems"]} == {"base model", "fine-tuned", "TF-IDF, stemmed words"}
     assert report["labels"]["on_test"]["all"]["n"] == report["n_queries"]
     assert report["training"]["objective"] == "contrastive"
-    page = project.runner.latest("evaluate").path("report.html").read_text()
+    page = project.runner.latest_of("evaluate").path("report.html").read_text()
     for said in (
         "Test records before and after",
         "A classifier on the vectors",
@@ -171,7 +172,7 @@ def test_weak_labels_of_another_tool_are_one_more_voice(news: Path) -> None:
 
 
 def test_suggestions_name_new_terms_and_records_without_a_label(news: Path) -> None:
-    found = suggestions(Project(news), 3, 7)
+    found = msgspec.to_builtins(suggestions(Project(news), 3, 7))
     train = {row["id"] for row in rows_of(news) if row["split"] == "train" and not row["topic"]}
     assert len(found["records"]) == 7
     assert {each["id"] for each in found["records"]} <= train
@@ -260,7 +261,7 @@ def test_the_learner_can_read_title_and_text_apart(news: Path) -> None:
     vectors = np.load(made["encode"].path("vectors.npy"))
     assert vectors.shape[1] == 64  # twice the tiny model's
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2)
-    assert Project(news).report()["systems"][1]["name"] == "base model"
+    assert Project(news).report().as_dict()["systems"][1]["name"] == "base model"
 
 
 def test_a_head_is_trained_by_configuration(news: Path) -> None:
@@ -332,7 +333,7 @@ def test_weak_labels_of_the_example_are_right_and_fine_tuning_keeps_classes_toge
     folder = Path(shutil.copytree(ROOT / "examples" / "news", tmp_path / "p"))
     shutil.rmtree(folder / "work", ignore_errors=True)
     Project(folder).run()  # a failed gate raises
-    report = Project(folder).report()
+    report = Project(folder).report().as_dict()
     assert report["labels"]["on_test"]["all"]["accuracy"]["low"] > 0.85
     assert report["labels"]["on_test"]["kept"]["accuracy"]["mean"] > 0.95
     by_name = {each["name"]: each["measures"]["P@10"]["mean"] for each in report["systems"]}

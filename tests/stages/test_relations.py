@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,8 +14,10 @@ from honed.core.errors import ConfigError, DataError
 from honed.evaluate.classes import MAP, class_scores, completed, nearest
 from honed.evaluate.measures import Measure
 from honed.project.seeds import run_seeds
+from honed.shapes.grouped.neighbours import neighbour_changes
+from honed.shapes.grouped.retrieval import first_rows
+from honed.shapes.grouped.texts import LabelledQueries
 from honed.shapes.relations.explain import held_out_pairs
-from honed.shapes.relations.retrieval import Asked, changes
 from tests.conftest import ROOT
 from tests.shapes.test_relations import sentence
 
@@ -41,7 +44,7 @@ def test_the_whole_way_of_relations(intents: Path, capsys: pytest.CaptureFixture
     assert run_command(["--quiet", "run", "--project", str(intents)]) == 0
     assert "points of Hit@1" in capsys.readouterr().out
     project = Project(intents)
-    report = project.report()
+    report = project.report().as_dict()
     assert (report["n_queries"], report["n_candidates"]) == (58, 91)
     assert list(report["systems"][0]["measures"]) == ["Hit@1", "Hit@2", "Hit@3", "R@10", "R@100", "mAP", "kNN@5"]
     assert {each["name"] for each in report["systems"]} >= {"base model", "fine-tuned", "BM25, stemmed words"}
@@ -52,7 +55,7 @@ def test_the_whole_way_of_relations(intents: Path, capsys: pytest.CaptureFixture
     assert seen["pairs"] == 10
     assert set(seen["faithful"]) == {"base model", "fine-tuned"}
     assert 0 < seen["entity_share"]["base model"]["mean"] < 1
-    page = project.runner.latest("evaluate").path("report.html").read_text()
+    page = project.runner.latest_of("evaluate").path("report.html").read_text()
     for said in ("What fine-tuning changed: neighbours", "Do contributions tell the truth?", "The triplets", "kNN@5"):
         assert said in page
     assert "<script" not in page
@@ -91,7 +94,7 @@ def test_without_utterances_held_out_relations_find_each_other(intents: Path) ->
         text[:start] + text[end:].replace("pairs = 10\ncheck = 3", "pairs = 10\ncheck = 0")
     )
     report = Project(intents).run()
-    report = Project(intents).report()
+    report = Project(intents).report().as_dict()
     assert report["retrieval"]["same"]
     assert report["n_candidates"] == report["n_queries"] - 1
     assert set(report["classes"]) == {"waits for", "loses", "repairs", "praises"}
@@ -108,7 +111,7 @@ def test_labelled_texts_alone_are_trained_on_and_searched(intents: Path) -> None
         f'label = "intent"\nsplit = "split"\n[model]\n{base}\n[train]\nepochs = 1\n[index]\n[retrieval]\n[evaluate]\n'
     )
     Project(intents).run()
-    report = Project(intents).report()
+    report = Project(intents).report().as_dict()
     assert report["training"]["objective"] == "contrastive"
     assert report["retrieval"]["corpus"] + report["retrieval"]["queries"] < len(rows) - 1  # dev is neither
     assert report["n_queries"] == 58
@@ -153,7 +156,7 @@ def test_the_index_has_a_loss_of_its_own(intents: Path) -> None:
     change(intents, "neighbours = 5", "neighbours = 5\nannoy_trees = 2\nannoy_search_k = 10")
     change(intents, "[explain]\npairs = 10\ncheck = 3\nsteps = 4\n", "")
     Project(intents).run()
-    report = Project(intents).report()
+    report = Project(intents).report().as_dict()
     narrow, wide = (row for row in report["annoy"] if row["name"] == "base model")
     assert narrow["search_k"] == 10
     assert narrow["recall"]["mean"] < wide["recall"]["mean"]
@@ -215,14 +218,16 @@ def test_hits_of_words_are_completed_by_what_has_nothing_in_common() -> None:
 
 
 def test_neighbours_gained_and_lost() -> None:
-    asked = Asked(
+    asked = LabelledQueries(
         corpus=["wake me", "play jazz", "wake up"], queries=["alarm", "music"],
         corpus_classes=np.array([0, 1, 0]), classes=np.array([0, 1]), names=["alarm", "music"], own=None, facts={},
     )  # fmt: skip
     corpus = np.eye(3, dtype=np.float32)
     before = np.array([[0.1, 0.9, 0.0], [0.0, 0.9, 0.1]], dtype=np.float32)
     after = np.array([[0.9, 0.1, 0.0], [0.8, 0.1, 0.2]], dtype=np.float32)
-    found = changes(asked, asked.first_rows((before, corpus)), asked.first_rows((after, corpus)))
+    found = msgspec.to_builtins(
+        neighbour_changes(asked, first_rows(asked, (before, corpus)), first_rows(asked, (after, corpus)))
+    )
     assert (found["gained"], found["lost"], found["right_both"], found["wrong_both"]) == (1, 1, 0, 0)
     assert found["gained_cases"][0]["query"] == "alarm"
     assert found["gained_cases"][0]["before"]["text"] == "play jazz"
@@ -245,7 +250,7 @@ def test_pairs_of_held_out_sentences_take_the_relations_in_turn() -> None:
 def test_fine_tuning_on_the_example_moves_from_names_to_what_is_said(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLE, tmp_path / "p", ignore=shutil.ignore_patterns("work")))
     Project(folder).run()
-    report = Project(folder).report()
+    report = Project(folder).report().as_dict()
     gain = next(
         each for each in report["comparisons"] if each["measure"] == "mAP" and each["reference"] == "base model"
     )

@@ -22,7 +22,7 @@ def test_every_kind_of_student_is_made(
     folder = write(tmp_path, institutions, tiny_model, section)
     project = Project(folder)
     project.runner.run()
-    facts = project.report()["student"]
+    facts = project.report().as_dict()["student"]
     assert facts["student"]["mb"] < facts["teacher"]["mb"]
     assert project.search("UdeG", 1)
     if student == "auto":
@@ -76,16 +76,16 @@ def test_a_crash_after_all_students_were_trained_loses_nothing(
     from honed.stages import distil as distilling
 
     folder = write(tmp_path, institutions, tiny_model, '[distil]\nstudent = "auto"\nmax_mb = 0.02\nepochs = 1\n')
-    take = distilling._take
+    take = distilling._take_chosen
 
     def crash(place: Path, tried: list[dict[str, object]]) -> None:
         take(place, tried)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(distilling, "_take", crash)
+    monkeypatch.setattr(distilling, "_take_chosen", crash)
     with pytest.raises(KeyboardInterrupt):
         Project(folder).run(until="distil")
-    monkeypatch.setattr(distilling, "_take", take)
+    monkeypatch.setattr(distilling, "_take_chosen", take)
     made = Project(folder).run(until="distil")["distil"]
     assert (made.folder / "model" / "honed_spec.json").is_file()
     assert not (made.folder / "candidates").exists()

@@ -9,12 +9,12 @@ import pytest
 
 from honed import Project
 from honed.cli.main import run_command
-from honed.config.sections import Config
 from honed.core.errors import ConfigError
 from honed.data import task
-from honed.stages.all import read_report
-from honed.stages.headroom import judged_after
-from honed.stages.training import known_documents
+from honed.evaluate.results import Interval
+from honed.pipeline.honed_toml import read_config
+from honed.stages.headroom import Expected, Headroom, compared_with_gain
+from honed.stages.mining import known_documents
 from tests.conftest import write_training_project as write
 
 EVERYTHING = """
@@ -54,12 +54,12 @@ class TestEverything:
         assert all(plan.stands for plan in trained.plan())
 
     def test_mined_negatives_reach_training(self, trained: Project) -> None:
-        assert trained.report()["training"]["mined_negatives"] > 100
+        assert trained.report().as_dict()["training"]["mined_negatives"] > 100
 
     def test_no_example_has_a_negative_that_is_known_to_be_right(self, trained: Project) -> None:
-        check = trained.runner.latest("check").folder
+        check = trained.runner.latest_of("check").folder
         documents = [doc.text for doc in task.load_task(check, task.FORWARD, "dev").corpus]
-        examples = task.load_examples(trained.runner.latest("rescore").path("examples.parquet"))
+        examples = task.load_examples(trained.runner.latest_of("rescore").path("examples.parquet"))
         anchors, known = known_documents(examples, task.load_names(check), documents)
         right = {anchor: {documents[row] for row in rows} for anchor, rows in zip(anchors, known, strict=True)}
         assert any(each.negatives for each in examples)
@@ -68,7 +68,7 @@ class TestEverything:
             assert len(each.teacher) == 1 + len(each.negatives)
 
     def test_the_report_tells_of_mining_student_and_headroom(self, trained: Project) -> None:
-        report = trained.report()
+        report = trained.report().as_dict()
         assert report["mining"]["chosen"] > 0
         assert 0 <= report["student"]["agreement"]["low"] <= report["student"]["agreement"]["high"] <= 1
         assert report["student"]["student"]["mb"] < report["student"]["teacher"]["mb"]
@@ -76,14 +76,14 @@ class TestEverything:
         assert "foretold" in report["headroom"]["said_after"]
         names = {each["name"] for each in report["systems"]}
         assert {"fine-tuned", "student", "student + reranked", "student + known names"} <= names
-        page = trained.runner.latest("evaluate").path("report.html").read_text(encoding="utf-8")
+        page = trained.runner.latest_of("evaluate").path("report.html").read_text(encoding="utf-8")
         assert "Hard negatives" in page
         assert "The student" in page
 
     def test_the_student_is_what_is_searched(self, trained: Project) -> None:
         searcher = trained.searcher()
         assert searcher.encoder.spec == trained.searcher().encoder.spec
-        student = json.loads((trained.runner.latest("distil").folder / "model" / "honed_spec.json").read_text())
+        student = json.loads((trained.runner.latest_of("distil").folder / "model" / "honed_spec.json").read_text())
         assert searcher.encoder.spec.weights == student["weights"]
 
     def test_reranking_keeps_the_same_hits_in_another_order(self, trained: Project) -> None:
@@ -94,7 +94,7 @@ class TestEverything:
         assert all(-1 <= hit.score <= 1 for hit in found)
 
     def test_every_gate_has_its_rule_and_bound(self, trained: Project) -> None:
-        gates = {gate["name"]: gate for gate in trained.report()["gates"]}
+        gates = {gate["name"]: gate for gate in trained.report().as_dict()["gates"]}
         assert {"gain over base", "student", "agreement", "size", "latency", "index recall"} <= set(gates)
         assert gates["index recall"]["value"] == 1.0
         assert gates["size"]["value"] < 0.1
@@ -118,18 +118,18 @@ def test_a_broken_student_fails_its_gates(trained: Project, tmp_path: Path) -> N
     for before, after in (("student_gap = 0.9", "student_gap = 0.05"), ("agreement = 0.0", "agreement = 0.75")):
         text = text.replace(before, after)
     (folder / "honed.toml").write_text(text, encoding="utf-8")
-    vectors = Project(folder).runner.latest("index").folder / "vectors.npy"
+    vectors = Project(folder).runner.latest_of("index").folder / "vectors.npy"
     whole = np.load(vectors)
     np.save(vectors, np.random.default_rng(0).permutation(whole))
     with_errors = Project(folder).runner
-    (with_errors.latest("index").folder / "manifest.json").write_text(
-        (with_errors.latest("index").folder / "manifest.json")
+    (with_errors.latest_of("index").folder / "manifest.json").write_text(
+        (with_errors.latest_of("index").folder / "manifest.json")
         .read_text(encoding="utf-8")
-        .replace(trained.runner.latest("index").manifest.files["vectors.npy"], _sha256(vectors)),
+        .replace(trained.runner.latest_of("index").manifest.files["vectors.npy"], _sha256(vectors)),
         encoding="utf-8",
     )
     artifacts = with_errors.run(start="evaluate")
-    gates = {gate["name"]: gate for gate in read_report(artifacts["evaluate"])["gates"]}
+    gates = {gate["name"]: gate for gate in artifacts["evaluate"].read_json("report.json")["gates"]}
     assert not gates["student"]["passed"]
     assert not gates["agreement"]["passed"]
     assert run_command(["gate", "--project", str(folder)]) == 1
@@ -171,7 +171,7 @@ def test_what_cannot_work_is_told_before_the_work(
 ) -> None:
     folder = write(tmp_path, institutions, tiny_model, section)
     with pytest.raises(ConfigError, match=message):
-        Config.read(folder / "honed.toml")
+        read_config(folder / "honed.toml")
 
 
 def test_an_unfinished_training_can_go_back_to_any_checkpoint(
@@ -191,14 +191,18 @@ def test_an_unfinished_training_can_go_back_to_any_checkpoint(
 
 
 def test_the_estimate_is_held_against_what_came_of_it() -> None:
-    before = {"likely": "likely", "expected": {"at_least": 0.02, "linear_map": 0.03, "at_most": 0.5}, "said": ""}
-    good = judged_after(before, {"mean": 0.08, "low": 0.06, "high": 0.1})
-    assert good["right"] is True
-    assert good["within_expected"]
-    bad = judged_after(before, {"mean": 0.0, "low": -0.02, "high": 0.02})
-    assert bad["right"] is False
-    assert "wrong" in bad["said_after"]
-    assert judged_after({**before, "likely": "unclear"}, {"mean": 0.1, "low": 0.0, "high": 0.2})["right"] is None
+    expected = Expected(at_least=0.02, linear_map=0.03, at_most=0.5)
+    before = Headroom(
+        likely="likely", expected=expected, base=0.2, lexical=0.3, ceiling=0.9, n_queries=100, said="likely"
+    )
+    good = compared_with_gain(before, Interval(mean=0.08, low=0.06, high=0.1))
+    assert good.right is True
+    assert good.within_expected
+    bad = compared_with_gain(before, Interval(mean=0.0, low=-0.02, high=0.02))
+    assert bad.right is False
+    assert "wrong" in bad.said_after
+    before.likely = "unclear"
+    assert compared_with_gain(before, Interval(mean=0.1, low=0.0, high=0.2)).right is None
 
 
 def test_the_first_model_of_a_taught_one_is_trained_without_a_teacher(

@@ -39,6 +39,6 @@ def test_an_error_that_changes_who_is_nearest_costs_more_than_one_as_large_that_
     loss = MatchLoss(Given(), targets, np.array([[1, 2], [0, 2], [0, 1]]))
     changes, harmless = unit([1, -0.1, 0], [1, 0, 0.1])  # the same cosine to the teacher's vector
     costs = [
-        float(loss([{"vectors": torch.from_numpy(each[None])}], torch.tensor([0]))) for each in (changes, harmless)
+        float(loss([{"vectors": torch.from_numpy(vector[None])}], torch.tensor([0]))) for vector in (changes, harmless)
     ]
     assert costs[0] > 2 * costs[1]

@@ -41,16 +41,16 @@ def gradient(rows: list[int]) -> torch.Tensor:
     documents = torch.cat([positives[rows], negatives[rows]])
     labels = torch.tensor([[row, 1] for row in rows])
     loss([{"numbers": anchors[rows]}, {"numbers": documents}], labels).backward()
-    return torch.cat([each.grad.reshape(-1) for each in model.parameters() if each.grad is not None])
+    return torch.cat([parameter.grad.reshape(-1) for parameter in model.parameters() if parameter.grad is not None])
 
 
 def one_of_two(rank: int, port: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=2)
-    found = gradient([4 * rank + each for each in range(4)])
-    distributed.all_reduce(found)
+    own = gradient([4 * rank + row for row in range(4)])
+    distributed.all_reduce(own)
     if rank == 0:
-        torch.save(found / 2, Path(folder) / "gradient.pt")  # what DistributedDataParallel hands on
+        torch.save(own / 2, Path(folder) / "gradient.pt")  # what DistributedDataParallel hands on
     distributed.destroy_process_group()
 
 
@@ -59,8 +59,8 @@ def test_two_processes_have_the_gradient_of_one_large_batch(tmp_path: Path) -> N
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     multiprocessing.spawn(one_of_two, args=(port, str(tmp_path)), nprocs=2)
-    found = torch.load(tmp_path / "gradient.pt", weights_only=True)
+    together = torch.load(tmp_path / "gradient.pt", weights_only=True)
     whole = gradient(list(range(8)))
     halves = (gradient([0, 1, 2, 3]) + gradient([4, 5, 6, 7])) / 2
-    assert torch.allclose(found, whole, atol=1e-6)
+    assert torch.allclose(together, whole, atol=1e-6)
     assert not torch.allclose(halves, whole, atol=1e-3)  # without each other's negatives it is another loss

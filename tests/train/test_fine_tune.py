@@ -15,12 +15,13 @@ from honed.core.records import Example
 from honed.encode.base_models import weights_of
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
-from honed.train.checkpoint import clear_incomplete, is_complete, last_complete, mark_complete
+from honed.train.checkpoint import is_complete, latest_checkpoint, mark_complete, remove_incomplete
 from honed.train.config import TrainConfig
-from honed.train.fine_tune import PackingCollator, fine_tune
+from honed.train.dev import mean_cosine
+from honed.train.fine_tune import PairCollator, fine_tune
+from honed.train.history import TrainingRun
 from honed.train.loss import CoPositives, PairLoss
 from honed.train.optimizer import SparseAwareAdamW, make_embeddings_sparse
-from honed.train.trainer import mean_cosine
 
 EXAMPLES = [Example(anchor=f"u{n}{k}", positive=f"university {n}") for n in range(40) for k in "ab"]
 
@@ -30,8 +31,8 @@ def load(folder: Path) -> TorchEncoder:
 
 
 def dev_score(encoder: TorchEncoder) -> float:
-    anchors = encoder.encode([each.anchor for each in EXAMPLES[::2]], "query")
-    positives = encoder.encode([each.positive for each in EXAMPLES[::2]], "document")
+    anchors = encoder.encode([example.anchor for example in EXAMPLES[::2]], "query")
+    positives = encoder.encode([example.positive for example in EXAMPLES[::2]], "document")
     scores = anchors @ positives.T
     ranks = (scores > np.diag(scores)[:, None]).sum(axis=1)
     return float((1 / (1 + ranks)).mean())
@@ -66,8 +67,8 @@ def test_the_loss_equals_its_formula_over_the_unmasked(tiny_model: Path) -> None
         for scores in ((left @ right.T)[i], (left @ right.T)[:, i]):
             others = [j for j in range(4) if {i, j} != {0, 1}]
             wanted += -10 * scores[i] + torch.logsumexp(10 * scores[others], 0)
-    found = loss.loss_of(anchors, positives, labels(rows))
-    assert float(found) == pytest.approx(float(wanted) / 8, abs=1e-5)
+    value = loss.loss_of(anchors, positives, labels(rows))
+    assert float(value) == pytest.approx(float(wanted) / 8, abs=1e-5)
 
 
 def test_masking_never_pushes_a_co_positive_away() -> None:
@@ -82,14 +83,16 @@ def test_masking_never_pushes_a_co_positive_away() -> None:
 def gradients(folder: Path, mini_batch_size: int) -> tuple[float, list[torch.Tensor]]:
     base = load(folder)
     loss = PairLoss(base.model, EXAMPLES, TrainConfig(), objective="ranking", mini_batch_size=mini_batch_size)
-    batch = PackingCollator(base, EXAMPLES)([{"label": row} for row in range(24)])
+    batch = PairCollator(base, EXAMPLES)([{"label": row} for row in range(24)])
     features = [
         {name.removeprefix(column): value for name, value in batch.items() if name.startswith(column)}
         for column in ("anchor_", "document_")
     ]
     value = loss(features, batch["label"])
     value.backward()
-    return float(value.detach()), [each.grad for each in base.model.parameters() if each.grad is not None]
+    return float(value.detach()), [
+        parameter.grad for parameter in base.model.parameters() if parameter.grad is not None
+    ]
 
 
 def test_cached_gradients_equal_those_of_the_whole_batch(tiny_model: Path) -> None:
@@ -109,7 +112,7 @@ def test_sparse_steps_equal_dense_ones_where_words_were_used() -> None:
             model(torch.tensor([1, 2, 2, 3])).square().sum().backward()
             optimizer.step()
             optimizer.zero_grad()
-        return torch.cat([each.detach().reshape(-1) for each in model.parameters()])
+        return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
 
     assert torch.allclose(steps(True), steps(False), atol=1e-5)
 
@@ -139,16 +142,16 @@ def test_the_optimizer_goes_on_from_its_saved_state() -> None:
 
 def test_a_tiny_model_learns_and_the_best_on_dev_is_kept(tiny_model: Path, tmp_path: Path) -> None:
     config = TrainConfig(epochs=6, batch_size=16, learning_rate=3e-3, evaluations=3)
-    trained = fine_tune(load(tiny_model), EXAMPLES, dev_score, config, tmp_path)
-    scores = {each["step"]: each["score"] for each in trained.history["dev"]}
-    assert trained.history["kept"] == "tuned"
-    assert scores[trained.history["best_step"]] == max(scores.values()) > scores[0]
+    trained = fine_tune(load(tiny_model), EXAMPLES, dev_score, config, TrainingRun(folder=tmp_path))
+    scores = {point.step: point.score for point in trained.history.dev}
+    assert trained.history.kept == "tuned"
+    assert scores[trained.history.best_step] == max(scores.values()) > scores[0]
     saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
     assert saved.spec == trained.spec
     assert dev_score(saved) == pytest.approx(max(scores.values()), abs=0.02)
     assert not (tmp_path / "checkpoints").exists()
-    assert trained.history["packed"]
-    assert trained.history["sparse_embeddings"]
+    assert trained.history.packed
+    assert trained.history.sparse_embeddings
 
 
 def test_a_model_that_dev_does_not_like_better_is_not_kept(tiny_model: Path, tmp_path: Path) -> None:
@@ -159,8 +162,8 @@ def test_a_model_that_dev_does_not_like_better_is_not_kept(tiny_model: Path, tmp
         return 1.0 / len(calls)
 
     config = TrainConfig(epochs=1, batch_size=32, learning_rate=1e-3, evaluations=2)
-    trained = fine_tune(load(tiny_model), EXAMPLES, worse_each_time, config, tmp_path)
-    assert trained.history["kept"] == "base"
+    trained = fine_tune(load(tiny_model), EXAMPLES, worse_each_time, config, TrainingRun(folder=tmp_path))
+    assert trained.history.kept == "base"
     kept = TorchEncoder.load_folder(tmp_path / "model", precision="fp32").encode(["mit"], "query")
     assert np.allclose(kept, load(tiny_model).encode(["mit"], "query"), atol=1e-6)
 
@@ -170,22 +173,22 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_checkpoint(tiny_mode
     with pytest.raises(
         TrainingError, match=r"(step \d+: the (loss is nan|vectors of different)).*[Ll]ast good checkpoint"
     ):
-        fine_tune(load(tiny_model), EXAMPLES, dev_score, config, tmp_path)
+        fine_tune(load(tiny_model), EXAMPLES, dev_score, config, TrainingRun(folder=tmp_path))
     assert not (tmp_path / "model").exists()
 
 
 def test_a_collapsed_model_stops(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cosines = iter([0.2, 0.25, 0.99])
-    monkeypatch.setattr("honed.train.trainer.mean_cosine", lambda _: next(cosines))
+    monkeypatch.setattr("honed.train.dev.mean_cosine", lambda _: next(cosines))
     config = TrainConfig(epochs=2, batch_size=16, evaluations=4)
     with pytest.raises(TrainingError, match=r"E_TRAIN_COLLAPSE.*mean cosine 0.990, base 0.200"):
-        fine_tune(load(tiny_model), EXAMPLES, dev_score, config, tmp_path)
+        fine_tune(load(tiny_model), EXAMPLES, dev_score, config, TrainingRun(folder=tmp_path))
 
 
 def test_a_base_model_that_sees_no_difference_is_named(tiny_model: Path, tmp_path: Path) -> None:
     strange = [Example(anchor="x", positive=text) for text in ("\ua98f\ua9a7", "\ua98f\ua9a8", "\ua98f\ua9a9")]
     with pytest.raises(TrainingError, match="cannot tell these texts apart"):
-        fine_tune(load(tiny_model), strange, dev_score, TrainConfig(), tmp_path)
+        fine_tune(load(tiny_model), strange, dev_score, TrainConfig(), TrainingRun(folder=tmp_path))
 
 
 def test_mean_cosine_is_one_for_equal_vectors_and_zero_for_orthogonal_ones() -> None:
@@ -195,7 +198,7 @@ def test_mean_cosine_is_one_for_equal_vectors_and_zero_for_orthogonal_ones() -> 
 
 def test_one_example_is_not_enough(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="at least 2 are needed"):
-        fine_tune(load(tiny_model), EXAMPLES[:1], dev_score, TrainConfig(), tmp_path)
+        fine_tune(load(tiny_model), EXAMPLES[:1], dev_score, TrainConfig(), TrainingRun(folder=tmp_path))
 
 
 def test_only_complete_checkpoints_are_resumed_from(tmp_path: Path) -> None:
@@ -203,9 +206,9 @@ def test_only_complete_checkpoints_are_resumed_from(tmp_path: Path) -> None:
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "x").write_text("x")
     mark_complete(tmp_path / "checkpoint-2")
-    assert last_complete(tmp_path) == tmp_path / "checkpoint-2"
+    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert (tmp_path / "checkpoint-10").exists()  # looking does not delete
-    clear_incomplete(tmp_path)
+    remove_incomplete(tmp_path)
     assert not (tmp_path / "checkpoint-10").exists()
     assert is_complete(tmp_path / "checkpoint-2")
 
@@ -215,28 +218,29 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.train.test_fine_tune import EXAMPLES, dev_score, load
-from honed.train import trainer as module
+from honed.train import checked_trainer, trainer
 from honed.train.fine_tune import fine_tune
+from honed.train.history import TrainingRun
 from honed.train.config import TrainConfig
 when, folder = sys.argv[1], Path(sys.argv[2])
 if when == "after a checkpoint":
-    mark = module.mark_complete
+    mark = checked_trainer.mark_complete
     def kill(path):
         mark(path)
         os.kill(os.getpid(), signal.SIGKILL)
-    module.mark_complete = kill
+    checked_trainer.mark_complete = kill
 elif when == "inside a checkpoint":
     done = []
-    mark = module.mark_complete
+    mark = checked_trainer.mark_complete
     def kill(path):
         if done:
             os.kill(os.getpid(), signal.SIGKILL)
         done.append(mark(path))
-    module.mark_complete = kill
+    checked_trainer.mark_complete = kill
 elif when == "while saving the model":
-    module.save_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    trainer.save_model = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 config = TrainConfig(epochs=4, batch_size=16, learning_rate=1e-3, evaluations=4, dropout=0.1)
-fine_tune(load(Path({model!r})), EXAMPLES, dev_score, config, folder)
+fine_tune(load(Path({model!r})), EXAMPLES, dev_score, config, TrainingRun(folder=folder))
 """
 
 
@@ -266,8 +270,8 @@ def test_groups_of_negatives_are_known_and_stay_apart() -> None:
         )
         for n in range(4)
     ]
-    found = CoPositives(examples).related([0, 1, 2, 3], [[0], [0], [0], [None]])
+    related = CoPositives(examples).related([0, 1, 2, 3], [[0], [0], [0], [None]])
     wanted = [
         [(i - j) % 2 == 0 for j in range(4)] + [(i - j) % 2 == 1 for j in range(3)] + [i % 2 == 1] for i in range(4)
     ]
-    assert found.tolist() == wanted
+    assert related.tolist() == wanted

@@ -12,6 +12,7 @@ from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import TrainConfig
 from honed.train.fine_tune import fine_tune
 from honed.train.head import SkipHead, with_head
+from honed.train.history import TrainingRun
 
 TEXTS = {"a": ["aa", "aab", "aba", "baa", "aaaa"], "b": ["xyz", "xzy", "zyx", "yyx", "zzxy"]}
 
@@ -56,28 +57,33 @@ def test_a_head_learns_groups_leaves_the_encoder_alone_and_is_read_back(
 
     config = TrainConfig(head="skip", objective=objective, epochs=60, batch_size=10, learning_rate=0.02)
     stored = dict(zip(flat, base.encode(flat, "document"), strict=True))
-    trained = fine_tune(base, examples(), apart, config, tmp_path, stored=stored)
-    found = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
-    assert apart(found) > apart(base) + 0.05
-    assert apart(found) == pytest.approx(max(each["score"] for each in trained.history["dev"]), abs=1e-4)
-    assert trained.history["head"] == "skip"
-    assert trained.history["objective"] == {"auto": "contrastive"}.get(objective, objective)
+    trained = fine_tune(base, examples(), apart, config, TrainingRun(folder=tmp_path), stored=stored)
+    saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
+    assert apart(saved) > apart(base) + 0.05
+    assert apart(saved) == pytest.approx(trained.history.best_score, abs=1e-4)
+    assert trained.history.head == "skip"
+    assert trained.history.objective == {"auto": "contrastive"}.get(objective, objective)
     assert all(torch.equal(value, untouched[name]) for name, value in base.model.state_dict().items())
-    names = [name for name in found.model.state_dict() if "linear" in name]
+    names = [name for name in saved.model.state_dict() if "linear" in name]
     assert len(names) == 1  # one layer more, and nothing else
 
 
 def test_a_head_is_inside_the_exported_graph(base: TorchEncoder, tmp_path: Path) -> None:
     import onnxruntime
 
-    from honed.encode.onnx_export import export_onnx, numpy_names
+    from honed.encode.onnx_export import export_onnx
+    from honed.encode.onnx_layout import numpy_names
 
     config = TrainConfig(head="skip", epochs=40, batch_size=10, learning_rate=0.02)
-    fine_tune(base, examples(), lambda encoder: float(encoder.encode(["aa"], "document")[0, 0]), config, tmp_path)
+
+    def first_number(encoder: TorchEncoder) -> float:
+        return float(encoder.encode(["aa"], "document")[0, 0])
+
+    fine_tune(base, examples(), first_number, config, TrainingRun(folder=tmp_path))
     graph = export_onnx(tmp_path / "model")
-    found = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
-    assert numpy_names(graph, tmp_path / "model", found.spec) is None  # numpy does not know the layer
-    ids = found.tokens(["abc"])[0][None]
+    saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
+    assert numpy_names(graph, tmp_path / "model", saved.spec) is None  # numpy does not know the layer
+    ids = saved.tokens(["abc"])[0][None]
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     (vectors,) = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
-    assert np.allclose(vectors, found.encode(["abc"], "document"), atol=1e-5)
+    assert np.allclose(vectors, saved.encode(["abc"], "document"), atol=1e-5)

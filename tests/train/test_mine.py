@@ -24,7 +24,7 @@ def crowded(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[s
 def hidden() -> tuple[np.ndarray, np.ndarray, list[frozenset[int]], list[set[int]]]:
     """The same with one right document in three unknown."""
     anchors, documents, true = crowded()
-    return anchors, documents, [frozenset(sorted(each)[:2]) for each in true], true
+    return anchors, documents, [frozenset(sorted(right)[:2]) for right in true], true
 
 
 def names(n: int, what: str) -> list[str]:
@@ -40,26 +40,26 @@ def mined(hidden, **settings):
     anchors, documents, known, _ = hidden
     config = MineConfig(negatives=3, depth=12, **settings)
     texts, labels = names(len(anchors), "anchor"), names(len(documents), "document")
-    found = find_candidates((texts, anchors), (labels, documents), known, [], config)
-    return found, choose_negatives(found, config)
+    candidates = find_candidates((texts, anchors), (labels, documents), known, [], config)
+    return candidates, choose_negatives(candidates, config)
 
 
 def test_no_known_positive_is_ever_a_candidate(hidden) -> None:
-    found, result = mined(hidden)
+    candidates, result = mined(hidden)
     for anchor, known in enumerate(hidden[2]):
-        assert not known & set(found.rows[anchor].tolist())
+        assert not known & set(candidates.rows[anchor].tolist())
         assert not known & set(result.negatives[anchor])
-    assert found.rejected[KNOWN] > 0
+    assert candidates.rejected[KNOWN] > 0
 
 
 def test_candidates_are_the_nearest_by_exact_search(hidden) -> None:
     anchors, documents, known, _ = hidden
-    found, _ = mined(hidden)
+    candidates, _ = mined(hidden)
     scores = anchors @ documents.T
     for anchor in (0, 17, 599):
         scores[anchor, list(known[anchor])] = -2
-        assert found.rows[anchor].tolist() == np.argsort(-scores[anchor])[:12].tolist()
-        assert np.allclose(found.scores[anchor], np.sort(scores[anchor])[::-1][:12], atol=1e-5)
+        assert candidates.rows[anchor].tolist() == np.argsort(-scores[anchor])[:12].tolist()
+        assert np.allclose(candidates.scores[anchor], np.sort(scores[anchor])[::-1][:12], atol=1e-5)
 
 
 def test_the_threshold_keeps_the_hidden_positives_within_the_share_that_was_asked_for(hidden) -> None:
@@ -69,15 +69,15 @@ def test_the_threshold_keeps_the_hidden_positives_within_the_share_that_was_aske
     for wanted in (0.05, 0.02):
         result = mined(hidden, false_negatives=wanted)[1]
         assert share_right(result.negatives, true) <= wanted + 0.01
-        assert result.report["estimated_false_negatives"]["chosen"] <= wanted
-        assert result.report["rejected"][LIKELY] > 100
-        assert result.report["chosen"] > 1000
+        assert result.report.estimated_false_negatives.chosen <= wanted
+        assert result.report.rejected[LIKELY] > 100
+        assert result.report.chosen > 1000
 
 
 def test_the_estimate_for_top_k_mining_is_near_the_truth(hidden) -> None:
     result = mined(hidden, false_negatives=1.0)[1]
     wanted = share_right(result.negatives, hidden[3])
-    assert result.report["estimated_false_negatives"]["top"] == pytest.approx(wanted, abs=0.06)
+    assert result.report.estimated_false_negatives.top == pytest.approx(wanted, abs=0.06)
 
 
 def test_known_pairs_of_the_same_text_do_not_hide_what_is_hidden() -> None:
@@ -85,20 +85,20 @@ def test_known_pairs_of_the_same_text_do_not_hide_what_is_hidden() -> None:
     anchors, documents, true = crowded()
     n = len(anchors)
     texts, labels = names(n, "anchor"), [*names(len(documents), "document"), *names(n, "Anchor")]
-    known = [frozenset({*sorted(each)[:2], len(documents) + row}) for row, each in enumerate(true)]
+    known = [frozenset({*sorted(right)[:2], len(documents) + row}) for row, right in enumerate(true)]
     config = MineConfig(negatives=3, depth=12)
-    found = find_candidates((texts, anchors), (labels, np.concatenate([documents, anchors])), known, [], config)
-    assert len(found.positives) == 2 * n
-    result = choose_negatives(found, config)
-    assert result.report["estimated_false_negatives"]["top"] > 0.1
+    candidates = find_candidates((texts, anchors), (labels, np.concatenate([documents, anchors])), known, [], config)
+    assert len(candidates.positives) == 2 * n
+    result = choose_negatives(candidates, config)
+    assert result.report.estimated_false_negatives.top > 0.1
     assert share_right(result.negatives, true) <= 0.03
 
 
 def test_a_catalogue_without_hidden_positives_is_not_emptied() -> None:
     anchors, documents, true = crowded(seed=1)
-    known = [frozenset(each) for each in true]
+    known = [frozenset(right) for right in true]
     _, result = mined((anchors, documents, known, true), false_negatives=0.02)
-    assert result.report["chosen"] > 0.95 * 3 * len(anchors)
+    assert result.report.chosen > 0.95 * 3 * len(anchors)
 
 
 def test_text_that_equals_the_anchor_or_a_positive_is_no_negative() -> None:
@@ -106,9 +106,9 @@ def test_text_that_equals_the_anchor_or_a_positive_is_no_negative() -> None:
     known = [frozenset({0})]
     labels = ["École Normale", "Ecole normale", "U.d.G.", "Other"]
     config = MineConfig(depth=4, negatives=4)
-    found = find_candidates((["UDG", *[]], vectors[:1]), (labels, vectors), known, [], config)
-    assert found.rejected[SAME] == 1  # the near-duplicate of the positive
-    assert set(found.rows[0].tolist()) == {2, 3, -1}
+    candidates = find_candidates((["UDG", *[]], vectors[:1]), (labels, vectors), known, [], config)
+    assert candidates.rejected[SAME] == 1  # the near-duplicate of the positive
+    assert set(candidates.rows[0].tolist()) == {2, 3, -1}
 
 
 def test_words_bring_candidates_that_the_vectors_do_not() -> None:
@@ -118,17 +118,17 @@ def test_words_bring_candidates_that_the_vectors_do_not() -> None:
 
     vectors = unit(np.eye(20) + 0.01)
     config = MineConfig(candidates=("tfidf",), depth=3)
-    found = find_candidates(
+    candidates = find_candidates(
         (names(20, "a"), vectors), (names(20, "d"), vectors), [frozenset({n}) for n in range(20)], [Words()], config
     )
-    assert [set(rows.tolist()) for rows in found.rows[:2]] == [{19, -1}, {19, -1}]
+    assert [set(rows.tolist()) for rows in candidates.rows[:2]] == [{19, -1}, {19, -1}]
 
 
 def test_too_few_known_pairs_are_told_and_handled_with_care() -> None:
     anchors, documents, true = crowded(n=12)
-    known = [frozenset(sorted(each)[:2]) for each in true]
+    known = [frozenset(sorted(right)[:2]) for right in true]
     _, result = mined((anchors, documents, known, true))
-    assert not result.report["calibrated"]
+    assert not result.report.calibrated
     assert share_right(result.negatives, true) < 0.1
 
 

@@ -15,7 +15,8 @@ from honed.bundle.tokenizer import load_tokenizer
 from honed.core.errors import ArtifactError, HonedError
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
-from honed.encode.graph_encoder import GraphEncoder, best_engine
+from honed.encode.engines import ENGINES, best_engine
+from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import OnnxFile, check_onnx, read_onnx
 from honed.encode.static_encoder import STATIC, StaticEncoder
@@ -23,7 +24,7 @@ from honed.encode.static_encoder import STATIC, StaticEncoder
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-ENGINES = ("auto", "numpy", "onnxruntime", "openvino")
+_BY_HONED = ("auto", "numpy")  # besides the engines that run a graph
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
 _MOST_IN_NUMPY = 16  # texts that numpy encodes before the fast engine is worth its loading
 _ROLES: tuple[Role, Role] = ("document", "query")
@@ -94,8 +95,8 @@ class BundleEncoder:
     """Text to vectors by the bundle's model; ``engine`` is the one that answers, "" before any was loaded."""
 
     def __init__(self, files: EncoderFiles, golden: GoldenVectors, *, engine: str = "auto", threads: int = 0) -> None:
-        if engine not in ENGINES:
-            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join(ENGINES)}")
+        if engine not in _BY_HONED and engine not in ENGINES:
+            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
         self._files, self._golden, self._threads = files, golden, threads
         self.engine = ""
         self._fast: GraphEncoder | None = None

@@ -126,7 +126,7 @@ def _read(seal: Seal, unpacked: "Unpacked | None", engine: str, threads: int) ->
 def _check_settings(manifest: Manifest, spec: EncoderSpec) -> None:
     """Raise for settings that no bundle has, or that would take more memory than a query is worth."""
     index = manifest.index
-    backend, names = IndexSettings.among(index).backend, index["names"]
+    backend, names = IndexSettings.from_manifest(index).backend, index["names"]
     if backend == "annoy" or names not in ("labels", "all"):
         raise ValueError(f"index: backend {backend!r} or names {names!r} is not for bundles")
     if manifest.precision not in PRECISIONS or not 1 <= spec.max_length <= MAX_LENGTH or spec.dim < 1:
@@ -169,5 +169,5 @@ def _cache_fits(manifest: Manifest) -> bool:
 
 def cache_key(index: JsonObject, vectors: str) -> dict[str, Json]:
     """Return what an index cache depends on: its settings, which names it holds, the sha256 of the vectors."""
-    settings = IndexSettings.among(index).as_dict()
+    settings = IndexSettings.from_manifest(index).as_dict()
     return {**settings, "names": text_at(index, "names"), "vectors": vectors, "layout": 2}

@@ -10,7 +10,7 @@ from honed.bundle.manifest import Manifest
 from honed.bundle.tokenizer import load_tokenizer
 from honed.core.protocols import Vectors
 from honed.encode.onnx_file import check_onnx, read_onnx
-from honed.encode.pair_graph import PairGraph
+from honed.encode.pair_graph import GraphCrossEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,7 +23,7 @@ class BundleReranker:
 
     def __init__(self, model: bytes, tokenizer: "Tokenizer", max_length: int, threads: int) -> None:
         self._model, self._tokenizer, self._max_length, self._threads = model, tokenizer, max_length, threads
-        self._graph: PairGraph | None = None
+        self._graph: GraphCrossEncoder | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -40,9 +40,11 @@ class BundleReranker:
         """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
         return self.warm().score(pairs)
 
-    def warm(self) -> PairGraph:
+    def warm(self) -> GraphCrossEncoder:
         """Load the graph; `honed.core.errors.ArtifactError` when onnxruntime cannot read it."""
         with self._lock:
             if self._graph is None:
-                self._graph = PairGraph.load(self._model, self._tokenizer, self._max_length, threads=self._threads)
+                self._graph = GraphCrossEncoder.load(
+                    self._model, self._tokenizer, self._max_length, threads=self._threads
+                )
             return self._graph

@@ -145,7 +145,7 @@ def _write_index(folder: Path, content: BundleContent) -> dict[str, Json]:
     _write_records(folder / layout.RECORDS, content, table)
     _save_arrays(folder / layout.GOLDEN, _golden_arrays(folder, content, texts))
     index: dict[str, Json] = {**content.settings, "records": seal.file_entry(folder / layout.RECORDS).sha256}
-    settings = IndexSettings.among(index)
+    settings = IndexSettings.from_manifest(index)
     if settings.backend not in ("flat", "exact"):
         searched = table.rows_of(LABEL if index["names"] == "labels" else LABEL | ALIAS)
         cache = tensors_of(build_index(stored.subset(searched), settings))

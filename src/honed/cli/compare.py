@@ -1,13 +1,15 @@
 """honed compare."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Json
+
+if TYPE_CHECKING:
+    from honed.project.compare import Compared
 
 
 def register(app: typer.Typer) -> None:
@@ -36,34 +38,34 @@ def compare(
     if json:
         terminal.emit_json(found)
         return
-    for name in ("a", "b"):
-        terminal.emit(f"{name.upper()}: {found[name]['system']}, {found[name]['folder']}")
-    if not found["same_documents"]:
+    for name, side in (("A", found.a), ("B", found.b)):
+        terminal.emit(f"{name}: {side.system}, {side.folder}")
+    if not found.same_documents:
         terminal.emit("the documents are not the same: a difference may be theirs")
-    terminal.emit(f"{found['n_queries']} queries, in percent; B - A with its 95 % interval, paired")
+    terminal.emit(f"{found.n_queries} queries, in percent; B - A with its 95 % interval, paired")
     terminal.table(
         ["measure", "A", "B", "B - A", "95 %", "p", "won", "lost"],
-        [[name, *_cells(each)] for name, each in found["measures"].items()],
+        [[name, *_cells(row)] for name, row in found.measures.items()],
     )
-    if found["slices"]:
-        head = next(iter(found["measures"]))
+    if found.slices:
+        head = next(iter(found.measures))
         terminal.table(
             [f"{head} of", "A", "B", "B - A", "95 %", "p", "won", "lost", "n"],
-            [[name, *_cells(each), str(each["n"])] for name, each in found["slices"].items()],
+            [[name, *_cells(row), str(row.n)] for name, row in found.slices.items()],
         )
-    for what in ("won", "lost"):
-        if found[what]:
-            terminal.emit(f"{what}: {'; '.join(each['text'] for each in found[what])}")
+    for what, queries in (("won", found.won), ("lost", found.lost)):
+        if queries:
+            terminal.emit(f"{what}: {'; '.join(query.text for query in queries)}")
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    gain = row["difference"]
+def _cells(row: "Compared") -> list[str]:
+    gain = row.difference
     return [
-        f"{100 * row['a']:.1f}",
-        f"{100 * row['b']:.1f}",
-        f"{100 * gain['mean']:+.1f}",
-        f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}",
-        f"{row['p_value']:.4f}",
-        str(row["wins"]),
-        str(row["losses"]),
+        f"{100 * row.a:.1f}",
+        f"{100 * row.b:.1f}",
+        f"{100 * gain.mean:+.1f}",
+        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}",
+        f"{row.p_value:.4f}",
+        str(row.wins),
+        str(row.losses),
     ]

@@ -26,6 +26,8 @@ def encode(
 ) -> None:
     """Turn texts into unit vectors, for anyone's use."""
     from honed.project.encode import encode_file
+    from honed.project.workspace import Workspace
 
-    shape = encode_file(file, out, column=column, model=model, role=role, project=project)
+    opened = None if model else Workspace(project)
+    shape = encode_file(file, out, column=column, model=model, role=role, project=opened)
     terminal.say(f"wrote {out}: {shape[0]} vectors of {shape[1]} numbers")

@@ -1,13 +1,16 @@
 """honed evaluate and honed gate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from honed.artifacts.report import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -25,18 +28,17 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure every system on the test queries and write report.json and report.html."""
-    from honed.project.project import Project
-    from honed.stages.all import read_report
+    from honed.api.project import Project
+    from honed.artifacts.evaluation import EvaluateArtifact
 
-    opened = Project(project, overrides=overrides(on_bad_row, encoding), listener=terminal.stage_line)
+    opened = Project(project, settings=overrides(on_bad_row, encoding), listener=terminal.stage_line)
     if sample:
-        from honed.project.quick import quick_report
+        from honed.project.sample import sample_report
 
-        report = quick_report(opened, sample)
+        report: Report = sample_report(opened, sample)
     else:
-        artifact = opened.runner.run(until="evaluate")["evaluate"]
-        report = read_report(artifact)
-        terminal.say(f"report: {artifact.path('report.html')}")
+        report = opened.evaluate()
+        terminal.say(f"report: {opened.runner.latest(EvaluateArtifact).page}")
     if json:
         terminal.emit_json(report)
     else:
@@ -47,12 +49,14 @@ def gate(
     project: Folder = Path(), on_bad_row: OnBadRow = None, encoding: Encoding = None, *, json: Json = False
 ) -> None:
     """Check the gates of the last report; exit code 1 when one failed."""
-    from honed.project.project import Project, refuse_failed
+    from honed.api.project import Project
+    from honed.artifacts.evaluation import EvaluateArtifact
+    from honed.project.workspace import refuse_failed
 
-    opened = Project(project, overrides=overrides(on_bad_row, encoding))
-    gates = opened.report()["gates"]
+    opened = Project(project, settings=overrides(on_bad_row, encoding))
+    gates = opened.report().gates
     planned = {plan.stage.name: plan.key.key for plan in opened.plan()}
-    if not opened.runner.updates() and planned.get("evaluate") != opened.runner.latest("evaluate").key:
+    if not opened.runner.updates() and planned.get("evaluate") != opened.runner.latest(EvaluateArtifact).key:
         raise ConfigError("E_STALE", "the last report is of other data or settings; make it anew with  honed evaluate")
     if not gates:
         raise ConfigError("E_NO_GATE", "the last report has no gates; add a section [gate] to honed.toml and run again")

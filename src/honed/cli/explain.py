@@ -2,13 +2,19 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
+from honed.core.progress import log_to_stderr
+
+if TYPE_CHECKING:
+    from honed.api.project import Project
+    from honed.explain.explanation import Explanation
+    from honed.shapes.grouped.parts import PairedDifference
 
 
 def register(app: typer.Typer) -> None:
@@ -36,14 +42,14 @@ def explain(
 
     Without texts: what fine-tuning changed over the held-out set, from the stage [explain].
     """
-    from honed.project.project import Project
+    from honed.api.project import Project
 
     if serve:
         if first is not None or html or png or json:
             raise ConfigError("E_OPTION", "--serve takes no texts and no file: both are typed into the page")
         from honed.serve.explain_server import serve_explanations
 
-        terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
+        log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_explanations(project, host, port)
         return
     opened = Project(project, listener=terminal.stage_line)
@@ -52,36 +58,40 @@ def explain(
         return
     if second is None:
         raise ConfigError("E_OPTION", "give two texts; see  honed explain --help")
-    found = opened.explain(first, second, model=model)
+    explanations = opened.explain(first, second, model=model)
     if html is not None:
-        html.write_text(opened.explanation_page(found), encoding="utf-8")
+        from honed.explain.page import static_page
+
+        html.write_text(static_page(explanations), encoding="utf-8")
         terminal.say(f"page: {html}")
     if png is not None:
-        png.write_bytes(opened.explanation_picture(found))
+        from honed.explain.picture import draw_png
+
+        png.write_bytes(draw_png(explanations))
         terminal.say(f"picture: {png}")
     if json:
-        terminal.emit_json(found)
+        terminal.emit_json(explanations)
     else:
-        for each in found["models"]:
-            print_explanation(each)
+        for explanation in explanations.models:
+            _print_explanation(explanation)
 
 
-def print_explanation(found: dict[str, Any]) -> None:
+def _print_explanation(explanation: "Explanation") -> None:
     """Print one model's explanation for people."""
     terminal.emit("")
-    terminal.emit(f"{found['name']}: cosine {found['cosine']:.3f}")
-    for side in found["texts"]:
-        most = max(map(abs, side["contributions"])) or 1.0
+    terminal.emit(f"{explanation.name}: cosine {explanation.cosine:.3f}")
+    for side in explanation.texts:
+        most = max(map(abs, side.contributions)) or 1.0
         rows = [
             [word, f"{value:+.3f}", ("+" if value >= 0 else "-") * round(20 * abs(value) / most)]
-            for word, value in zip(side["words"], side["contributions"], strict=True)
+            for word, value in zip(side.words, side.contributions, strict=True)
         ]
-        terminal.table(["word", "adds", ""], [*rows, ["(no words)", f"{side['rest']:+.3f}", ""]])
-    first, second = (side["words"] for side in found["texts"])
+        terminal.table(["word", "adds", ""], [*rows, ["(no words)", f"{side.rest:+.3f}", ""]])
+    first, second = (side.words for side in explanation.texts)
     pairs = sorted(
         (
             (value, a, b)
-            for a, line in zip(first, found["pairs"], strict=True)
+            for a, line in zip(first, explanation.pairs, strict=True)
             for b, value in zip(second, line, strict=True)
         ),
         reverse=True,
@@ -89,34 +99,43 @@ def print_explanation(found: dict[str, Any]) -> None:
     terminal.emit("strongest pairs: " + ", ".join(f"{a} ~ {b} {value:+.3f}" for value, a, b in pairs[:6]))
 
 
-def _changed(project: Any, *, json: bool) -> None:
-    if project.config.explain is None:
+def _changed(project: "Project", *, json: bool) -> None:
+    """Print what fine-tuning changed over the held-out pairs."""
+    from honed.core.stage import Inputs
+    from honed.shapes.relations.explain import ExplainArtifact
+
+    if not project.config.has("explain"):
         raise ConfigError("E_OPTION", "give two texts, or add a section [explain] to see what changed over a whole set")
-    found = project.runner.run(until="explain")["explain"].read_json("changed.json")
+    report = Inputs(project.runner.run(until="explain")).need(ExplainArtifact).report()
     if json:
-        terminal.emit_json(found)
+        terminal.emit_json(report)
         return
-    terminal.emit(f"{found['pairs']} pairs of held-out sentences of {found['relations']} relations")
-    shares = {"words that are entities": found["entity_words"], **found["entity_share"]}
-    if found["difference"]:
-        shares["difference"] = found["difference"]
-    terminal.table(
-        ["share of contributions on entity words", "mean", "low", "high"],
-        [[name, *(f"{100 * each[key]:.1f}" for key in ("mean", "low", "high"))] for name, each in shares.items()],
-    )
-    rows = []
-    for name, ways in found["faithful"].items():
-        for way, each in ways.items():
-            against = each["against"]["attention"]
-            rows.append(
-                [
-                    f"{name}, {way}",
-                    *(f"{each['area'][order]['mean']:.3f}" for order in ("attribution", "attention", "random")),
-                    f"{against['mean']:+.3f} ({against['low']:+.3f} to {against['high']:+.3f})",
-                ]
-            )
-    if rows:
+    terminal.emit(f"{report.pairs} pairs of held-out sentences of {report.relations} relations")
+    shares = {"words that are entities": report.entity_words, **report.entity_share}
+    rows = [[name, _percent(share.mean), _percent(share.low), _percent(share.high)] for name, share in shares.items()]
+    if (gain := report.difference) is not None:
+        rows.append(["difference", _percent(gain.mean), _percent(gain.low), _percent(gain.high)])
+    terminal.table(["share of contributions on entity words", "mean", "low", "high"], rows)
+    checks = [
+        [
+            f"{name}, {way}",
+            *(f"{check.area[order].mean:.3f}" for order in ("attribution", "attention", "random")),
+            _difference(check.against["attention"]),
+        ]
+        for name, ways in report.faithful.items()
+        for way, check in ways.items()
+    ]
+    if checks:
         terminal.emit("")
-        terminal.table(["words taken away or put in", "attribution", "attention", "chance", "against attention"], rows)
-    for kind, rows_of in found["words"].items():
-        terminal.emit(f"{kind}: {', '.join(row['word'] for row in rows_of)}")
+        columns = ["words taken away or put in", "attribution", "attention", "chance", "against attention"]
+        terminal.table(columns, checks)
+    for kind, words in (("rose", report.words.rose), ("fell", report.words.fell)):
+        terminal.emit(f"{kind}: {', '.join(changed.word for changed in words)}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _difference(gain: "PairedDifference") -> str:
+    return f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"

@@ -32,8 +32,9 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the last run as one folder that answers without PyTorch, or as a model for the Hub."""
-    from honed.project.export import ExportOptions, export_bundle, export_hub
-    from honed.project.project import Project
+    from honed.api.project import Project
+    from honed.project.export import ExportOptions, export_bundle
+    from honed.project.hub import export_hub
 
     if to not in ("bundle", "hf"):
         raise ConfigError("E_OPTION", f"--to {to}: allowed are bundle, hf")

@@ -35,10 +35,10 @@ def init(
     target = project / "honed.toml"
     if target.exists() and not force:
         raise ConfigError("E_EXISTS", f"{target}: exists already; --force replaces it")
-    text, notes = propose(files, project, given=given, shape=shape, encoding=encoding)
+    proposal = propose(files, project, given=given, shape=shape, encoding=encoding)
     project.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    for note in notes:
+    target.write_text(proposal.text, encoding="utf-8")
+    for note in proposal.notes:
         terminal.say(note)
     terminal.say(f"wrote {target}; next:  honed check  and  honed run")
 

@@ -2,13 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
+from honed.core.progress import log_to_stderr
+from honed.label.report import LabelReport
 
 
 def register(app: typer.Typer) -> None:
@@ -44,18 +46,20 @@ def label(
                 f"options stand behind the sub-command: honed label {context.invoked_subcommand} --project FOLDER",
             )
         return
-    from honed.project.project import Project
+    from honed.api.project import Project
+    from honed.core.stage import Inputs
+    from honed.shapes.labels.labeling import LabelArtifact
 
     given = {"label.combine": "majority"} if majority else {}
     if serve:
         from honed.serve.label_server import LabelPageOptions, serve_labels
 
-        terminal.log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
+        log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
         serve_labels(project, LabelPageOptions(host=host, port=port, who=who, overrides=given))
         return
-    opened = Project(project, overrides=given, listener=terminal.stage_line)
-    made = opened.run(until="label")["label"]
-    report = made.read_json("label.json")
+    opened = Project(project, settings=given, listener=terminal.stage_line)
+    made = Inputs(opened.run(until="label")).need(LabelArtifact)
+    report = made.report()
     if json:
         terminal.emit_json(report)
         return
@@ -64,49 +68,52 @@ def label(
     terminal.emit(f"report: {made.path('label.html')}")
 
 
-def print_labels(report: dict[str, Any]) -> None:
-    """Print what labelling found, for people."""
-    for warning in report["warnings"]:
-        terminal.say(f"{warning['code']}: {warning['message']}")
+def print_labels(report: LabelReport) -> None:
+    """Print how labels came about and how right they are, for people."""
+    for warning in report.warnings:
+        terminal.say(f"{warning.code}: {warning.message}")
     terminal.table(
         ["rule", "says", "coverage", "overlap", "conflict", "precision", "low", "high", "n"],
         [
             [
-                each["rule"],
-                ", ".join(each["classes"]),
-                *(_percent(each[name]) for name in ("coverage", "overlap", "conflict")),
-                *(_percent(each["precision"][name]) for name in ("mean", "low", "high")),
-                str(each["judged"]),
+                rule.rule,
+                ", ".join(rule.classes),
+                *(_percent(share) for share in (rule.coverage, rule.overlap, rule.conflict)),
+                *(_percent(bound) for bound in (rule.precision.mean, rule.precision.low, rule.precision.high)),
+                str(rule.judged),
             ]
-            for each in report["rules"]
+            for rule in report.rules
         ],
     )
-    terminal.emit(f"combined by {report['combine']['reason']}")
-    terminal.emit(f"{report['labelled']} of {report['records']} records labelled")
-    for part, name in (("on_hand_labels", "on hand labels, each judged unseen"), ("on_test", "on test")):
-        if found := report[part]:
-            kept = found["kept"]
-            accuracy = kept["accuracy"]
+    terminal.emit(f"combined by {report.combine.reason}")
+    terminal.emit(f"{report.labelled} of {report.records} records labelled")
+    for evaluation, name in (
+        (report.on_hand_labels, "on hand labels, each judged unseen"),
+        (report.on_test, "on test"),
+    ):
+        if evaluation:
+            kept, accuracy = evaluation.kept, evaluation.kept.accuracy
             terminal.emit(
-                f"{name} (n={kept['n']}): {_percent(accuracy['mean'])} % right ({_percent(accuracy['low'])} to "
-                f"{_percent(accuracy['high'])}) at {_percent(kept['coverage'])} % coverage; "
-                f"{_percent(found['all']['accuracy']['mean'])} % without thresholds"
+                f"{name} (n={kept.n}): {_percent(accuracy.mean)} % right ({_percent(accuracy.low)} to "
+                f"{_percent(accuracy.high)}) at {_percent(kept.coverage)} % coverage; "
+                f"{_percent(evaluation.all_records.accuracy.mean)} % without thresholds"
             )
-    columns = ["class", "estimated share", "from confidence", "precision", "share"]
-    best = report["on_test"] or report["on_hand_labels"]
-    rows = []
-    for name in report["classes"]:
-        found = best["kept"]["classes"][name] if best else None
-        rows.append(
-            [
-                name,
-                _percent(report["class_shares"][name]),
-                f"{report['thresholds'][name]:.2f}",
-                _percent(found["precision"]["mean"]) if found else "",
-                _percent(found["share"]) if found else "",
-            ]
-        )
-    terminal.table(columns, rows)
+    terminal.table(["class", "estimated share", "from confidence", "precision", "share"], _class_rows(report))
+
+
+def _class_rows(report: LabelReport) -> list[list[str]]:
+    evaluation = report.on_test or report.on_hand_labels
+    classes = evaluation.kept.classes if evaluation else {}
+    return [
+        [
+            name,
+            _percent(report.class_shares[name]),
+            f"{report.thresholds[name]:.2f}",
+            _percent(classes[name].precision.mean) if name in classes else "",
+            _percent(classes[name].share) if name in classes else "",
+        ]
+        for name in report.classes
+    ]
 
 
 def _percent(share: float | None) -> str:
@@ -121,8 +128,8 @@ def suggest(
     json: Json = False,
 ) -> None:
     """Propose terms for the lists, and the records that are most worth a hand label."""
-    from honed.project.project import Project
-    from honed.shapes.labels.labeling import suggestions
+    from honed.api.project import Project
+    from honed.project.labels import suggestions
 
     opened = Project(project, listener=terminal.stage_line)
     found = suggestions(opened, n, records)
@@ -132,17 +139,14 @@ def suggest(
     terminal.table(
         ["class", "term", "records", "precision", "low"],
         [
-            [each["label"], each["term"], str(each["records"]), _percent(each["precision"]), _percent(each["low"])]
-            for each in found["terms"]
+            [term.label, term.term, str(term.records), _percent(term.precision), _percent(term.low)]
+            for term in found.terms
         ],
     )
     terminal.emit("")
     terminal.table(
         ["record", "likeliest", "text"],
-        [
-            [each["id"], f"{each['likeliest']} {each['confidence']:.2f}", each["text"][:100]]
-            for each in found["records"]
-        ],
+        [[record.id, f"{record.likeliest} {record.confidence:.2f}", record.text[:100]] for record in found.records],
     )
 
 
@@ -154,9 +158,10 @@ def import_labels(
     label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
 ) -> None:
     """Add hand labels from a file to the store; labels of records that are not there are refused."""
-    from honed.project.project import Project
-    from honed.shapes.labels.labeling import import_hand_labels
+    from honed.api.project import Project
+    from honed.project.labels import import_hand_labels
+    from honed.shapes.labels.task import label_section
 
     opened = Project(project, listener=terminal.stage_line)
     n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column)
-    terminal.emit(f"{n} labels added to {opened.config.label.store if opened.config.label else 'labels.jsonl'}")
+    terminal.emit(f"{n} labels added to {label_section(opened.config).store}")

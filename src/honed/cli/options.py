@@ -11,12 +11,17 @@ OnBadRow = Annotated[
     str | None, typer.Option("--on-bad-row", help="stop: refuse the whole import. quarantine: keep the good rows.")
 ]
 Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the input files, such as latin-1.")]
-Direction = Annotated[str, typer.Option(help="alias-to-label or label-to-alias.")]
+Direction = Annotated[str, typer.Option(help="alias-to-label or label-to-alias: the older words for --target.")]
 Database = Annotated[
     str, typer.Argument(envvar="HONED_DATABASE", help="postgresql://user@host:5432/name, or HONED_DATABASE.")
 ]
 Collection = Annotated[str, typer.Option(help="Name of the collection in the database.")]
 Schema = Annotated[str, typer.Option(help="Schema of the database that holds it.")]
+Bundle = Annotated[Path | None, typer.Option(help="A bundle (folder or zip) instead of a project.")]
+PublicKey = Annotated[
+    Path | None, typer.Option("--require-signature", help="Public key (Ed25519, PEM) that must have signed the bundle.")
+]
+Target = Annotated[str, typer.Option(help="What is looked for: entities (or documents, records), or their aliases.")]
 TopK = Annotated[int, typer.Option("-k", help="How many hits.")]
 
 

@@ -3,25 +3,52 @@
 import json as json_module
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Collection, Direction, Folder, Json, Schema, TopK
+from honed.cli.options import Bundle, Collection, Direction, Folder, Json, PublicKey, Schema, Target, TopK
 from honed.core.errors import ConfigError
 from honed.core.filters import parse_where
 from honed.core.optional import require
 from honed.core.records import Answer
 from honed.core.text import fold
+from honed.search.request import ALIAS_TO_LABEL, direction_of
 
 if TYPE_CHECKING:
+    from honed.core.filters import Filter
     from honed.core.records import Hit
     from honed.search.searcher import Searcher
 
 
 _PARTS = 4  # that are shown of a hit
+Text = Annotated[str | None, typer.Argument(help='What to look for; "-" reads lines from stdin.')]
+File = Annotated[Path | None, typer.Option(help="A text file with one query a line.")]
+Like = Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Only records whose field passes: country=MX, country=MX|US, founded>=1900; repeatable."),
+]
+InDatabase = Annotated[
+    str | None,
+    typer.Option("--database", help="Search what honed push wrote: postgresql://user@host:5432/name."),
+]
+Rerank = Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder judge the first hits.")]
+Budget = Annotated[
+    float, typer.Option("--budget-ms", min=0, help="Time that --rerank may take for a query; 0: as it needs.")
+]
+WithCandidates = Annotated[
+    bool, typer.Option("--candidates", help="Also return a set that holds the right answer at the rate of [answers].")
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Say what each part of the hybrid adds to a hit: words, letters, meaning...")
+]
+Hyde = Annotated[
+    bool, typer.Option("--hyde", help="Search with a passage that the language model of [endpoint] writes too.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,41 +59,25 @@ def register(app: typer.Typer) -> None:
 
 
 def search(
-    text: Annotated[str | None, typer.Argument(help='What to look for; "-" reads lines from stdin.')] = None,
+    text: Text = None,
     project: Folder = Path(),
-    file: Annotated[Path | None, typer.Option(help="A text file with one query a line.")] = None,
+    file: File = None,
     k: TopK = 10,
-    direction: Direction = "alias-to-label",
-    bundle: Annotated[Path | None, typer.Option(help="Search a bundle (folder or zip) instead of a project.")] = None,
-    require_signature: Annotated[
-        Path | None, typer.Option(help="Public key (Ed25519, PEM) that must have signed the bundle.")
-    ] = None,
-    like: Annotated[str | None, typer.Option(help="Find what is similar to the record with this id.")] = None,
-    database: Annotated[
-        str | None, typer.Option(help="Search what honed push wrote: postgresql://user@host:5432/name.")
-    ] = None,
+    target: Target = "",
+    direction: Direction = "",
+    bundle: Bundle = None,
+    require_signature: PublicKey = None,
+    like: Like = None,
+    database: InDatabase = None,
     collection: Collection = "items",
     schema: Schema = "honed",
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only records whose field passes: country=MX, country=MX|US, founded>=1900; repeatable."),
-    ] = None,
+    where: Where = None,
     *,
-    rerank: Annotated[bool, typer.Option("--rerank", help="Let the cross-encoder judge the first hits.")] = False,
-    budget: Annotated[
-        float, typer.Option("--budget-ms", min=0, help="Time that --rerank may take for a query; 0: as it needs.")
-    ] = 0.0,
-    candidates: Annotated[
-        bool,
-        typer.Option("--candidates", help="Also return a set that holds the right answer at the rate of [answers]."),
-    ] = False,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Say what each part of the hybrid adds to a hit: words, letters, meaning..."),
-    ] = False,
-    hyde: Annotated[
-        bool, typer.Option("--hyde", help="Search with a passage that the language model of [endpoint] writes too.")
-    ] = False,
+    rerank: Rerank = False,
+    budget: Budget = 0.0,
+    candidates: WithCandidates = False,
+    explain: Explain = False,
+    hyde: Hyde = False,
     json: Json = False,
 ) -> None:
     """Look names up; for many queries the JSON is one line a query.
@@ -74,80 +85,115 @@ def search(
     Where honed.toml has [answers], the chance that the first hit is right is told too: below the table, in the lines
     of many queries, and with --candidates.
     """
-    passing = parse_where(where or [])
+    catalogue = _Catalogue(project, bundle, require_signature)
+    asked = _Asked(direction_of(target, direction), k, parse_where(where or []), rerank, budget, candidates)
     if like is not None:
         if text is not None or file is not None or rerank or candidates or hyde or database:
             raise ConfigError("E_OPTION", "--like takes no text, --file, --rerank, --candidates, --hyde or --database")
-        hits = opened(project, bundle, require_signature).similar(like, k, where=passing)
-        if json:
-            terminal.emit_json([hit.as_dict() for hit in hits])
-        else:
-            _print_hits(hits)
+        hits = catalogue.searcher().similar(like, k, where=asked.where)
+        _show([("", Answer(hits=hits), [])], many=False, as_lines=False, json=json)
         return
+    _check_options(asked, explain=explain, hyde=hyde, database=database is not None)
     queries = _queries(text, file)
-    passages: list[str] = []
-    if hyde:
-        from honed.project.project import Project
-
-        if rerank or direction != "alias-to-label":
-            raise ConfigError("E_OPTION", "--hyde goes with the direction alias-to-label, and not with --rerank")
-        passages, spent = Project(project).hypothetical(queries)
-        terminal.say(spent)
-    if explain and (rerank or hyde or candidates or database or direction != "alias-to-label"):
-        raise ConfigError(
-            "E_OPTION", "--explain goes with the hybrid's own order: no --rerank, --hyde, --candidates, --database"
-        )
-    if candidates and (rerank or hyde or passing):
-        raise ConfigError("E_OPTION", "--candidates does not go with --rerank, --hyde or --where")
-    if budget and not rerank:
-        raise ConfigError("E_OPTION", "--budget-ms goes with --rerank")
     if database is not None:
-        if rerank or candidates or hyde or direction != "alias-to-label":
-            raise ConfigError(
-                "E_OPTION",
-                "--database: known names and meaning, alias-to-label, without --rerank, --candidates, --hyde",
-            )
+        answers = catalogue.in_database(queries, asked, database, schema, collection)
+    else:
+        answers = catalogue.answers(queries, asked, catalogue.passages(queries) if hyde else [])
+    reasons = [
+        catalogue.searcher().reasons(query, list(answer.hits), where=asked.where) if explain else []
+        for query, answer in zip(queries, answers, strict=True)
+    ]
+    many = file is not None or text == "-"
+    _show(list(zip(queries, answers, reasons, strict=True)), many=many, as_lines=many or candidates, json=json)
+
+
+class _Asked(NamedTuple):
+    """What is asked of a catalogue; ``budget`` is in ms for each query."""
+
+    direction: str
+    k: int
+    where: "Filter | None"
+    rerank: bool
+    budget: float
+    candidates: bool
+
+
+def _check_options(asked: _Asked, *, explain: bool, hyde: bool, database: bool) -> None:
+    """Raise `ConfigError` for options that do not go together."""
+    rerank, candidates, forward = asked.rerank, asked.candidates, asked.direction == ALIAS_TO_LABEL
+    refused = {
+        "--hyde looks for entities, and goes without --rerank": hyde and (rerank or not forward),
+        "--explain goes with the hybrid's own order: no --rerank, --hyde, --candidates, --database": explain
+        and (rerank or hyde or candidates or database or not forward),
+        "--candidates does not go with --rerank, --hyde or --where": candidates and bool(rerank or hyde or asked.where),
+        "--budget-ms goes with --rerank": bool(asked.budget) and not rerank,
+        "--database: known names and meaning, entities alone, without --rerank, --candidates, --hyde": database
+        and (rerank or candidates or hyde or not forward),
+    }
+    for message, is_refused in refused.items():
+        if is_refused:
+            raise ConfigError("E_OPTION", message)
+
+
+@dataclass
+class _Catalogue:
+    """What is searched: a bundle, or a project where none is named; opened when it is first asked."""
+
+    project: Path
+    bundle: Path | None
+    public_key: Path | None
+    _opened: "Searcher | None" = None
+
+    def searcher(self) -> "Searcher":
+        """Return the searcher, loaded once."""
+        if self._opened is None:
+            self._opened = opened(self.project, self.bundle, self.public_key)
+        return self._opened
+
+    def passages(self, queries: Sequence[str]) -> list[str]:
+        """Return for each query a passage that the language model of the project writes."""
+        require("reading tables")
+        from honed.project.search import write_passages
+        from honed.project.workspace import Workspace
+
+        passages, spent = write_passages(Workspace(self.project), queries)
+        terminal.say(spent)
+        return passages
+
+    def answers(self, queries: Sequence[str], asked: _Asked, passages: Sequence[str]) -> list[Answer]:
+        """Return the answer to each query."""
+        if asked.rerank and self.bundle is None and not asked.budget:
+            return self._reranked(queries, asked)
+        return self.searcher().answer_many(
+            queries,
+            asked.k,
+            direction=asked.direction,
+            where=asked.where,
+            candidates=asked.candidates,
+            passages=passages,
+            rerank=asked.rerank,
+            budget_ms=asked.budget * len(queries),
+        )
+
+    def _reranked(self, queries: Sequence[str], asked: _Asked) -> list[Answer]:
+        """Return answers in whose order the project's cross-encoder has a say, without a hybrid too."""
+        from honed.project.search import SearchOptions, answer_queries
+        from honed.project.workspace import Workspace
+
+        options = SearchOptions(k=asked.k, direction=asked.direction, where=asked.where, rerank=True)
+        return answer_queries(Workspace(self.project), queries, options)
+
+    def in_database(
+        self, queries: Sequence[str], asked: _Asked, database: str, schema: str, collection: str
+    ) -> list[Answer]:
+        """Return the answer to each query from what was pushed to PostgreSQL, encoded with this catalogue's model."""
         require("PostgreSQL")
         from honed.connect.database import CollectionRef
         from honed.connect.postgres import Collection
 
-        ref = CollectionRef(dsn=database, schema=schema, collection=collection)
-        listed = Collection.open(ref).search(
-            opened(project, bundle, require_signature).encoder, queries, k, where=passing
-        )
-        found = [Answer(hits=hits) for hits in listed]
-    elif rerank and bundle is None and not budget:
-        from honed.project.project import Project
-
-        listed = Project(project).search_many(queries, k, direction=direction, where=passing, rerank=True)
-        found = [Answer(hits=hits) for hits in listed]
-    else:
-        searcher = opened(project, bundle, require_signature)
-        found = searcher.answer_many(
-            queries,
-            k,
-            direction=direction,
-            where=passing,
-            candidates=candidates,
-            passages=passages,
-            rerank=rerank,
-            budget_ms=budget * len(queries),
-        )
-    many = file is not None or text == "-"
-    for query, answer in zip(queries, found, strict=True):
-        shown = [hit.as_dict() for hit in answer.hits]
-        reasons = searcher.reasons(query, list(answer.hits), where=passing) if explain else []
-        for each, own in zip(shown, reasons, strict=False):
-            each["reasons"] = own
-        if json and (many or candidates):
-            terminal.emit(json_module.dumps({"query": query, **answer.as_dict(), "hits": shown}, ensure_ascii=False))
-        elif json:
-            terminal.emit_json(shown)
-        else:
-            if many:
-                terminal.emit(f"\n{query}")
-            _print_hits(answer.hits, [_why(query, *each) for each in zip(answer.hits, reasons, strict=False)])
-            _print_verdict(answer)
+        pushed = Collection.open(CollectionRef(dsn=database, schema=schema, collection=collection))
+        listed = pushed.search(self.searcher().encoder, queries, asked.k, where=asked.where)
+        return [Answer(hits=hits) for hits in listed]
 
 
 def opened(project: Path, bundle: Path | None, public_key: Path | None) -> "Searcher":
@@ -157,9 +203,9 @@ def opened(project: Path, bundle: Path | None, public_key: Path | None) -> "Sear
     if bundle is not None:
         return Searcher.load(bundle, public_key=public_key)
     require("reading tables")
-    from honed.project.project import Project
+    from honed.project.workspace import Workspace
 
-    return Project(project).searcher()
+    return Workspace(project).searcher()
 
 
 def _queries(text: str | None, file: Path | None) -> list[str]:
@@ -177,6 +223,25 @@ def _queries(text: str | None, file: Path | None) -> list[str]:
     if not queries:
         raise ConfigError("E_QUERY_EMPTY", "no queries: every line is empty")
     return queries
+
+
+def _show(
+    answered: Sequence[tuple[str, Answer, Sequence[Mapping[str, float]]]], *, many: bool, as_lines: bool, json: bool
+) -> None:
+    """Print queries with their answers and, for each hit, what the parts of the hybrid added."""
+    for query, answer, reasons in answered:
+        shown = [hit.as_dict() for hit in answer.hits]
+        for hit, parts in zip(shown, reasons, strict=False):
+            hit["reasons"] = parts
+        if json and as_lines:
+            terminal.emit(json_module.dumps({"query": query, **answer.as_dict(), "hits": shown}, ensure_ascii=False))
+        elif json:
+            terminal.emit_json(shown)
+        else:
+            if many:
+                terminal.emit(f"\n{query}")
+            _print_hits(answer.hits, [_why(query, *pair) for pair in zip(answer.hits, reasons, strict=False)])
+            _print_verdict(answer)
 
 
 def _print_verdict(answer: Answer) -> None:

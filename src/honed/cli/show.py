@@ -7,7 +7,7 @@ import typer
 
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
-from honed.core.artifacts import Artifact, Manifest
+from honed.core.artifacts import Artifact
 
 
 def register(app: typer.Typer) -> None:
@@ -23,14 +23,10 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what an artifact is, what it was made from, and whether it is whole."""
-    from honed.project.project import Project
+    from honed.api.project import Project
 
     folder = Path(artifact)
-    found = (
-        Artifact(folder=folder, manifest=Manifest.read(folder))
-        if folder.is_dir()
-        else Project(project).runner.latest(artifact)
-    )
+    found = Artifact.at(folder) if folder.is_dir() else Project(project).runner.latest_of(artifact)
     if verify:
         found.verify()
     if json:

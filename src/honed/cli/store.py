@@ -14,7 +14,7 @@ from honed.core.lines import read_lines
 
 if TYPE_CHECKING:
     from honed import Store
-    from honed.project.store import ModelSource
+    from honed.project.store import StoreModel
 
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSON Lines, JSON or Parquet files, or folders of them.")]
@@ -171,10 +171,10 @@ def _columns(id_column: str, text_column: str, keep: list[str] | None) -> Any:
     return StoreColumns(doc_id=id_column, text=text_column, keep=tuple(keep or ()))
 
 
-def _source(bundle: Path | None, model: str) -> "ModelSource":
-    from honed.project.store import ModelSource
+def _source(bundle: Path | None, model: str) -> "StoreModel":
+    from honed.project.store import StoreModel
 
-    return ModelSource(bundle=bundle, model=model)
+    return StoreModel(bundle=bundle, model=model)
 
 
 def _tell(store: "Store", *, json: bool) -> None:

@@ -4,12 +4,16 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from honed.core.progress import Bar, show_progress_with
+from honed.core.progress import Bar, LineBar, log_to_stderr, show_progress_with
+
+if TYPE_CHECKING:
+    from honed.artifacts.report import Report
+    from honed.evaluate.results import GateResult, Interval
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -58,38 +62,8 @@ class _RichBar:
         self.progress.stop()
 
 
-class _LineBar:
-    """For logs: a line every tenth of the work, none for work that is over at once."""
-
-    def __init__(self, label: str, total: int | None) -> None:
-        from time import monotonic
-
-        self.clock = monotonic
-        self.label, self.total, self.done, self.text = label, total, 0, ""
-        self.started = self.said = 0.0
-        self.before = 0
-
-    def advance(self, count: int = 1) -> None:
-        self.done += count
-        now = self.clock()
-        if not self.started:  # the first unit may follow long preparations: the rate counts from it
-            self.started = self.said = now
-            self.before = self.done
-        if now - self.said >= 15:
-            self.said = now
-            rate = (self.done - self.before) / (now - self.started)
-            left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
-            of = f"/{self.total}" if self.total else ""
-            err.print(f"  {self.label}: {self.done}{of}, {rate:,.1f}/s{left} {self.text}", markup=False)
-
-    def note(self, text: str) -> None:
-        self.text = text
-
-    def close(self) -> None: ...
-
-
 def _bar(label: str, total: int | None) -> Bar:
-    return _RichBar(label, total) if err.is_terminal else _LineBar(label, total)
+    return _RichBar(label, total) if err.is_terminal else LineBar(label, total)
 
 
 _quiet = False
@@ -103,17 +77,6 @@ def start(*, quiet: bool = False) -> None:
     log_to_stderr({"honed.train": logging.WARNING if quiet else logging.INFO}, "            %(message)s")
 
 
-def log_to_stderr(levels: Mapping[str, int], form: str = "%(asctime)s %(levelname)s %(message)s") -> None:
-    """Write the lines of some loggers to stderr, each from its level on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(form))
-    for name, level in levels.items():
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]
-        logger.setLevel(level)
-        logger.propagate = False
-
-
 def say(text: str) -> None:
     """Write a line for people to stderr."""
     err.print(text, markup=False)
@@ -124,9 +87,11 @@ def emit(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def emit_json(value: Any) -> None:
-    """Write JSON to stdout."""
-    emit(json.dumps(value, ensure_ascii=False, indent=1))
+def emit_json(value: object) -> None:
+    """Write plain data, with msgspec.Struct in it or not, as JSON to stdout."""
+    import msgspec  # not needed to search
+
+    emit(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=1))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", bold: int | None = None) -> None:
@@ -151,68 +116,53 @@ def stage_line(stage: str, state: str, seconds: float) -> None:
     say(f"{stage:>10}  {texts[state]}")
 
 
-def print_report(report: Mapping[str, Any]) -> None:
+def print_report(report: "Report") -> None:
     """Print the tables of a report."""
-    for part in (report, report.get("reverse")):
-        if not part or not part["systems"]:
+    reverse = getattr(report, "reverse", None)
+    for part in (report, *([reverse] if reverse else [])):
+        if not part.systems:
             continue
-        measures = list(part["systems"][0]["measures"])
+        measures = list(part.systems[0].measures)
         rows = [
             [
-                each["name"],
-                *(f"{100 * each['measures'][m]['mean']:.1f}" for m in measures),
-                _interval(each, measures[0]),
+                system.name,
+                *(f"{100 * system.measures[name].mean:.1f}" for name in measures),
+                _interval(system.measures[measures[0]]),
             ]
-            for each in part["systems"]
+            for system in part.systems
         ]
-        best = part["ceiling"]
+        best = part.ceiling
         ceiling = f", best possible {measures[0]} {100 * best:.1f}" if best is not None and best < 1 else ""
         emit("")
         emit(
-            f"{part['direction']}, protocol {report['protocol']}: {part['n_queries']} queries, "
-            f"{part['n_candidates']} candidates{ceiling} (in percent)"
+            f"{part.direction}, protocol {report.protocol}: {part.n_queries} queries, "
+            f"{part.n_candidates} candidates{ceiling} (in percent)"
         )
         table(["system", *measures, f"95 % of {measures[0]}"], rows)
-    for each in report["published"]:
-        emit(f"published, same protocol: {each['name']}: {each['measure']} {100 * each['value']:.2f} {each['note']}")
-    for found in report["comparisons"]:
-        if found["measure"] in report.get("headline", ["R@1"]):
-            gain = found["difference"]
+    for figure in report.published:
+        emit(f"published, same protocol: {figure.name}: {figure.measure} {100 * figure.value:.2f} {figure.note}")
+    for found in report.comparisons:
+        if found.measure in report.headline:
+            gain = found.difference
             emit(
-                f"{found['candidate']} - {found['reference']}: {100 * gain['mean']:+.1f} points of {found['measure']} "
-                f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}, p = {found['p_value']:.4f})"
+                f"{found.candidate} - {found.reference}: {100 * gain.mean:+.1f} points of {found.measure} "
+                f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}, p = {found.p_value:.4f})"
             )
-    if (report.get("headroom") or {}).get("said_after"):
-        emit(report["headroom"]["said_after"])
-    if known := report.get("answers"):
-        answered, sets = known["answered"], known["sets"]
-        wrong = "" if answered["wrong"] is None else f", {100 * answered['wrong']:.1f} % of them wrong"
-        right = known["auroc_right"] or 0.0
-        emit(
-            f"is there an answer: AUROC {right:.3f} (right against none); {100 * answered['share']:.1f} % answered at "
-            f"a risk of {100 * answered['risk']:g} %{wrong}; candidate sets hold the right one for "
-            f"{100 * sets['coverage']:.1f} % (wanted {100 * known['wanted']:g}), {sets['mean_size']} on average"
-        )
-    if report.get("student"):
-        same = report["student"]["agreement"]
-        emit(
-            f"first hits that student and teacher share: {100 * same['mean']:.1f} % "
-            f"({100 * same['low']:.1f} to {100 * same['high']:.1f})"
-        )
-    for gate in report["gates"]:
-        emit(f"gate {gate['name']}: {'passed' if gate['passed'] else 'FAILED'} ({gate['rule']}: low {gate['low']})")
+    for line in report.more_lines():
+        emit(line)
+    for gate in report.gates:
+        emit(f"gate {gate.name}: {'passed' if gate.passed else 'FAILED'} ({gate.rule}: low {gate.low})")
 
 
-def print_gates(gates: Sequence[Mapping[str, Any]]) -> None:
+def print_gates(gates: "Sequence[GateResult]") -> None:
     """Print a table of gates; shares in percent, sizes and times as they are."""
     rows = []
-    for each in gates:
-        scale = 1 if each["name"] in ("size", "latency") else 100
-        value, bound = (None if each[key] is None else f"{scale * each[key]:.2f}" for key in ("value", "low"))
-        rows.append([each["name"], value or "none", bound or "none", "yes" if each["passed"] else "NO", each["rule"]])
+    for gate in gates:
+        scale = 1 if gate.name in ("size", "latency") else 100
+        value, bound = (None if figure is None else f"{scale * figure:.2f}" for figure in (gate.value, gate.low))
+        rows.append([gate.name, value or "none", bound or "none", "yes" if gate.passed else "NO", gate.rule])
     table(["gate", "value", "bound", "passed", "rule"], rows)
 
 
-def _interval(system: Mapping[str, Any], measure: str) -> str:
-    value = system["measures"][measure]
-    return f"{100 * value['low']:.1f} to {100 * value['high']:.1f}"
+def _interval(value: "Interval") -> str:
+    return f"{100 * value.low:.1f} to {100 * value.high:.1f}"

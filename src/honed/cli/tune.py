@@ -1,13 +1,16 @@
 """honed tune."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError, GateError
+
+if TYPE_CHECKING:
+    from honed.project.tune import TuneData, TuneRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -17,32 +20,47 @@ def register(app: typer.Typer) -> None:
     )
 
 
+Recall = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Index recall@10 to reach: share of the exact nearest found.")
+]
+TaskRecall = Annotated[float | None, typer.Option(min=0, max=1, help="R@depth to reach on the judged queries.")]
+Milliseconds = Annotated[float | None, typer.Option(min=0, help="Time that a query may take, on one thread.")]
+Megabytes = Annotated[float | None, typer.Option(min=0, help="Memory that the index may hold.")]
+Depth = Annotated[int, typer.Option(min=1, help="Of the task recall: R@depth.")]
+Limit = Annotated[float, typer.Option(min=1, help="Seconds that the search for settings may take.")]
+MostQueries = Annotated[int, typer.Option(min=20, help="How many queries are asked.")]
+Dims = Annotated[list[int] | None, typer.Option(help="Also cut vectors to so many dimensions; repeatable.")]
+VectorFile = Annotated[
+    Path | None, typer.Option(help="Documents as a .npy file of unit vectors, instead of a project.")
+]
+QueryFile = Annotated[Path | None, typer.Option(help="Queries for --vectors, as a .npy file.")]
+RelevantFile = Annotated[
+    Path | None, typer.Option(help="For --queries: a JSON list of rows of right documents a line.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for tune.json, tune.html and pictures.")]
+Graph = Annotated[bool, typer.Option("--graph/--no-graph", help="Try graphs of neighbours (HNSW) too.")]
+Exhaustive = Annotated[bool, typer.Option("--exhaustive", help="Measure every combination; no time limit.")]
+Write = Annotated[bool, typer.Option("--write", help="Put what was chosen into [index] of honed.toml.")]
+
+
 def tune(
     project: Folder = Path(),
-    recall: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Index recall@10 to reach: share of the exact nearest found.")
-    ] = None,
-    task_recall: Annotated[
-        float | None, typer.Option(min=0, max=1, help="R@depth to reach on the judged queries.")
-    ] = None,
-    ms: Annotated[float | None, typer.Option(min=0, help="Time that a query may take, on one thread.")] = None,
-    mb: Annotated[float | None, typer.Option(min=0, help="Memory that the index may hold.")] = None,
-    depth: Annotated[int, typer.Option(min=1, help="Of the task recall: R@depth.")] = 1,
-    limit: Annotated[float, typer.Option(min=1, help="Seconds that the search for settings may take.")] = 600.0,
-    queries_at_most: Annotated[int, typer.Option(min=20, help="How many queries are asked.")] = 300,
-    dims: Annotated[list[int] | None, typer.Option(help="Also cut vectors to so many dimensions; repeatable.")] = None,
-    vectors: Annotated[
-        Path | None, typer.Option(help="Documents as a .npy file of unit vectors, instead of a project.")
-    ] = None,
-    queries: Annotated[Path | None, typer.Option(help="Queries for --vectors, as a .npy file.")] = None,
-    relevant: Annotated[
-        Path | None, typer.Option(help="For --queries: a JSON list of rows of right documents a line.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for tune.json, tune.html and pictures.")] = None,
+    recall: Recall = None,
+    task_recall: TaskRecall = None,
+    ms: Milliseconds = None,
+    mb: Megabytes = None,
+    depth: Depth = 1,
+    limit: Limit = 600.0,
+    queries_at_most: MostQueries = 300,
+    dims: Dims = None,
+    vectors: VectorFile = None,
+    queries: QueryFile = None,
+    relevant: RelevantFile = None,
+    out: Out = None,
     *,
-    graph: Annotated[bool, typer.Option("--graph/--no-graph", help="Try graphs of neighbours (HNSW) too.")] = True,
-    exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Measure every combination; no time limit.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Put what was chosen into [index] of honed.toml.")] = False,
+    graph: Graph = True,
+    exhaustive: Exhaustive = False,
+    write: Write = False,
     json: Json = False,
 ) -> None:
     """Find the best index for a budget: clusters, probes, codes, rescoring, graphs, on your own vectors and queries.
@@ -50,8 +68,7 @@ def tune(
     Asked for a recall, the fastest index that reaches it within --ms and --mb is chosen; asked for none, the best
     recall within them; asked for nothing, the fastest with an index recall of 0.99. Exit code 1 when nothing fits.
     """
-    from honed.project.project import Project
-    from honed.project.tune import TuneRequest, file_data, project_data, tune_index, write_settings
+    from honed.project.tune import TuneRequest
 
     request = TuneRequest(
         recall=recall,
@@ -65,17 +82,36 @@ def tune(
         graph=graph,
         exhaustive=exhaustive,
     )
-    if vectors is not None:
-        if write:
-            raise ConfigError("E_OPTION", "--write goes with a project, not with --vectors")
-        data, folder = file_data(vectors, queries, relevant, request.queries), out or Path("tune")
-    else:
+    if vectors is None:
         if queries is not None or relevant is not None:
             raise ConfigError("E_OPTION", "--queries and --relevant go with --vectors")
-        opened = Project(project)
-        if write and opened.config.index is None:
-            raise ConfigError("E_CONFIG_MISSING", f"{opened.file}: no section [index] to write to")
-        data, folder = project_data(opened, request.queries), out or opened.runner.output / "tune"
+        _tune_project(project, request, out, write=write, json=json)
+        return
+    if write:
+        raise ConfigError("E_OPTION", "--write goes with a project, not with --vectors")
+    from honed.project.tune import file_data
+
+    _tune(file_data(vectors, queries, relevant, request.queries), request, out or Path("tune"), json=json)
+
+
+def _tune_project(project: Path, request: "TuneRequest", out: Path | None, *, write: bool, json: bool) -> None:
+    from honed.project.tune import project_data, write_settings
+    from honed.project.workspace import Workspace
+
+    opened = Workspace(project)
+    if write and opened.config.index is None:
+        raise ConfigError("E_CONFIG_MISSING", f"{opened.file}: no section [index] to write to")
+    data = project_data(opened, request.queries)
+    report = _tune(data, request, out or opened.runner.output / "tune", json=json)
+    if write:
+        write_settings(opened.file, report["settings"])
+        terminal.say(f"written to {opened.file}; run  honed run  to build it")
+
+
+def _tune(data: "TuneData", request: "TuneRequest", folder: Path, *, json: bool) -> dict[str, Any]:
+    """Tune and show the report; returns it. Raises `GateError` where nothing keeps within the budget."""
+    from honed.project.tune import tune_index
+
     report = tune_index(data, request, folder)
     if json:
         terminal.emit_json(report)
@@ -84,9 +120,7 @@ def tune(
     terminal.say(f"report: {folder / 'tune.html'}")
     if report["chosen"] is None:
         raise GateError("E_TUNE", "no index that was measured keeps within the budget; see the report")
-    if write:
-        write_settings(opened.file, report["settings"])
-        terminal.say(f"written to {opened.file}; run  honed run  to build it")
+    return report
 
 
 def _print(report: dict[str, Any]) -> None:

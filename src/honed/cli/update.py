@@ -26,8 +26,9 @@ def update(
     json: Json = False,
 ) -> None:
     """Teach the trained model new pairs, and take the result only if it did not forget."""
-    from honed.project.project import Project, refuse_failed
+    from honed.api.project import Project
     from honed.project.update import UpdateOptions, update
+    from honed.project.workspace import refuse_failed
 
     if epochs <= 0 or replay < 0 or learning_rate < 0 or not 0 <= tolerance <= 1:
         limits = "--epochs must be above 0, --replay and --learning-rate at least 0, --tolerance 0 to 1"

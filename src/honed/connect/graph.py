@@ -8,7 +8,7 @@ from psycopg import sql
 from honed.connect.database import CollectionRef, Connection, vector_literal
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
-from honed.core.ranking import Rows
+from honed.core.ranking import RowSelection
 from honed.index.exact import exact_among
 from honed.search.searcher import Searcher
 
@@ -82,9 +82,9 @@ class _LabelVectors:
         self._searcher = searcher
         self.shape = (searcher.names.n_entities, searcher.encoder.spec.dim)
 
-    def take(self, rows: Rows) -> Vectors:
+    def take(self, rows: RowSelection) -> Vectors:
         """Return the vectors ``(len(rows), dim)`` of some entities."""
-        return self._searcher.label_vectors(rows)
+        return self._searcher.label_vectors(np.arange(self.shape[0])[rows])
 
 
 def kth_scores(searcher: Searcher, vectors: Vectors, k: int) -> Vectors:

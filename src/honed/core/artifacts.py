@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from honed.core.errors import ArtifactError
 from honed.core.fingerprint import canonical_json, fingerprint, sha256_file
+from honed.core.json import Json, JsonObject, parse, parse_object
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,12 +28,12 @@ class Manifest:
 
     stage: str
     key: str
-    config: Mapping[str, Any]
+    config: JsonObject
     inputs: Mapping[str, str]
     files: Mapping[str, str]
-    facts: Mapping[str, Any]
+    facts: JsonObject
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Return the manifest as plain data for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
@@ -39,17 +41,17 @@ class Manifest:
     def read(cls, folder: Path) -> Self:
         """Read the manifest of a folder; `ArtifactError` when it is absent or cannot be read."""
         try:
-            data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return cls(**data)
+            data = (folder / MANIFEST).read_text(encoding="utf-8")
+            return cls(**parse_object(data))  # type: ignore[arg-type]  # a wrong key is a TypeError, told below
         except FileNotFoundError:
             raise ArtifactError("E_NO_MANIFEST", f"{folder}: no {MANIFEST}: not an artifact of honed") from None
         except (ValueError, TypeError) as error:
             raise ArtifactError("E_MANIFEST", f"{folder / MANIFEST}: cannot be read: {error}") from error
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A finished result on disk."""
+    """A finished result on disk; the artifacts of stages are subclasses that read their files."""
 
     folder: Path
     manifest: Manifest
@@ -65,9 +67,27 @@ class Artifact:
             raise ArtifactError("E_ARTIFACT_FILE", f"{self.folder}: holds no file {name}")
         return self.folder / name
 
-    def read_json(self, name: str) -> Any:
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """Return the artifact in a folder; `ArtifactError` when there is none."""
+        return cls(folder=folder, manifest=Manifest.read(folder))
+
+    def has(self, name: str) -> bool:
+        """Tell whether the artifact holds a file."""
+        return name in self.manifest.files
+
+    def read_json(self, name: str) -> Json:
         """Return the content of a JSON file of the artifact."""
-        return json.loads(self.path(name).read_text(encoding="utf-8"))
+        return parse(self.path(name).read_text(encoding="utf-8"))
+
+    def read(self, name: str, kind: type[T]) -> T:
+        """Return the content of a JSON file as a type; `ArtifactError` when it is not of that type."""
+        import msgspec  # not needed to search
+
+        try:
+            return msgspec.json.decode(self.path(name).read_bytes(), type=kind)
+        except msgspec.MsgspecError as error:
+            raise ArtifactError("E_ARTIFACT_FILE", f"{self.path(name)}: {error}") from error
 
     def verify(self) -> None:
         """Check every file against its hash; `ArtifactError` names the first that differs."""
@@ -85,13 +105,16 @@ class StageKey:
 
     stage: str
     version: int
-    config: Mapping[str, Any]
+    config: JsonObject
     inputs: Mapping[str, str]
 
     @property
     def key(self) -> str:
         """The fingerprint of all of it."""
         return fingerprint({"stage": f"{self.stage}.v{self.version}", "config": self.config, "inputs": self.inputs})
+
+
+A = TypeVar("A", bound=Artifact)
 
 
 class ArtifactStore:
@@ -104,12 +127,10 @@ class ArtifactStore:
         """Return where the artifact of a key lives, whether or not it exists."""
         return self.root / key.stage / key.key
 
-    def find(self, key: StageKey) -> Artifact | None:
+    def find(self, key: StageKey, kind: type[A]) -> A | None:
         """Return the finished artifact of a key, or None."""
         folder = self.folder(key)
-        if not (folder / MANIFEST).is_file():
-            return None
-        return Artifact(folder=folder, manifest=Manifest.read(folder))
+        return kind.at(folder) if (folder / MANIFEST).is_file() else None
 
     @contextmanager
     def staging(self, key: StageKey) -> Iterator[Path]:
@@ -118,7 +139,7 @@ class ArtifactStore:
         partial.mkdir(parents=True, exist_ok=True)
         yield partial
 
-    def commit(self, key: StageKey, partial: Path, facts: Mapping[str, Any]) -> Artifact:
+    def commit(self, key: StageKey, partial: Path, facts: JsonObject, kind: type[A]) -> A:
         """Turn a staging folder into an artifact: hash, manifest last, sync, rename."""
         files = {
             path.relative_to(partial).as_posix(): sha256_file(path)
@@ -144,7 +165,7 @@ class ArtifactStore:
         partial.rename(final)
         shutil.rmtree(aside, ignore_errors=True)
         sync(final.parent)
-        return Artifact(folder=final, manifest=manifest)
+        return kind(folder=final, manifest=manifest)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -156,10 +177,13 @@ def write_text(path: Path, text: str) -> None:
     sync(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all; NaN is refused."""
-    canonical_json(value)
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: object) -> None:
+    """Write plain data, with msgspec.Struct in it or not, as JSON: whole or not at all; NaN is refused."""
+    import msgspec  # not needed to search
+
+    plain = msgspec.to_builtins(value)
+    canonical_json(plain)
+    write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sync(path: Path) -> None:

@@ -33,3 +33,7 @@ class Executor(Protocol):
     def over(self, parts: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
         """Yield the result of the same work on each part, in their order; parts may be done at the same time."""
         ...
+
+    def in_processes(self, stage: str, work: object, processes: int) -> None:
+        """Do the `honed.core.stage.Work` of a stage in processes that train one model together, until all are done."""
+        ...

@@ -1,6 +1,9 @@
 """Progress of long work: rooms report it, the command line decides how it looks."""
 
-from collections.abc import Callable, Iterator
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -43,3 +46,44 @@ def progress(label: str, total: int | None = None) -> Iterator[Bar]:
         yield bar
     finally:
         bar.close()
+
+
+class LineBar:
+    """For logs: a line on stderr every 15 seconds with rate and time left, none for work that is over before."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self.label, self.total, self.done, self.text = label, total, 0, ""
+        self.started = self.last_line = 0.0
+        self.before = 0
+
+    def advance(self, count: int = 1) -> None:
+        """Count what is done, and write a line when it is time."""
+        self.done += count
+        now = time.monotonic()
+        if not self.started:  # the first unit may follow long preparations: the rate counts from it
+            self.started = self.last_line = now
+            self.before = self.done
+        if now - self.last_line >= 15:
+            self.last_line = now
+            rate = (self.done - self.before) / (now - self.started)
+            left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
+            of_all = f"/{self.total}" if self.total else ""
+            sys.stderr.write(f"  {self.label}: {self.done}{of_all}, {rate:,.1f}/s{left} {self.text}\n")
+
+    def note(self, text: str) -> None:
+        """Show a text at the end of the next line."""
+        self.text = text
+
+    def close(self) -> None:
+        """Write nothing more."""
+
+
+def log_to_stderr(levels: Mapping[str, int], form: str = "%(asctime)s %(levelname)s %(message)s") -> None:
+    """Write the lines of some loggers to stderr, each from its level on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(form))
+    for name, level in levels.items():
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False

@@ -1,11 +1,12 @@
 """What an encoder and an index must offer to the other rooms."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from honed.core.ranking import RowSelection
 from honed.core.records import EncoderSpec
 
 Vectors = npt.NDArray[np.float32]
@@ -46,7 +47,7 @@ class VectorSource(Protocol):
         """Number of vectors and of dimensions."""
         ...
 
-    def take(self, rows: Any) -> Vectors:
+    def take(self, rows: RowSelection) -> Vectors:
         """Return some rows, an array of numbers or a slice, in fp32."""
         ...
 

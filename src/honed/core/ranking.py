@@ -1,11 +1,12 @@
 """The highest of many scores, in an order that does not depend on chance."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
+RowSelection: TypeAlias = npt.NDArray[np.integer] | slice  # row numbers, or a slice of them
 
 
 def top_rows(scores: npt.NDArray[Any], k: int) -> Rows:

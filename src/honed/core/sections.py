@@ -5,22 +5,37 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from honed.core.errors import ConfigError, did_you_mean
+from honed.core.json import Json
 
 Section = TypeVar("Section")
 
 
-def limits(*, low: float | None = None, high: float | None = None, one_of: Sequence[str] = ()) -> dict[str, Any]:
-    """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values."""
-    return {"low": low, "high": high, "one_of": tuple(one_of)}
+def limits(*, low: float | None = None, high: float | None = None, one_of: Collection[str] = ()) -> dict[str, Any]:
+    """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values.
+
+    ``one_of`` holds the allowed words; a `honed.core.registry.Registry` allows the names of plug-ins too.
+    """
+    return {"low": low, "high": high, "one_of": one_of}
 
 
 def toml_string(text: str) -> str:
     """Return a TOML basic string; JSON's escapes are a subset of TOML's."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_value(value: Json) -> str:
+    """Return a value as TOML: strings, numbers, booleans, lists and inline tables of them."""
+    if isinstance(value, str):
+        return toml_string(value)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{toml_string(key)} = {toml_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, Sequence):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_section(cls: type[Section], table: Any, name: str, file: str) -> Section:

@@ -1,14 +1,18 @@
-"""Arrays over memory-mapped safetensors files."""
+"""Named arrays, and those of safetensors files over memory maps."""
 
 import json
 import mmap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 
+Array: TypeAlias = npt.NDArray[Any]  # whoever reads it checks its dtype and shape
+Tensors: TypeAlias = Mapping[str, Array]
 _MAX_HEADER = 16 << 20
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
@@ -27,7 +31,7 @@ def map_file(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def map_safetensors(path: Path) -> dict[str, Any]:
+def map_safetensors(path: Path) -> dict[str, Array]:
     """Return the tensors of a safetensors file as read-only arrays over a memory map.
 
     Raises `ArtifactError` when the header does not fit the file.
@@ -55,6 +59,6 @@ def map_safetensors(path: Path) -> dict[str, Any]:
             or end - begin != count * dtype.itemsize
         ):
             raise ArtifactError("E_SAFETENSORS", f"{path}: tensor {name} does not fit the file")
-        array: Any = np.frombuffer(data, dtype=dtype, count=count, offset=8 + length + begin)
+        array: Array = np.frombuffer(data, dtype=dtype, count=count, offset=8 + length + begin)
         tensors[name] = array.reshape(entry["shape"])
     return tensors

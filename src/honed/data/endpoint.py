@@ -21,6 +21,7 @@ from urllib.parse import urlparse
 from honed.core.errors import ConfigError, DataError
 from honed.core.sections import limits
 
+KEPT = "endpoint.jsonl"
 _MAX_ANSWER = 1 << 20
 _LONGEST_WAIT = 60.0
 _MARK = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+")  # of a list
@@ -213,3 +214,10 @@ def written_queries(endpoint: Endpoint, text: str, n: int) -> list[str]:
 def hypothetical_passage(endpoint: Endpoint, query: str) -> str:
     """Return a passage that would answer a query (HyDE; Gao et al. 2022, arXiv 2212.10496)."""
     return endpoint.ask(_PASSAGE, query)[:4000].strip() or query
+
+
+def open_endpoint(config: EndpointConfig | None, folder: Path) -> Endpoint:
+    """Return the endpoint of honed.toml with the answers kept in a folder; `ConfigError` where there is none."""
+    if config is None:
+        raise ConfigError("E_NO_ENDPOINT", "no language model to ask: honed.toml has no section [endpoint]")
+    return Endpoint(config, folder / KEPT)

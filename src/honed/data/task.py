@@ -1,9 +1,9 @@
-"""The two things that every shape compiles down to: training examples, and judged retrieval tasks; and their files."""
+"""What every shape compiles down to, as files: training examples, judged retrieval tasks, and names to search."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query
-from honed.shapes.aliases.catalogue import Catalogue, slices_of_pair
 
 FORWARD, REVERSE = "alias-to-label", "label-to-alias"
 DIRECTIONS = (FORWARD, REVERSE)
+EXAMPLES, NAMES, ENTITIES, TASKS = "examples.parquet", "names.parquet", "entities.parquet", "tasks"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,113 +27,16 @@ class Name:
     known: bool
 
 
-def alias_examples(catalogue: Catalogue, splits: Sequence[set[str]]) -> list[Example]:
-    """Return one example for each train pair and label of its entity."""
-    return [
-        Example(anchor=pair.alias, positive=label, source="pair")
-        for pair, split in zip(catalogue.pairs, splits, strict=True)
-        if "train" in split
-        for label in catalogue.entities[pair.entity_id].labels
-    ]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entity:
+    """What a search returns: an id, the label that is shown, and the fields of the user's table."""
+
+    entity_id: str
+    label: str
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
-def alias_names(catalogue: Catalogue, splits: Sequence[set[str]]) -> list[Name]:
-    """Return every name of every entity; an alias that only dev or test may see is not ``known``."""
-    names = [
-        Name(entity_id=entity.entity_id, text=label, kind="label", known=True)
-        for entity in catalogue.entities.values()
-        for label in entity.labels
-    ]
-    return names + [
-        Name(entity_id=pair.entity_id, text=pair.alias, kind="alias", known=bool(split & {"train", "withheld"}))
-        for pair, split in zip(catalogue.pairs, splits, strict=True)
-    ]
-
-
-def alias_tasks(
-    catalogue: Catalogue, splits: Sequence[set[str]], slice_by: Sequence[str]
-) -> dict[tuple[str, str], JudgedTask]:
-    """Return the judged task of each (direction, split) with split "dev" or "test".
-
-    A document is a distinct string, whose id is that of the first entity that bears it; one query is one pair
-    (forwards) or one label with its aliases (backwards).
-    """
-    labels = _documents((label, entity.entity_id) for entity in catalogue.entities.values() for label in entity.labels)
-    aliases = _documents((pair.alias, pair.entity_id) for pair in catalogue.pairs)
-    tasks = {}
-    for split in ("dev", "test"):
-        chosen = [index for index, each in enumerate(splits) if split in each]
-        tasks[FORWARD, split] = _forward(catalogue, chosen, labels, slice_by)
-        tasks[REVERSE, split] = _reverse(catalogue, chosen, aliases)
-    return tasks
-
-
-def _documents(strings: Any) -> dict[str, Document]:
-    bearers: dict[str, list[str]] = defaultdict(list)
-    for text, entity_id in strings:
-        bearers[text].append(entity_id)
-    taken: set[str] = set()
-    documents = {}
-    for text, ids in bearers.items():
-        doc_id = ids[0] if ids[0] not in taken else f"{ids[0]}#{text}"
-        taken.add(doc_id)
-        documents[text] = Document(doc_id=doc_id, text=text)
-    return documents
-
-
-def _forward(
-    catalogue: Catalogue, chosen: Sequence[int], labels: Mapping[str, Document], slice_by: Sequence[str]
-) -> JudgedTask:
-    groups, named = catalogue.groups(), catalogue.labels_of_alias()
-    queries, grades, group_of = [], {}, {}
-    slices: dict[str, set[str]] = defaultdict(set)
-    for index in chosen:
-        pair = catalogue.pairs[index]
-        query_id = f"q{index}"
-        queries.append(Query(query_id=query_id, text=pair.alias))
-        grades[query_id] = {labels[label].doc_id: 1 for label in catalogue.entities[pair.entity_id].labels}
-        group_of[query_id] = groups[pair.entity_id]
-        for name in slices_of_pair(pair, named, slice_by):
-            slices[name].add(query_id)
-    return _task(FORWARD, queries, labels, grades, group_of, slices)
-
-
-def _reverse(catalogue: Catalogue, chosen: Sequence[int], aliases: Mapping[str, Document]) -> JudgedTask:
-    groups = catalogue.groups()
-    grades: dict[str, dict[str, int]] = defaultdict(dict)
-    queries, group_of = {}, {}
-    for index in chosen:
-        pair = catalogue.pairs[index]
-        for label in catalogue.entities[pair.entity_id].labels:
-            query_id = f"label:{label}"
-            queries[query_id] = Query(query_id=query_id, text=label)
-            grades[query_id][aliases[pair.alias].doc_id] = 1
-            group_of[query_id] = groups[pair.entity_id]
-    return _task(REVERSE, list(queries.values()), aliases, grades, group_of, {})
-
-
-def _task(
-    name: str,
-    queries: Sequence[Query],
-    documents: Mapping[str, Document],
-    grades: Mapping[str, Mapping[str, int]],
-    groups: Mapping[str, str],
-    slices: Mapping[str, set[str]],
-) -> JudgedTask:
-    return JudgedTask(
-        name=name,
-        queries=queries,
-        corpus=list(documents.values()),
-        qrels=Qrels(grades=grades),
-        groups=groups,
-        slices={key: frozenset(ids) for key, ids in sorted(slices.items())},
-    )
-
-
-# -- files ---------------------------------------------------------------------------------------
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> None:
     """Write rows as Parquet with page checksums."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(list(rows), schema=schema)
@@ -182,7 +85,7 @@ _QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("grade", pa.int32()
 def save_examples(path: Path, examples: Sequence[Example]) -> None:
     """Write training examples."""
     fields = tuple(_EXAMPLES.names)
-    write_rows(path, [{name: getattr(each, name) for name in fields} for each in examples], _EXAMPLES)
+    write_rows(path, [{name: getattr(example, name) for name in fields} for example in examples], _EXAMPLES)
 
 
 def load_examples(path: Path) -> list[Example]:
@@ -192,41 +95,40 @@ def load_examples(path: Path) -> list[Example]:
     return [Example(**{"group": "", **row} | {name: tuple(row.get(name) or ()) for name in lists}) for row in rows]
 
 
-def save_names(folder: Path, catalogue: Catalogue, names: Sequence[Name]) -> None:
-    """Write the entities and their names."""
+def save_names(folder: Path, entities: Sequence[Entity], names: Sequence[Name]) -> None:
+    """Write entities and all their names."""
     rows = [
         {
             "entity_id": entity.entity_id,
-            "label": entity.labels[0],
-            "fields": json.dumps(entity.fields, ensure_ascii=False, sort_keys=True),
+            "label": entity.label,
+            "fields": json.dumps(dict(entity.fields), ensure_ascii=False, sort_keys=True),
         }
-        for entity in catalogue.entities.values()
+        for entity in entities
     ]
-    write_rows(folder / "entities.parquet", rows, _ENTITIES)
+    write_rows(folder / ENTITIES, rows, _ENTITIES)
     fields = ("entity_id", "text", "kind", "known")
-    write_rows(folder / "names.parquet", [{key: getattr(each, key) for key in fields} for each in names], _NAMES)
+    write_rows(folder / NAMES, [{key: getattr(name, key) for key in fields} for name in names], _NAMES)
 
 
-def save_records(folder: Path, ids: Sequence[str], texts: Sequence[str], fields: Sequence[Mapping[str, str]]) -> None:
-    """Write records as entities whose one name is their text."""
-    named = [
-        {"entity_id": entity_id, "label": text, "fields": json.dumps(extra, ensure_ascii=False, sort_keys=True)}
-        for entity_id, text, extra in zip(ids, texts, fields, strict=True)
-    ]
-    write_rows(folder / "entities.parquet", named, _ENTITIES)
-    names = [{"entity_id": row["entity_id"], "text": row["label"], "kind": "label", "known": True} for row in named]
-    write_rows(folder / "names.parquet", names, _NAMES)
+def label_names(entities: Sequence[Entity]) -> list[Name]:
+    """Return the names of entities that have their label alone."""
+    return [Name(entity_id=item.entity_id, text=item.label, kind="label", known=True) for item in entities]
 
 
-def save_documents(folder: Path, documents: Sequence[Document]) -> None:
-    """Write documents as entities whose one name is their text."""
-    fields = [document.fields for document in documents]
-    save_records(folder, [each.doc_id for each in documents], [each.encoder_text() for each in documents], fields)
+def document_entities(documents: Sequence[Document]) -> list[Entity]:
+    """Return documents as entities whose one name is their text."""
+    return [Entity(entity_id=doc.doc_id, label=doc.encoder_text(), fields=doc.fields) for doc in documents]
+
+
+def load_entities(folder: Path) -> list[Entity]:
+    """Read the entities back."""
+    rows = read_rows(folder / ENTITIES)
+    return [Entity(entity_id=row["entity_id"], label=row["label"], fields=json.loads(row["fields"])) for row in rows]
 
 
 def load_names(folder: Path) -> list[Name]:
     """Read the names of all entities."""
-    return [Name(**row) for row in read_rows(folder / "names.parquet")]
+    return [Name(**row) for row in read_rows(folder / NAMES)]
 
 
 def save_task(folder: Path, task: JudgedTask, split: str) -> None:
@@ -235,7 +137,7 @@ def save_task(folder: Path, task: JudgedTask, split: str) -> None:
     for name, ids in task.slices.items():
         for query_id in ids:
             slices[query_id].append(name)
-    base = folder / "tasks" / task.name
+    base = folder / TASKS / task.name
     queries = [
         {"query_id": q.query_id, "text": q.text, "group": task.groups[q.query_id], "slices": slices[q.query_id]}
         for q in task.queries
@@ -256,15 +158,15 @@ def save_task(folder: Path, task: JudgedTask, split: str) -> None:
 
 def load_task(folder: Path, name: str, split: str) -> JudgedTask:
     """Read a judged task back."""
-    base = folder / "tasks" / name
+    base = folder / TASKS / name
     rows = read_rows(base / split / "queries.parquet")
     grades: dict[str, dict[str, int]] = {row["query_id"]: {} for row in rows}
     for row in read_rows(base / split / "qrels.parquet"):
         grades[row["query_id"]][row["doc_id"]] = row["grade"]
     slices: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        for each in row["slices"]:
-            slices[each].add(row["query_id"])
+        for part in row["slices"]:
+            slices[part].add(row["query_id"])
     corpus = read_rows(base / "corpus.parquet")
     parents = {row["doc_id"]: row.pop("parent", None) for row in corpus}
     return JudgedTask(
@@ -273,6 +175,6 @@ def load_task(folder: Path, name: str, split: str) -> JudgedTask:
         corpus=[Document(**row) for row in corpus],
         qrels=Qrels(grades=grades),
         groups={row["query_id"]: row["group"] for row in rows},
-        slices={each: frozenset(ids) for each, ids in sorted(slices.items())},
+        slices={part: frozenset(ids) for part, ids in sorted(slices.items())},
         parents={doc_id: parent for doc_id, parent in parents.items() if parent},
     )

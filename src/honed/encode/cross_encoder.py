@@ -1,8 +1,8 @@
-"""The cross-encoder: reads a query and a document together and gives the pair one score; slower and sharper."""
+"""The cross-encoder in PyTorch: reads a query and a document together and gives the pair one score."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -12,18 +12,25 @@ from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
 from honed.encode.base_models import read_spec, resolve, save_spec
-from honed.encode.tokens import Tokens, padded, token_batches
+from honed.encode.packed import Features
+from honed.encode.tokens import TextTokenizer, TokenIds, padded, token_batches
 from honed.encode.torch_encoder import choose_precision, quiet_libraries, tokenizer_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
 
 _TOKENS_A_BATCH = 4096
 
 
-class PairScorer:
-    """A sentence-transformers CrossEncoder with one output; scores are logits, higher is closer."""
+class TorchCrossEncoder:
+    """A sentence-transformers CrossEncoder with one output; scores are logits, higher is closer.
 
-    def __init__(self, model: Any, max_length: int, *, precision: str = "auto") -> None:
+    ``max_length`` counts the tokens of a pair, special ones included; ``tokens`` makes them.
+    """
+
+    def __init__(self, model: "CrossEncoder", max_length: int, *, precision: str = "auto") -> None:
         self.model, self.max_length = model, max_length
-        self.tokens = Tokens(tokenizer_of(model), max_length).pairs
+        self.tokens = TextTokenizer(tokenizer_of(model), max_length).pairs
         self.padding_id = int(model.tokenizer.pad_token_id or 0)
         self.precision = choose_precision(precision, model.device.type)
         self.model.eval()
@@ -32,7 +39,7 @@ class PairScorer:
 
     @classmethod
     def new(cls, base: str, *, max_length: int = 0, seed: int = 0) -> Self:
-        """Make an untrained cross-encoder of a base model: its transformer under a new output."""
+        """Make an untrained cross-encoder of a base model: its transformer under an output drawn with the seed."""
         torch.manual_seed(seed)
         model = _load(resolve(base).folder, num_labels=1)
         return cls(model, max_length or int(model.max_seq_length or 512), precision="fp32")
@@ -45,7 +52,7 @@ class PairScorer:
         return cls(_load(folder), spec.max_length, precision=precision)
 
     def save(self, folder: Path) -> EncoderSpec:
-        """Save the model with its spec."""
+        """Save the model with its spec beside it; returns the spec with the fingerprint of the saved files."""
         self.model.save_pretrained(str(folder))
         spec = EncoderSpec(weights="", pooling="cross-encoder", normalize=False, dim=1, max_length=self.max_length)
         return save_spec(spec, folder)
@@ -62,28 +69,23 @@ class PairScorer:
                     bar.advance(len(rows))
         return scores
 
-    def features(self, tokens: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
-        """Return the model's input for one batch of tokenised pairs, padded to the longest."""
+    def features(self, tokens: Sequence[tuple[TokenIds, TokenIds]]) -> Features:
+        """Return the model's input for one batch of (token ids, segment ids), padded to the longest pair."""
         ids, mask = padded([words for words, _ in tokens], self.padding_id)
-        types, _ = padded([segments for _, segments in tokens])
-        arrays = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
-        known = "token_type_ids" in getattr(self.model.tokenizer, "model_input_names", [])
-        device = self.model.device
-        return {
-            name: torch.from_numpy(each).to(device)
-            for name, each in arrays.items()
-            if known or name != "token_type_ids"
-        }
+        arrays = {"input_ids": ids, "attention_mask": mask}
+        if "token_type_ids" in getattr(self.model.tokenizer, "model_input_names", []):
+            arrays["token_type_ids"] = padded([segments for _, segments in tokens])[0]
+        return {name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()}
 
 
-def _load(folder: Path, **options: Any) -> Any:
+def _load(folder: Path, num_labels: int | None = None) -> "CrossEncoder":
     with quiet_libraries():
         from sentence_transformers import CrossEncoder
 
         return CrossEncoder(
             str(folder),
+            num_labels=num_labels,
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"use_safetensors": True},
-            **options,
         )

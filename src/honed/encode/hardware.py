@@ -9,7 +9,7 @@ _BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpu:
-    """One CUDA device; memory in bytes."""
+    """One CUDA device; ``total`` and ``free`` memory in bytes, and whether it multiplies in bf16."""
 
     name: str
     total: int
@@ -32,7 +32,8 @@ def cpu_has_bf16() -> bool:
     """Tell whether matrix products in bf16 run in hardware; ``HONED_BF16=off`` in the environment says that none do."""
     if os.environ.get("HONED_BF16", "").lower() in ("off", "0", "no"):
         return False
-    return any(flag in cpu_flags() for flag in _BF16_FLAGS)
+    flags = cpu_flags()
+    return any(flag in flags for flag in _BF16_FLAGS)
 
 
 def cpu_count() -> int:
@@ -54,9 +55,9 @@ def gpus() -> list[Gpu]:
     """Return the CUDA devices; imports torch."""
     import torch
 
-    found = []
+    devices = []
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        found.append(Gpu(name=name, total=total, free=free, bf16=torch.cuda.is_bf16_supported()))
-    return found
+        devices.append(Gpu(name=name, total=total, free=free, bf16=torch.cuda.is_bf16_supported()))
+    return devices

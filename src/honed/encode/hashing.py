@@ -1,21 +1,32 @@
-"""A tiny fake encoder for tests: character n-grams hashed into a fixed number of dimensions, no weights."""
+"""An encoder without weights, for tests: character trigrams hashed into a fixed number of dimensions."""
 
 from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
 
+from honed.core.errors import ConfigError
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.core.text import fold
+from honed.encode.config import EncoderConfig
+
+_MAX_DIM = 1 << 16
 
 
 class HashEncoder:
     """Encodes text by its character trigrams; the same on every machine."""
 
-    def __init__(self, dim: int = 64) -> None:
+    def __init__(self, dim: int = 64, *, query_prompt: str = "", document_prompt: str = "") -> None:
         self._spec = EncoderSpec(
-            weights=f"hash-{dim}", pooling="sum", normalize=True, dim=dim, max_length=10_000, similarity="cosine"
+            weights=f"hash-{dim}",
+            pooling="sum",
+            normalize=True,
+            dim=dim,
+            max_length=10_000,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            similarity="cosine",
         )
 
     @property
@@ -34,3 +45,17 @@ class HashEncoder:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Vectors = np.divide(vectors, norms, out=vectors, where=norms > 0)
         return unit
+
+
+def load_hash_encoder(argument: str, config: EncoderConfig) -> HashEncoder:
+    """Return the encoder of ``base = "hash:DIM"``; `ConfigError` for an option of ``[model]`` that it does not take."""
+    if not argument.isdecimal() or not 1 <= int(argument) <= _MAX_DIM:
+        raise ConfigError("E_BASE_MODEL", f"model.base: hash:{argument}: write hash:DIM, with 1 to {_MAX_DIM}")
+    for name, is_set in (
+        ("max_length", config.max_length > 0),
+        ("dim", config.dim > 0),
+        ("precision", config.precision == "bf16"),
+    ):
+        if is_set:
+            raise ConfigError("E_BASE_MODEL", f"model.{name}: the encoder 'hash' does not take it")
+    return HashEncoder(int(argument), query_prompt=config.query_prompt, document_prompt=config.document_prompt)

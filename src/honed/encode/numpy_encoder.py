@@ -4,22 +4,24 @@ For the first answers of a process, and where nothing but numpy and tokenizers i
 exact and small; a bulk of texts is faster through another encoder.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
+from honed.core.json import JsonObject, parse_object
 from honed.core.optional import require
+from honed.core.plain import as_integer, as_number
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
-from honed.core.tensors import map_safetensors
-from honed.encode.tokens import Tokens
+from honed.core.tensors import Array, Tensors, map_safetensors
+from honed.encode.tokens import TextTokenizer, TokenIds
 
-Array = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 _TOKENS_A_BATCH, _FILE = 1024, "model.safetensors"
 WORDS = "embeddings.word_embeddings.weight"
 
@@ -32,53 +34,51 @@ class Weights:
     ``transposed`` are.
     """
 
-    def __init__(
-        self, arrays: Mapping[str, Any], scales: Mapping[str, Any] | None = None, transposed: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, arrays: Tensors, scales: Tensors | None = None, transposed: Sequence[str] = ()) -> None:
         self.arrays, self.scales, self.transposed = arrays, scales or {}, frozenset(transposed)
-        self._made: dict[str, Any] = {}
+        self._dequantised: dict[str, Vectors] = {}
 
-    def words(self, ids: npt.NDArray[np.int64]) -> Array:
+    def word_vectors(self, ids: TokenIds) -> Vectors:
         """Return the word embeddings ``(*ids.shape, dim)``."""
-        found: Array = self.arrays[WORDS][ids].astype(np.float32)
-        return found * self.scales[WORDS][ids] if WORDS in self.scales else found
+        vectors: Vectors = self.arrays[WORDS][ids].astype(np.float32)
+        return vectors * self.scales[WORDS][ids] if WORDS in self.scales else vectors
 
-    def linear(self, name: str) -> Array:
+    def linear(self, name: str) -> Vectors:
         """Return the weight of a linear layer as ``(n_in, n_out)``."""
-        found: Array
         if name in self.scales:
-            if name not in self._made:
-                self._made[name] = _expanded(self.arrays[name], self.scales[name])
-            found = self._made[name]
-        elif name in self.transposed:
-            found = self[name]
-        else:
-            found = self[name].T
-        return found
+            if name not in self._dequantised:
+                self._dequantised[name] = _dequantised(self.arrays[name], self.scales[name])
+            return self._dequantised[name]
+        return self[name] if name in self.transposed else self[name].T
 
-    def __getitem__(self, name: str) -> Any:
-        return self.arrays[name].astype(np.float32, copy=False)
+    def __getitem__(self, name: str) -> Vectors:
+        """Return an array that is not quantised, in fp32."""
+        weights: Vectors = self.arrays[name].astype(np.float32, copy=False)
+        return weights
 
 
-def _expanded(codes: Any, scales: Any) -> Array:
+def _dequantised(codes: Array, scales: Array) -> Vectors:
     """Return fp32 weights of int8 codes ``(n_in, n_out)`` with one scale for each block of rows."""
-    whole: Array = codes.astype(np.float32)
-    whole.reshape(len(scales), -1, codes.shape[1])[...] *= scales[:, None, :]
-    return whole
+    weights: Vectors = codes.astype(np.float32)
+    weights.reshape(len(scales), -1, codes.shape[1])[...] *= scales[:, None, :]
+    return weights
 
 
 class NumpyEncoder:
-    """A BERT encoder with mean or CLS pooling."""
+    """A BERT encoder with mean or CLS pooling; ``config`` is the ``config.json`` of the model.
 
-    def __init__(self, weights: Weights, config: Mapping[str, Any], tokenizer: Any, spec: EncoderSpec) -> None:
+    Raises `ArtifactError` for an architecture that it does not know.
+    """
+
+    def __init__(self, weights: Weights, config: JsonObject, tokenizer: "Tokenizer", spec: EncoderSpec) -> None:
         if reason := unknown_to_numpy(config, spec):
             raise ArtifactError("E_ENCODER", f"the numpy encoder does not know {reason}")
         self._spec = spec
         self.weights = weights
-        self.heads = int(config["num_attention_heads"])
-        self.layers = int(config["num_hidden_layers"])
-        self.epsilon = float(config.get("layer_norm_eps", 1e-12))
-        self.tokens = Tokens(tokenizer, spec.max_length)
+        self.heads = as_integer(config["num_attention_heads"])
+        self.layers = as_integer(config["num_hidden_layers"])
+        self.epsilon = as_number(config.get("layer_norm_eps", 1e-12))
+        self.tokens = TextTokenizer(tokenizer, spec.max_length)
 
     @classmethod
     def load(cls, folder: Path, spec: EncoderSpec) -> Self:
@@ -86,9 +86,9 @@ class NumpyEncoder:
         require("tokenizer")
         from tokenizers import Tokenizer
 
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = parse_object((folder / "config.json").read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        arrays = {name.removeprefix("bert."): each for name, each in map_safetensors(folder / _FILE).items()}
+        arrays = {name.removeprefix("bert."): array for name, array in map_safetensors(folder / _FILE).items()}
         return cls(Weights(arrays), config, tokenizer, spec)
 
     @property
@@ -101,23 +101,23 @@ class NumpyEncoder:
         prompt = self._spec.prompt(role)
         ids = self.tokens([prompt + text for text in texts])
         by_length: dict[int, list[int]] = {}
-        for row, each in enumerate(ids):
-            by_length.setdefault(len(each), []).append(row)
+        for row, tokens in enumerate(ids):
+            by_length.setdefault(len(tokens), []).append(row)
         vectors = np.empty((len(texts), self._spec.dim), dtype=np.float32)
         for length, rows in by_length.items():
             step = max(1, _TOKENS_A_BATCH // length)
             for start in range(0, len(rows), step):
-                some = rows[start : start + step]
-                vectors[some] = self._forward(np.stack([ids[row] for row in some]))
+                batch = rows[start : start + step]
+                vectors[batch] = self._forward(np.stack([ids[row] for row in batch]))
         return vectors
 
-    def _forward(self, ids: npt.NDArray[np.int64]) -> Array:
+    def _forward(self, ids: TokenIds) -> Vectors:
         """Return unit vectors of token ids ``(n_texts, n_tokens)``, all of one length."""
         weights = self.weights
         n_texts, n_tokens = ids.shape
         positions = weights["embeddings.position_embeddings.weight"][:n_tokens]
         kind = weights["embeddings.token_type_embeddings.weight"][0]
-        states = self._norm(weights.words(ids) + positions + kind, "embeddings.LayerNorm")
+        states = self._norm(weights.word_vectors(ids) + positions + kind, "embeddings.LayerNorm")
         for layer in range(self.layers):
             name = f"encoder.layer.{layer}"
             attended = self._attend(states, f"{name}.attention.self")
@@ -127,15 +127,15 @@ class NumpyEncoder:
             states = self._norm(states + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
         pooled = states[:, 0] if self._spec.pooling == "cls" else states.mean(axis=1)
         pooled = pooled[:, : self._spec.dim]
-        unit: Array = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+        unit: Vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
         return unit.reshape(n_texts, -1)
 
-    def _linear(self, states: Array, name: str) -> Array:
-        product: Array = states.reshape(-1, states.shape[-1]) @ self.weights.linear(f"{name}.weight")
+    def _linear(self, states: Vectors, name: str) -> Vectors:
+        product: Vectors = states.reshape(-1, states.shape[-1]) @ self.weights.linear(f"{name}.weight")
         product += self.weights[f"{name}.bias"]
         return product.reshape(*states.shape[:-1], -1)
 
-    def _attend(self, states: Array, name: str) -> Array:
+    def _attend(self, states: Vectors, name: str) -> Vectors:
         n_texts, n_tokens, width = states.shape
         shape = (n_texts, n_tokens, self.heads, width // self.heads)
         query, key, value = (
@@ -145,31 +145,31 @@ class NumpyEncoder:
         scores = query @ key.transpose(0, 1, 3, 2) / np.float32(np.sqrt(shape[-1]))
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         scores /= scores.sum(axis=-1, keepdims=True)
-        out: Array = (scores @ value).transpose(0, 2, 1, 3).reshape(n_texts, n_tokens, width)
+        out: Vectors = (scores @ value).transpose(0, 2, 1, 3).reshape(n_texts, n_tokens, width)
         return out
 
-    def _norm(self, states: Array, name: str) -> Array:
+    def _norm(self, states: Vectors, name: str) -> Vectors:
         centred = states - states.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
-        scaled: Array = centred / np.sqrt(variance + np.float32(self.epsilon))
+        scaled: Vectors = centred / np.sqrt(variance + np.float32(self.epsilon))
         scaled *= self.weights[f"{name}.weight"]
         scaled += self.weights[f"{name}.bias"]
         return scaled
 
 
-def unknown_to_numpy(config: Mapping[str, Any], spec: EncoderSpec) -> str:
-    """Return what the numpy encoder does not know of a model, or an empty string."""
-    wrong = [
+def unknown_to_numpy(config: JsonObject, spec: EncoderSpec) -> str:
+    """Return what of a model the numpy encoder cannot run, such as "model_type 'mpnet'"; empty where it can run it."""
+    unknown = [
         f"{key} {config.get(key)!r}"
-        for key, known in {"model_type": ("bert",), "hidden_act": ("gelu",)}.items()
-        if config.get(key) not in known
+        for key, known in {"model_type": "bert", "hidden_act": "gelu"}.items()
+        if config.get(key) != known
     ]
     if spec.pooling not in ("mean", "cls"):
-        wrong.append(f"pooling {spec.pooling!r}")
-    return ", ".join(wrong)
+        unknown.append(f"pooling {spec.pooling!r}")
+    return ", ".join(unknown)
 
 
-def _gelu(values: Array) -> Array:
+def _gelu(values: Vectors) -> Vectors:
     """Return x * Phi(x), with the error function to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26)."""
     scaled = np.abs(values)
     scaled *= np.float32(0.7071067811865476)

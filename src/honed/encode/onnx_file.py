@@ -6,17 +6,17 @@ The wire format is protobuf (field numbers from onnx.proto3); only what is neede
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from honed.core.errors import ArtifactError
-from honed.core.tensors import map_file
+from honed.core.tensors import Array, map_file
 
 PRECISIONS = ("fp32", "bf16", "int8")
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 ALIGNMENT = 64
-_DTYPES: dict[int, np.dtype[Any]] = {
+_DTYPES: Mapping[int, np.dtype[np.generic]] = {  # ONNX's number of a type -> numpy's
     1: np.dtype("<f4"),
     2: np.dtype("u1"),
     3: np.dtype("i1"),
@@ -31,7 +31,12 @@ _DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 _GRAPH, _FUNCTIONS = 7, 25
 _NODE, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE = 1, 5, 11, 12, 15
 _DIMS, _TYPE, _NAME, _RAW, _DOC, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 12, 13, 14
-_Field = tuple[int, int, int, int]  # number, begin of the whole field, begin of its value, end (a varint: its value)
+_Bytes: TypeAlias = mmap.mmap | bytes
+
+
+# (number of the field, where it begins, where its value begins, where it ends); of a varint the last is its value.
+# Plain tuples, as a model has thousands of them and is read before the first answer.
+_Field: TypeAlias = tuple[int, int, int, int]
 
 
 class Tensor(NamedTuple):
@@ -45,7 +50,11 @@ class Tensor(NamedTuple):
 
 
 class OnnxFile(NamedTuple):
-    """What an ONNX file holds."""
+    """The outline of an ONNX file: its weights, operators, inputs and outputs.
+
+    ``external`` tells whether it refers to other files, ``nested`` whether it holds functions, sparse tensors or graphs
+    within the graph; ``data`` is the file itself.
+    """
 
     tensors: Mapping[str, Tensor]
     operators: frozenset[tuple[str, str]]
@@ -53,22 +62,21 @@ class OnnxFile(NamedTuple):
     outputs: tuple[str, ...]
     external: bool
     nested: bool
-    data: Any
+    data: _Bytes
 
-    def array(self, name: str) -> Any:
-        """Return an initializer as a read-only array over the file (bf16 as float32, copied)."""
+    def array(self, name: str) -> Array:
+        """Return an initializer as a read-only array over the file; one of bf16 is copied to float32."""
         tensor = self.tensors[name]
         if tensor.dtype == _BF16:
             raw = np.frombuffer(self.data, dtype="<u2", count=(tensor.end - tensor.begin) // 2, offset=tensor.begin)
-            wide: Any = (raw.astype(np.uint32) << 16).view(np.float32)
-            return wide.reshape(tensor.shape)
+            return (raw.astype(np.uint32) << 16).view(np.float32).reshape(tensor.shape)
         dtype = _DTYPES[tensor.dtype]
         count = (tensor.end - tensor.begin) // dtype.itemsize
-        array: Any = np.frombuffer(self.data, dtype=dtype, count=count, offset=tensor.begin)
-        return array.reshape(tensor.shape)
+        return np.frombuffer(self.data, dtype=dtype, count=count, offset=tensor.begin).reshape(tensor.shape)
 
 
-def _varint(data: Any, at: int) -> tuple[int, int]:
+def _varint(data: _Bytes, at: int) -> tuple[int, int]:
+    """Return (the number that begins at a place, the place after it)."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -81,7 +89,7 @@ def _varint(data: Any, at: int) -> tuple[int, int]:
             raise ValueError("a number is too long")
 
 
-def _fields(data: Any, begin: int, end: int) -> Iterator[_Field]:
+def _fields(data: _Bytes, begin: int, end: int) -> Iterator[_Field]:
     """Yield the fields of a message that lies in ``data[begin:end]``."""
     at = begin
     while at < end:
@@ -109,42 +117,41 @@ def _fields(data: Any, begin: int, end: int) -> Iterator[_Field]:
         raise ValueError("a field runs over the end")
 
 
-def _text(data: Any, field: _Field) -> str:
-    return bytes(data[field[2] : field[3]]).decode()
+def _text(data: _Bytes, begin: int, end: int) -> str:
+    return bytes(data[begin:end]).decode()
 
 
 def read_onnx(path: Path) -> OnnxFile:
     """Read the outline of an ONNX file over a memory map; `ArtifactError` when it is damaged."""
     try:
-        data = map_file(path)
-        return _read(data)
+        return _outline(map_file(path))
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise ArtifactError("E_BUNDLE_FORMAT", f"{path}: no readable ONNX file: {error}") from error
 
 
-def _read(data: "mmap.mmap | bytes") -> OnnxFile:
+def _outline(data: _Bytes) -> OnnxFile:
     model = list(_fields(data, 0, len(data)))
-    graphs = [field for field in model if field[0] == _GRAPH]
+    graphs = [(begin, end) for number, _, begin, end in model if number == _GRAPH]
     if len(graphs) != 1:
         raise ValueError(f"{len(graphs)} graphs")
     tensors: dict[str, Tensor] = {}
     operators: set[tuple[str, str]] = set()
     names: dict[int, list[str]] = {_INPUT: [], _OUTPUT: []}
-    nested = any(field[0] == _FUNCTIONS for field in model)
+    nested = any(number == _FUNCTIONS for number, *_ in model)
     external = False
-    for field in _fields(data, graphs[0][2], graphs[0][3]):
-        if field[0] == _INITIALIZER:
-            name, tensor = _tensor(data, field)
+    for number, _, begin, end in _fields(data, *graphs[0]):
+        if number == _INITIALIZER:
+            name, tensor = _tensor(data, begin, end)
             tensors[name] = tensor
             external |= tensor.external
-        elif field[0] == _NODE:
-            operator, inner, outer = _node(bytes(data[field[2] : field[3]]))
+        elif number == _NODE:
+            operator, has_graph, has_file = _node(bytes(data[begin:end]))
             operators.add(operator)
-            nested |= inner
-            external |= outer
-        elif field[0] in names:
-            names[field[0]].append(_text(data, next(f for f in _fields(data, field[2], field[3]) if f[0] == 1)))
-        nested |= field[0] == _SPARSE
+            nested |= has_graph
+            external |= has_file
+        elif number in names:
+            names[number].append(_value_name(data, begin, end))
+        nested |= number == _SPARSE
     return OnnxFile(
         tensors=tensors,
         operators=frozenset(operators),
@@ -156,29 +163,34 @@ def _read(data: "mmap.mmap | bytes") -> OnnxFile:
     )
 
 
-def _tensor(data: Any, whole: _Field) -> tuple[str, Tensor]:
+def _value_name(data: _Bytes, begin: int, end: int) -> str:
+    """Return the name of an input or output, its first field."""
+    return next(_text(data, value, stop) for number, _, value, stop in _fields(data, begin, end) if number == 1)
+
+
+def _tensor(data: _Bytes, begin: int, end: int) -> tuple[str, Tensor]:
+    """Return the name and the place of a tensor whose message lies in ``data[begin:end]``."""
     name, dtype, raw, external = "", 0, (0, 0), False
     shape: list[int] = []
-    for field in _fields(data, whole[2], whole[3]):
-        number, first, begin, end = field
+    for number, first, value, stop in _fields(data, begin, end):
         if number == _DIMS:
-            packed = data[first] & 7 == 2
-            shape.extend(_packed(data, begin, end) if packed else [end])
+            is_packed = data[first] & 7 == 2
+            shape.extend(_packed(data, value, stop) if is_packed else [stop])
         elif number == _TYPE:
-            dtype = end
+            dtype = stop
         elif number == _NAME:
-            name = _text(data, field)
+            name = _text(data, value, stop)
         elif number == _RAW:
-            raw = (begin, end)
-        elif number == _EXTERNAL or (number == _LOCATION and end != 0):
+            raw = (value, stop)
+        elif number == _EXTERNAL or (number == _LOCATION and stop != 0):
             external = True
-    size = {**{key: each.itemsize for key, each in _DTYPES.items()}, _BF16: 2}.get(dtype)
+    size = 2 if dtype == _BF16 else _DTYPES[dtype].itemsize if dtype in _DTYPES else 0
     if raw != (0, 0) and size and int(np.prod(shape, dtype=np.int64)) * size != raw[1] - raw[0]:
         raise ValueError(f"the initializer {name} does not fit its shape")
     return name, Tensor(dtype=dtype, shape=tuple(shape), begin=raw[0], end=raw[1], external=external)
 
 
-def _packed(data: Any, begin: int, end: int) -> Iterator[int]:
+def _packed(data: _Bytes, begin: int, end: int) -> Iterator[int]:
     while begin < end:
         value, begin = _varint(data, begin)
         yield value
@@ -188,31 +200,34 @@ def _node(data: bytes) -> tuple[tuple[str, str], bool, bool]:
     """Return ((domain, operator), has a graph inside, has a tensor outside)."""
     operator = domain = ""
     nested = external = False
-    for field in _fields(data, 0, len(data)):
-        if field[0] == 4:
-            operator = _text(data, field)
-        elif field[0] == 7:
-            domain = _text(data, field)
-        elif field[0] == 5:
-            for part in _fields(data, field[2], field[3]):
-                nested |= part[0] in (6, 11, 22, 23)  # graphs and sparse tensors
-                external |= part[0] in (5, 10) and _tensor(data, part)[1].external
+    for number, _, begin, end in _fields(data, 0, len(data)):
+        if number == 4:
+            operator = _text(data, begin, end)
+        elif number == 7:
+            domain = _text(data, begin, end)
+        elif number == 5:
+            for kind, _, value, stop in _fields(data, begin, end):
+                nested |= kind in (6, 11, 22, 23)  # graphs and sparse tensors
+                external |= kind in (5, 10) and _tensor(data, value, stop)[1].external
     return (domain, operator), nested, external
 
 
-def check_onnx(found: OnnxFile, shown: str) -> None:
-    """Refuse a graph that reads other files, loops, or is no text encoder; nothing of it has run by then."""
-    if found.external:
+def check_onnx(outline: OnnxFile, shown: str) -> None:
+    """Refuse a graph that reads other files, loops, or is no text encoder; nothing of it has run by then.
+
+    Raises `ArtifactError`; ``shown`` is the file as messages name it.
+    """
+    if outline.external:
         raise ArtifactError("E_BUNDLE_FORMAT", f"{shown}: external data: a model must be one file")
-    foreign = sorted({f"{domain}:{name}" for domain, name in found.operators if domain not in _DOMAINS})
-    control = sorted({name for _, name in found.operators} & _CONTROL)
-    if found.nested or control or foreign:
+    foreign = sorted({f"{domain}:{name}" for domain, name in outline.operators if domain not in _DOMAINS})
+    control = sorted({name for _, name in outline.operators} & _CONTROL)
+    if outline.nested or control or foreign:
         what = ", ".join([*control, *foreign]) or "graphs within the graph"
         raise ArtifactError("E_BUNDLE_FORMAT", f"{shown}: {what}: loops, functions and foreign operators are refused")
-    if set(found.inputs) - set(found.tensors) != set(INPUTS) or found.outputs != (OUTPUT,):
+    if set(outline.inputs) - set(outline.tensors) != set(INPUTS) or outline.outputs != (OUTPUT,):
         raise ArtifactError(
             "E_BUNDLE_MODEL_IO",
-            f"{shown}: takes {', '.join(found.inputs)} and gives {', '.join(found.outputs)}; wanted: "
+            f"{shown}: takes {', '.join(outline.inputs)} and gives {', '.join(outline.outputs)}; wanted: "
             f"{', '.join(INPUTS)} to {OUTPUT} of (n_texts, dim)",
         )
 
@@ -222,46 +237,47 @@ def aligned(model: bytes) -> bytes:
 
     A memory map then gives arrays that need no copy. Between the fields of a tensor its doc string serves as filling.
     """
-    graph = next(field for field in _fields(model, 0, len(model)) if field[0] == _GRAPH)
-    before, after = model[: graph[1]], model[graph[3] :]
-    parts = list(_fields(model, graph[2], graph[3]))
-    rest = b"".join(model[each[1] : each[3]] for each in parts if each[0] != _INITIALIZER)
-    tensors = [model[each[2] : each[3]] for each in parts if each[0] == _INITIALIZER]
+    _, start, begin, end = next(field for field in _fields(model, 0, len(model)) if field[0] == _GRAPH)
+    before, after = model[:start], model[end:]
+    parts = list(_fields(model, begin, end))
+    rest = b"".join(model[first:stop] for number, first, _, stop in parts if number != _INITIALIZER)
+    tensors = [model[value:stop] for number, _, value, stop in parts if number == _INITIALIZER]
     body = b""
     for header in (len(before) + 1 + width for width in range(1, 9)):
-        body = _laid_out(header, rest, tensors)
-        if len(before) + 1 + len(_number(len(body))) == header:
+        body = _aligned_graph(header, rest, tensors)
+        if len(before) + 1 + len(_as_varint(len(body))) == header:
             break
-    return before + bytes([_GRAPH << 3 | 2]) + _number(len(body)) + body + after
+    return before + bytes([_GRAPH << 3 | 2]) + _as_varint(len(body)) + body + after
 
 
-def _laid_out(start: int, rest: bytes, tensors: list[bytes]) -> bytes:
+def _aligned_graph(start: int, rest: bytes, tensors: list[bytes]) -> bytes:
+    """Return the message of a graph that begins at byte ``start`` of the file, its initializers aligned."""
     out = bytearray(rest)
     for tensor in tensors:
         fields = list(_fields(tensor, 0, len(tensor)))
-        head = b"".join(_whole(tensor, each) for each in fields if each[0] not in (_RAW, _DOC))
-        raw = next((tensor[each[2] : each[3]] for each in fields if each[0] == _RAW), None)
+        head = b"".join(_with_key(tensor, field) for field in fields if field[0] not in (_RAW, _DOC))
+        raw = next((tensor[value:end] for number, _, value, end in fields if number == _RAW), None)
         if raw is None:
-            out += bytes([_INITIALIZER << 3 | 2]) + _number(len(head)) + head
+            out += bytes([_INITIALIZER << 3 | 2]) + _as_varint(len(head)) + head
             continue
-        tail = bytes([_RAW << 3 | 2]) + _number(len(raw))
+        tail = bytes([_RAW << 3 | 2]) + _as_varint(len(raw))
         for filling in range(ALIGNMENT + 2):
             doc = bytes([_DOC << 3 | 2, filling]) + b" " * filling
             length = len(head) + len(doc) + len(tail) + len(raw)
-            begin = start + len(out) + 1 + len(_number(length)) + length - len(raw)
+            begin = start + len(out) + 1 + len(_as_varint(length)) + length - len(raw)
             if begin % ALIGNMENT == 0:
-                out += bytes([_INITIALIZER << 3 | 2]) + _number(length) + head + doc + tail + raw
+                out += bytes([_INITIALIZER << 3 | 2]) + _as_varint(length) + head + doc + tail + raw
                 break
     return bytes(out)
 
 
-def _whole(data: bytes, field: _Field) -> bytes:
+def _with_key(data: bytes, field: _Field) -> bytes:
     """Return the bytes of a field, its key included."""
-    end = field[2] if data[field[1]] & 7 == 0 else field[3]
-    return data[field[1] : end]
+    _, begin, value, end = field
+    return data[begin : value if data[begin] & 7 == 0 else end]
 
 
-def _number(value: int) -> bytes:
+def _as_varint(value: int) -> bytes:
     out = bytearray()
     while value >= 128:
         out.append(value & 127 | 128)

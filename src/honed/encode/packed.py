@@ -6,7 +6,7 @@ from its FlashAttention support, so pooling and gradient caching work unchanged,
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -15,9 +15,26 @@ from torch.nn.functional import scaled_dot_product_attention, softmax
 
 from honed.encode.tokens import TokenIds, padded
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
 ATTENTION = "honed_packed"
 _SHORT = 64
 _PACKABLE = ("bert",)  # attends to the whole text and counts positions from 0; others run padded
+Features: TypeAlias = dict[str, Tensor | int]  # a model's input for one batch, by the names of its arguments
+
+
+class AttentionOptions(TypedDict, total=False):
+    """What transformers gives an attention besides its states, as far as it is used here.
+
+    ``cu_seq_lens_q`` ``(n_texts + 1,)`` holds where each of the packed texts starts, then the end of the last;
+    ``max_length_q`` is the length of the longest. Both are absent for an ordinary padded batch.
+    """
+
+    dropout: float
+    scaling: float | None
+    cu_seq_lens_q: Tensor | None
+    max_length_q: int | None
 
 
 def packed_attention(
@@ -26,41 +43,51 @@ def packed_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    *,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    cu_seq_lens_q: Tensor | None = None,
-    max_length_q: int | None = None,
-    **_: Any,
+    **options: Unpack[AttentionOptions],
 ) -> tuple[Tensor, None]:
-    """Attend within each of the packed texts; query, key, value are ``(1, heads, tokens, head_dim)``.
+    """Attend within each of the packed texts; query, key and value are ``(1, heads, tokens, head_dim)``.
 
-    ``cu_seq_lens_q`` ``(n_texts + 1,)`` holds where each text starts. Without it the input is an ordinary padded batch.
-    Returns ``(1, tokens, heads, head_dim)``.
+    Returns ``(1, tokens, heads, head_dim)``, and None for the weights that transformers would take. ``attention_mask``
+    ``(n_texts, tokens)`` is used for padded batches alone.
     """
-    if cu_seq_lens_q is None or max_length_q is None:
+    dropout, scaling = options.get("dropout", 0.0), options.get("scaling")
+    bounds, longest = options.get("cu_seq_lens_q"), options.get("max_length_q")
+    if bounds is None or longest is None:
         mask = None if attention_mask is None else attention_mask[:, None, None, :].to(torch.bool)
         out = scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, scale=scaling)
         return out.transpose(1, 2), None
-    starts, lengths = cu_seq_lens_q[:-1], cu_seq_lens_q.diff()
     heads, tokens, head_dim = query.shape[1:]
-    n_texts, longest = lengths.numel(), int(max_length_q)
-    scale = head_dim**-0.5 if scaling is None else scaling
     states = torch.cat([query, key, value], dim=1)[0].transpose(0, 1)  # (tokens, 3 * heads, head_dim)
-    even = n_texts * longest == tokens  # all of one length: nothing to pad
-    mask = None
-    if not even:
-        steps = torch.arange(longest, device=query.device)
-        inside = steps[None, :] < lengths[:, None]
-        source = (starts[:, None] + steps[None, :]).clamp_(max=tokens - 1).reshape(-1)
-        states = states.index_select(0, source)
-        mask = torch.zeros(inside.shape, dtype=query.dtype, device=query.device).masked_fill_(~inside, float("-inf"))
-        mask = mask[:, None, None, :]
-    query, key, value = states.view(n_texts, longest, 3, heads, head_dim).permute(2, 0, 3, 1, 4)
+    n_texts = bounds.numel() - 1
+    padding = None if n_texts * longest == tokens else _padding(bounds, int(longest), tokens)
+    if padding is not None:
+        states = states.index_select(0, padding.source)
+    query, key, value = states.view(n_texts, int(longest), 3, heads, head_dim).permute(2, 0, 3, 1, 4)
+    mask = None if padding is None else padding.mask(query.dtype)
+    scale = head_dim**-0.5 if scaling is None else scaling
     out = _attend(query, key, value, mask, dropout, scale).transpose(1, 2).reshape(-1, heads, head_dim)
-    if not even:
-        out = out.index_select(0, inside.reshape(-1).nonzero().squeeze(1))
+    if padding is not None:
+        out = out.index_select(0, padding.inside.reshape(-1).nonzero().squeeze(1))
     return out.unsqueeze(0), None
+
+
+class _Padding(NamedTuple):
+    """Texts of several lengths as a rectangle: which places hold a token, and which token each place takes."""
+
+    inside: Tensor  # (n_texts, longest)
+    source: Tensor  # (n_texts * longest,)
+
+    def mask(self, dtype: torch.dtype) -> Tensor:
+        """Return what is added to the scores ``(n_texts, 1, 1, longest)``: minus infinity where no token is."""
+        mask = torch.zeros(self.inside.shape, dtype=dtype, device=self.inside.device)
+        return mask.masked_fill_(~self.inside, float("-inf"))[:, None, None, :]
+
+
+def _padding(bounds: Tensor, longest: int, tokens: int) -> _Padding:
+    steps = torch.arange(longest, device=bounds.device)
+    inside = steps[None, :] < bounds.diff()[:, None]
+    source = (bounds[:-1][:, None] + steps[None, :]).clamp_(max=tokens - 1).reshape(-1)
+    return _Padding(inside, source)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scale: float) -> Tensor:
@@ -80,7 +107,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, drop
     return torch.matmul(weights.to(value.dtype), value)
 
 
-def use_packed_attention(model: Any) -> bool:
+def use_packed_attention(model: "SentenceTransformer") -> bool:
     """Switch a sentence-transformers model to packed attention; False when its architecture cannot.
 
     The model must be one text transformer whose attention goes through the transformers attention interface and whose
@@ -102,13 +129,13 @@ def use_packed_attention(model: Any) -> bool:
     return True
 
 
-def _keep_padding_mask(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> Tensor | None:
+def _keep_padding_mask(*_: object, attention_mask: Tensor | None = None, **__: object) -> Tensor | None:
     """Pass the plain ``(batch, tokens)`` padding mask on to `packed_attention`."""
     return attention_mask
 
 
-def pack(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Lay texts end to end: the features of one packed batch, as sentence-transformers flattens them."""
+def packed_features(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> Features:
+    """Return the input of one packed batch: texts laid end to end, as sentence-transformers flattens them."""
     lengths = np.fromiter((len(ids) for ids in token_ids), dtype=np.int64, count=len(token_ids))
     ends = np.cumsum(lengths)
     starts = ends - lengths
@@ -125,14 +152,14 @@ def pack(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> d
     }
 
 
-def pad(token_ids: Sequence[TokenIds], padding_id: int, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Pad texts to the longest: the features of an ordinary batch, for models that cannot be packed."""
+def padded_features(token_ids: Sequence[TokenIds], padding_id: int, device: torch.device | str = "cpu") -> Features:
+    """Return the input of an ordinary batch, padded to the longest text, for models that cannot be packed."""
     ids, mask = padded(token_ids, padding_id)
     return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
 
 
-def bags(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Lay texts end to end with where each starts: the features of a model that adds up token vectors."""
+def bag_features(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> Features:
+    """Return the input of a model that adds up token vectors: texts laid end to end, with where each starts."""
     lengths = np.fromiter((len(ids) for ids in token_ids), dtype=np.int64, count=len(token_ids))
     return {
         "input_ids": torch.from_numpy(np.concatenate(token_ids)).to(device),

@@ -1,14 +1,17 @@
 """Token vectors added up: no layers, no PyTorch, microseconds a text."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.encode.numpy_encoder import Weights
-from honed.encode.tokens import Tokens
+from honed.encode.tokens import TextTokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 STATIC = "static"
 _TEXTS_A_BATCH = 2048
@@ -17,9 +20,9 @@ _TEXTS_A_BATCH = 2048
 class StaticEncoder:
     """The sum of a text's token vectors at unit length; a text without a known token is the zero vector."""
 
-    def __init__(self, weights: Weights, tokenizer: Any, spec: EncoderSpec) -> None:
+    def __init__(self, weights: Weights, tokenizer: "Tokenizer", spec: EncoderSpec) -> None:
         self.weights, self._spec = weights, spec
-        self.tokens = Tokens(tokenizer, spec.max_length)
+        self.tokens = TextTokenizer(tokenizer, spec.max_length)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -32,11 +35,11 @@ class StaticEncoder:
         prompt = self._spec.prompt(role)
         for start in range(0, len(texts), _TEXTS_A_BATCH):
             block = texts[start : start + _TEXTS_A_BATCH]
-            ids, lengths = self.tokens.flat([prompt + text for text in block] if prompt else block)
-            some = np.flatnonzero(lengths)
-            if len(some):
-                first = (np.cumsum(lengths) - lengths)[some]
-                sums = np.add.reduceat(self.weights.words(ids), first, axis=0)
+            ids, lengths = self.tokens.concatenated([prompt + text for text in block] if prompt else block)
+            rows = np.flatnonzero(lengths)  # of texts that have a token
+            if len(rows):
+                first = (np.cumsum(lengths) - lengths)[rows]
+                sums = np.add.reduceat(self.weights.word_vectors(ids), first, axis=0)
                 norms = np.linalg.norm(sums, axis=1, keepdims=True)
-                vectors[start + some] = sums / np.maximum(norms, 1e-12)
+                vectors[start + rows] = sums / np.maximum(norms, 1e-12)
         return vectors

@@ -2,40 +2,47 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-TokenIds = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TokenIds: TypeAlias = npt.NDArray[np.int64]
 _CHARS_A_TOKEN = 12
 
 
-class Tokens:
-    """A fast tokenizer with the model's limit; long texts lose characters first, which keeps them cheap."""
+class TextTokenizer:
+    """A fast tokenizer that cuts at ``max_length`` tokens; long texts lose characters first, which keeps them cheap."""
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, tokenizer: "Tokenizer", max_length: int) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_length)
         self.max_chars = max_length * _CHARS_A_TOKEN
 
     def __call__(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Return the token ids of each text, special tokens included."""
-        cut = [text[: self.max_chars] for text in texts]
-        return [np.array(each.ids, dtype=np.int64) for each in self.tokenizer.encode_batch_fast(cut)]
+        """Return the token ids of every text, special tokens included."""
+        encodings = self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[TokenIds, TokenIds]]:
-        """Return (token ids, segment ids) of each pair of texts."""
+        """Return (token ids, segment ids) of every pair of texts; segments are 0 for the first text and 1 after it."""
         cut = [(left[: self.max_chars], right[: self.max_chars]) for left, right in pairs]
-        found = self.tokenizer.encode_batch_fast(cut)
-        return [(np.array(each.ids, dtype=np.int64), np.array(each.type_ids, dtype=np.int64)) for each in found]
+        encodings = self.tokenizer.encode_batch_fast(cut)
+        return [
+            (np.array(encoding.ids, dtype=np.int64), np.array(encoding.type_ids, dtype=np.int64))
+            for encoding in encodings
+        ]
 
-    def flat(self, texts: Sequence[str]) -> tuple[TokenIds, TokenIds]:
-        """Return the token ids of all texts, one after the other, and how many each has."""
-        found = [each.ids for each in self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])]
-        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        return np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(lengths.sum())), lengths
+    def concatenated(self, texts: Sequence[str]) -> tuple[TokenIds, TokenIds]:
+        """Return the token ids of all texts one after the other ``(n_tokens,)``, and the length of each text."""
+        encodings = self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])
+        ids = [encoding.ids for encoding in encodings]
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        return np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())), lengths
 
     def is_cut(self, text: str) -> bool:
         """Tell whether a text (its prompt included) is longer than the model reads."""
@@ -46,7 +53,7 @@ class Tokens:
 
 def token_batches(ids: Sequence[TokenIds], budget: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield row numbers in batches of similar length, each of at most ``budget`` tokens (and at least one text)."""
-    lengths = np.fromiter((len(each) for each in ids), dtype=np.int64, count=len(ids))
+    lengths = np.fromiter((len(tokens) for tokens in ids), dtype=np.int64, count=len(ids))
     order = np.argsort(lengths, kind="stable")
     start = total = 0
     for position, row in enumerate(order):
@@ -59,11 +66,11 @@ def token_batches(ids: Sequence[TokenIds], budget: int) -> Iterator[npt.NDArray[
 
 
 def padded(ids: Sequence[TokenIds], padding_id: int = 0) -> tuple[TokenIds, TokenIds]:
-    """Return token ids and attention mask, both ``(n_texts, n_tokens)``; what is padded is masked."""
-    width = max(len(each) for each in ids)
+    """Return token ids and attention mask, both ``(n_texts, n_tokens)``; the mask is 0 over padding."""
+    width = max(len(tokens) for tokens in ids)
     words = np.full((len(ids), width), padding_id, dtype=np.int64)
     mask = np.zeros((len(ids), width), dtype=np.int64)
-    for row, each in enumerate(ids):
-        words[row, : len(each)] = each
-        mask[row, : len(each)] = 1
+    for row, tokens in enumerate(ids):
+        words[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
     return words, mask

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,39 +18,46 @@ from honed.core.records import EncoderSpec
 from honed.encode import hardware
 from honed.encode.base_models import known_prompts, read_spec, resolve, save_spec
 from honed.encode.config import PRECISIONS, EncoderConfig
-from honed.encode.packed import bags, pack, pad, use_packed_attention
-from honed.encode.tokens import TokenIds, Tokens, token_batches
+from honed.encode.packed import Features, bag_features, packed_features, padded_features, use_packed_attention
+from honed.encode.tokens import TextTokenizer, TokenIds, token_batches
 
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from tokenizers import Tokenizer
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 _LONGEST = 1 << 16  # what claims more has no limit of its own
 _TOKENS_A_BATCH, _TOKENS_A_BATCH_OF_BAGS = 2048, 1 << 17
 
 
 class TorchEncoder:
-    """A sentence-transformers model as an `honed.core.protocols.Encoder`."""
+    """A sentence-transformers model as an `honed.core.protocols.Encoder`; the model is put into the precision.
 
-    def __init__(self, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> None:
+    ``static`` tells whether it has token vectors alone, ``packed`` whether its batches are laid end to end.
+    """
+
+    def __init__(self, model: "SentenceTransformer", spec: EncoderSpec, *, precision: str = "auto") -> None:
         self.model = model
         self._spec = spec
-        self.tokens = Tokens(tokenizer_of(model), spec.max_length)
+        self.tokens = TextTokenizer(tokenizer_of(model), spec.max_length)
         self.padding_id: int = getattr(model.tokenizer, "pad_token_id", 0) or 0
-        static = hasattr(model[0], "num_embeddings")
-        self.precision = "fp32" if static else choose_precision(precision, model.device.type)
+        self.static = hasattr(model[0], "num_embeddings")
+        self.precision = "fp32" if self.static else choose_precision(precision, model.device.type)
         self.model.eval()
         if self.precision == "bf16":
             self.model.to(torch.bfloat16)
-        self.static = static  # token vectors alone
-        self.packed = not static and use_packed_attention(self.model)
+        self.packed = not self.static and use_packed_attention(self.model)
 
     @classmethod
     def load(cls, config: EncoderConfig) -> Self:
         """Load a base model by its name; see `honed.encode.base_models.resolve` for where it is looked for."""
         base = resolve(config.base)
         model = load_model(base.folder)
-        own, family = spec_of(model, base.weights), known_prompts(config.base)
+        stated, family = spec_of(model, base.weights), known_prompts(config.base)
         spec = replace(
-            own,
-            query_prompt=config.query_prompt or own.query_prompt or family[0],
-            document_prompt=config.document_prompt or own.document_prompt or family[1],
+            stated,
+            query_prompt=config.query_prompt or stated.query_prompt or family[0],
+            document_prompt=config.document_prompt or stated.document_prompt or family[1],
         )
         spec = with_dim(with_max_length(spec, config.max_length, model), config.dim)
         return cls(model, spec, precision=config.precision)
@@ -61,9 +68,9 @@ class TorchEncoder:
         return cls(load_model(folder), read_spec(folder), precision=precision)
 
     @classmethod
-    def snapshot(cls, model: Any, spec: EncoderSpec, *, precision: str = "auto") -> Self:
+    def snapshot(cls, model: "SentenceTransformer", spec: EncoderSpec, *, precision: str = "auto") -> Self:
         """Make an encoder of a model in training, by copy."""
-        return cls(copied(model), spec, precision=precision)
+        return cls(copy_model(model), spec, precision=precision)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -84,39 +91,42 @@ class TorchEncoder:
         return vectors
 
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
-        """Return unit vectors of one batch of token ids."""
+        """Return unit vectors ``(n_texts, dim)`` of one batch of token ids."""
         with torch.inference_mode():
-            found = self.model(self.features(ids))["sentence_embedding"][:, : self._spec.dim].float()
-            vectors: Vectors = torch.nn.functional.normalize(found, dim=1).cpu().numpy()
+            pooled = self.model(self.features(ids))["sentence_embedding"][:, : self._spec.dim].float()
+            vectors: Vectors = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
         return vectors
 
-    def features(self, ids: Sequence[TokenIds]) -> dict[str, Any]:
+    def features(self, ids: Sequence[TokenIds]) -> Features:
         """Return the model's input for one batch of token ids, packed where the model can be."""
         device = self.model.device
         if self.static:
-            return bags(ids, device)
-        return pack(ids, device) if self.packed else pad(ids, self.padding_id, device)
+            return bag_features(ids, device)
+        return packed_features(ids, device) if self.packed else padded_features(ids, self.padding_id, device)
 
 
-def copied(model: Any) -> Any:
-    """Return a copy of a model in training, without what the trainer put on it."""
+def copy_model(model: Module) -> Module:
+    """Return a copy of a model in training, without the wrapper of its ``forward`` that the trainer put on it."""
     twin = copy.deepcopy(model)
     twin.__dict__.pop("forward", None)  # the mixed-precision wrapper that accelerate puts on the instance
     return twin
 
 
-def tokenizer_of(model: Any) -> Any:
-    """Return a copy of a model's fast tokenizer, whose settings are then ours."""
+def tokenizer_of(model: "SentenceTransformer | CrossEncoder") -> "Tokenizer":
+    """Return a copy of a model's fast tokenizer, so that its settings can be changed; `ConfigError` without one."""
     from tokenizers import Tokenizer
 
-    own = model.tokenizer
-    if not (hasattr(own, "backend_tokenizer") or isinstance(own, Tokenizer)):
+    tokenizer = model.tokenizer
+    if not (hasattr(tokenizer, "backend_tokenizer") or isinstance(tokenizer, Tokenizer)):
         raise ConfigError("E_TOKENIZER", "the model has no fast tokenizer (tokenizer.json); honed needs one")
-    return Tokenizer.from_str(getattr(own, "backend_tokenizer", own).to_str())
+    return Tokenizer.from_str(getattr(tokenizer, "backend_tokenizer", tokenizer).to_str())
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """Return "fp32" or "bf16" for a wish: "auto" takes bf16 where the hardware multiplies in it."""
+    """Return "fp32" or "bf16" for a wanted precision; "auto" takes bf16 where the hardware multiplies in it.
+
+    ``device`` is a type of torch, "cpu" or "cuda". Raises `ConfigError` for another word.
+    """
     if precision not in PRECISIONS:
         raise ConfigError("E_CONFIG_RANGE", f"model.precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision != "auto":
@@ -125,7 +135,7 @@ def choose_precision(precision: str, device: str) -> str:
     return "bf16" if able else "fp32"
 
 
-def load_model(folder: Path) -> Any:
+def load_model(folder: Path) -> "SentenceTransformer":
     """Load a sentence-transformers (or transformers) folder: safetensors only, no code of the folder, no network."""
     with quiet_libraries():
         from sentence_transformers import SentenceTransformer
@@ -150,8 +160,11 @@ def quiet_libraries() -> Iterator[None]:
         transformers_logging.set_verbosity(before)
 
 
-def spec_of(model: Any, weights: str) -> EncoderSpec:
-    """Read the spec of a loaded model: its pooling, width, length and own prompts."""
+def spec_of(model: "SentenceTransformer", weights: str) -> EncoderSpec:
+    """Return the spec of a loaded model: pooling, width, length and the prompts of its folder.
+
+    ``weights`` is the sha256 over its files. A model that states no limit reads 512 tokens.
+    """
     pooling = next((getattr(part, "pooling_mode", "") for part in model if hasattr(part, "pooling_mode")), "none")
     prompts = getattr(model, "prompts", None) or {}
     return EncoderSpec(
@@ -166,8 +179,8 @@ def spec_of(model: Any, weights: str) -> EncoderSpec:
     )
 
 
-def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSpec:
-    """Return the spec with another ``max_length``; `ConfigError` over what the model has positions for."""
+def with_max_length(spec: EncoderSpec, max_length: int, model: "SentenceTransformer") -> EncoderSpec:
+    """Return the spec with another ``max_length`` (0: the same); `ConfigError` over the positions of the model."""
     if not max_length:
         return spec
     config = getattr(getattr(model[0], "model", None), "config", None)
@@ -181,13 +194,13 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: Any) -> EncoderSp
 
 
 def with_dim(spec: EncoderSpec, dim: int) -> EncoderSpec:
-    """Return the spec with vectors cut to ``dim`` numbers; `ConfigError` over what the model gives."""
+    """Return the spec with vectors cut to ``dim`` numbers (0: whole); `ConfigError` over what the model gives."""
     if dim > spec.dim:
         raise ConfigError("E_CONFIG_RANGE", f"model.dim: {dim} is over the {spec.dim} numbers of the model's vectors")
     return replace(spec, dim=dim) if dim else spec
 
 
-def save_model(model: Any, spec: EncoderSpec, folder: Path) -> EncoderSpec:
+def save_model(model: "SentenceTransformer", spec: EncoderSpec, folder: Path) -> EncoderSpec:
     """Save a model with its spec beside it; returns the spec with the fingerprint of the saved weights."""
     fast = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
     if hasattr(fast, "no_truncation"):  # whatever was encoded last leaves its settings there

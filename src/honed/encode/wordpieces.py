@@ -9,7 +9,10 @@ _CHARS = 2000
 
 
 def unknown_text(folder: Path) -> Callable[[str], bool] | None:
-    """Return a test for texts that give no token, or only unknown ones; None when the folder has no fast tokenizer."""
+    """Return the test whether a text gives no token, or unknown ones alone; None without a fast tokenizer there.
+
+    Only the first 2,000 characters of a text are looked at.
+    """
     file = folder / "tokenizer.json"
     if not is_installed("tokenizer") or not file.is_file():
         return None
@@ -20,7 +23,7 @@ def unknown_text(folder: Path) -> Callable[[str], bool] | None:
     tokenizer.no_truncation()
     unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
 
-    def knows_nothing(text: str) -> bool:
+    def is_unknown(text: str) -> bool:
         return all(token in unknown for token in tokenizer.encode(text[:_CHARS], add_special_tokens=False).ids)
 
-    return knows_nothing
+    return is_unknown

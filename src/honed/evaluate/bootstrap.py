@@ -5,25 +5,13 @@ Cluster bootstrap, percentile interval (Efron & Tibshirani 1993, ch. 13); paired
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from honed.evaluate.results import Interval
+
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """A mean with the bounds of its interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def as_dict(self) -> dict[str, float]:
-        """Return it as plain data, rounded to 5 places."""
-        return {name: round(getattr(self, name), 5) for name in ("mean", "low", "high")}
 
 
 class Bootstrap:

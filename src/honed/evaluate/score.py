@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from honed.core.ranking import Rows
 from honed.core.records import JudgedTask, Run
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Measure, Scores, score_run
+from honed.evaluate.results import Comparison, GateResult, Interval, SystemResult
 
 SCORES, GROUPS = "scores.npz", "groups"
 Scored = dict[str, dict[Measure, Scores]]
@@ -53,7 +55,7 @@ class TaskScores:
     def __init__(self, task: JudgedTask, measures: Sequence[Measure], *, seed: int = 0) -> None:
         self.task, self.measures, self.seed = task, list(measures), seed
         self.query_ids = [query.query_id for query in task.queries]
-        self.bootstrap = Bootstrap([task.groups[each] for each in self.query_ids], seed=seed)
+        self.bootstrap = Bootstrap([task.groups[query] for query in self.query_ids], seed=seed)
         self.scores: Scored = {}
 
     def add(self, run: Run) -> None:
@@ -61,40 +63,39 @@ class TaskScores:
         run = run.by_parent(self.task.parents) if self.task.parents else run
         self.scores[run.name] = score_run(run, self.task.qrels, self.measures, self.query_ids)
 
-    def systems(self) -> list[dict[str, Any]]:
-        """Return the ``systems`` of the report: every measure with its interval, and the same by slice."""
+    def systems(self) -> list[SystemResult]:
+        """Return every system with every measure and its interval, and the same by slice."""
         everything = np.arange(len(self.query_ids))
         parts = {name: self._rows(ids) for name, ids in self.task.slices.items()}
         table = {name: self._intervals(rows) for name, rows in {"": everything, **parts}.items()}
         return [
-            {
-                "name": system,
-                "measures": table[""][system],
-                "slices": {name: {"n": len(rows), **table[name][system]} for name, rows in parts.items()},
-            }
+            SystemResult(
+                name=system,
+                measures=table[""][system],
+                slices={name: {"n": len(rows), **table[name][system]} for name, rows in parts.items()},
+            )
             for system in self.scores
         ]
 
     def save(self, folder: Path) -> None:
         """Write the scores ``(n_queries,)`` of every system and measure, and the queries' groups, to ``scores.npz``."""
-        named: dict[str, Any] = {
-            f"{name}/{measure}": each for name, found in self.scores.items() for measure, each in found.items()
+        named = {
+            f"{name}/{measure}": values for name, scored in self.scores.items() for measure, values in scored.items()
         }
-        named[GROUPS] = self.bootstrap.group
-        np.savez_compressed(folder / SCORES, **named)
+        np.savez_compressed(folder / SCORES, allow_pickle=False, **named, **{GROUPS: self.bootstrap.group})
 
-    def _rows(self, ids: frozenset[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _rows(self, ids: frozenset[str]) -> Rows:
         return np.array([row for row, query_id in enumerate(self.query_ids) if query_id in ids], dtype=np.int64)
 
-    def _bootstrap_of(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Bootstrap:
+    def _bootstrap_of(self, rows: Rows) -> Bootstrap:
         return Bootstrap([self.task.groups[self.query_ids[row]] for row in rows], seed=self.seed)
 
-    def _intervals(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, dict[str, dict[str, float]]]:
+    def _intervals(self, rows: Rows) -> dict[str, dict[str, Interval]]:
         columns = [scores[measure][rows] for scores in self.scores.values() for measure in self.measures]
         found = iter(self._bootstrap_of(rows).intervals(np.stack(columns, axis=1)))
-        return {system: {str(measure): next(found).as_dict() for measure in self.measures} for system in self.scores}
+        return {system: {str(measure): next(found).rounded() for measure in self.measures} for system in self.scores}
 
-    def compare(self, candidate: str, reference: str, measure: Measure, part: str = "") -> dict[str, Any]:
+    def compare(self, candidate: str, reference: str, measure: Measure, part: str = "") -> Comparison:
         """Return the paired comparison of two systems, in a slice or all: difference, interval, p, wins and losses."""
         difference = self.scores[candidate][measure] - self.scores[reference][measure]
         bootstrap = self.bootstrap
@@ -102,60 +103,54 @@ class TaskScores:
             rows = self._rows(self.task.slices[part])
             difference, bootstrap = difference[rows], self._bootstrap_of(rows)
         interval = bootstrap.intervals(difference[:, None])[0]
-        return {
-            "candidate": candidate,
-            "reference": reference,
-            "measure": str(measure),
-            "difference": interval.as_dict(),
-            "p_value": round(bootstrap.p_value(difference), 5),
-            "wins": int((difference > 0).sum()),
-            "losses": int((difference < 0).sum()),
-            "n": len(difference),
-        }
+        return Comparison(
+            candidate=candidate,
+            reference=reference,
+            measure=str(measure),
+            difference=interval.rounded(),
+            p_value=round(bootstrap.p_value(difference), 5),
+            wins=int((difference > 0).sum()),
+            losses=int((difference < 0).sum()),
+            n=len(difference),
+        )
 
     def best(self, names: Sequence[str], measure: Measure) -> str:
         """Return the system with the highest mean among some."""
         return max(names, key=lambda name: float(self.scores[name][measure].mean()))
 
-    def judge(self, gates: Sequence[Gate]) -> list[dict[str, Any]]:
-        """Return the ``gates`` of the report; a gate on a system that is not there fails."""
+    def judge(self, gates: Sequence[Gate]) -> list[GateResult]:
+        """Return whether each gate was met; a gate on a system that is not there fails."""
         judged = []
         for gate in gates:
             where = f" in {gate.part}" if gate.part else ""
             sign = ">=" if gate.or_equal else ">"
             who = f"{gate.candidate} over {gate.reference}{where}"
             rule = f"low bound of paired {gate.measure} of {who} {sign} {gate.bound:g}"
-            there = gate.candidate in self.scores and gate.reference in self.scores
-            found = self.compare(gate.candidate, gate.reference, gate.measure, gate.part) if there else None
-            difference = found["difference"] if found else {"mean": 0.0, "low": None}
-            low = difference["low"]
+            value, low = 0.0, None
+            if gate.candidate in self.scores and gate.reference in self.scores:
+                difference = self.compare(gate.candidate, gate.reference, gate.measure, gate.part).difference
+                value, low = difference.mean, difference.low
             passed = low is not None and (low > gate.bound or (gate.or_equal and low == gate.bound))
-            judged.append({"name": gate.name, "rule": rule, "value": difference["mean"], "low": low, "passed": passed})
+            judged.append(GateResult(name=gate.name, rule=rule, value=value, low=low, passed=passed))
         return judged
 
-    def judge_mean(self, name: str, what: str, values: Scores, *, at_least: float) -> dict[str, Any]:
+    def judge_mean(self, name: str, what: str, values: Scores, *, at_least: float) -> GateResult:
         """Return a gate on the low bound of the mean of one value for each query ``(n_queries,)``."""
-        found = self.bootstrap.intervals(values[:, None])[0].as_dict()
+        found = self.bootstrap.intervals(values[:, None])[0].rounded()
         rule = f"low bound of {what} >= {at_least:g}"
-        return {
-            "name": name,
-            "rule": rule,
-            "value": found["mean"],
-            "low": found["low"],
-            "passed": found["low"] >= at_least,
-        }
+        return GateResult(name=name, rule=rule, value=found.mean, low=found.low, passed=found.low >= at_least)
 
 
-def judge_limit(name: str, what: str, value: float, *, at_most: float, high: float | None = None) -> dict[str, Any]:
+def judge_limit(name: str, what: str, value: float, *, at_most: float, high: float | None = None) -> GateResult:
     """Return a gate on a size or a time; ``high`` is the upper bound of what was measured more than once."""
     bound = value if high is None else high
     rule = f"{'high bound of ' if high is not None else ''}{what} <= {at_most:g}"
-    return {"name": name, "rule": rule, "value": round(value, 5), "low": round(bound, 5), "passed": bound <= at_most}
+    return GateResult(name=name, rule=rule, value=round(value, 5), low=round(bound, 5), passed=bound <= at_most)
 
 
 def agreement(first: Run, second: Run, query_ids: Sequence[str]) -> Scores:
     """Return for each query ``(n_queries,)`` whether two runs have the same first hit."""
-    tops = [[hits[0][0] if (hits := run.hits.get(each)) else None for each in query_ids] for run in (first, second)]
+    tops = [[hits[0][0] if (hits := run.hits.get(query)) else None for query in query_ids] for run in (first, second)]
     return np.array([float(left == right) for left, right in zip(*tops, strict=True)])
 
 

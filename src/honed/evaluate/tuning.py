@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from honed.core.optional import is_installed, require
-from honed.evaluate.html import environment
+from honed.evaluate.page import environment
 
 _FAMILIES = ("flat", "hnsw", "full", "scalar", "fastscan", "rabitq", "product", "sign")
 _COLOURS = ("#1c2330", "#c2410c", "#2563eb", "#0b7a5d", "#db2777", "#a21caf", "#ca8a04", "#0891b2")

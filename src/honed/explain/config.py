@@ -9,11 +9,11 @@ REFERENCES = ("pad", "mask", "zero")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExplainConfig:
-    """The section ``[explain]``: what the words of held-out sentences add to a likeness, before and after.
+    """The section ``[explain]``: what the words of held-out sentences add to a cosine, before and after fine-tuning.
 
-    ``pairs`` of sentences are drawn from those of one relation (or label) that were not trained on. ``steps`` are
-    points of the integral, ``reference`` is what stands for a word that is not there. ``check`` of the pairs are
-    also tried by taking words away.
+    ``pairs`` is how many pairs of sentences are drawn, both of one relation (or label) and not trained on. ``steps``
+    are points of the integral, ``reference`` is the word embedding that takes the place of an absent word. ``check``
+    of the pairs are also tried by taking words away.
     """
 
     pairs: int = field(default=120, metadata=limits(low=10, high=100_000))

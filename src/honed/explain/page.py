@@ -1,9 +1,11 @@
 """The page of explanations as one file that needs nothing else."""
 
-from honed.core.json import JsonObject
+import msgspec
+
+from honed.explain.explanation import ExplanationSet
 from honed.pages.files import EXPLAIN
 
 
-def static_page(explanations: JsonObject) -> str:
-    """Return one HTML file that shows explanations (``models``): no network, no server, opens from disk."""
-    return EXPLAIN.standalone(explanations)
+def static_page(explanations: ExplanationSet) -> str:
+    """Return one HTML file that shows explanations: no network, no server, opens from disk."""
+    return EXPLAIN.standalone(msgspec.to_builtins(explanations))

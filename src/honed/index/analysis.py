@@ -1,10 +1,10 @@
-"""Text to terms: words, character n-grams, initials and the beginnings of words; nothing but the standard library.
+"""Text to terms: words, character n-grams, initials and the beginnings of words.
 
-The stemmer is the one thing that is needed besides, where words are stemmed.
+Needs the standard library alone, and a stemmer where words are stemmed.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from honed.core.optional import require
 from honed.core.text import fold_accents
@@ -25,16 +25,16 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(fold_accents(text))
 
 
-def squeezed(text: str) -> str:
-    """Return the letters and digits of a text as one word: "U.C.I." is "uci"."""
+def letters_of(text: str) -> str:
+    """Return the letters and digits of a text as one word, case and accents folded: "U.C.I." is "uci"."""
     return "".join(words_of(text))
 
 
 class Analyzer:
     """Text to terms: case and accents folded, stop words dropped, words stemmed (Snowball).
 
-    Without ``stop_words`` they are scikit-learn's for English, and none for other languages. An unknown language is a
-    `KeyError`.
+    ``language`` is one of Snowball's, such as "english"; an unknown one is a `KeyError`. Without ``stop_words`` they
+    are scikit-learn's for English, and none for other languages.
     """
 
     def __init__(self, language: str = "english", stop_words: Iterable[str] | None = None) -> None:
@@ -59,45 +59,45 @@ def letter_grams(text: str) -> list[str]:
 
     The same as scikit-learn's ``char_wb`` over folded text: a word that is shorter than n stands once, whole.
     """
-    found = []
+    grams = []
     for word in fold_accents(text).split():
         padded = f" {word} "
         for size in (2, 3, 4):
-            found += [padded[at : at + size] for at in range(max(1, len(padded) - size + 1))]
+            grams += [padded[at : at + size] for at in range(max(1, len(padded) - size + 1))]
             if len(padded) <= size:
                 break
-    return found
+    return grams
 
 
 def initialisms(text: str) -> set[str]:
     """Return the initials of a name: of all its words, and of all but its small words; at least two letters."""
     words = words_of(text)
-    every = "".join(word[0] for word in words)
-    large = "".join(word[0] for word in words if word not in _SMALL_WORDS)
-    return {key for key in (every, large) if len(key) >= 2}
+    of_all = "".join(word[0] for word in words)
+    of_large = "".join(word[0] for word in words if word not in _SMALL_WORDS)
+    return {initials for initials in (of_all, of_large) if len(initials) >= 2}
 
 
 def initials_of_name(text: str) -> list[str]:
     """Return keys by which initials find a name: "=" all of them, "<" the first of them, "~" in any order."""
     keys: dict[str, None] = {}
     for initials in sorted(initialisms(text)):
-        some = initials[:_LONGEST_INITIALS]
-        keys |= dict.fromkeys([f"={initials}", f"~{''.join(sorted(some))}"])
-        keys |= dict.fromkeys(f"<{some[:size]}" for size in range(2, len(some) + 1))
+        first = initials[:_LONGEST_INITIALS]
+        keys |= dict.fromkeys([f"={initials}", f"~{''.join(sorted(first))}"])
+        keys |= dict.fromkeys(f"<{first[:size]}" for size in range(2, len(first) + 1))
     return list(keys)
 
 
-def initials_asked(text: str) -> list[str]:
-    """Return the keys that a query may be by `initials_of_name`; none where it is no single short word."""
-    letters = squeezed(text)
+def initials_of_query(text: str) -> list[str]:
+    """Return the keys of `initials_of_name` that a query may stand for; none where it is no single short word."""
     if not is_short_word(text):
         return []
+    letters = letters_of(text)
     return [f"={letters}", f"<{letters}", f"~{''.join(sorted(letters))}"]
 
 
 def is_short_word(text: str) -> bool:
-    """Tell whether a query may be made of the beginnings of words: one word, or letters with full stops."""
-    return 2 <= len(squeezed(text)) <= _LONGEST_INITIALS and len(text.split()) == 1
+    """Tell whether a query may be made of the beginnings of words: one word of 2 to 12 letters, full stops aside."""
+    return 2 <= len(letters_of(text)) <= _LONGEST_INITIALS and len(text.split()) == 1
 
 
 def beginnings_of_name(text: str) -> list[str]:
@@ -105,11 +105,14 @@ def beginnings_of_name(text: str) -> list[str]:
     return list(dict.fromkeys(word[:size] for word in words_of(text) for size in (2, 3) if len(word) >= size))
 
 
-def beginnings_asked(text: str) -> list[str]:
-    """Return all runs of two and three letters of a short query: beginnings of words, if it was made of them."""
+def beginnings_of_query(text: str) -> list[str]:
+    """Return all runs of two and three letters of a short query, which are beginnings of words if it is made of them.
+
+    None where it is no single short word.
+    """
     if not is_short_word(text):
         return []
-    letters = squeezed(text)
+    letters = letters_of(text)
     runs = (letters[at : at + size] for size in (2, _LONGEST_BEGINNING) for at in range(len(letters) - size + 1))
     return list(dict.fromkeys(runs))
 
@@ -120,42 +123,48 @@ def large_words(text: str) -> list[str]:
     return [word for word in words if word not in _SMALL_WORDS] or words
 
 
-def in_order(letters: str, words: list[str]) -> tuple[int, int]:
+def spelled_in_order(letters: str, words: list[str]) -> tuple[int, int]:
     """Return how many letters, from the first, are beginnings of words in their order, and of how many words.
 
     The second is 0 unless all letters are: "kubsu" is ("kub", "s", "u") of kuban state university.
     """
-    reached = {0: 0}
+    used_at = {0: 0}  # letters that are read -> most words that they are the beginnings of
     for word in words:
-        further = dict(reached)
-        for place, used in reached.items():
-            taken = 0
-            while taken < len(word) and place + taken < len(letters) and word[taken] == letters[place + taken]:
-                taken += 1
-                further[place + taken] = max(further.get(place + taken, 0), used + 1)
-        reached = further
-    return max(reached), reached.get(len(letters), 0)
+        further = dict(used_at)
+        for place, used in used_at.items():
+            for end in _beginning_ends(letters, place, word):
+                further[end] = max(further.get(end, 0), used + 1)
+        used_at = further
+    return max(used_at), used_at.get(len(letters), 0)
 
 
-def in_any_order(letters: str, words: list[str]) -> int:
-    """Return of how many words all letters are beginnings, each word once, in any order; 0 where they are not."""
-    some = words[:8]
-    best = 0
+def spelled_in_any_order(letters: str, words: list[str]) -> int:
+    """Return of how many words all letters are beginnings, each word once, in any order; 0 where they are not.
+
+    Only the first eight words are looked at.
+    """
+    most = 0
     waiting: list[tuple[int, int, int]] = [(0, 0, 0)]  # letters read, words used (bits), how many
     seen = set()
     while waiting:
         place, used, count = waiting.pop()
         if place == len(letters):
-            best = max(best, count)
+            most = max(most, count)
             continue
-        for number, word in enumerate(some):
+        for number, word in enumerate(words[:8]):
             if used >> number & 1:
                 continue
-            taken = 0
-            while taken < len(word) and place + taken < len(letters) and word[taken] == letters[place + taken]:
-                taken += 1
-                state = (place + taken, used | 1 << number, count + 1)
+            for end in _beginning_ends(letters, place, word):
+                state = (end, used | 1 << number, count + 1)
                 if state not in seen:
                     seen.add(state)
                     waiting.append(state)
-    return best
+    return most
+
+
+def _beginning_ends(letters: str, start: int, word: str) -> Iterator[int]:
+    """Yield every place at which letters from ``start`` on end that are a beginning of a word, nearest first."""
+    for taken, letter in enumerate(word):
+        if start + taken == len(letters) or letters[start + taken] != letter:
+            return
+        yield start + taken + 1

@@ -1,19 +1,22 @@
-"""Approximate search in random-projection trees (Annoy), to stand beside other indexes in a measurement.
+"""Approximate search in random-projection trees (Annoy), to be compared with other indexes.
 
 ``trees`` and ``search_k`` are settings of their own: how many trees are built, and how many nodes a search looks at,
 whatever number of hits is wanted. The trees are never saved, since a damaged file of them can end the process: they
 are grown again from the vectors, the same ones for the same seed.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from honed.core.optional import require
 from honed.core.protocols import Mask, Vectors
 from honed.core.ranking import Rows
-from honed.index.exact import ExactIndex, in_order
+from honed.index.exact import ExactIndex, best_first
 from honed.index.settings import IndexSettings
+
+if TYPE_CHECKING:
+    import annoy
 
 
 class AnnoyIndex:
@@ -25,7 +28,7 @@ class AnnoyIndex:
 
         self.settings = settings
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        self.index: Any = Trees(vectors.shape[1], "angular")
+        self.index: annoy.AnnoyIndex = Trees(vectors.shape[1], "angular")
         self.index.set_seed(settings.seed + 1)  # 0 is no seed to it
         for row, vector in enumerate(self.vectors):
             self.index.add_item(row, vector)
@@ -34,7 +37,7 @@ class AnnoyIndex:
     def search(
         self, vectors: Vectors, k: int, *, allowed: Mask | None = None, search_k: int = 0
     ) -> tuple[Vectors, Rows]:
-        """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first; -2 and -1 where none was found.
+        """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first; -2 and -1 where there are fewer.
 
         ``search_k`` 0 is that of the settings, 0 there Annoy's own choice, trees times k. Annoy knows no filter: with
         ``allowed`` every allowed vector is compared.
@@ -46,7 +49,7 @@ class AnnoyIndex:
         rows = np.full((len(vectors), k), -1, dtype=np.int64)
         nodes = search_k or self.settings.search_k or -1
         for at, vector in enumerate(np.asarray(vectors, dtype=np.float32)):
-            found = self.index.get_nns_by_vector(vector, k, nodes)
-            rows[at, : len(found)] = found
-            scores[at, : len(found)] = self.vectors[rows[at, : len(found)]] @ vector
-        return in_order(scores, rows, k)
+            near = self.index.get_nns_by_vector(vector, k, nodes)
+            rows[at, : len(near)] = near
+            scores[at, : len(near)] = self.vectors[near] @ vector
+        return best_first(scores, rows, k)

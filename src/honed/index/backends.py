@@ -1,58 +1,92 @@
-"""All vector indexes by name: built over vectors, and put back over them from what was saved."""
+"""All vector indexes by name: built over vectors, and put back over them from saved arrays.
+
+A package adds a backend by an entry point of the group ``honed.backends`` that names an `IndexBackend`.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from honed.core.errors import ArtifactError
+from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import VectorIndex, VectorSource
+from honed.core.tensors import Array, Tensors
 from honed.index.annoy import AnnoyIndex
 from honed.index.composed import ComposedIndex
 from honed.index.exact import ExactIndex, FlatIndex
 from honed.index.hnsw import HnswIndex
-from honed.index.settings import TAKEN, IndexSettings
+from honed.index.settings import BACKENDS, BackendFacts, IndexSettings
 
+Build: TypeAlias = Callable[[VectorSource, IndexSettings], VectorIndex]
+Restore: TypeAlias = Callable[[VectorSource, IndexSettings, Tensors], VectorIndex]
 _ALL = slice(None)
 
 
-def _hnsw(source: VectorSource, settings: IndexSettings) -> VectorIndex:
-    return HnswIndex(source, settings)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexBackend(BackendFacts):
+    """How an index is built over vectors, and how it is put back over them from arrays that its ``tensors()`` returned.
+
+    ``restore`` is None for an index that is built anew each time.
+    """
+
+    build: Build
+    restore: Restore | None = None
 
 
-def _composed(source: VectorSource, settings: IndexSettings) -> VectorIndex:
-    return ComposedIndex.build(source, settings)
+@runtime_checkable
+class SavedIndex(Protocol):
+    """An index that can be saved."""
+
+    def tensors(self) -> dict[str, Array]:
+        """Return the index as named arrays; the vectors are not among them."""
+        ...
 
 
-# backend -> how it is built
-BACKENDS: Mapping[str, Callable[[VectorSource, IndexSettings], VectorIndex]] = {
-    "exact": lambda source, settings: ExactIndex(source.take(_ALL)),
-    "flat": lambda source, settings: FlatIndex(source.take(_ALL)),
-    "hnsw": _hnsw,
-    "annoy": lambda source, settings: AnnoyIndex(source.take(_ALL), settings),
-    **{name: _composed for name in TAKEN if IndexSettings(backend=name).is_coded},
+_IMPLEMENTED: Mapping[str, tuple[Build, Restore | None]] = {
+    "exact": (lambda source, settings: ExactIndex(source.take(_ALL)), None),
+    "flat": (lambda source, settings: FlatIndex(source.take(_ALL)), None),
+    "hnsw": (HnswIndex, HnswIndex.from_tensors),
+    "annoy": (lambda source, settings: AnnoyIndex(source.take(_ALL), settings), None),
 }
-SAVED: Mapping[str, Any] = {
-    "hnsw": HnswIndex,
-    **{name: ComposedIndex for name, build in BACKENDS.items() if build is _composed},
-}
+
+
+def backend_of(settings: IndexSettings) -> IndexBackend:
+    """Return the backend that settings name; `ConfigError` for an unknown one and for a plug-in that is none."""
+    facts = BACKENDS[settings.backend]
+    if isinstance(facts, IndexBackend):
+        return facts
+    if settings.backend in _IMPLEMENTED:
+        build, restore = _IMPLEMENTED[settings.backend]
+    elif settings.is_coded and settings.backend in BACKENDS.built_in:
+        build, restore = ComposedIndex.build, ComposedIndex.from_tensors
+    else:
+        raise ConfigError(
+            "E_PLUGIN", f"index backend {settings.backend!r}: its package names no honed.index.backends.IndexBackend"
+        )
+    return IndexBackend(takes=facts.takes, codes=facts.codes, build=build, restore=restore)
 
 
 def build_index(source: VectorSource, settings: IndexSettings) -> VectorIndex:
-    """Build an index over vectors; what could not be used is a `honed.core.errors.ConfigError`."""
-    return BACKENDS[settings.check().backend](source, settings)
+    """Build an index over vectors ``(n, dim)``; `ConfigError` for settings that its backend does not take."""
+    return backend_of(settings.check()).build(source, settings)
 
 
-def tensors_of(index: VectorIndex) -> dict[str, Any]:
+def is_saved(settings: IndexSettings) -> bool:
+    """Tell whether an index with such settings is worth saving: not one that is built in no time."""
+    return backend_of(settings).restore is not None
+
+
+def tensors_of(index: VectorIndex) -> dict[str, Array]:
     """Return what of an index is worth saving, as named arrays; nothing of one that is built in no time."""
-    return index.tensors() if isinstance(index, (HnswIndex, ComposedIndex)) else {}
+    return index.tensors() if isinstance(index, SavedIndex) else {}
 
 
-def restore_index(source: VectorSource, settings: IndexSettings, tensors: Mapping[str, Any]) -> VectorIndex:
-    """Put what `tensors_of` returned over its vectors; `honed.core.errors.ArtifactError` for what does not fit."""
-    if settings.backend not in SAVED:
+def restore_index(source: VectorSource, settings: IndexSettings, tensors: Tensors) -> VectorIndex:
+    """Put what `tensors_of` returned over its vectors; `ArtifactError` for arrays that do not fit them."""
+    restore = backend_of(settings).restore
+    if restore is None:
         return build_index(source, settings)
     try:
-        found: VectorIndex = SAVED[settings.backend].from_tensors(source, settings, tensors)
+        return restore(source, settings, tensors)
     except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         shown = f"{type(error).__name__}: {error}"
         raise ArtifactError("E_INDEX", f"the arrays of the index do not fit its vectors: {shown}") from error
-    return found

@@ -1,12 +1,16 @@
 """Clusters of vectors: the coarse quantizer of an index, learned by spherical k-means on a bounded sample."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from honed.core.optional import require
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
+
+if TYPE_CHECKING:
+    import faiss
 
 _BLOCK = 16_384
 _STEPS = 10
@@ -14,10 +18,10 @@ _MOST_A_CLUSTER = 128
 
 
 class Clusters(NamedTuple):
-    """Centroids ``(nlist, dim)``, and the cluster of each vector ``(n,)``."""
+    """Centroids ``(nlist, dim)``, and the number of the cluster of each vector ``(n,)``."""
 
     centroids: Vectors
-    numbers: Any
+    numbers: npt.NDArray[np.int32]
 
 
 def train_clusters(sample: Vectors, nlist: int, seed: int) -> Vectors:
@@ -51,15 +55,15 @@ def nearest_clusters(vectors: Vectors, centroids: Vectors, k: int = 1) -> Rows:
         return np.zeros((len(vectors), 1), dtype=np.int64)
     quantizer = flat_quantizer(centroids)
     k = min(k, len(centroids))
-    found = np.empty((len(vectors), k), dtype=np.int64)
+    numbers = np.empty((len(vectors), k), dtype=np.int64)
     for start in range(0, len(vectors), _BLOCK):
         block = np.ascontiguousarray(vectors[start : start + _BLOCK], dtype=np.float32)
-        found[start : start + len(block)] = quantizer.search(block, k)[1]
-    return found
+        numbers[start : start + len(block)] = quantizer.search(block, k)[1]
+    return numbers
 
 
-def flat_quantizer(centroids: Vectors) -> Any:
-    """Return FAISS's exact index of the centroids."""
+def flat_quantizer(centroids: Vectors) -> "faiss.Index":
+    """Return FAISS's exact index of the centroids ``(nlist, dim)``."""
     require("vector index")
     import faiss
 

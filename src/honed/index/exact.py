@@ -1,8 +1,7 @@
 """Exact search over unit vectors by inner product: the reference for every other index."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
 from honed.core.optional import require
 from honed.core.protocols import Mask, Vectors, VectorSource
@@ -13,28 +12,28 @@ _QUERIES, _DOCUMENTS = 512, 65_536
 
 
 class ExactIndex:
-    """The reference: plain numpy, every vector compared."""
+    """Plain numpy, every vector ``(n, dim)`` compared."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
 
     def search(self, vectors: Vectors, k: int, *, allowed: Mask | None = None) -> tuple[Vectors, Rows]:
         """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first, ties by row number."""
-        rows = None if allowed is None else np.flatnonzero(allowed)
-        documents = self.vectors if rows is None else self.vectors[rows]
+        passing = None if allowed is None else np.flatnonzero(allowed)
+        documents = self.vectors if passing is None else self.vectors[passing]
         k = min(k, len(documents))
         scores = np.empty((len(vectors), k), dtype=np.float32)
-        found = np.empty((len(vectors), k), dtype=np.int64)
+        rows = np.empty((len(vectors), k), dtype=np.int64)
         for start in range(0, len(vectors), _QUERIES):
             block = np.asarray(vectors[start : start + _QUERIES], dtype=np.float32) @ documents.T
             for offset, line in enumerate(block):
                 best = top_rows(line, k)
-                found[start + offset], scores[start + offset] = best, line[best]
-        return scores, found if rows is None else rows[found]
+                rows[start + offset], scores[start + offset] = best, line[best]
+        return scores, rows if passing is None else passing[rows]
 
 
 class FlatIndex:
-    """FAISS IndexFlatIP: the same answers, faster."""
+    """FAISS IndexFlatIP: the answers of `ExactIndex`, faster."""
 
     def __init__(self, vectors: Vectors) -> None:
         require("vector index")
@@ -55,23 +54,26 @@ class FlatIndex:
             bits = np.packbits(allowed, bitorder="little")
             settings = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         scores, rows = self.index.search(np.ascontiguousarray(vectors, dtype=np.float32), k, params=settings)
-        return in_order(scores, rows.astype(np.int64), k)
+        return best_first(scores, rows.astype(np.int64), k)
 
 
 def exact_among(source: VectorSource, rows: Rows, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
     """Return scores and row numbers, both ``(n_queries, min(k, len(rows)))``, of the best among some rows."""
     k = min(k, len(rows))
     scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
-    found = np.zeros((len(vectors), k), dtype=np.int64)
+    best = np.zeros((len(vectors), k), dtype=np.int64)
     for start in range(0, len(rows), _DOCUMENTS):
-        some = rows[start : start + _DOCUMENTS]
-        best, own = ExactIndex(source.take(some)).search(vectors, k)
-        scores, found = in_order(np.hstack([scores, best]), np.hstack([found, some[own]]), k)
-    return scores, found
+        block = rows[start : start + _DOCUMENTS]
+        block_scores, places = ExactIndex(source.take(block)).search(vectors, k)
+        scores, best = best_first(np.hstack([scores, block_scores]), np.hstack([best, block[places]]), k)
+    return scores, best
 
 
-def in_order(scores: Any, rows: Any, k: int) -> tuple[Vectors, Rows]:
-    """Return the best ``k`` of what was found in any order, ties by row number; row -1, nothing found, comes last."""
+def best_first(scores: npt.NDArray[np.floating], rows: Rows, k: int) -> tuple[Vectors, Rows]:
+    """Return the best ``k`` of hits in any order, both ``(n_queries, k)``, ties by row number.
+
+    Row -1, which stands for no hit, comes last, with a score of -2.
+    """
     scores = np.where(rows < 0, -np.inf, scores)
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
     rows = np.take_along_axis(rows, order, axis=1)

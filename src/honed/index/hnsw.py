@@ -3,8 +3,7 @@
 The graph is saved as plain arrays, not in FAISS's own format, whose files can name other files and load damaged.
 """
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -12,8 +11,12 @@ from honed.core.errors import ArtifactError
 from honed.core.optional import require
 from honed.core.protocols import Mask, Vectors, VectorSource
 from honed.core.ranking import Rows
-from honed.index.exact import NARROW, exact_among, in_order
+from honed.core.tensors import Array, Tensors
+from honed.index.exact import NARROW, best_first, exact_among
 from honed.index.settings import IndexSettings
+
+if TYPE_CHECKING:
+    import faiss
 
 _BLOCK = 65_536
 _ARRAYS = {"levels": np.int32, "offsets": np.uint64, "neighbors": np.int32}
@@ -53,18 +56,18 @@ class HnswIndex:
         settings.efSearch = width
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         scores, rows = self.index.search(vectors, k, params=settings)
-        scores, rows = in_order(scores, rows.astype(np.int64), k)
+        scores, rows = best_first(scores, rows.astype(np.int64), k)
         if allowed is not None and (short := np.flatnonzero(rows[:, -1] < 0)).size:
             # what is allowed lies elsewhere, where the search did not come
             scores[short], rows[short] = exact_among(self._source, np.flatnonzero(allowed), vectors[short], k)
         return scores, rows
 
     @property
-    def code_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """What a search holds in memory, in bytes: the vectors and the links."""
-        return int(4 * self.index.ntotal * self.index.d + sum(each.nbytes for each in self.tensors().values()))
+        return int(4 * self.index.ntotal * self.index.d + sum(array.nbytes for array in self.tensors().values()))
 
-    def tensors(self) -> dict[str, Any]:
+    def tensors(self) -> dict[str, Array]:
         """Return the graph as named arrays."""
         import faiss
 
@@ -76,30 +79,16 @@ class HnswIndex:
         return arrays | {"entry": np.array([graph.entry_point, graph.max_level], dtype=np.int64)}
 
     @classmethod
-    def from_tensors(cls, source: VectorSource, settings: IndexSettings, tensors: Mapping[str, Any]) -> Self:
+    def from_tensors(cls, source: VectorSource, settings: IndexSettings, tensors: Tensors) -> Self:
         """Put a saved graph over its vectors; `ArtifactError` when a link leads out of the graph."""
         import faiss
 
         n = source.shape[0]
-        entry, top = (int(each) for each in tensors["entry"])
-        levels, offsets, neighbors = (tensors[name] for name in _ARRAYS)
-        found = cls.__new__(cls)
-        found.settings, found._source = settings, source
-        found.index = index = _empty(source.shape[1], settings)
-        most = len(faiss.vector_to_array(index.hnsw.cum_nneighbor_per_level)) - 1
-        sound = (
-            len(levels) == n
-            and len(offsets) == n + 1
-            and 0 <= entry < n
-            and int(levels.min()) >= 1
-            and int(levels.max()) <= most
-            and top == int(levels.max()) - 1 == int(levels[entry]) - 1
-            and _lengths_fit(index, levels, offsets, len(neighbors))
-            and int(neighbors.min(initial=-1)) >= -1
-            and int(neighbors.max(initial=-1)) < n
-            and _levels_fit(index, levels, offsets, neighbors)
-        )
-        if not sound:
+        entry, top = (int(number) for number in tensors["entry"])
+        restored = cls.__new__(cls)
+        restored.settings, restored._source = settings, source
+        restored.index = index = _empty(source.shape[1], settings)
+        if not _is_graph(index, tensors, n, entry, top):
             raise ArtifactError("E_BUNDLE_INDEX_TYPE", "the index is no graph over these vectors")
         for start in range(0, n, _BLOCK):
             index.storage.add(np.ascontiguousarray(source.take(slice(start, start + _BLOCK)), dtype=np.float32))
@@ -107,10 +96,10 @@ class HnswIndex:
         for name, dtype in _ARRAYS.items():
             faiss.copy_array_to_vector(np.ascontiguousarray(tensors[name], dtype=dtype), getattr(index.hnsw, name))
         index.hnsw.entry_point, index.hnsw.max_level = entry, top
-        return found
+        return restored
 
 
-def _empty(dim: int, settings: IndexSettings) -> Any:
+def _empty(dim: int, settings: IndexSettings) -> "faiss.IndexHNSWFlat":
     require("vector index")
     import faiss
 
@@ -119,21 +108,39 @@ def _empty(dim: int, settings: IndexSettings) -> Any:
     return index
 
 
-def _ends(index: Any) -> Any:
+def _is_graph(index: "faiss.IndexHNSWFlat", tensors: Tensors, n: int, entry: int, top: int) -> bool:
+    """Tell whether arrays are a graph over ``n`` vectors that a search can enter, and whose links stay inside it."""
+    levels, offsets, neighbors = (tensors[name] for name in _ARRAYS)
+    ends = _level_ends(index)
+    return (
+        len(levels) == n
+        and len(offsets) == n + 1
+        and 0 <= entry < n
+        and int(levels.min()) >= 1
+        and int(levels.max()) <= len(ends) - 1
+        and top == int(levels.max()) - 1 == int(levels[entry]) - 1
+        and _lengths_fit(ends, levels, offsets, len(neighbors))
+        and int(neighbors.min(initial=-1)) >= -1
+        and int(neighbors.max(initial=-1)) < n
+        and _levels_fit(ends, levels, offsets, neighbors)
+    )
+
+
+def _level_ends(index: "faiss.IndexHNSWFlat") -> Rows:
     """Return where the links of each level end within the links of one vector."""
     import faiss
 
     return np.asarray(faiss.vector_to_array(index.hnsw.cum_nneighbor_per_level)).astype(np.int64)
 
 
-def _lengths_fit(index: Any, levels: Any, offsets: Any, n_links: int) -> bool:
+def _lengths_fit(ends: Rows, levels: Array, offsets: Array, n_links: int) -> bool:
+    """Tell whether every vector has as many links as its levels need."""
     steps = np.diff(offsets.astype(np.int64))
-    return int(offsets[0]) == 0 and int(offsets[-1]) == n_links and bool((steps == _ends(index)[levels]).all())
+    return int(offsets[0]) == 0 and int(offsets[-1]) == n_links and bool((steps == ends[levels]).all())
 
 
-def _levels_fit(index: Any, levels: Any, offsets: Any, neighbors: Any) -> bool:
+def _levels_fit(ends: Rows, levels: Array, offsets: Array, neighbors: Array) -> bool:
     """Tell whether every link of an upper level leads to a vector that is there on that level."""
-    ends = _ends(index)
     for level in range(1, int(levels.max())):
         for row in np.flatnonzero(levels > level):
             start = int(offsets[row])

@@ -2,17 +2,18 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from honed.core.optional import require
 from honed.core.ranking import top_rows
 from honed.core.text import fold, fold_accents
-from honed.index.analysis import Analyzer, initialisms, squeezed
+from honed.index.analysis import Analyzer, initialisms, letters_of
 
-Found = list[list[tuple[int, float]]]
+TextHits: TypeAlias = list[tuple[int, float]]  # (row of a document, score), best first
 
 
 class Bm25Index:
@@ -27,13 +28,13 @@ class Bm25Index:
         self.index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
         self.index.index([analyzer(text) or [""] for text in texts], show_progress=False)
 
-    def search(self, texts: Sequence[str], k: int) -> Found:
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
         """Return for each text up to ``k`` (row, score > 0), best first, ties by row number."""
-        found = []
+        hits = []
         for text in texts:
             terms = [term for term in self.analyzer(text) if term in self.index.vocab_dict]
-            found.append(_positive(self.index.get_scores(terms), min(k, self.size)) if terms else [])
-        return found
+            hits.append(_positive(self.index.get_scores(terms), min(k, self.size)) if terms else [])
+        return hits
 
 
 class TfidfIndex:
@@ -43,9 +44,8 @@ class TfidfIndex:
         require("TF-IDF")
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        options: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (2, 4), "preprocessor": fold_accents}
-        if analyzer is not None:
-            options = {"analyzer": analyzer}
+        letters = {"analyzer": "char_wb", "ngram_range": (2, 4), "preprocessor": fold_accents}
+        options = letters if analyzer is None else {"analyzer": analyzer}
         self.vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
         self.columns: csr_matrix = self.vectorizer.fit_transform(texts).T.tocsr()
 
@@ -53,15 +53,15 @@ class TfidfIndex:
         """Return the cosine of each text with each document, ``(n_texts, n_documents)``, sparse."""
         return csr_matrix(self.vectorizer.transform(texts) @ self.columns)
 
-    def search(self, texts: Sequence[str], k: int) -> Found:
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
         """Return for each text up to ``k`` (row, score > 0), best first, ties by row number."""
-        found: Found = []
+        hits = []
         for start in range(0, len(texts), 256):
             block = self.scores(texts[start : start + 256])
             for row in range(block.shape[0]):
                 part = slice(block.indptr[row], block.indptr[row + 1])
-                found.append(_best(block.indices[part], block.data[part], k))
-        return found
+                hits.append(_best(block.indices[part], block.data[part], k))
+        return hits
 
 
 class InitialismIndex:
@@ -73,13 +73,10 @@ class InitialismIndex:
             for key in initialisms(text):
                 self.rows[key].append(row)
 
-    def search(self, texts: Sequence[str], k: int) -> Found:
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
         """Return for each text the names with those initials; the fewer there are, the higher their score."""
-        found = []
-        for text in texts:
-            rows = self.rows.get(squeezed(text), [])
-            found.append([(row, 1.0 / len(rows)) for row in rows[:k]])
-        return found
+        rows_of = [self.rows.get(letters_of(text), []) for text in texts]
+        return [[(row, 1.0 / len(rows)) for row in rows[:k]] for rows in rows_of]
 
 
 class InitialismTfidfIndex:
@@ -89,24 +86,23 @@ class InitialismTfidfIndex:
         self.initials = InitialismIndex(texts)
         self.characters = TfidfIndex(texts)
 
-    def search(self, texts: Sequence[str], k: int) -> Found:
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
         """Return for each text up to ``k`` (row, score), best first, ties by row number."""
-        everything = len(self.initials.rows)
-        by_initials = self.initials.search(texts, everything)
+        by_initials = self.initials.search(texts, len(self.initials.rows))
         by_characters = self.characters.search(texts, k)
         merged = []
-        for text, first, second in zip(texts, by_initials, by_characters, strict=True):
-            near = dict(second)
-            if first and len(first) > 1:
-                row_scores = self.characters.scores([text])
-                near |= {row: float(row_scores[0, row]) for row, _ in first}
-            scores = near | {row: 1.0 + near.get(row, 0.0) for row, _ in first}
+        for text, bearers, others in zip(texts, by_initials, by_characters, strict=True):
+            near = dict(others)
+            if len(bearers) > 1:
+                cosines = self.characters.scores([text])
+                near |= {row: float(cosines[0, row]) for row, _ in bearers}
+            scores = near | {row: 1.0 + near.get(row, 0.0) for row, _ in bearers}
             merged.append(sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k])
         return merged
 
 
 class DictionaryIndex:
-    """Exact lookup of known names: what is written like that first, then the most frequent meaning."""
+    """Exact look-up of known names: those that are written like the query first, then the most frequent meaning."""
 
     def __init__(self, texts: Sequence[str], known: Sequence[tuple[str, int]]) -> None:
         """``known`` holds (name, row of the text it names); every text names itself."""
@@ -116,25 +112,27 @@ class DictionaryIndex:
             self.rows[fold(name)][row] += 1
             self.written[name].add(row)
 
-    def search(self, texts: Sequence[str], k: int) -> Found:
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
         """Return for each text the rows that it names, scored by their share, 1 more where a name is written like it.
 
         The others differ from it in case or blanks: "ITU" is one thing, "Itu" may be another.
         """
-        found = []
+        hits = []
         for text in texts:
             counts, same = self.rows.get(fold(text), Counter()), self.written.get(text, set())
             total = counts.total()
             scores = {row: count / total + (row in same) for row, count in counts.items()}
-            found.append(sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k])
-        return found
+            hits.append(sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:k])
+        return hits
 
 
-def _positive(scores: Any, k: int) -> list[tuple[int, float]]:
+def _positive(scores: npt.NDArray[np.floating], k: int) -> TextHits:
+    """Return the best ``k`` documents with a score above 0; ``scores`` ``(n_documents,)``."""
     rows = top_rows(np.asarray(scores, dtype=np.float32), k)
     return [(int(row), float(scores[row])) for row in rows if scores[row] > 0]
 
 
-def _best(rows: Any, scores: Any, k: int) -> list[tuple[int, float]]:
+def _best(rows: npt.NDArray[np.integer], scores: npt.NDArray[np.floating], k: int) -> TextHits:
+    """Return the best ``k`` of some documents with their scores, those above 0."""
     order = np.lexsort((rows, -scores))[:k]
     return [(int(rows[at]), float(scores[at])) for at in order if scores[at] > 0]

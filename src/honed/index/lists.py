@@ -3,8 +3,9 @@
 FAISS compares the codes; what is saved are plain arrays, since its own files can name other files and load damaged.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,23 @@ import numpy.typing as npt
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Mask, Vectors
 from honed.core.ranking import Rows
+from honed.core.tensors import Array, Tensors
 from honed.index.clusters import flat_quantizer
 
-_LEAST = 256
-Codes = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import faiss
+
+_FEWEST = 256  # vectors that a product code learns its points from
+Codes: TypeAlias = npt.NDArray[np.uint8]
 
 
 class CodedLists(Protocol):
-    """Codes of vectors in clusters; filled once, ``together`` so many of a cluster in a block."""
+    """Codes of vectors in clusters, filled once.
 
-    together: int
+    ``block_size`` tells how many codes of a cluster are laid out together; the last block of a cluster is filled up.
+    """
+
+    block_size: int
 
     @property
     def code_size(self) -> int:
@@ -29,7 +37,7 @@ class CodedLists(Protocol):
         ...
 
     def train(self, sample: Vectors) -> None:
-        """Learn the codes from some vectors."""
+        """Learn the codes from some vectors ``(n, dim)``."""
         ...
 
     def encode(self, vectors: Vectors, clusters: Rows) -> Codes:
@@ -37,31 +45,69 @@ class CodedLists(Protocol):
         ...
 
     def fill(self, codes: Codes, offsets: Rows, rows: Rows) -> None:
-        """Take codes that are sorted by cluster: those of cluster ``c`` are ``offsets[c] : offsets[c + 1]``."""
+        """Take codes that are sorted by cluster: those of cluster ``c`` are ``offsets[c] : offsets[c + 1]``.
+
+        ``rows`` ``(n,)`` are the row numbers of the vectors in that order.
+        """
         ...
 
     def search(self, vectors: Vectors, k: int, nprobe: int, allowed: Mask | None) -> tuple[Vectors, Rows]:
-        """Return scores and rows, both ``(n_queries, k)``, in any order; rows are -1 where none was found."""
+        """Return scores and rows, both ``(n_queries, k)``, in any order; rows are -1 where there are fewer than k.
+
+        The codes in the ``nprobe`` nearest clusters are compared, of the rows that ``allowed`` ``(n,)`` lets pass.
+        """
         ...
 
-    def tensors(self) -> dict[str, Any]:
+    def tensors(self) -> dict[str, Array]:
         """Return what was learned, as named arrays."""
         ...
 
-    def restore(self, tensors: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Tensors) -> None:
         """Take what `tensors` returned; `ArtifactError` for arrays of another shape."""
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexCode:
+    """A kind of codes: ``lists`` makes empty lists of it from centroids ``(nlist, dim)`` and bits for each dimension.
+
+    ``bits`` are those that it can have, its own choice first. With ``group_bits`` one code of so many bits stands for
+    ``group_bits / bits`` dimensions, which must divide the vectors; 0: each dimension has its own. ``part`` is the
+    optional part of honed that it needs (`honed.core.optional.PARTS`), empty for none.
+    """
+
+    lists: Callable[[Vectors, int], CodedLists]
+    bits: tuple[int, ...]
+    group_bits: int = 0
+    part: str = "vector index"
+
+    def group(self, bits: int) -> int:
+        """Return how many dimensions one code stands for."""
+        return self.group_bits // bits if self.group_bits else 1
+
+    def divides(self, bits: int, dims: int) -> bool:
+        """Tell whether so many dimensions are a whole number of groups."""
+        return dims % self.group(bits) == 0
+
+
 class FaissLists:
-    """An inverted file of FAISS; ``make`` returns it for a quantizer, ``state`` names the vector that it learned."""
+    """An inverted file of FAISS.
 
-    together = 1
+    ``new_index`` returns it for a quantizer; ``learned`` returns the vector of FAISS that holds what it learned, None
+    for codes that learn nothing.
+    """
 
-    def __init__(self, centroids: Vectors, make: Callable[[Any], Any], state: Callable[[Any], Any] | None) -> None:
+    block_size = 1
+
+    def __init__(
+        self,
+        centroids: Vectors,
+        new_index: "Callable[[faiss.Index], faiss.Index]",
+        learned: "Callable[[faiss.Index], faiss.Float32Vector] | None" = None,
+    ) -> None:
         self._quantizer = flat_quantizer(centroids)
-        self.index = make(self._quantizer)
-        self._state = state
+        self.index = new_index(self._quantizer)
+        self._learned = learned
 
     @property
     def code_size(self) -> int:
@@ -69,9 +115,9 @@ class FaissLists:
         return int(self.index.code_size)
 
     def train(self, sample: Vectors) -> None:
-        """Learn the codes from some vectors; fewer than a product code has points are repeated."""
-        if len(sample) < _LEAST:
-            sample = np.resize(sample, (_LEAST, sample.shape[1]))
+        """Learn the codes from some vectors ``(n, dim)``; fewer than a product code has points are repeated."""
+        if len(sample) < _FEWEST:
+            sample = np.resize(sample, (_FEWEST, sample.shape[1]))
         self.index.train(np.ascontiguousarray(sample, dtype=np.float32))
 
     def encode(self, vectors: Vectors, clusters: Rows) -> Codes:
@@ -90,13 +136,13 @@ class FaissLists:
 
         for cluster, (start, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
             if end > start:
-                own = np.ascontiguousarray(codes[start:end])
+                block = np.ascontiguousarray(codes[start:end])
                 ids = np.ascontiguousarray(rows[start:end], dtype=np.int64)
-                self.index.invlists.add_entries(cluster, end - start, faiss.swig_ptr(ids), faiss.swig_ptr(own))
+                self.index.invlists.add_entries(cluster, end - start, faiss.swig_ptr(ids), faiss.swig_ptr(block))
         self.index.ntotal = len(rows)
 
     def search(self, vectors: Vectors, k: int, nprobe: int, allowed: Mask | None) -> tuple[Vectors, Rows]:
-        """Return scores and rows, both ``(n_queries, k)``; rows are -1 where none was found."""
+        """Return scores and rows, both ``(n_queries, k)``; rows are -1 where there are fewer than k."""
         import faiss
 
         kind = faiss.IVFRaBitQSearchParameters if hasattr(self.index, "rabitq") else faiss.SearchParametersIVF
@@ -111,28 +157,26 @@ class FaissLists:
         scores, rows = self.index.search(np.ascontiguousarray(vectors, dtype=np.float32), k, params=settings)
         return scores, rows.astype(np.int64)
 
-    def tensors(self) -> dict[str, Any]:
+    def tensors(self) -> dict[str, Array]:
         """Return what was learned, as named arrays."""
         import faiss
 
-        if self._state is None:
+        if self._learned is None:
             return {}
-        return {"learned": np.array(faiss.vector_to_array(self._state(self.index)), dtype=np.float32)}
+        return {"learned": np.array(faiss.vector_to_array(self._learned(self.index)), dtype=np.float32)}
 
-    def restore(self, tensors: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Tensors) -> None:
         """Take what `tensors` returned; `ArtifactError` for an array that is not finite or of another length."""
         import faiss
 
-        if self._state is not None:
+        if self._learned is not None:
             learned = np.ascontiguousarray(tensors["learned"], dtype=np.float32)
-            vector = self._state(self.index)
-            blank = self._length()
-            if learned.ndim != 1 or len(learned) != blank or not np.isfinite(learned).all():
+            if learned.ndim != 1 or len(learned) != self._learned_size() or not np.isfinite(learned).all():
                 raise ArtifactError("E_INDEX", "what the codes learned does not fit the index")
-            faiss.copy_array_to_vector(learned, vector)
+            faiss.copy_array_to_vector(learned, self._learned(self.index))
         self.index.is_trained = True
 
-    def _length(self) -> int:
+    def _learned_size(self) -> int:
         """Return how many numbers are learned."""
         index = self.index
         if hasattr(index, "pq"):

@@ -7,33 +7,39 @@ without them.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
+from honed.core.ranking import Rows
+from honed.core.tensors import Tensors
 
-_KINDS = {"keys": np.uint64, "ends": np.int64, "rows": np.int32, "weights": np.float32, "worth": np.float32}
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_DTYPES = {"keys": np.uint64, "ends": np.int64, "rows": np.int32, "weights": np.float32, "worth": np.float32}
 
 
 def term_key(term: str) -> int:
-    """Return the number under which a term stands."""
+    """Return the 64 bits under which a term is looked up (BLAKE2b)."""
     return int.from_bytes(blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 class Postings:
-    """Weights of terms in ``n`` documents.
+    """Which of ``n`` documents hold a term, and with which weight.
 
     ``tensors``: sorted ``keys`` ``(n_terms,)``, their ``ends`` ``(n_terms + 1,)`` into ``rows`` and ``weights``
     ``(n_postings,)``, and what a term is ``worth`` in a query ``(n_terms,)``.
     """
 
-    def __init__(self, tensors: Mapping[str, Any], n: int) -> None:
+    def __init__(self, tensors: Tensors, n: int) -> None:
         """Take the arrays; `ArtifactError` when they do not fit together."""
         self.tensors, self.n = tensors, n
-        for name, kind in _KINDS.items():
-            if name not in tensors or tensors[name].dtype != kind or tensors[name].ndim != 1:
+        for name, dtype in _DTYPES.items():
+            if name not in tensors or tensors[name].dtype != dtype or tensors[name].ndim != 1:
                 raise ArtifactError("E_POSTINGS", f"postings: {name} is missing or of another kind")
         self._keys, self._ends, self._rows = (tensors[name] for name in ("keys", "ends", "rows"))
         self._weights, self._worth = tensors["weights"], tensors["worth"]
@@ -45,8 +51,8 @@ class Postings:
             raise ArtifactError("E_POSTINGS", "postings: a row is outside the documents")
 
     @classmethod
-    def build(cls, terms: Sequence[str], matrix: Any, worth: Any) -> Self:
-        """Build from weights ``(n_terms, n_documents)``, a scipy sparse matrix, and the worth of each term."""
+    def build(cls, terms: Sequence[str], matrix: "csr_matrix", worth: npt.NDArray[np.floating]) -> Self:
+        """Build from weights ``(n_terms, n_documents)`` and the worth of each term ``(n_terms,)``."""
         keys = np.array([term_key(term) for term in terms], dtype=np.uint64)
         order = np.argsort(keys, kind="stable")
         csr = matrix.tocsr()[order]
@@ -67,15 +73,18 @@ class Postings:
         """Build from the keys of each document; a key is worth the more the fewer documents have it."""
         from scipy.sparse import csr_matrix
 
-        place: dict[str, int] = {}
-        pairs = [(place.setdefault(key, len(place)), row) for row, keys in enumerate(keys_of) for key in keys]
+        numbers: dict[str, int] = {}
+        pairs = [(numbers.setdefault(key, len(numbers)), row) for row, keys in enumerate(keys_of) for key in keys]
         rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         n = len(keys_of)
-        matrix = csr_matrix((np.ones(len(pairs), np.float32), (rows, columns)), shape=(len(place), n))
-        return cls.build(list(place), matrix, np.log1p(n / np.bincount(rows, minlength=len(place))))
+        matrix = csr_matrix((np.ones(len(pairs), np.float32), (rows, columns)), shape=(len(numbers), n))
+        return cls.build(list(numbers), matrix, np.log1p(n / np.bincount(rows, minlength=len(numbers))))
 
-    def find(self, terms: Mapping[str, float]) -> tuple[Any, Vectors, Vectors]:
-        """Return the numbers of those terms that are known, how often they are asked, and what each is worth."""
+    def find(self, terms: Mapping[str, float]) -> tuple[Rows, Vectors, Vectors]:
+        """Return the numbers of those terms of a query that are known, their counts in it, and their worth.
+
+        All three are ``(n_known,)``; ``terms`` maps each term to its count.
+        """
         if not terms:
             return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
         wanted = np.array([term_key(term) for term in terms], dtype=np.uint64)
@@ -84,9 +93,9 @@ class Postings:
         known = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), bool)
         return at[known], counts[known], self._worth[at[known]]
 
-    def sum(self, numbers: Any, counts: Any) -> Vectors:
-        """Return for each document ``(n,)`` the sum of its weights of some terms, each times its count."""
-        spans = [slice(int(self._ends[each]), int(self._ends[each + 1])) for each in numbers]
+    def sum(self, numbers: Rows, counts: Vectors) -> Vectors:
+        """Return for each document ``(n,)`` the sum of its weights of some terms, each times its count in the query."""
+        spans = [slice(int(self._ends[number]), int(self._ends[number + 1])) for number in numbers]
         if not spans:
             return np.zeros(self.n, np.float32)
         rows = np.concatenate([self._rows[span] for span in spans])
@@ -94,20 +103,20 @@ class Postings:
         return np.bincount(rows, weights=np.concatenate(parts), minlength=self.n).astype(np.float32)
 
     def masses(self) -> Vectors:
-        """Return for each document ``(n,)`` the worth of all its terms."""
+        """Return for each document ``(n,)`` the summed worth of its terms."""
         worth = np.repeat(self._worth, np.diff(self._ends))
         return np.bincount(self._rows, weights=worth, minlength=self.n).astype(np.float32)
 
     def unknown_worth(self) -> float:
-        """Return what a term is worth that no document has: as much as the rarest."""
+        """Return the worth of a term that no document has: as much as the rarest."""
         return float(self._worth.max(initial=1.0))
 
 
 class TermScorer:
-    """Scores of all documents for a text: ``terms_of`` makes terms of a query, ``kind`` says how they count.
+    """Scores of all documents for a query: ``terms_of`` makes its terms, ``kind`` says how they count.
 
     "bm25" adds up the weights; "cosine" weighs the query's terms as TF-IDF does (sublinear); "keys" adds up the worth
-    of the keys that meet.
+    of the keys that query and document share.
     """
 
     KINDS = ("bm25", "cosine", "keys")
@@ -117,14 +126,14 @@ class TermScorer:
             raise ArtifactError("E_POSTINGS", f"postings of an unknown kind {kind!r}")
         self.kind, self.postings, self.terms_of = kind, postings, terms_of
 
-    def asked(self, text: str) -> float:
-        """Return the worth of all the keys of a query, those that nothing has among them."""
+    def query_worth(self, text: str) -> float:
+        """Return the summed worth of the distinct terms of a query, those that no document has among them."""
         terms = set(self.terms_of(text))
         worth = self.postings.find(dict.fromkeys(terms, 1.0))[2]
         return float(worth.sum()) + (len(terms) - len(worth)) * self.postings.unknown_worth()
 
     def scores(self, text: str) -> Vectors:
-        """Return the scores ``(n,)``, 0 where nothing meets."""
+        """Return the scores of all documents ``(n,)``, 0 for one that shares no term with the query."""
         numbers, counts, worth = self.postings.find(Counter(self.terms_of(text)))
         if self.kind == "keys":
             counts = worth

@@ -1,11 +1,14 @@
 """Scalar quantisation: each dimension for itself, in 4, 6, 8 or 16 bits between the bounds of a sample."""
 
 from honed.core.protocols import Vectors
-from honed.index.lists import FaissLists
+from honed.index.lists import FaissLists, IndexCode
 
 
 def scalar_lists(centroids: Vectors, bits: int) -> FaissLists:
-    """Return lists of scalar codes; 16 bits are half-precision floats and learn nothing."""
+    """Return empty lists of scalar codes for centroids ``(nlist, dim)``, with ``bits`` for each dimension.
+
+    16 bits are half-precision floats and learn nothing.
+    """
     import faiss
 
     dim = centroids.shape[1]
@@ -18,3 +21,6 @@ def scalar_lists(centroids: Vectors, bits: int) -> FaissLists:
         ),
         None if bits == 16 else lambda index: index.sq.trained,
     )
+
+
+CODE = IndexCode(lists=scalar_lists, bits=(8, 4, 6, 16))

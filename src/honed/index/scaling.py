@@ -7,26 +7,32 @@ guess, which the interval shows: 95 % for a new size, from the scatter of the pa
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from honed.core.json import Json
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
-from honed.index.measured import Yardstick
+from honed.index.benchmark import IndexBenchmark
 from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
-from honed.index.surface import DEEPEST, Clustering, Coding, Targets
+from honed.index.surface import DEEPEST, ClusterProfile, CodeProfile, WantedRows
 
 SHARES = (0.08, 0.16, 0.32, 0.64, 1.0)
 _T_95: Mapping[int, float] = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}  # Student's t, two-sided, by degrees of freedom
-_LEAST = 2000
+_LEAST = 2000  # vectors of a part
+_FEWEST_PARTS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Needs:
-    """What so many documents would need: MB in memory and on disk, ms of a query with its interval."""
+class SizeEstimate:
+    """What ``n`` documents would need: MB in memory and on disk, ms of a query with its 95 % interval.
+
+    ``scanned`` are the vectors that a query is compared with, ``rescore`` how many of them are compared again;
+    ``times_measured`` tells how many times larger ``n`` is than what was measured.
+    """
 
     n: int
     mb: float
@@ -38,80 +44,109 @@ class Needs:
     rescore: float
     times_measured: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return asdict(self)
 
 
-def needs_of(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartMeasurement:
+    """What a part of ``n`` vectors needs for a recall: vectors to compare, and to rescore, with ``nlist`` clusters."""
+
+    n: int
+    scanned: float
+    rescore: float
+    nlist: int
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return it as plain data, every number a float."""
+        return {name: float(value) for name, value in asdict(self).items()}
+
+
+def estimate_sizes(
     source: StoredVectors, queries: Vectors, settings: IndexSettings, recall: float, sizes: Sequence[int]
-) -> tuple[list[Needs], list[dict[str, float]]]:
+) -> tuple[list[SizeEstimate], list[PartMeasurement]]:
     """Return what corpora of some sizes would need for an index recall, and what was measured on the parts.
 
     ``settings`` are of a composed index; its codes are kept, its clusters and widths follow the size. Nothing is
     returned where fewer than three parts have 2,000 vectors, or where the codes do not reach the recall with 1,000
     compared again.
     """
-    n, dim = source.shape
-    order = np.random.default_rng(settings.seed).permutation(n)
-    wanted = [round(share * n) for share in SHARES if share * n >= _LEAST]
-    if len(wanted) < 3:
+    parts, coding = _measure_parts(source, queries, settings, recall)
+    if coding is None:
         return [], []
-    measured, coding = [], None
-    half = recall + (1 - recall) / 2  # clusters and codes may lose as much each
-    with progress("measure parts of the corpus", len(wanted)) as bar:
-        for size in wanted:
-            part = StoredVectors(source.take(np.sort(order[:size])))
-            yard = Yardstick(part, queries)
-            targets = Targets.of(yard)
-            clustering = Clustering(part, yard, targets, replace(settings, nlist=0, nprobe=0))
-            coding = Coding(part, yard, targets, replace(settings, nlist=1, nprobe=1), clustering)
-            scanned = _least_scanned(clustering, half)
-            depth = float(np.quantile(coding.places, half, method="higher")) + 1
-            if depth > DEEPEST:
-                return [], []  # no rescoring that is affordable makes these codes find so much
-            measured.append({"n": float(size), "scanned": scanned, "rescore": depth, "nlist": float(clustering.nlist)})
-            bar.advance()
-    assert coding is not None
-    sizes_log = np.log([each["n"] for each in measured])
-    scanned_line = _Line(sizes_log, np.log([each["scanned"] for each in measured]))
-    depth_line = _Line(sizes_log, np.log([each["rescore"] for each in measured]))
-    found = []
+    n, dim = source.shape
+    log_sizes = np.log([part.n for part in parts])
+    scanned_line = _Line(log_sizes, np.log([part.scanned for part in parts]))
+    rescore_line = _Line(log_sizes, np.log([part.rescore for part in parts]))
+    estimates = []
     for size in sizes:
-        at = math.log(size)
-        low, middle, high = (math.exp(min(each, at)) for each in scanned_line.at(at))
-        depths = [math.exp(min(each, at)) for each in depth_line.at(at)]
         nlist = 2 * math.sqrt(size)
-        times = [
-            float(coding.costs @ np.array([1.0, scanned + nlist, depth]))
-            for scanned, depth in zip((low, middle, high), depths, strict=True)
-        ]
-        found.append(
-            Needs(
+        scanned, rescore = _at_most(scanned_line, size), _at_most(rescore_line, size)
+        low, middle, high = (
+            float(coding.costs @ np.array([1.0, compared + nlist, again]))
+            for compared, again in zip(scanned, rescore, strict=True)
+        )
+        estimates.append(
+            SizeEstimate(
                 n=size,
-                mb=coding.index.held_bytes(np.full(round(nlist), size // round(nlist))) / 1e6,
+                mb=coding.index.memory_with(np.full(round(nlist), size // round(nlist))) / 1e6,
                 disk_mb=4 * dim * size / 1e6,
-                ms=times[1],
-                ms_low=times[0],
-                ms_high=times[2],
-                scanned=middle,
-                rescore=depths[1],
+                ms=middle,
+                ms_low=low,
+                ms_high=high,
+                scanned=scanned[1],
+                rescore=rescore[1],
                 times_measured=size / n,
             )
         )
-    return found, measured
+    return estimates, parts
 
 
-def _least_scanned(clustering: Clustering, recall: float) -> float:
+def _measure_parts(
+    source: StoredVectors, queries: Vectors, settings: IndexSettings, recall: float
+) -> tuple[list[PartMeasurement], CodeProfile | None]:
+    """Return what parts of the vectors need, and the codes of the largest; None where that cannot be told."""
+    n = source.shape[0]
+    order = np.random.default_rng(settings.seed).permutation(n)
+    sizes = [round(share * n) for share in SHARES if share * n >= _LEAST]
+    if len(sizes) < _FEWEST_PARTS:
+        return [], None
+    parts, coding = [], None
+    half = recall + (1 - recall) / 2  # clusters and codes may lose as much each
+    with progress("measure parts of the corpus", len(sizes)) as bar:
+        for size in sizes:
+            part = StoredVectors(source.take(np.sort(order[:size])))
+            benchmark = IndexBenchmark(part, queries)
+            wanted = WantedRows.of(benchmark)
+            clustering = ClusterProfile(part, benchmark, wanted, replace(settings, nlist=0, nprobe=0))
+            coding = CodeProfile(part, benchmark, wanted, replace(settings, nlist=1, nprobe=1), clustering)
+            rescore = float(np.quantile(coding.ranks, half, method="higher")) + 1
+            if rescore > DEEPEST:
+                return [], None  # no rescoring that is affordable makes these codes find so much
+            scanned = _least_scanned(clustering, half)
+            parts.append(PartMeasurement(n=size, scanned=scanned, rescore=rescore, nlist=clustering.nlist))
+            bar.advance()
+    return parts, coding
+
+
+def _least_scanned(clustering: ClusterProfile, recall: float) -> float:
     """Return how many vectors are compared where the near clusters hold the wanted share of the neighbours."""
-    probes = int(np.quantile(clustering.places, recall, method="higher")) + 1
+    probes = int(np.quantile(clustering.ranks, recall, method="higher")) + 1
     return max(1.0, clustering.scanned(probes) - clustering.nlist)
+
+
+def _at_most(line: "_Line", size: int) -> tuple[float, float, float]:
+    """Return low bound, value and high bound of a count for a corpus of some size, none above that size."""
+    log_size = math.log(size)
+    low, value, high = (math.exp(min(log_count, log_size)) for log_count in line.at(log_size))
+    return low, value, high
 
 
 class _Line:
     """Least squares through points ``(n,)``, with the interval of a new one."""
 
-    def __init__(self, x: Any, y: Any) -> None:
+    def __init__(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
         self._x, self._mean = x, float(x.mean())
         self.slope, self.start = np.polyfit(x, y, 1)
         free = len(x) - 2

@@ -1,25 +1,25 @@
 """Document vectors as they are stored: fp32, or int8 with a scale for each row (a quarter of the memory traffic)."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
-from honed.core.protocols import Mask, Vectors, VectorSource
-from honed.core.ranking import Rows, top_rows
+from honed.core.protocols import Mask, VectorIndex, Vectors, VectorSource
+from honed.core.ranking import Rows, RowSelection, top_rows
+from honed.core.tensors import Array, Tensors
 from honed.index.exact import ExactIndex
 
 _DOCUMENTS, _QUERIES = 2048, 64
 
 
 class StoredVectors:
-    """Vectors ``(n, dim)`` that may lie in a memory map; ``scales`` ``(n,)`` belong to int8 codes."""
+    """Vectors ``(n, dim)`` in fp32, or int8 codes with ``scales`` ``(n,)``; both may lie in a memory map."""
 
-    def __init__(self, values: Any, scales: Any | None = None) -> None:
+    def __init__(self, values: Array, scales: Vectors | None = None) -> None:
         self.values, self.scales = values, scales
-        self.shape: tuple[int, int] = values.shape
+        self.shape: tuple[int, int] = (values.shape[0], values.shape[1])
 
     @classmethod
     def quantised(cls, vectors: Vectors) -> Self:
@@ -28,7 +28,7 @@ class StoredVectors:
         return cls(np.round(vectors / scales[:, None]).astype(np.int8), scales)
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Any]) -> Self:
+    def from_tensors(cls, tensors: Tensors) -> Self:
         """Read what `tensors` returned; `ArtifactError` for arrays of another kind."""
         values, scales = tensors["vectors"], tensors.get("scales")
         if scales is None:
@@ -39,23 +39,23 @@ class StoredVectors:
             raise ArtifactError("E_BUNDLE_FORMAT", "the vectors are neither fp32 nor int8 with a scale for each row")
         return cls(values, scales)
 
-    def tensors(self) -> dict[str, Any]:
+    def tensors(self) -> dict[str, Array]:
         """Return named arrays for a safetensors file."""
         return {"vectors": self.values} | ({"scales": self.scales} if self.scales is not None else {})
 
-    def take(self, rows: Any) -> Vectors:
+    def take(self, rows: RowSelection) -> Vectors:
         """Return vectors of some rows in fp32, ``(len(rows), dim)``; a slice is not copied where it need not be."""
         values: Vectors = self.values[rows].astype(np.float32, copy=False)
         return values if self.scales is None else values * self.scales[rows][:, None]
 
-    def subset(self, rows: Any) -> VectorSource:
-        """Return some rows, an array of numbers or a slice from the first on, as vectors numbered from 0; no copy."""
+    def subset(self, rows: RowSelection) -> VectorSource:
+        """Return some rows as vectors that are numbered from 0, without a copy; a slice must begin at the first row."""
         if isinstance(rows, slice):
             return type(self)(self.values[rows], None if self.scales is None else self.scales[rows])
         return _Subset(self, rows)
 
-    def exact(self, rows: Any) -> "ExactIndex | QuantisedIndex":
-        """Return exact search over some rows that needs numpy alone; int8 codes are searched as they are."""
+    def exact(self, rows: RowSelection) -> VectorIndex:
+        """Return exact search over some rows that needs numpy alone; int8 codes are searched without a wide copy."""
         if self.scales is None:
             return ExactIndex(self.take(rows))
         return QuantisedIndex(self.values[rows], self.scales[rows])
@@ -64,11 +64,11 @@ class StoredVectors:
 class _Subset:
     """Some of the vectors of a source, numbered from 0."""
 
-    def __init__(self, source: VectorSource, rows: Rows) -> None:
+    def __init__(self, source: VectorSource, rows: npt.NDArray[np.integer]) -> None:
         self._source, self._rows = source, rows
         self.shape: tuple[int, int] = (len(rows), source.shape[1])
 
-    def take(self, rows: Any) -> Vectors:
+    def take(self, rows: RowSelection) -> Vectors:
         """Return some rows in fp32."""
         return self._source.take(self._rows[rows])
 
@@ -82,9 +82,9 @@ class QuantisedIndex:
     def search(self, vectors: Vectors, k: int, *, allowed: Mask | None = None) -> tuple[Vectors, Rows]:
         """Return scores and row numbers, both ``(n_queries, min(k, n))``, best first, ties by row number."""
         if allowed is not None:
-            some = np.flatnonzero(allowed)
-            scores, rows = QuantisedIndex(self.codes[some], self.scales[some]).search(vectors, k)
-            return scores, some[rows]
+            passing = np.flatnonzero(allowed)
+            scores, rows = QuantisedIndex(self.codes[passing], self.scales[passing]).search(vectors, k)
+            return scores, passing[rows]
         n = len(self.codes)
         k = min(k, n)
         scores = np.empty((len(vectors), k), dtype=np.float32)

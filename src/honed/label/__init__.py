@@ -1,1 +1,1 @@
-"""Weak supervision: rules, an active learner, what they say together, and where to draw the line."""
+"""Weak supervision: rules, an active learner, their votes combined, and thresholds of confidence for each class."""

@@ -1,4 +1,4 @@
-"""The section ``[label]``."""
+"""The section ``[label]`` of honed.toml; free of heavy imports."""
 
 from dataclasses import dataclass, field
 
@@ -13,13 +13,14 @@ THRESHOLDS = ("balance", "precision", "none")
 class LabelConfig:
     """The section ``[label]``: how a few hand labels and rules become labels for all records.
 
-    ``rules`` are Python files, ``lists`` TOML files or folders of text files with terms. ``learner`` reads title
-    and text "joined" or as separate "fields", or is left out ("none"); it votes for a class where its confidence
-    keeps an estimated precision of ``learner_precision``. ``combine`` "auto" keeps the majority vote unless another
-    way is better on the hand labels. ``threshold`` draws the line for each class: "balance" keeps the classes'
-    estimated shares at ``coverage``, "precision" takes all that keeps ``precision``. ``time_limit`` is seconds that
-    a rule may take for one record. ``store`` is the file that hand labels are added to, ``terms`` the lists that
-    the label page writes; both need not exist.
+    ``rules`` are Python files, ``lists`` TOML files or folders of text files with terms. ``learner`` reads title and
+    text "joined" or as separate "fields", or is left out ("none"); it votes for a class where its confidence keeps an
+    estimated precision of ``learner_precision``. ``combine`` is a way to combine votes; "auto" keeps the majority
+    unless another is better on the hand labels. ``threshold`` is how the confidence is chosen from which on a label is
+    used, for each class: "balance" keeps the classes' estimated shares at ``coverage``, "precision" takes all that
+    keeps ``precision``, "none" takes all. ``time_limit`` is seconds that a rule may take for one record. ``store`` is
+    the file that hand labels are added to, ``terms`` the lists that the label page writes; both need not exist.
+    ``folds`` is into how many parts hand labels are cut to judge them unseen.
     """
 
     rules: tuple[str, ...] = ()

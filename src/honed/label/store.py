@@ -1,4 +1,4 @@
-"""Hand labels as they are given: one line each, on disk before the answer, with who, when and why."""
+"""Hand labels as people give them: a line of JSON for each, on disk before the answer, with who, when and why."""
 
 import json
 import os
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from honed.core.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HandLabel:
-    """A label that a person gave a record; ``label`` "" takes an earlier one back. ``at`` is a time in UTC."""
+    """A label that a person gave a record; "" takes an earlier one back. ``at`` is a time in UTC, in ISO 8601."""
 
     id: str
     label: str
@@ -24,7 +24,10 @@ class HandLabel:
 
 
 class LabelStore:
-    """A file of labels, one JSON object a line, only ever added to; the last line of a record counts."""
+    """A file of labels, one JSON object a line, only ever added to; the last line of a record counts.
+
+    Several threads may write to one store.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,27 +43,27 @@ class LabelStore:
         except FileNotFoundError:
             return []
         lines = raw.split(b"\n")
-        found = []
+        labels = []
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
-                found.append(HandLabel(**{str(name): str(each or "") for name, each in value.items()}))
+                entry = json.loads(line)
+                labels.append(HandLabel(**{str(name): str(value or "") for name, value in entry.items()}))
             except (ValueError, TypeError, AttributeError) as error:
                 if number == len(lines):  # no line end: it was never finished
                     break
                 raise DataError("E_LABEL_STORE", f"{self.path.name}, line {number}: not a label: {error}") from None
-        return found
+        return labels
 
     def latest(self) -> dict[str, HandLabel]:
-        """Return the last line of each record; a label "" says that it has none, whatever the data says."""
-        return {each.id: each for each in self.read()}
+        """Return the last line of each record by its id; a label "" says that it has none, whatever the data says."""
+        return {label.id: label for label in self.read()}
 
     def add(self, labels: Iterable[HandLabel]) -> int:
-        """Write labels to the end of the file and to disk; returns how many."""
+        """Write labels to the end of the file and to disk; return how many. Those without a time get this moment's."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        rows = [{**asdict(each), "at": each.at or now} for each in labels]
+        rows = [{**asdict(label), "at": label.at or now} for label in labels]
         if not rows:
             return 0
         with self._writing, self.path.open("ab+") as file:
@@ -68,45 +71,43 @@ class LabelStore:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # what a crash cut short
-                    file.truncate(self._whole(file))
+                    file.truncate(_end_whole_lines(file))
             file.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
             file.flush()
             os.fsync(file.fileno())
         return len(rows)
 
-    @staticmethod
-    def _whole(file: Any) -> int:
-        """Return the length of the file up to its last whole line."""
-        file.seek(0)
-        found = file.read()
-        try:
-            json.loads(found.rsplit(b"\n", 1)[-1])
-        except ValueError:
-            return int(found.rfind(b"\n") + 1)
-        file.write(b"\n")
-        return len(found) + 1
+
+def _end_whole_lines(file: BinaryIO) -> int:
+    """Return the length of a file up to the end of its last whole line, which gets a line end where it has none."""
+    file.seek(0)
+    content = file.read()
+    try:
+        json.loads(content.rsplit(b"\n", 1)[-1])
+    except ValueError:
+        return content.rfind(b"\n") + 1
+    file.write(b"\n")
+    return len(content) + 1
 
 
-MANUAL, WEAK, CONFIDENCE = "__MANUAL", "__WEAK_SUPERVISION", "__confidence"
+_REFINERY_KINDS = {"__manual": "manual", "__confidence": "confidence", "__weak_supervision": "weak"}
 
 
-def labels_of(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], who: str) -> list[HandLabel]:
-    """Return the hand labels of rows of another tool; ``columns`` names the columns of ``id`` and ``label``."""
-    found = []
+def imported_labels(rows: Iterable[Mapping[str, object]], columns: Mapping[str, str], who: str) -> list[HandLabel]:
+    """Return the hand labels in rows of another tool's table; ``columns`` names the columns of "id" and "label"."""
+    labels = []
     for row in rows:
         label, record = row.get(columns["label"]), row.get(columns["id"])
         if label not in (None, "") and record not in (None, ""):
-            found.append(HandLabel(id=str(record), label=str(label), who=who, why="imported"))
-    return found
+            labels.append(HandLabel(id=str(record), label=str(label), who=who, why="imported"))
+    return labels
 
 
 def refinery_columns(columns: Iterable[str]) -> dict[str, str]:
-    """Return the label columns of an export of refinery by kind: "manual", "weak" and "confidence", or nothing."""
-    kinds = {MANUAL: "manual", CONFIDENCE: "confidence", WEAK: "weak"}
-    found: dict[str, str] = {}
+    """Return the label columns of an export of refinery by kind, "manual", "weak" or "confidence", as far as there."""
+    by_kind: dict[str, str] = {}
     for column in columns:
-        for ending, kind in kinds.items():
-            if column.startswith("__") and column.lower().endswith(ending.lower()):
-                found.setdefault(kind, column)
-                break
-    return found
+        ending = next((ending for ending in _REFINERY_KINDS if column.lower().endswith(ending)), None)
+        if ending is not None and column.startswith("__"):
+            by_kind.setdefault(_REFINERY_KINDS[ending], column)
+    return by_kind

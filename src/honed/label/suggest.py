@@ -2,28 +2,31 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log, sqrt
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from honed.core.proportion import wilson
-from honed.label.learner import Classes, Rows, Shares
+from honed.core.ranking import Rows
+from honed.label.arrays import Classes, Probabilities
 from honed.label.lists import nfc
 
 _WORD = re.compile(r"[^\W\d_][\w'-]*[\w]")
 _PHRASE = re.compile(r"[^\w\s'-]+")
-_SURE, _MOST, _LEAST = 0.9, 4000, 0.6
+_CONFIDENT, _MOST_CONFIDENT, _LOWEST_PRECISION = 0.9, 4000, 0.6
+_FEWEST_RECORDS, _SIGNIFICANT = 3, 1.96
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Term:
+class SuggestedTerm:
     """A term for the list of a class: how many records have it, and the share of those that are of the class.
 
-    The share is estimated from labels and neighbours that the learner is sure of; ``examples`` are row numbers.
+    The share ``precision``, and the low bound of its 95 % interval, are of labels and of records that the labels so far
+    are sure of; ``examples`` are the row numbers of some.
     """
 
     label: str
@@ -33,8 +36,8 @@ class Term:
     low: float
     examples: tuple[int, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the term as plain data for JSON."""
+    def as_dict(self) -> dict[str, str | int | float]:
+        """Return the term as plain data for JSON, without the examples."""
         return {
             "label": self.label,
             "term": self.term,
@@ -44,73 +47,90 @@ class Term:
         }
 
 
-def terms_of(text: str) -> set[str]:
+class _ScoredTerm(NamedTuple):
+    """A term of a class: its score, how many records of the class have it, and how many in all."""
+
+    score: float
+    term: str
+    of_class: int
+    total: int
+
+
+def words_and_pairs(text: str) -> set[str]:
     """Return the words of a text in lower case, and the pairs of words with nothing but a space between them."""
-    found: set[str] = set()
+    terms: set[str] = set()
     for phrase in _PHRASE.split(nfc(text).lower()):
         words = _WORD.findall(phrase)
-        found |= {*words, *(f"{left} {right}" for left, right in pairwise(words) if f"{left} {right}" in phrase)}
-    return found
+        terms |= {*words, *(f"{left} {right}" for left, right in pairwise(words) if f"{left} {right}" in phrase)}
+    return terms
 
 
 def suggest_terms(
     texts: Sequence[str],
-    shares: Shares,
+    probabilities: Probabilities,
     hand: tuple[Rows, Classes],
     names: Sequence[str],
     taken: frozenset[str],
     *,
     n: int = 20,
-) -> list[Term]:
+) -> list[SuggestedTerm]:
     """Return up to ``n`` terms for each class, best first, without those of ``taken``.
 
-    Scored by the log-odds of a class against the others with an informative prior (Monroe, Colaresi & Quinn 2008, the
-    "fighting words"), over hand labels and records that the labels so far are sure of.
+    ``hand`` are (rows, classes) of hand-labelled records, ``names`` those of the classes. Scored by the log-odds of a
+    class against the others with an informative prior (Monroe, Colaresi & Quinn 2008, "Fightin' words"), over
+    hand labels and records that the labels so far are sure of.
     """
-    rows, classes = _evidence(shares, hand)
-    inside: list[Counter[str]] = [Counter() for _ in names]
-    where: dict[str, list[int]] = {}
-    for row, each in zip(rows.tolist(), classes.tolist(), strict=True):
-        for term in terms_of(texts[row]):
-            inside[each][term] += 1
-            where.setdefault(term, []).append(row)
-    every: Counter[str] = Counter()
-    for counts in inside:
-        every.update(counts)
-    sizes = np.bincount(classes, minlength=len(names)).astype(float)
-    found = []
-    for each, label in enumerate(names):
-        scored = []
-        for term, count in inside[each].items():
-            total = every[term]
-            if count < 3 or term in taken or _inside_taken(term, taken):
-                continue
-            score = _log_odds(count, sizes[each], total - count, sizes.sum() - sizes[each], total)
-            if score > 1.96:
-                scored.append((score, term, count, total))
-        scored.sort(key=lambda entry: (-entry[0], entry[1]))
-        found += [
-            Term(
+    rows, classes = _sure_records(probabilities, hand)
+    counts: list[Counter[str]] = [Counter() for _ in names]
+    rows_of_term: dict[str, list[int]] = {}
+    for row, number in zip(rows.tolist(), classes.tolist(), strict=True):
+        for term in words_and_pairs(texts[row]):
+            counts[number][term] += 1
+            rows_of_term.setdefault(term, []).append(row)
+    totals: Counter[str] = sum(counts, Counter())
+    sizes = np.bincount(classes, minlength=len(names)).astype(float).tolist()
+    suggestions = []
+    for number, label in enumerate(names):
+        significant = _scored(counts[number], totals, sizes[number], sum(sizes))
+        scored = [entry for entry in significant if not _is_taken(entry.term, taken)]
+        scored.sort(key=lambda entry: (-entry.score, entry.term))
+        suggestions += [
+            SuggestedTerm(
                 label=label,
-                term=term,
-                records=total,
-                precision=count / total,
-                low=wilson(count, total)[0],
-                examples=tuple(where[term][:3]),
+                term=entry.term,
+                records=entry.total,
+                precision=entry.of_class / entry.total,
+                low=wilson(entry.of_class, entry.total)[0],
+                examples=tuple(rows_of_term[entry.term][:3]),
             )
-            for _, term, count, total in _without_parts(scored)
-            if wilson(count, total)[0] >= _LEAST
+            for entry in _without_repeats(scored)
+            if wilson(entry.of_class, entry.total)[0] >= _LOWEST_PRECISION
         ][:n]
-    return found
+    return suggestions
 
 
-def _evidence(shares: Shares, hand: tuple[Rows, Classes]) -> tuple[Rows, Classes]:
-    top, confidence = shares.argmax(axis=1), shares.max(axis=1)
-    sure = confidence >= _SURE
-    sure[hand[0]] = False
-    near = np.flatnonzero(sure)
-    near = near[np.argsort(-confidence[near], kind="stable")][:_MOST]
-    return np.concatenate([hand[0], near]), np.concatenate([hand[1], top[near]])
+def _sure_records(probabilities: Probabilities, hand: tuple[Rows, Classes]) -> tuple[Rows, Classes]:
+    """Return rows and classes of the hand labels, then of the records with the most confident labels."""
+    top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    confident = confidence >= _CONFIDENT
+    confident[hand[0]] = False
+    rows = np.flatnonzero(confident)
+    rows = rows[np.argsort(-confidence[rows], kind="stable")][:_MOST_CONFIDENT]
+    return np.concatenate([hand[0], rows]), np.concatenate([hand[1], top[rows]])
+
+
+def _scored(counts: Counter[str], totals: Counter[str], size: float, n: float) -> Iterator[_ScoredTerm]:
+    """Yield the terms that are significantly more frequent in a class than in the others.
+
+    ``counts`` and ``totals`` are of records with a term, in the class and in all; the class has ``size`` of ``n``.
+    """
+    for term, count in counts.items():
+        total = totals[term]
+        if count < _FEWEST_RECORDS:
+            continue
+        score = _log_odds(count, size, total - count, n - size, total)
+        if score > _SIGNIFICANT:
+            yield _ScoredTerm(score, term, count, total)
 
 
 def _log_odds(inside: float, n_inside: float, outside: float, n_outside: float, prior: float) -> float:
@@ -121,17 +141,17 @@ def _log_odds(inside: float, n_inside: float, outside: float, n_outside: float, 
     return (left - right) / sqrt(1 / (inside + alpha) + 1 / (outside + alpha))
 
 
-def _inside_taken(term: str, taken: frozenset[str]) -> bool:
-    return any(word in taken for word in term.split())
+def _is_taken(term: str, taken: frozenset[str]) -> bool:
+    return term in taken or any(word in taken for word in term.split())
 
 
-def _without_parts(scored: list[tuple[float, str, int, int]]) -> list[tuple[float, str, int, int]]:
-    """Leave out pairs of words that say no more than one of their words, and words of a better pair."""
-    kept: list[tuple[float, str, int, int]] = []
-    words: set[str] = set()
+def _without_repeats(scored: Sequence[_ScoredTerm]) -> list[_ScoredTerm]:
+    """Return terms, best first, without those that have a word of a better one."""
+    kept: list[_ScoredTerm] = []
+    seen: set[str] = set()
     for entry in scored:
-        parts = set(entry[1].split())
-        if not parts & words:
+        words = set(entry.term.split())
+        if not words & seen:
             kept.append(entry)
-            words |= parts
+            seen |= words
     return kept

@@ -1,23 +1,20 @@
-"""A process of its own that runs the rules: it may raise, hang, print or exit, and honed goes on.
+"""The program of the process that runs the rules: they may raise, hang, print or exit, and honed goes on.
 
-Requests and answers are lines of JSON over stdin and stdout. Where the work stands (rule, record) is in a small shared
-file, so that whoever waits knows what to blame.
+See `honed.label.messages` for what it reads and writes.
 """
 
 import json
 import mmap
 import os
-import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
-from honed.label.rules import Row, RowChangedError, Rule, rules_of
+import msgspec
 
-PLACE = struct.Struct("qq")
-LOADING = -1
-ABSTAIN = -1
+from honed.label.messages import ABSTAIN, LOADING, PLACE, RuleAnswers, RuleFailure, RulesLoaded
+from honed.label.rules import RowChangedError, Rule, RuleRecord, load_rules
 
 
 def main() -> None:
@@ -26,41 +23,41 @@ def main() -> None:
     os.set_inheritable(answers.fileno(), False)
     os.dup2(2, 1)  # what a rule prints must not end up among the answers
     sys.path.append(str(Path.cwd()))  # modules beside the rules, behind everything else
-    own = os.getpid()
+    process = os.getpid()
     place = _Place(Path(sys.argv[1]))
     job = json.loads(sys.stdin.readline())
     place.set(LOADING, LOADING)
     rules: list[Rule] = []
     for file in job["files"]:
         try:
-            rules += rules_of(Path(file))
+            rules += load_rules(Path(file))
         except BaseException as error:  # SystemExit too
-            _only(own)
-            _say(answers, {"failed": Path(file).name, "error": type(error).__name__, "message": str(error)})
+            _exit_unless(process)
+            _write(answers, RulesLoaded(failed=Path(file).name, error=type(error).__name__, message=str(error)))
             return
-    _only(own)
-    _say(answers, {"rules": [[rule.name, rule.label] for rule in rules]})
+    _exit_unless(process)
+    _write(answers, RulesLoaded(rules=[(rule.name, rule.label) for rule in rules]))
     for line in sys.stdin:
         request = json.loads(line)
-        rows = [Row(values) for values in request["rows"]]
-        votes, problems = [], []
+        records = [RuleRecord(values) for values in request["rows"]]
+        votes, failures = [], []
         for number in request["rules"]:
-            found, problem = _votes(number, rules[number], rows, job["classes"], place)
-            _only(own)
-            votes.append(found)
-            problems += problem
+            votes_of_rule, failure = _run_rule(number, rules[number], records, job["classes"], place)
+            _exit_unless(process)
+            votes.append(votes_of_rule)
+            failures += [] if failure is None else [failure]
         place.set(LOADING, LOADING)  # until the next records are read
-        _say(answers, {"votes": votes, "problems": problems})
+        _write(answers, RuleAnswers(votes=votes, problems=failures))
 
 
-def _only(own: int) -> None:
-    """End a process that a rule has split off: one alone answers."""
-    if os.getpid() != own:
+def _exit_unless(process: int) -> None:
+    """End a process that a rule has split off: only the first answers."""
+    if os.getpid() != process:
         os._exit(0)
 
 
-def _say(answers: Any, value: Any) -> None:
-    answers.write(json.dumps(value) + "\n")
+def _write(answers: TextIO, message: msgspec.Struct) -> None:
+    answers.write(json.dumps(msgspec.to_builtins(message)) + "\n")  # escapes what is no valid Unicode, too
     answers.flush()
 
 
@@ -75,39 +72,51 @@ class _Place:
         self.numbers[0], self.numbers[1] = rule, row
 
 
-def _votes(
-    number: int, rule: Rule, rows: Sequence[Row], classes: Sequence[str], place: _Place
-) -> tuple[list[int], list[dict[str, Any]]]:
-    """Return a rule's votes, class numbers or `ABSTAIN`, and its first problem; after one it abstains."""
+class _RuleError(Exception):
+    """Why the vote of a rule does not count; ``code`` is ``E_LF_...``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def _run_rule(
+    number: int, rule: Rule, records: Sequence[RuleRecord], classes: Sequence[str], place: _Place
+) -> tuple[list[int], RuleFailure | None]:
+    """Return a rule's votes, class numbers or `ABSTAIN`, and its first failure, from which on it abstains."""
     numbers = {label: row for row, label in enumerate(classes)}
-    found = [ABSTAIN] * len(rows)
-    for at, row in enumerate(rows):
-        place.set(number, at)
+    votes = [ABSTAIN] * len(records)
+    for row, record in enumerate(records):
+        place.set(number, row)
         try:
-            value = rule.function(row)
-        except RowChangedError as error:
-            return found, [_problem(number, at, "E_LF_MUTATION", str(error))]
-        except BaseException as error:
-            return found, [_problem(number, at, "E_LF_RAISED", f"{type(error).__name__}: {error}".rstrip(": "))]
-        if value is None:
-            continue
-        if rule.label:
-            if not isinstance(value, bool):
-                said = f"a rule of one class answers True, False or None, got {type(value).__name__} {value!r:.80}"
-                return found, [_problem(number, at, "E_LF_TYPE", said)]
-            value = rule.label if value else None
-        elif not isinstance(value, str):
-            said = f"a rule returns a class or None, got {type(value).__name__} {value!r:.80}"
-            return found, [_problem(number, at, "E_LF_TYPE", said)]
-        if value is not None:
-            if value not in numbers:
-                return found, [_problem(number, at, "E_LF_LABEL", f"{value!r:.80} is not a class")]
-            found[at] = numbers[value]
-    return found, []
+            votes[row] = _vote(rule, record, numbers)
+        except _RuleError as error:
+            return votes, RuleFailure(rule=number, row=row, code=error.code, message=error.message)
+    return votes, None
 
 
-def _problem(rule: int, row: int, code: str, message: str) -> dict[str, Any]:
-    return {"rule": rule, "row": row, "code": code, "message": message}
+def _vote(rule: Rule, record: RuleRecord, numbers: Mapping[str, int]) -> int:
+    """Return the number of the class that a rule votes for, or `ABSTAIN`; `_RuleError` for anything else."""
+    try:
+        value = rule.function(record)
+    except RowChangedError as error:
+        raise _RuleError("E_LF_MUTATION", str(error)) from None
+    except BaseException as error:
+        raise _RuleError("E_LF_RAISED", f"{type(error).__name__}: {error}".rstrip(": ")) from None
+    if value is None:
+        return ABSTAIN
+    if rule.label:
+        if not isinstance(value, bool):
+            what = "a rule of one class answers True, False or None"
+            raise _RuleError("E_LF_TYPE", f"{what}, got {type(value).__name__} {value!r:.80}")
+        if not value:
+            return ABSTAIN
+        value = rule.label
+    elif not isinstance(value, str):
+        raise _RuleError("E_LF_TYPE", f"a rule returns a class or None, got {type(value).__name__} {value!r:.80}")
+    if value not in numbers:
+        raise _RuleError("E_LF_LABEL", f"{value!r:.80} is not a class")
+    return numbers[value]
 
 
 if __name__ == "__main__":

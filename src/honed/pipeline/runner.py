@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from honed.config.sections import Config
-from honed.core.artifacts import PARTIAL, Artifact, ArtifactStore, StageKey, write_json
+from honed.config.config import Config
+from honed.core.artifacts import PARTIAL, A, Artifact, ArtifactStore, StageKey, write_json
 from honed.core.errors import ConfigError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
-from honed.stages.all import STAGES
-from honed.stages.stage import Stage, Work
+from honed.core.stage import Inputs, Stage, Work
+from honed.pipeline.executors import LocalExecutor
+from honed.shapes.registry import shape_of
+from honed.stages.all import stages_of
 
 Listener = Callable[[str, str, float], None]
 LATEST, UPDATES = "latest.json", "updates.json"
@@ -24,7 +27,7 @@ LATEST, UPDATES = "latest.json", "updates.json"
 class Plan:
     """What a run would do with one stage."""
 
-    stage: Stage
+    stage: Stage[Config]
     key: StageKey
     stands: bool
 
@@ -33,14 +36,22 @@ class Runner:
     """All stages of one workspace. ``listener(stage, state, seconds)`` hears "stands", "runs" and "done"."""
 
     def __init__(
-        self, config: Config, root: Path, listener: Listener | None = None, *, stages: tuple[Stage, ...] = STAGES
+        self,
+        config: Config,
+        root: Path,
+        listener: Listener | None = None,
+        *,
+        stages: tuple[Stage[Config], ...] = (),
+        executor: LocalExecutor | None = None,
     ) -> None:
-        self.config, self.root, self.all = config, root, stages
+        self.config, self.root = config, root
+        self.all = stages or stages_of(shape_of(config))
+        self.executor = executor or LocalExecutor()
         self.output = root / config.paths.output
         self.store = ArtifactStore(self.output)
         self.tell: Listener = listener or (lambda *_: None)
 
-    def stages(self, until: str | None = None) -> list[Stage]:
+    def stages(self, until: str | None = None) -> list[Stage[Config]]:
         """Return the wanted stages, up to and with ``until``."""
         wanted = [stage for stage in self.all if stage.wanted(self.config)]
         if until is None:
@@ -62,7 +73,11 @@ class Runner:
             key = self._key(stage, keys)
             keys[stage.name] = key.key
             plans.append(
-                Plan(stage=stage, key=key, stands=stage.name not in forced and self.store.find(key) is not None)
+                Plan(
+                    stage=stage,
+                    key=key,
+                    stands=stage.name not in forced and self.store.find(key, stage.artifact) is not None,
+                )
             )
         return plans
 
@@ -85,7 +100,7 @@ class Runner:
             forced = self._forced(start)
             for stage in self.stages(until):
                 key = self._key(stage, {name: artifact.key for name, artifact in artifacts.items()})
-                found = None if stage.name in forced else self.store.find(key)
+                found = None if stage.name in forced else self.store.find(key, stage.artifact)
                 artifacts[stage.name] = found or self._make(stage, key, artifacts)
                 if found:
                     self.tell(stage.name, "stands", 0.0)
@@ -110,30 +125,45 @@ class Runner:
 
     def rewind(self, stage: str, step: int) -> Path:
         """Remove the checkpoints after ``step`` of a training that was broken off; `ConfigError` without that one."""
-        plan = next((each for each in self.plan(until=stage) if each.stage.name == stage), None)
+        plan = next((plan for plan in self.plan(until=stage) if plan.stage.name == stage), None)
         folder = self.store.folder(plan.key) if plan else self.output
         checkpoints = folder.with_name(folder.name + PARTIAL) / "checkpoints"
         steps = {int(path.name.split("-")[-1]): path for path in checkpoints.glob("checkpoint-*")}
         if step not in steps:
-            there = ", ".join(str(each) for each in sorted(steps)) or "none"
+            there = ", ".join(str(number) for number in sorted(steps)) or "none"
             raise ConfigError("E_CHECKPOINT", f"no checkpoint {step} of an unfinished {stage}; there are: {there}")
         with self._locked():
-            for each, path in steps.items():
-                if each > step:
+            for number, path in steps.items():
+                if number > step:
                     shutil.rmtree(path)
         return steps[step]
 
-    def latest(self, stage: str) -> Artifact:
+    def latest(self, kind: type[A]) -> A:
+        """Return the artifact of a kind from the last run; `ConfigError` when there is none."""
+        found = self.find_latest(kind)
+        if found is None:
+            return cast(A, self.latest_of(next(stage.name for stage in self.all if issubclass(stage.artifact, kind))))
+        return found
+
+    def latest_of(self, stage: str) -> Artifact:
         """Return the artifact of a stage from the last run; `ConfigError` when there is none."""
-        key = self._latest().get(stage)
-        folder = self.output / stage / key if key else None
-        if folder is None or not folder.is_dir():
+        found = self.latest_inputs().by_stage().get(stage)
+        if found is None:
             raise ConfigError(
                 "E_NOT_RUN", f"nothing of the stage {stage} in {self.output} yet; make it with  honed run"
             )
-        from honed.core.artifacts import Manifest
+        return found
 
-        return Artifact(folder=folder, manifest=Manifest.read(folder))
+    def find_latest(self, kind: type[A]) -> A | None:
+        """Return the artifact of a kind from the last run, of several stages that of the last one; None without."""
+        return self.latest_inputs().find(kind)
+
+    def latest_inputs(self) -> Inputs:
+        """Return all artifacts of the last run that are still there."""
+        keys = self._latest()
+        places = {stage.name: self.output / stage.name / keys[stage.name] for stage in self.all if stage.name in keys}
+        kinds = {stage.name: stage.artifact for stage in self.all}
+        return Inputs({name: kinds[name].at(folder) for name, folder in places.items() if folder.is_dir()})
 
     def _latest(self) -> dict[str, str]:
         try:
@@ -149,21 +179,32 @@ class Runner:
             raise ConfigError("E_STAGE", f"no stage {start}{did_you_mean(start, names)} (known: {', '.join(names)})")
         return set(names[names.index(start) :])
 
-    def _key(self, stage: Stage, keys: Mapping[str, str]) -> StageKey:
-        inputs = {name: keys[name] for name in stage.needs if name in keys}
-        config = json.loads(canonical_json(stage.key(self.config, self.root)))
+    def _key(self, stage: Stage[Config], keys: Mapping[str, str]) -> StageKey:
+        inputs = {other.name: keys[other.name] for other in self.all if other.name in keys and stage.reads(other)}
+        config = json.loads(canonical_json(stage.settings(self.config, self.root)))
         return StageKey(stage=stage.name, version=stage.version, config=config, inputs=inputs)
 
-    def _make(self, stage: Stage, key: StageKey, artifacts: Mapping[str, Artifact]) -> Artifact:
+    def _make(self, stage: Stage[Config], key: StageKey, artifacts: Mapping[str, Artifact]) -> Artifact:
         self.tell(stage.name, "runs", 0.0)
         started = time.monotonic()
-        inputs = {name: artifacts[name] for name in stage.needs if name in artifacts}
+        inputs = stage.inputs(artifacts, self.all)
         with self.store.staging(key) as folder:
             if not stage.resumes:
                 shutil.rmtree(folder)
                 folder.mkdir()
-            facts = stage.run(Work(config=self.config, root=self.root, inputs=inputs, folder=folder))
-            artifact = self.store.commit(key, folder, facts)
+            work = Work(
+                config=self.config,
+                root=self.root,
+                inputs=Inputs(inputs),
+                folder=folder,
+                logs=self.output / "logs" / f"{stage.name}-{key.key}",
+                executor=self.executor,
+            )
+            try:
+                facts = stage.run(work)
+            finally:
+                self.executor.close()
+            artifact = self.store.commit(key, folder, facts, stage.artifact)
         self.tell(stage.name, "done", time.monotonic() - started)
         return artifact
 

@@ -3,23 +3,67 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeAlias
 
+import msgspec
 import numpy as np
 
-from honed.core.artifacts import MANIFEST, Artifact, Manifest
+from honed.artifacts.data import CheckArtifact
+from honed.artifacts.evaluation import EvaluateArtifact
+from honed.core.artifacts import MANIFEST
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.records import JudgedTask
 from honed.data import task
 from honed.evaluate.measures import Measure, Scores
-from honed.evaluate.score import GROUPS, SCORES, TaskScores
-from honed.project.project import Project
-from honed.stages.hybrid import LEARNED
-from honed.stages.reports import BASE, NAMES, STUDENT, TUNED
+from honed.evaluate.results import Interval
+from honed.evaluate.score import SCORES, TaskScores
+from honed.project.workspace import Workspace
+from honed.shapes.systems import BASE, SHIPPED
 
-# what a search answers with: the first of them that was measured
-SHIPPED = tuple(each for name in (LEARNED, STUDENT, TUNED) for each in (name + NAMES, name))
 _SHOWN = 10
+
+
+class Compared(msgspec.Struct, kw_only=True):
+    """Means of both, and the paired difference (second - first) with its interval and p."""
+
+    a: float
+    b: float
+    difference: Interval
+    p_value: float
+    wins: int
+    losses: int
+    n: int
+
+
+class Side(msgspec.Struct, kw_only=True):
+    """One of the two that are compared."""
+
+    folder: str
+    system: str
+
+
+class ChangedScore(msgspec.Struct, kw_only=True):
+    """A query that won or lost, by the first measure."""
+
+    query_id: str
+    text: str
+    difference: float
+
+
+class ComparisonReport(msgspec.Struct, kw_only=True):
+    """How the second stands to the first: every measure that both have, the first measure by slice, and queries."""
+
+    a: Side
+    b: Side
+    n_queries: int
+    same_documents: bool
+    measures: dict[str, Compared]
+    slices: dict[str, Compared]
+    won: list[ChangedScore]
+    lost: list[ChangedScore]
+
+
+Place: TypeAlias = Path | Workspace  # the folder of an evaluation or of a project, or a project
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,71 +76,67 @@ class Evaluated:
     seed: int
 
     @classmethod
-    def open(cls, place: Path) -> Self:
+    def open(cls, place: Place) -> Self:
         """Read an evaluation from its folder, or the last one of a project; `ConfigError` for one of another shape."""
-        place = place.resolve()
-        if (place / MANIFEST).is_file():
-            made = Artifact(folder=place, manifest=Manifest.read(place))
+        if isinstance(place, Path) and (place / MANIFEST).is_file():
+            made = EvaluateArtifact.at(place.resolve())
         else:
-            made = Project(place).runner.latest("evaluate")
+            project = place if isinstance(place, Workspace) else Workspace(place.resolve())
+            made = project.runner.latest(EvaluateArtifact)
+        where = made.folder
         check = made.folder.resolve().parents[1] / "check" / made.manifest.inputs.get("check", "")
-        scored = made.manifest.stage.startswith("evaluate.") and SCORES in made.manifest.files
-        if not scored or not (check / "tasks" / task.FORWARD / "test").is_dir():
+        scored = made.manifest.stage.startswith("evaluate.") and made.has(SCORES)
+        if not scored or not (check / task.TASKS / task.FORWARD / "test").is_dir():
             raise ConfigError(
-                "E_COMPARE", f"{place}: no evaluation with scores for each query, as of names or of judged search"
+                "E_COMPARE", f"{where}: no evaluation with scores for each query, as of names or of judged search"
             )
-        test = task.load_task(check, task.FORWARD, "test")
-        systems: dict[str, dict[str, Scores]] = {}
-        with np.load(made.path(SCORES), allow_pickle=False) as stored:
-            for name in stored.files:
-                if name != GROUPS:
-                    system, measure = name.rsplit("/", 1)
-                    systems.setdefault(system, {})[measure] = stored[name]
-        if any(len(values) != len(test.queries) for each in systems.values() for values in each.values()):
-            raise ConfigError("E_COMPARE", f"{place}: its scores are not of its test queries")
-        settings = made.manifest.config.get("evaluate") or {}
-        return cls(folder=made.folder, test=test, systems=systems, seed=int(settings.get("seed", 0)))
+        test = CheckArtifact.at(check).task(task.FORWARD, "test")
+        systems, _ = made.scores()
+        if any(len(values) != len(test.queries) for scores in systems.values() for values in scores.values()):
+            raise ConfigError("E_COMPARE", f"{where}: its scores are not of its test queries")
+        settings = made.manifest.config.get("evaluate")
+        seed = settings.get("seed", 0) if isinstance(settings, Mapping) else 0
+        return cls(folder=made.folder, test=test, systems=systems, seed=seed if isinstance(seed, int) else 0)
 
     def system(self, name: str) -> str:
         """Return a system's name, by default what is shipped; `ConfigError` for one that was not measured."""
         if not name:
-            return next(each for each in (*SHIPPED, BASE, *self.systems) if each in self.systems)
+            return next(system for system in (*SHIPPED, BASE, *self.systems) if system in self.systems)
         if name not in self.systems:
             known = ", ".join(self.systems)
             raise ConfigError("E_COMPARE", f"no system {name!r}{did_you_mean(name, self.systems)} (measured: {known})")
         return name
 
 
-def compare(first: Path, second: Path, names: Sequence[str] = ("", "")) -> dict[str, Any]:
-    """Return how the second stands to the first, as plain data.
+def compare(first: Place, second: Place, names: Sequence[str] = ("", "")) -> ComparisonReport:
+    """Return how the second stands to the first.
 
-    Every measure that both have, with the paired difference (second - first), its interval and p; the first measure by
-    slice; and the queries that won and lost most. Raises `ConfigError` when the test queries are not the same.
+    Raises `ConfigError` when the test queries are not the same.
     """
     one, other = Evaluated.open(first), Evaluated.open(second)
     _same_queries(one, other)
     left, right = one.system(names[0]), other.system(names[1])
     if (one.folder, left) == (other.folder, right):
         raise ConfigError("E_COMPARE", f"both are {left!r} of {one.folder}: name another with --system-a or --system-b")
-    measures = [each for each in one.systems[left] if each in other.systems[right]]
-    scores = TaskScores(one.test, [Measure.parse(each) for each in measures], seed=one.seed)
-    for name, found in (("a", one.systems[left]), ("b", other.systems[right])):
-        scores.scores[name] = {Measure.parse(each): found[each] for each in measures}
+    measures = [name for name in one.systems[left] if name in other.systems[right]]
+    scores = TaskScores(one.test, [Measure.parse(name) for name in measures], seed=one.seed)
+    for name, values in (("a", one.systems[left]), ("b", other.systems[right])):
+        scores.scores[name] = {Measure.parse(measure): values[measure] for measure in measures}
     head = scores.measures[0]
-    return {
-        "a": {"folder": str(one.folder), "system": left},
-        "b": {"folder": str(other.folder), "system": right},
-        "n_queries": len(one.test.queries),
-        "same_documents": [each.doc_id for each in one.test.corpus] == [each.doc_id for each in other.test.corpus],
-        "measures": {str(measure): _row(scores, measure) for measure in scores.measures},
-        "slices": {part: _row(scores, head, part) for part, ids in sorted(one.test.slices.items()) if ids},
-        "won": _most(scores, head, one.test, sign=1),
-        "lost": _most(scores, head, one.test, sign=-1),
-    }
+    return ComparisonReport(
+        a=Side(folder=str(one.folder), system=left),
+        b=Side(folder=str(other.folder), system=right),
+        n_queries=len(one.test.queries),
+        same_documents=[doc.doc_id for doc in one.test.corpus] == [doc.doc_id for doc in other.test.corpus],
+        measures={str(measure): _compared(scores, measure) for measure in scores.measures},
+        slices={part: _compared(scores, head, part) for part, ids in sorted(one.test.slices.items()) if ids},
+        won=_most_changed(scores, head, one.test, sign=1),
+        lost=_most_changed(scores, head, one.test, sign=-1),
+    )
 
 
 def _same_queries(one: Evaluated, other: Evaluated) -> None:
-    ours, theirs = ([(query.query_id, query.text) for query in each.test.queries] for each in (one, other))
+    ours, theirs = ([(query.query_id, query.text) for query in side.test.queries] for side in (one, other))
     if ours != theirs:
         shared = len(set(ours) & set(theirs))
         raise ConfigError(
@@ -107,23 +147,32 @@ def _same_queries(one: Evaluated, other: Evaluated) -> None:
         raise ConfigError("E_COMPARE", "the same test queries, but other documents are right for them")
 
 
-def _row(scores: TaskScores, measure: Measure, part: str = "") -> dict[str, Any]:
+def _compared(scores: TaskScores, measure: Measure, part: str = "") -> Compared:
     found = scores.compare("b", "a", measure, part)
-    rows = slice(None) if not part else np.flatnonzero([each in scores.task.slices[part] for each in scores.query_ids])
-    means = {name: round(float(scores.scores[name][measure][rows].mean()), 5) for name in ("a", "b")}
-    return means | {name: found[name] for name in ("difference", "p_value", "wins", "losses", "n")}
+    members = scores.task.slices[part] if part else frozenset(scores.query_ids)
+    rows = np.flatnonzero([query in members for query in scores.query_ids])
+    a, b = (round(float(scores.scores[name][measure][rows].mean()), 5) for name in ("a", "b"))
+    return Compared(
+        a=a,
+        b=b,
+        difference=found.difference,
+        p_value=found.p_value,
+        wins=found.wins,
+        losses=found.losses,
+        n=found.n,
+    )
 
 
-def _most(scores: TaskScores, measure: Measure, test: JudgedTask, *, sign: int) -> list[dict[str, Any]]:
+def _most_changed(scores: TaskScores, measure: Measure, test: JudgedTask, *, sign: int) -> list[ChangedScore]:
     """Return the queries that gained most, or lost most (sign -1), by the first measure, then by all together."""
-    every = np.stack([scores.scores["b"][each] - scores.scores["a"][each] for each in scores.measures])
-    order = np.lexsort((-sign * every.sum(axis=0), -sign * every[0]))
+    gains = np.stack([scores.scores["b"][name] - scores.scores["a"][name] for name in scores.measures])
+    order = np.lexsort((-sign * gains.sum(axis=0), -sign * gains[0]))
     return [
-        {
-            "query_id": test.queries[at].query_id,
-            "text": test.queries[at].text,
-            "difference": round(float(every[0, at]), 5),
-        }
+        ChangedScore(
+            query_id=test.queries[at].query_id,
+            text=test.queries[at].text,
+            difference=round(float(gains[0, at]), 5),
+        )
         for at in order[:_SHOWN].tolist()
-        if sign * every[0, at] > 0
+        if sign * gains[0, at] > 0
     ]

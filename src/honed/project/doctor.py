@@ -4,12 +4,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from honed.config.sections import FILE, Config
+from honed.config.config import FILE
 from honed.core.errors import HonedError
 from honed.core.optional import PARTS, installed_version, is_installed
 from honed.encode import hardware
 from honed.encode.base_models import resolve
-from honed.encode.graph_encoder import best_engine
+from honed.encode.engines import best_engine
+from honed.pipeline.honed_toml import read_config
 
 _PACKAGES = (
     "honed",
@@ -88,7 +89,7 @@ def _would_run(found: dict[str, Any]) -> dict[str, str]:
 
 def _problems(project: Path) -> list[str]:
     try:
-        config = Config.read(project / FILE)
+        config = read_config(project / FILE)
         resolve(config.model.base)
     except HonedError as error:
         return [str(error)]

@@ -10,17 +10,18 @@ import pyarrow.parquet as pq
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.lines import read_lines
-from honed.core.optional import require
 from honed.core.protocols import Encoder, Vectors
 from honed.core.text import is_blank
 from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
 from honed.encode.config import EncoderConfig
+from honed.encode.models import encoder_source
+from honed.project.workspace import Workspace
 
 FORMATS = (".npy", ".safetensors", ".parquet")
 
 
 def encode_file(
-    file: Path, out: Path, *, column: str | None, model: str | None, role: str, project: Path
+    file: Path, out: Path, *, column: str | None, model: str | None, role: str, project: Workspace | None
 ) -> tuple[int, int]:
     """Write the unit vectors of a file's texts and return their shape ``(n_texts, dim)``.
 
@@ -70,15 +71,12 @@ def _column(path: Path, column: str) -> list[str]:
     return texts
 
 
-def _encoder(model: str | None, project: Path) -> Encoder:
-    require("torch encoder")
-    from honed.encode.torch_encoder import TorchEncoder
-
+def _encoder(model: str | None, project: Workspace | None) -> Encoder:
     if model:
-        return TorchEncoder.load(EncoderConfig(base=model))
-    from honed.project.project import Project
-
-    return Project(project).searcher().encoder
+        return encoder_source(EncoderConfig(base=model)).load()
+    if project is None:
+        raise ConfigError("E_OPTION", "name a model, or a project")
+    return project.searcher().encoder
 
 
 def _write(out: Path, texts: Sequence[str], vectors: Vectors) -> None:

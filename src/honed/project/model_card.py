@@ -1,14 +1,13 @@
 """The model card of an exported model: what it is, how it is used, what was measured and how."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from honed.core.json import JsonObject
 from honed.core.records import EncoderSpec
+from honed.project.facts import ProjectFacts
 
 
-def model_card(facts: Mapping[str, Any], spec: EncoderSpec) -> str:
-    """Return a model card in Markdown with the Hub's front matter."""
-    licence = facts["licences"]["base model"]
+def model_card(facts: ProjectFacts, training: JsonObject | None, spec: EncoderSpec) -> str:
+    """Return a model card in Markdown with the Hub's front matter; ``training`` are the settings, None: not trained."""
+    licence = facts.licences["base model"]
     front = [
         "---",
         "library_name: sentence-transformers",
@@ -18,21 +17,21 @@ def model_card(facts: Mapping[str, Any], spec: EncoderSpec) -> str:
         "- feature-extraction",
         "- sentence-similarity",
         "- honed",
-        *([f"base_model: {facts['base_model']}"] if "/" in facts["base_model"] else []),
+        *([f"base_model: {facts.base_model}"] if "/" in facts.base_model else []),
         *([f"license: {licence.lower()}"] if licence != "not stated" else []),
         "---",
     ]
     return "\n".join(
-        [*front, "", f"# {facts['title']}", "", *_use(facts, spec), *_measures(facts), *_training(facts), ""]
+        [*front, "", f"# {facts.title}", "", *_use(facts, spec), *_measures(facts), *_training(training), ""]
     )
 
 
-def _use(facts: Mapping[str, Any], spec: EncoderSpec) -> list[str]:
+def _use(facts: ProjectFacts, spec: EncoderSpec) -> list[str]:
     return [
-        f"A sentence-transformers model fine-tuned from `{facts['base_model']}` with honed: {spec.dim} dimensions, "
+        f"A sentence-transformers model fine-tuned from `{facts.base_model}` with honed: {spec.dim} dimensions, "
         f"{spec.pooling} pooling, at most {spec.max_length} tokens, cosine similarity.",
         "",
-        f"Licences: base model {facts['licences']['base model']}; training data {facts['licences']['data']}.",
+        f"Licences: base model {facts.licences['base model']}; training data {facts.licences['data']}.",
         "",
         "```python",
         "from sentence_transformers import SentenceTransformer",
@@ -47,36 +46,35 @@ def _use(facts: Mapping[str, Any], spec: EncoderSpec) -> list[str]:
     ]
 
 
-def _measures(facts: Mapping[str, Any]) -> list[str]:
-    found = facts["measures"]
+def _measures(facts: ProjectFacts) -> list[str]:
+    found = facts.measures
     if not found:
         return ["", "Nothing was measured at export."]
     note = (
         "of which training saw nothing"
-        if found["protocol"] == "held-out"
+        if found.protocol == "held-out"
         else "on pairs that training has seen: the model is asked what it was taught"
     )
-    names = list(next(iter(found["systems"].values())))
+    names = list(next(iter(found.systems.values())))
     lines = [
         "",
-        f"## Measures, protocol {found['protocol']}",
+        f"## Measures, protocol {found.protocol}",
         "",
-        f"{found['n_queries']} queries, {note}; in percent, with 95 % intervals.",
+        f"{found.n_queries} queries, {note}; in percent, with 95 % intervals.",
         "",
         f"| system | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
     ]
-    for system, measures in found["systems"].items():
+    for system, measures in found.systems.items():
         cells = [
-            f"{100 * each['mean']:.1f} ({100 * each['low']:.1f} to {100 * each['high']:.1f})"
-            for each in measures.values()
+            f"{100 * value.mean:.1f} ({100 * value.low:.1f} to {100 * value.high:.1f})" for value in measures.values()
         ]
         lines.append(f"| {system} | {' | '.join(cells)} |")
     return lines
 
 
-def _training(facts: Mapping[str, Any]) -> list[str]:
-    if not facts.get("train"):
+def _training(training: JsonObject | None) -> list[str]:
+    if not training:
         return ["", "The base model was not changed."]
-    settings = ", ".join(f"{name} {value}" for name, value in facts["train"].items())
+    settings = ", ".join(f"{name} {value}" for name, value in training.items())
     return ["", "## Training", "", f"Every co-positive of a batch is known to the loss; {settings}."]

@@ -10,15 +10,19 @@ from honed.config.sections import IndexSection
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.filters import Filter
 from honed.core.fingerprint import fingerprint
-from honed.core.optional import require
+from honed.core.plain import as_object, as_text
 from honed.core.progress import progress
 from honed.core.protocols import Encoder
 from honed.core.sections import read_section
 from honed.core.text import is_blank
 from honed.data.tables import Reject, TableFormat, open_table, table_files
-from honed.index.segments import Batch, BuildLimits, Record
+from honed.encode.config import EncoderConfig
+from honed.encode.models import encoder_source
+from honed.index.segments import BuildLimits
 from honed.index.settings import IndexSettings
-from honed.index.store import Found, Store, writing
+from honed.index.store import Store, StoreHit
+from honed.index.store_records import Batch, Record
+from honed.index.store_writer import writing
 
 _BATCH = 1024
 
@@ -33,7 +37,7 @@ class StoreColumns:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSource:
+class StoreModel:
     """Where the encoder comes from: a bundle, or a base model by its name or folder; one of them."""
 
     bundle: Path | None = None
@@ -47,11 +51,7 @@ class ModelSource:
             from honed.search.searcher import Searcher
 
             return Searcher.load(self.bundle).encoder
-        require("torch encoder")
-        from honed.encode.config import EncoderConfig
-        from honed.encode.torch_encoder import TorchEncoder
-
-        return TorchEncoder.load(EncoderConfig(base=self.model))
+        return encoder_source(EncoderConfig(base=self.model)).load()
 
     def facts(self, encoder: Encoder) -> dict[str, Any]:
         """Return what a store says of its model: the fingerprint that later users are compared with, and the source."""
@@ -60,7 +60,7 @@ class ModelSource:
 
 
 def create_store(
-    path: Path, files: Sequence[Path], source: ModelSource, columns: StoreColumns, settings: IndexSettings, mb: int
+    path: Path, files: Sequence[Path], source: StoreModel, columns: StoreColumns, settings: IndexSettings, mb: int
 ) -> Store:
     """Make a store of the rows of tables; nothing is there when a row is unfit."""
     if path.exists():
@@ -77,7 +77,7 @@ def create_store(
 
 
 def add_to_store(
-    path: Path, files: Sequence[Path], source: ModelSource, columns: StoreColumns, *, replace: bool
+    path: Path, files: Sequence[Path], source: StoreModel, columns: StoreColumns, *, replace: bool
 ) -> Store:
     """Add the rows of tables; with ``replace`` those whose ids are there take their place."""
     encoder = encoder_of(Store.open(path, verify=False), source)
@@ -108,7 +108,7 @@ def record_of(store: Store, doc_id: str) -> Record:
     return found
 
 
-def migrate_store(path: Path, source: ModelSource) -> Store:
+def migrate_store(path: Path, source: StoreModel) -> Store:
     """Encode all texts of a store with another model; the old vectors answer until it is done."""
     encoder = source.load()
     with writing(path) as writer, progress("encode texts", len(writer.store)) as bar:
@@ -121,22 +121,22 @@ def migrate_store(path: Path, source: ModelSource) -> Store:
 
 
 def search_store(
-    path: Path, texts: Sequence[str], source: ModelSource, k: int, where: Filter | None
-) -> list[list[Found]]:
+    path: Path, texts: Sequence[str], source: StoreModel, k: int, where: Filter | None
+) -> list[list[StoreHit]]:
     """Return the hits of each text."""
     store = Store.open(path, verify=False)
     encoder = encoder_of(store, source)
     return store.search(encoder.encode(list(texts), "query"), k, where=where)
 
 
-def encoder_of(store: Store, source: ModelSource) -> Encoder:
+def encoder_of(store: Store, source: StoreModel) -> Encoder:
     """Return the encoder of a store: the one that is named, or the one that made it; `ConfigError` for another."""
     if source.bundle is None and not source.model:
-        known = store.model.get("source", {})
-        bundle = Path(known["bundle"]) if known.get("bundle") else None
+        known = as_object(store.model.get("source", {}))
+        bundle = Path(as_text(known["bundle"])) if known.get("bundle") else None
         if bundle is not None and not bundle.exists():
             raise ConfigError("E_OPTION", f"{store.path}: its bundle {bundle} is gone; name it with --bundle")
-        source = ModelSource(bundle=bundle, model=known.get("model", ""))
+        source = StoreModel(bundle=bundle, model=as_text(known.get("model", "")))
     encoder = source.load()
     store.check_model(fingerprint(encoder.spec.as_dict()))
     return encoder
@@ -152,7 +152,7 @@ def settings_of(file: Path | None) -> IndexSettings:
         raise ConfigError("E_CONFIG", f"{file}: not TOML: {error}") from None
     if table is None:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: no section [index]")
-    section = read_section(IndexSection, table, "index", str(file)).check(f"{file}: index")
+    section = read_section(IndexSection, table, "index", str(file)).check(str(file))
     return IndexSettings(**{each.name: getattr(section, each.name) for each in fields(IndexSettings)})
 
 
@@ -166,7 +166,7 @@ def facts_of(store: Store) -> dict[str, Any]:
         "settings": store.settings.as_dict(),
         "model": dict(store.model),
         "fields": store.fields(),
-        "segments": [{"name": each["name"], "records": each["n"]} for each in store.manifest["segments"]],
+        "segments": [{"name": entry.name, "records": entry.facts.n} for entry in store.manifest.segments],
     }
 
 
@@ -204,8 +204,12 @@ def _records(files: Sequence[Path], columns: StoreColumns) -> Iterator[Record]:
                 if not isinstance(value, str) or is_blank(value):
                     raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {name}: no text")
             own = columns.keep or [name for name in row.values if name not in (columns.doc_id, columns.text)]
-            shown = {name: row.values[name] for name in own if row.values.get(name) not in (None, "")}
-            for name, value in shown.items():
-                if not isinstance(value, (str, int, float, bool)):
+            shown: dict[str, str | float | int | bool] = {}
+            for name in own:
+                value = row.values.get(name)
+                if value in (None, ""):
+                    continue
+                if not isinstance(value, str | int | float | bool):
                     raise DataError("E_TYPE", f"{row.file}, {row.where}, {name}: a field holds one value, not a list")
+                shown[name] = value
             yield Record(doc_id=str(doc_id), text=str(text), fields=shown)

@@ -9,24 +9,27 @@ from typing import Any
 
 import numpy as np
 
+from honed.artifacts.data import CheckArtifact
 from honed.core.artifacts import write_json, write_text
 from honed.core.errors import ConfigError, DataError
 from honed.core.optional import is_installed, require
 from honed.core.protocols import Vectors, VectorSource
 from honed.core.sections import limits, toml_string
-from honed.data import task
 from honed.evaluate.tuning import draw, pareto, render_tuning, shown_name
 from honed.index.backends import build_index
+from honed.index.benchmark import IndexBenchmark, OperatingPoint
+from honed.index.budget import Budget
+from honed.index.codes import FULL
 from honed.index.exact import exact_among
 from honed.index.hybrid import DEPTH
-from honed.index.measured import Point, Yardstick
-from honed.index.scaling import needs_of
-from honed.index.settings import FULL, IndexSettings
+from honed.index.scaling import estimate_sizes
+from honed.index.search_space import SearchSpace
+from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
-from honed.index.tune import Axes, Budget, Tuned, TuneOptions, grid, tune
-from honed.project.project import Project
+from honed.index.tune import TuneOptions, TuningResult, grid, tune
+from honed.project.workspace import Workspace
+from honed.shapes.registry import shape_of
 from honed.stages.hybrid import Asked
-from honed.stages.reports import seed_of
 
 CORPORA = (14_000_000, 100_000_000)
 FILTERS = (0.5, 0.1, 0.01)
@@ -82,21 +85,19 @@ class TuneData:
     width: int = 0
 
 
-def project_data(project: Project, most: int) -> TuneData:
+def project_data(project: Workspace, most: int) -> TuneData:
     """Return the labels' vectors of a project's index and its dev queries; the test queries are never asked.
 
     Where the shape has no judged dev queries, documents are drawn as queries.
     """
     searcher = project.searcher()
-    source, seed = searcher.searched_vectors(), seed_of(project.config)
+    source, seed = searcher.searched_vectors(), project.config.seed
     labels_alone = project.config.index is None or project.config.index.names == "labels"
     width = DEPTH if project.config.hybrid else _ASKED
-    title = project.config.evaluate.title if project.config.evaluate else ""
-    title = title or project.file.parent.resolve().name
-    check = project.runner.latest("check").folder
+    title, directions = project.title, shape_of(project.config).directions(project.config)
     rng = np.random.default_rng(seed)
-    if project.config.data.shape in ("aliases", "judgments"):
-        dev = task.load_task(check, task.FORWARD, "dev")
+    if directions:
+        dev = project.runner.latest(CheckArtifact).task(directions[0].name, "dev")
         asked = Asked.of(searcher, dev)
         if len(asked.texts) > most:
             asked = asked.only(np.sort(rng.choice(len(asked.texts), most, replace=False)))
@@ -147,15 +148,15 @@ def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any
     dim = data.source.shape[1]
     if not all(1 <= each < dim for each in request.dims):
         raise ConfigError("E_RANGE", f"--dims: allowed are 1 to {dim - 1}, fewer than the vectors have")
-    yard = Yardstick(data.source, data.queries, data.relevant, depth=request.depth, width=data.width)
-    axes = Axes.of(*data.source.shape, dims=(0, *request.dims))
+    benchmark = IndexBenchmark(data.source, data.queries, data.relevant, depth=request.depth, width=data.width)
+    space = SearchSpace.of(*data.source.shape, dims=(0, *request.dims))
     options = TuneOptions(limit_s=request.limit_s, graph=request.graph, seed=data.seed)
     if request.exhaustive:
-        points = grid(yard, axes, options)
-        tuned = Tuned(chosen=budget.best(points), points=points, nearest=min(points, key=budget.lack))
+        points = grid(benchmark, space, options)
+        tuned = TuningResult(chosen=budget.best(points), points=points, nearest=min(points, key=budget.lack))
     else:
-        tuned = tune(yard, budget, axes, options)
-    report = _report(data, yard, budget, axes, tuned)
+        tuned = tune(benchmark, budget, space, options)
+    report = _report(data, benchmark, budget, space, tuned)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "tune.json", report)
     write_text(out / "tune.html", render_tuning(report))
@@ -197,9 +198,11 @@ def _toml_lines(settings: Mapping[str, Any]) -> list[str]:
     return [f"{name} = {toml_string(value) if isinstance(value, str) else value}" for name, value in settings.items()]
 
 
-def _report(data: TuneData, yard: Yardstick, budget: Budget, axes: Axes, tuned: Tuned) -> dict[str, Any]:
+def _report(
+    data: TuneData, benchmark: IndexBenchmark, budget: Budget, space: SearchSpace, tuned: TuningResult
+) -> dict[str, Any]:
     n, dim = data.source.shape
-    measure = "task_recall" if yard.relevant else "index_recall"
+    measure = "task_recall" if benchmark.relevant else "index_recall"
     points = [each.as_dict() for each in tuned.points]
     chosen = tuned.chosen
     edge = pareto(points, "ms", measure)
@@ -213,30 +216,30 @@ def _report(data: TuneData, yard: Yardstick, budget: Budget, axes: Axes, tuned: 
         "dim": dim,
         "n_queries": len(data.queries),
         "asked": data.asked,
-        "k": yard.k,
-        "depth": yard.depth,
-        "task": bool(yard.relevant),
+        "k": benchmark.k,
+        "depth": benchmark.depth,
+        "task": bool(benchmark.relevant),
         "budget": {name: getattr(budget, name) for name in budget.__dataclass_fields__},
         "said": _said(budget, tuned, points[0]),
         "chosen": shown,
-        "settings": chosen.settings.changed() if chosen else None,
-        "toml": "\n".join(["[index]", *_toml_lines(chosen.settings.changed())]) if chosen else "",
+        "settings": chosen.settings.without_defaults() if chosen else None,
+        "toml": "\n".join(["[index]", *_toml_lines(chosen.settings.without_defaults())]) if chosen else "",
         "points": points,
         "computed": len(tuned.computed),
         "pruned": tuned.pruned,
-        "took_s": round(tuned.took, 1),
+        "took_s": round(tuned.seconds, 1),
         "stopped": tuned.stopped,
         "frontier": [{**each, "name": shown_name(each["settings"])} for each in edge],
         "full_mb": 4 * n * dim / 1e6,
-        "map": heat_map(tuned, axes, chosen),
-        "filtered": _filtered(data, yard, chosen, stopped=tuned.stopped),
+        "map": heat_map(tuned, space, chosen),
+        "filtered": _filtered(data, benchmark, chosen, stopped=tuned.stopped),
         "needs": [each.as_dict() for each in needs],
         "needs_of": needs_of_what,
         "parts": parts,
     }
 
 
-def _said(budget: Budget, tuned: Tuned, flat: Mapping[str, Any]) -> str:
+def _said(budget: Budget, tuned: TuningResult, flat: Mapping[str, Any]) -> str:
     wanted = ", ".join(
         f"{name.replace('_', ' ')} {'at least' if name.endswith('recall') else 'at most'} {value:g}"
         for name in budget.__dataclass_fields__
@@ -254,7 +257,7 @@ def _said(budget: Budget, tuned: Tuned, flat: Mapping[str, Any]) -> str:
     return f"Asked for: {wanted}. Chosen: {facts}.{ended}"
 
 
-def heat_map(tuned: Tuned, axes: Axes, chosen: Point | None) -> dict[str, Any] | None:
+def heat_map(tuned: TuningResult, space: SearchSpace, chosen: OperatingPoint | None) -> dict[str, Any] | None:
     """Return recall by clusters and bits at equal scan cost; None where there are no clusters to compare."""
     points = [each for each in (tuned.computed or tuned.points) if each.settings.backend == "composed"]
     nlists = sorted({each.settings.nlist for each in points})
@@ -262,7 +265,7 @@ def heat_map(tuned: Tuned, axes: Axes, chosen: Point | None) -> dict[str, Any] |
         return None
     wanted = chosen.settings.rescore if chosen and chosen.settings.backend == "composed" else 100
     n = max(each.scanned for each in points if each.settings.nprobe == each.settings.nlist)
-    kinds = [each for each in axes.codes if any((p.settings.codes, p.settings.bits) == each for p in points)]
+    kinds = [each for each in space.codes if any((p.settings.codes, p.settings.bits) == each for p in points)]
     cells = []
     for codes, bits in kinds:
         own = [p for p in points if (p.settings.codes, p.settings.bits) == (codes, bits) and not p.settings.dims]
@@ -282,7 +285,7 @@ def heat_map(tuned: Tuned, axes: Axes, chosen: Point | None) -> dict[str, Any] |
     }
 
 
-def _at_cost(points: Sequence[Point], scanned: float) -> dict[str, float]:
+def _at_cost(points: Sequence[OperatingPoint], scanned: float) -> dict[str, float]:
     """Return recall where so many vectors are compared, between the two points beside it."""
     some = sorted(points, key=lambda each: each.scanned)
     at = [each.scanned for each in some]
@@ -291,7 +294,7 @@ def _at_cost(points: Sequence[Point], scanned: float) -> dict[str, float]:
     return {"index_recall": round(index, 5), "task_recall": round(task_recall, 5)}
 
 
-def _needs(data: TuneData, tuned: Tuned, budget: Budget) -> tuple[list[Any], list[Any], str]:
+def _needs(data: TuneData, tuned: TuningResult, budget: Budget) -> tuple[list[Any], list[Any], str]:
     """Return what larger corpora need, what was measured for that, and of which index that is told."""
     point = tuned.chosen or tuned.nearest
     settings = point.settings
@@ -301,11 +304,13 @@ def _needs(data: TuneData, tuned: Tuned, budget: Budget) -> tuple[list[Any], lis
     source = data.source
     if not isinstance(source, StoredVectors) or source.shape[0] > 2_000_000 or tuned.stopped:
         return [], [], ""
-    needs, parts = needs_of(source, data.queries, settings, recall, CORPORA)
+    needs, parts = estimate_sizes(source, data.queries, settings, recall, CORPORA)
     return needs, parts, f"{settings.codes} codes of {settings.bits} bits, index recall {recall:.3g}"
 
 
-def _filtered(data: TuneData, yard: Yardstick, chosen: Point | None, *, stopped: bool) -> list[dict[str, float]]:
+def _filtered(
+    data: TuneData, benchmark: IndexBenchmark, chosen: OperatingPoint | None, *, stopped: bool
+) -> list[dict[str, float]]:
     """Return the index recall of the chosen index where only a share of the documents may be a hit."""
     n = data.source.shape[0]
     if chosen is None or chosen.settings.backend in ("flat", "exact") or stopped:
@@ -320,8 +325,8 @@ def _filtered(data: TuneData, yard: Yardstick, chosen: Point | None, *, stopped:
         masks["alike"][np.argsort(-like, kind="stable")[:count]] = True
         line = {"share": share}
         for name, mask in masks.items():
-            wanted = exact_among(data.source, np.flatnonzero(mask), data.queries, yard.k)[1]
-            rows = index.search(data.queries, yard.k, allowed=mask)[1]
+            wanted = exact_among(data.source, np.flatnonzero(mask), data.queries, benchmark.k)[1]
+            rows = index.search(data.queries, benchmark.k, allowed=mask)[1]
             line[name] = float(np.mean([np.isin(a, b).mean() for a, b in zip(wanted, rows, strict=True)]))
         found.append(line)
     return found

@@ -4,31 +4,40 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from honed.config.sections import Config
+import msgspec
+
+from honed.artifacts.data import CheckArtifact
+from honed.artifacts.evaluation import EvaluateArtifact
+from honed.artifacts.models import DistilArtifact, TrainArtifact
+from honed.artifacts.report import Report
+from honed.config.config import Config
 from honed.core.artifacts import Artifact, write_json
 from honed.core.errors import ConfigError, DataError
+from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.records import Example, JudgedTask
 from honed.core.sections import limits
+from honed.core.stage import Inputs, Stage, Work
 from honed.core.text import fold
-from honed.data import task
 from honed.data.split import unit_interval
+from honed.data.task import FORWARD
 from honed.evaluate.measures import Measure
+from honed.evaluate.results import GateResult
 from honed.evaluate.score import Gate, TaskScores
 from honed.pipeline.runner import Runner
-from honed.project.project import Project
-from honed.stages.all import STAGES, read_report
-from honed.stages.stage import Stage, Work, dev_score, dev_task, trained_encoder
-from honed.stages.systems import encoder_run
-from honed.train.config import TAUGHT
+from honed.project.workspace import Workspace
+from honed.shapes.registry import shape_of
+from honed.shapes.systems import encoder_run
+from honed.stages import headroom, train
+from honed.stages.all import stages_of
+from honed.stages.gates import FEWEST
+from honed.stages.index import shipped_model
+from honed.train.config import CROSS_ENCODER_OBJECTIVES
 
 OLD, NEW = "before", "after"
 RESULT = "update.json"
 _R1 = Measure("R", 1)
-_SLICE = 100
-_LEFT_OUT = ("headroom", "draft", "mine", "cross_encoder", "rescore")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,16 +55,24 @@ class UpdateOptions:
     tolerance: float = field(default=0.02, metadata=limits(low=0, high=1))
 
 
+class UpdateFacts(msgspec.Struct, kw_only=True):
+    """What an update learned: new examples, old ones that were trained on again, and the model that it went on from."""
+
+    new_examples: int
+    replayed: int
+    origin: str = msgspec.field(name="from")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Updated:
     """What an update gave: the artifacts, its gates, and how many examples were new."""
 
     artifacts: Mapping[str, Artifact]
-    gates: Sequence[Mapping[str, Any]]
+    gates: Sequence[GateResult]
     new_examples: int
 
 
-def update(project: Project, files: Sequence[Path], options: UpdateOptions | None = None) -> Updated:
+def update(project: Workspace, files: Sequence[Path], options: UpdateOptions | None = None) -> Updated:
     """Fine-tune the project's model on the pairs of new files with replay of old ones, then judge it on the old tests.
 
     When every gate passes, the result becomes what the project searches and exports, otherwise nothing changes; a
@@ -63,29 +80,38 @@ def update(project: Project, files: Sequence[Path], options: UpdateOptions | Non
     to learn.
     """
     options = options or UpdateOptions()
-    if project.config.data.shape != "aliases":
+    if not shape_of(project.config).updates:
         raise ConfigError("E_CONFIG_SHAPE", "honed update is for names and aliases; run  honed run  with the new files")
     if project.config.train is None:
         raise ConfigError("E_NOT_RUN", "honed.toml has no section [train]; there is no model to update")
-    wanted = ("check", "train", *(("distil",) if project.config.distil else ()))
-    before = {name: project.runner.latest(name) for name in wanted}
-    root = project.file.parent
-    learned = [*project.runner.updates(), *(_relative(file, root) for file in files)]
+    before = _models_in_use(project)
+    learned = [*project.runner.updates(), *(_relative(file, project.root) for file in files)]
     runner = Runner(
-        _wider(project.config, learned, options), root, project.runner.tell, stages=_stages(before, options)
+        _wider(project.config, learned, options),
+        project.root,
+        project.runner.tell,
+        stages=_stages(project.config, before, options),
     )
-    checked = runner.make(until="check")
-    test = old_queries(before["check"].folder, checked["check"].folder)
+    checked = Inputs(runner.make(until="check")).need(CheckArtifact)
+    test = old_queries(before.need(CheckArtifact), checked)
     if not test.queries:  # told before the work
         raise DataError("E_SPLIT_EMPTY", "no old test query is left to judge the update by")
     artifacts = runner.make()
-    gates = _regression(project, test, before, artifacts, options)
-    if "evaluate" in artifacts:
-        gates += read_report(artifacts["evaluate"])["gates"]
-    if all(gate["passed"] for gate in gates):
+    after = Inputs(artifacts)
+    gates = _regression(project.config, test, before, after, options)
+    if made := after.find(EvaluateArtifact):
+        gates += made.report(Report).gates
+    if all(gate.passed for gate in gates):
         runner.remember(artifacts, updates=learned)
-    facts = artifacts["train"].manifest.facts
-    return Updated(artifacts=artifacts, gates=gates, new_examples=int(facts["new_examples"]))
+    facts = after.need(TrainArtifact).read(RESULT, UpdateFacts)
+    return Updated(artifacts=artifacts, gates=gates, new_examples=facts.new_examples)
+
+
+def _models_in_use(project: Workspace) -> Inputs:
+    """Return what an update goes on from: the examples and the models of the last run."""
+    kinds: list[type[Artifact]] = [CheckArtifact, TrainArtifact, *([DistilArtifact] if project.config.distil else [])]
+    artifacts = [project.runner.latest(kind) for kind in kinds]
+    return Inputs({artifact.folder.parent.name: artifact for artifact in artifacts})
 
 
 def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Config:
@@ -95,7 +121,7 @@ def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Conf
         config.train,
         epochs=options.epochs,
         learning_rate=options.learning_rate or config.train.learning_rate / 2,
-        objective="auto" if config.train.objective in TAUGHT else config.train.objective,
+        objective="auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective,
         processes=1,
     )
     distil = replace(config.distil, method="match") if config.distil else None
@@ -109,75 +135,74 @@ def _relative(file: Path, root: Path) -> str:
     return Path(os.path.relpath(file, root)).as_posix()
 
 
-def _stages(before: Mapping[str, Artifact], options: UpdateOptions) -> tuple[Stage, ...]:
+def _stages(config: Config, before: Inputs, options: UpdateOptions) -> tuple[Stage[Config], ...]:
     """Return the pipeline with training replaced by going on from the model that is in use."""
 
-    def key(config: Config, root: Path) -> Mapping[str, Any]:
+    def settings(config: Config, root: Path) -> dict[str, Json]:
         return {
             "update": asdict(options),
             "train": asdict(config.train) if config.train else None,
-            "from": {name: artifact.key for name, artifact in before.items()},
+            "from": {name: artifact.key for name, artifact in before.by_stage().items()},
         }
 
-    def run(work: Work) -> Mapping[str, Any]:
+    def run(work: Work[Config]) -> dict[str, Json]:
         return _train(work, before, options)
 
-    going_on = [replace(each, key=key, run=run) if each.name == "train" else each for each in STAGES]
-    return tuple(each for each in going_on if each.name not in _LEFT_OUT)
+    going_on = replace(train.STAGE, settings=settings, run=run, needs=(CheckArtifact,))
+    stages = [going_on if stage is train.STAGE else stage for stage in stages_of(shape_of(config))]
+    return tuple(stage for stage in stages if stage is not headroom.STAGE)  # what is expected was told before
 
 
-def _train(work: Work, before: Mapping[str, Artifact], options: UpdateOptions) -> Mapping[str, Any]:
+def _train(work: Work[Config], before: Inputs, options: UpdateOptions) -> dict[str, Json]:
     require("fine-tuning")
-    from honed.encode.torch_encoder import TorchEncoder
     from honed.train.fine_tune import fine_tune
+    from honed.train.history import TrainingRun
 
     assert work.config.train is not None  # checked by `update`
-    old = task.load_examples(before["check"].folder / "examples.parquet")
     fresh, replayed = new_and_replayed(
-        old,
-        task.load_examples(work.inputs["check"].folder / "examples.parquet"),
+        before.need(CheckArtifact).examples(),
+        work.inputs.need(CheckArtifact).examples(),
         options.replay,
         work.config.train.seed,
     )
     if len(fresh) < 2:
         raise DataError("E_UPDATE_EMPTY", f"{len(fresh)} new training pairs in the files; at least 2 are needed")
-    dev = dev_task(work)
+    model = before.need(TrainArtifact)
     trained = fine_tune(
-        TorchEncoder.load_folder(before["train"].folder / "model", precision="fp32"),
+        model.source("fp32").load(),
         [*fresh, *replayed],
-        lambda encoder: dev_score(encoder, dev),
+        shape_of(work.config).dev_score(work),
         work.config.train,
-        work.folder,
-        work.logs,
+        TrainingRun(folder=work.folder, logs=work.logs),
     )
-    facts = {"new_examples": len(fresh), "replayed": len(replayed), "from": before["train"].key}
+    facts = UpdateFacts(new_examples=len(fresh), replayed=len(replayed), origin=model.key)
     write_json(work.folder / RESULT, facts)
-    return {"spec": trained.spec.as_dict(), "kept": trained.history["kept"], **facts}
+    return {"spec": trained.spec.as_dict(), "kept": trained.history.kept, **msgspec.to_builtins(facts)}
 
 
 def new_and_replayed(
     old: Sequence[Example], everything: Sequence[Example], replay: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
     """Return the examples that are not among the old ones, and a fixed draw of ``replay`` old ones for each."""
-    seen = {(fold(each.anchor), fold(each.positive)) for each in old}
-    fresh = [each for each in everything if (fold(each.anchor), fold(each.positive)) not in seen]
-    allowed = [each for each in everything if (fold(each.anchor), fold(each.positive)) in seen]
-    allowed.sort(key=lambda each: unit_interval(seed, f"{each.anchor}\0{each.positive}"))
+    seen = {_pair_key(example) for example in old}
+    fresh = [example for example in everything if _pair_key(example) not in seen]
+    allowed = [example for example in everything if _pair_key(example) in seen]
+    allowed.sort(key=lambda example: unit_interval(seed, f"{example.anchor}\0{example.positive}"))
     return fresh, allowed[: round(replay * len(fresh))]
 
 
+def _pair_key(example: Example) -> tuple[str, str]:
+    return fold(example.anchor), fold(example.positive)
+
+
 def _regression(
-    project: Project,
-    test: JudgedTask,
-    before: Mapping[str, Artifact],
-    after: Mapping[str, Artifact],
-    options: UpdateOptions,
-) -> list[dict[str, Any]]:
+    config: Config, test: JudgedTask, before: Inputs, after: Inputs, options: UpdateOptions
+) -> list[GateResult]:
     """Return the gates of an update: old test queries over the new catalogue, by what is shipped before and after."""
     scores = TaskScores(test, [_R1])
     for name, inputs in ((OLD, before), (NEW, after)):
-        scores.add(encoder_run(name, trained_encoder(project.config, inputs), test, 10))
-    parts = ["", *(name for name, ids in test.slices.items() if len(ids) >= _SLICE)]
+        scores.add(encoder_run(name, shipped_model(config, inputs).load(), test, 10))
+    parts = ["", *(name for name, ids in test.slices.items() if len(ids) >= FEWEST)]
     gates = [
         Gate.at_most_lost(f"old queries{f', {part}' if part else ''}", NEW, OLD, _R1, options.tolerance, part=part)
         for part in parts
@@ -185,13 +210,12 @@ def _regression(
     return scores.judge(gates)
 
 
-def old_queries(before: Path, after: Path) -> JudgedTask:
+def old_queries(before: CheckArtifact, after: CheckArtifact) -> JudgedTask:
     """Return the old test queries over the new corpus, without those that the new pairs teach."""
-    old, new = (task.load_task(folder, task.FORWARD, "test") for folder in (before, after))
+    old, new = (check.task(FORWARD, "test") for check in (before, after))
     text_of = {doc.doc_id: doc.encoder_text() for doc in old.corpus}
     id_of = {doc.encoder_text(): doc.doc_id for doc in new.corpus}
-    known, now = (task.load_examples(folder / "examples.parquet") for folder in (before, after))
-    taught = {fold(each.anchor) for each in new_and_replayed(known, now, 0.0, 0)[0]}
+    taught = {fold(example.anchor) for example in new_and_replayed(before.examples(), after.examples(), 0.0, 0)[0]}
     grades = {
         query.query_id: {
             id_of[text_of[doc_id]]: grade

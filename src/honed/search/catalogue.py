@@ -81,7 +81,7 @@ class Catalogue:
     ) -> None:
         """Take an index that was built before (``index_cache``); ``without_faiss`` compares every vector by numpy."""
         self.vectors, self.names = vectors, names
-        self.settings = IndexSettings.among(settings)
+        self.settings = IndexSettings.from_manifest(settings)
         self.searched_kinds = LABEL if settings.get("names", "labels") == "labels" else LABEL | ALIAS
         self.group_by = str(settings.get("group_by", ""))
         self._index_cache, self._without_faiss = index_cache, without_faiss

@@ -6,13 +6,14 @@ from typing import Protocol
 
 import numpy as np
 
+from honed.core.errors import ConfigError
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
-from honed.encode.pair_graph import scored_in_time
-from honed.index.answers import AnswerModel, evidence
+from honed.encode.pair_graph import score_until
+from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
-from honed.index.hybrid import DEPTH, WIDE, Candidates, HybridIndex, Ranked
+from honed.index.hybrid import DEPTH, WIDE, Candidates, HybridIndex, Ranking
 from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks
 from honed.search.hits import HitBuilder, HitQuery, Hits
 
@@ -76,8 +77,10 @@ class HybridSearch:
 
     def pair_scores(self, text: str, ranking: Rows, until: float = np.inf) -> Vectors:
         """Return the cross-encoder's scores of a query with the first ranked labels, as many as fit before a time."""
+        if self.reranker is None:
+            raise ConfigError("E_NO_RERANKER", "nothing to rerank with: there is no cross-encoder")
         pairs = [(text, self.catalogue.label_text(int(number))) for number in ranking[: self.blend.depth]]
-        return scored_in_time(self.reranker, pairs, until)
+        return score_until(self.reranker, pairs, until)
 
     def answer(self, query: AnswerQuery, near: Rows) -> Answer:
         """Return the answer to a query; ``near`` are its nearest labels, see `Catalogue.nearest_labels`."""
@@ -92,7 +95,7 @@ class HybridSearch:
         if self.answers is None or query.rerank_until is not None or not query.estimated:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
-        chance = 1 / len(known) if known else self.answers.chance(evidence(query.text, ranked))
+        chance = 1 / len(known) if known else self.answers.chance(answer_evidence(query.text, ranked))
         candidates = (known or self._candidates(query, self.answers)) if query.candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=candidates)
 
@@ -114,7 +117,7 @@ class HybridSearch:
         everything = HitQuery(text=query.text, vector=query.vector, k=self.catalogue.names.n_entities, grouped=False)
         return HitBuilder(self.catalogue).build(everything, [], labels)
 
-    def _ranked_wide(self, query: AnswerQuery) -> Ranked:
+    def _ranked_wide(self, query: AnswerQuery) -> Ranking:
         """Return the labels that a candidate set is cut from, best first."""
         near = self.catalogue.nearest_labels(query.vector[None], WIDE)[0]
         return self.index.rank(query.text, self.gather(query.text, query.vector, near, depth=WIDE))

@@ -2,15 +2,35 @@
 
 from collections.abc import Sequence
 
-from honed.core.errors import ConfigError
+from honed.core.errors import ConfigError, did_you_mean
 from honed.core.text import is_blank
 
 DIRECTIONS = ALIAS_TO_LABEL, LABEL_TO_ALIAS = ("alias-to-label", "label-to-alias")
+# what is looked for -> the direction of search; documents and records are entities too
+TARGETS = {
+    "entities": ALIAS_TO_LABEL,
+    "documents": ALIAS_TO_LABEL,
+    "records": ALIAS_TO_LABEL,
+    "aliases": LABEL_TO_ALIAS,
+}
 MAX_K = 1000
 MAX_CHARS = 10_000
 NO_ANSWERS = "no candidate sets: they take [answers] in honed.toml, alias-to-label; no reranking, HyDE or filter"
 NO_HYBRID = "nothing to explain by: it takes [hybrid] in honed.toml; honed explain TEXT TEXT shows which words count"
 NO_RERANKER = "no cross-encoder to rerank with: it takes [hybrid] and [cross_encoder] in honed.toml, and alias-to-label"
+
+
+def direction_of(target: str = "", direction: str = "") -> str:
+    """Return the direction in which a ``target`` of `TARGETS` is found; ``direction`` is the older word for it.
+
+    Entities unless either is named. Raises `ConfigError` for a target that is none, and for both at once.
+    """
+    if target and direction:
+        raise ConfigError("E_OPTION", f"target {target!r} and direction {direction!r}: name one of them")
+    if target and target not in TARGETS:
+        known = ", ".join(TARGETS)
+        raise ConfigError("E_OPTION", f"target {target!r} is not one of {known}{did_you_mean(target, TARGETS)}")
+    return TARGETS[target] if target else direction or ALIAS_TO_LABEL
 
 
 def check_request(texts: Sequence[str], k: int, direction: str) -> None:

@@ -93,7 +93,7 @@ class Searcher:
     def _take_hybrid(self, files: HybridFiles) -> None:
         """Read a hybrid with its estimates and the weight of the cross-encoder."""
         labels = self.catalogue.labels
-        self.hybrid = HybridIndex.of_files(files.data, files.arrays, self.label_text, len(labels))
+        self.hybrid = HybridIndex.from_files(files.data, files.arrays, self.label_text, len(labels))
         if self.hybrid.fusion is None or self.catalogue.searched_kinds != LABEL:
             raise ArtifactError("E_HYBRID", "the hybrid has learned no weights, or the index is not of labels alone")
         rerank, answers = (_part(files.data, name) for name in ("rerank", "answers"))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from honed.core.json import JsonObject
 from honed.pages.files import EXPLAIN
 from honed.serve.local_page import Download, PageCall, check_host, check_page_text, page_call, serve_page
 
 if TYPE_CHECKING:
-    from honed.project.project import Project
+    from honed.explain.explanation import ExplanationSet
+    from honed.project.explain import PairExplainer
 
 _WHAT = "page of explanations"
 
@@ -27,28 +27,32 @@ class ExplainRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 def serve_explanations(project: Path, host: str, port: int) -> None:
     """Serve the page for the models of a project until SIGTERM or SIGINT."""
     check_host(host, _WHAT)
-    from honed.project.project import Project
+    from honed.project.explain import PairExplainer
+    from honed.project.workspace import Workspace
 
-    opened = Project(project)
-    opened.explain("ready", "ready")  # the models are loaded before anyone waits for them
-    serve_page(EXPLAIN, explain_calls(opened), host, port, _WHAT)
+    explainer = PairExplainer.of(Workspace(project))  # the models are loaded before anyone waits for them
+    serve_page(EXPLAIN, explain_calls(explainer), host, port, _WHAT)
 
 
-def explain_calls(project: "Project") -> list[PageCall]:
+def explain_calls(explainer: "PairExplainer") -> list[PageCall]:
     """Return the calls of the page; one explanation is made at a time."""
     turn = threading.Lock()  # the models are taken apart by hooks, which must not meet
 
-    def explain(request: ExplainRequest) -> JsonObject:
+    def explain(request: ExplainRequest) -> "ExplanationSet":
         first, second = check_page_text(request.first, "first"), check_page_text(request.second, "second")
         model = check_page_text(request.model, "model", required=False)
         with turn:
-            return project.explain(first, second, model=model)
+            return explainer.explain(first, second, only=model)
 
     def page(request: ExplainRequest) -> Download:
-        return Download(project.explanation_page(explain(request)).encode(), "text/html")
+        from honed.explain.page import static_page
+
+        return Download(static_page(explain(request)).encode(), "text/html")
 
     def picture(request: ExplainRequest) -> Download:
-        return Download(project.explanation_picture(explain(request)), "image/png")
+        from honed.explain.picture import draw_png
+
+        return Download(draw_png(explain(request)), "image/png")
 
     return [
         page_call("POST", "/v1/explain", ExplainRequest, explain),

@@ -63,10 +63,10 @@ class TermRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 def serve_labels(project: Path, options: LabelPageOptions) -> None:
     """Serve the label page of a project until SIGTERM or SIGINT."""
     check_host(options.host, _WHAT)
-    from honed.project.project import Project
+    from honed.project.workspace import Workspace
     from honed.serve.labeling_session import LabelingSession
 
-    session = LabelingSession(Project(project, overrides=options.overrides), options.who)
+    session = LabelingSession(Workspace(project, overrides=options.overrides), options.who)
     try:
         serve_page(LABEL, label_calls(session), options.host, options.port, _WHAT)
     finally:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from honed.core.json import Json, JsonObject
+from honed.core.json import Json
 from honed.label.lists import TermList
+from honed.label.report import Interval, RuleStatistics
 
 
 class ListView(msgspec.Struct, kw_only=True, frozen=True):
@@ -37,9 +38,9 @@ class SessionState(msgspec.Struct, kw_only=True, frozen=True):
     hand: Mapping[str, int]
     labelled: int
     coverage: float
-    accuracy: JsonObject | None
+    accuracy: Interval | None
     matrix: Sequence[Sequence[int]] | None
-    rules: Sequence[JsonObject]
+    rules: Sequence[RuleStatistics]
     lists: Sequence[ListView]
     learning: bool
     fault: str

@@ -11,13 +11,14 @@ from honed.core.errors import ConfigError, HonedError, did_you_mean
 from honed.core.proportion import wilson
 from honed.core.text import fold
 from honed.data.split import unit_interval
-from honed.label.combine import Combined, combine
+from honed.label.combine import CombinedLabels, combine
 from honed.label.lists import Matcher, TermList, check_lists, write_lists
-from honed.label.run import Voted, vote
-from honed.label.statistics import fights
+from honed.label.run import RuleVotes, run_rules
+from honed.label.statistics import disputed_records
 from honed.label.store import HandLabel, LabelStore
-from honed.label.threshold import above, confusion, quality
-from honed.project.project import Project
+from honed.label.threshold import confusion_counts, label_quality, reaches_threshold
+from honed.project.labels import open_labeling, terms_worth_adding, worth_labeling
+from honed.project.workspace import Workspace
 from honed.serve.labeling_answers import (
     FieldView,
     LabelledRecord,
@@ -28,7 +29,8 @@ from honed.serve.labeling_answers import (
     TermEffect,
     TermSpan,
 )
-from honed.shapes.labels.labeling import all_lists, drawn, open_bench, own_lists, terms_worth_adding, worth_labelling
+from honed.shapes.labels.labeling import fit_thresholds
+from honed.shapes.labels.task import all_lists, own_lists
 
 ORDERS = ("next", "fights", "all", "labelled", "measure")
 _MOST_RECORDS, _MOST_CHARS, _MOST_RANKED, _MOST_FIGHTS = 20, 20_000, 60, 500
@@ -42,10 +44,10 @@ class LabelingSession:
     tells whether it is at work.
     """
 
-    def __init__(self, project: Project, who: str = "") -> None:
+    def __init__(self, project: Workspace, who: str = "") -> None:
         """Open the labels of a project, which is labelled first where it was not; ``who`` is kept with every label."""
         self.who = who
-        self.data, _ = open_bench(project)
+        self.data, _ = open_labeling(project)
         self.settings, self.root = self.data.settings, self.data.root
         self.store = LabelStore(self.root / self.settings.store)
         self.page_lists = own_lists(self.root, self.settings)
@@ -68,16 +70,16 @@ class LabelingSession:
 
     # -- the learner ------------------------------------------------------------------------------
 
-    def _combine(self) -> Combined:
+    def _combine(self) -> CombinedLabels:
         """Return what rules, lists, learner and hand labels say together."""
         with self._lock:
-            voted = Voted(names=list(self.voted.names), votes=self.voted.votes.copy())
+            voted = RuleVotes(names=list(self.voted.names), votes=self.voted.votes.copy())
             evidence = self.data.evidence(voted)
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def _rank(self) -> list[int]:
         """Return the rows that are most worth a label, the first first."""
-        return worth_labelling(self.data, self.combined.shares, self.voted.votes, _MOST_RANKED)
+        return worth_labeling(self.data, self.combined.probabilities, self.voted.votes, _MOST_RANKED)
 
     def _learn(self) -> None:
         """Combine and rank again after every change, until the session is closed."""
@@ -107,18 +109,18 @@ class LabelingSession:
     def state(self) -> SessionState:
         """Return what the side of the page shows: classes, counts, rules, matrix, lists, and whether it is at work."""
         with self._lock:
-            data, hand, shares = self.data, self.data.hand, self.combined.shares
-            kept = above(shares, drawn(shares, data))
+            data, hand, shares = self.data, self.data.hand, self.combined.probabilities
+            kept = reaches_threshold(shares, fit_thresholds(shares, data))
             truth = np.where(np.isin(np.arange(len(kept)), hand), data.truth, -1)
-            judged = quality(shares, kept, truth, data.classes) if len(hand) else None
+            judged = label_quality(shares, kept, truth, data.classes) if len(hand) else None
             return SessionState(
                 classes=data.classes,
                 records=len(data.ids),
                 hand={name: int((data.truth[hand] == number).sum()) for number, name in enumerate(data.classes)},
                 labelled=int((kept | (truth >= 0)).sum()),
                 coverage=round(float(kept.mean()), 4),
-                accuracy=judged["accuracy"] if judged else None,
-                matrix=confusion(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
+                accuracy=judged.accuracy if judged else None,
+                matrix=confusion_counts(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
                 rules=data.statistics(self.voted),
                 lists=[ListView.of(terms, own=terms.name == page_list_name(terms.label)) for terms in data.lists],
                 learning=self.learning,
@@ -150,7 +152,7 @@ class LabelingSession:
         if order == "all":
             return list(range(len(self.data.ids)))
         if order == "fights":
-            rows = fights(self.voted, _MOST_FIGHTS, len(self.data.classes)).tolist()
+            rows = disputed_records(self.voted, _MOST_FIGHTS, len(self.data.classes)).tolist()
         elif order == "measure":
             rows = self.test_rows
         else:
@@ -159,7 +161,7 @@ class LabelingSession:
 
     def record(self, row: int) -> RecordView:
         """Return one record as the page shows it: texts with the spans of terms, what rules and learner say."""
-        data, shares, values = self.data, self.combined.shares[row], self.data.records[row]
+        data, shares, values = self.data, self.combined.probabilities[row], self.data.records[row]
         label, blind = int(data.truth[row]), data.splits[row] == "test"
         texts = {name: values[name][:_MOST_CHARS] for name in ("title", "text") if values[name]}
         return RecordView(
@@ -236,7 +238,7 @@ class LabelingSession:
             voted_before = (self.voted.votes[:, columns] == number).any(axis=1)
             judged = self.data.truth[self.data.hand][matches[self.data.hand]]
             right = int((judged == number).sum())
-            guesses = self.combined.shares[matches].argmax(axis=1)
+            guesses = self.combined.probabilities[matches].argmax(axis=1)
             return TermEffect(
                 records=int(matches.sum()),
                 new=int((matches & ~voted_before).sum()),
@@ -248,7 +250,7 @@ class LabelingSession:
 
     def _votes(self, lists: Sequence[TermList]) -> Votes:
         """Return the votes ``(n_records, n_lists)`` of lists: class numbers, -1 for none."""
-        return vote(self.data.records, self.data.classes, [], lists, time_limit=self.settings.time_limit).votes
+        return run_rules(self.data.records, self.data.classes, [], lists, time_limit=self.settings.time_limit).votes
 
     def _with_term(self, label: str, term: str, *, pattern: bool, remove: bool) -> TermList:
         """Return the page's own list of a class with a term added or removed."""
@@ -292,7 +294,7 @@ class LabelingSession:
             names.append(terms.name)
             votes = np.concatenate([votes, column], axis=1)
         self.data.lists = lists
-        self.voted = Voted(names=names, votes=votes)
+        self.voted = RuleVotes(names=names, votes=votes)
 
     def reload(self) -> SessionState:
         """Read rules and lists again and vote with them; where something is wrong with them the old ones stay.
@@ -319,7 +321,7 @@ class LabelingSession:
     def suggestions(self, n: int = 5) -> list[Suggestion]:
         """Return up to ``n`` terms that hand labels and their neighbours speak for."""
         with self._lock:
-            return [term.as_dict() for term in terms_worth_adding(self.data, self.combined.shares, n)]
+            return [term.as_dict() for term in terms_worth_adding(self.data, self.combined.probabilities, n)]
 
 
 def page_list_name(label: str) -> str:

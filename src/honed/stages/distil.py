@@ -1,92 +1,119 @@
 """The stage that makes the student: one that is named, or the best of several within a budget."""
 
-import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace as replace_fields
 
-from honed.config.sections import Config
+from honed.artifacts.data import CheckArtifact, Examples
+from honed.artifacts.models import STUDENT, DistilArtifact, TrainArtifact
+from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.errors import TrainingError
+from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.protocols import Encoder, Role
 from honed.core.records import Example, JudgedTask
-from honed.data import task
+from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
-from honed.stages.stage import Work, dev_score, dev_task
-from honed.stages.training import examples_file
-from honed.train.config import KINDS, DistilConfig
+from honed.shapes.judged import DEV_CHARS, judged_task
+from honed.shapes.registry import shape_of
+from honed.shapes.systems import dev_reciprocal_rank, narrowed
+from honed.train.config import STUDENT_KINDS, DistilConfig
+from honed.train.history import TrainingResult, TrainingRun
+from honed.train.reports import StudentFigures, StudentReport, TeacherFigures
 
-STUDENT_FILE = "student.json"
-
-
-def distil_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes a student; its teacher is an input."""
-    settings = asdict(config.distil) if config.distil else {}
-    named = settings.get("student", "auto") not in (*KINDS, "auto")
-    return {"distil": settings, "weights": resolve(settings["student"]).weights if named else ""}
-
-
-def distil(work: Work) -> Mapping[str, Any]:
-    """Train the student and save it with the story of its making."""
-    require("fine-tuning")
+if TYPE_CHECKING:
     from honed.encode.torch_encoder import TorchEncoder
 
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    settings: dict[str, Json] = asdict(config.distil) if config.distil else {}
+    student = str(settings.get("student", "auto"))
+    return {"distil": settings, "weights": resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""}
+
+
+def _run(work: Work[Config]) -> dict[str, Json]:
+    """Train the student and save it with the story of its making."""
+    require("fine-tuning")
     config = work.config.distil
     assert config is not None  # the stage is wanted only then
-    teacher = TorchEncoder.load_folder(work.inputs["train"].folder / "model", precision="fp32")
-    dev = dev_task(work)
+    teacher = work.inputs.need(TrainArtifact).source("fp32").load()
+    main = shape_of(work.config).directions(work.config)[0].name
+    dev = narrowed(judged_task(work.inputs, main, "dev"), DEV_CHARS)
     if config.student == "auto":
         tried = _auto(work, teacher, dev, config)
     else:
-        student, facts = _untrained(teacher, dev, config)
-        if over := _over_budget(facts, config):
-            raise TrainingError("E_DISTIL_BUDGET", f"the student {facts['name']} has {over}")
-        tried = [_train(work, teacher, student, facts, dev, config, work.folder)]
-    teacher_facts = {"mb": round(_size(teacher), 3), "ms": _latency(teacher, dev), "dev": dev_score(teacher, dev)}
-    chosen = next(each for each in tried if each.get("chosen", True))
-    write_json(work.folder / STUDENT_FILE, {"teacher": teacher_facts, "student": chosen, "tried": tried})
-    return {"spec": chosen["spec"], "student": chosen["name"]}
+        student, figures = _untrained(teacher, dev, config)
+        if over := _over_budget(figures, config):
+            raise TrainingError("E_DISTIL_BUDGET", f"the student {figures.name} has {over}")
+        tried = [_train(_Distillation(work, teacher, dev, config, work.folder), student, figures)]
+    report = StudentReport(
+        teacher=TeacherFigures(
+            mb=round(_size(teacher), 3), ms=_latency(teacher, dev), dev=dev_reciprocal_rank(teacher, dev)
+        ),
+        student=next(student for student in tried if student.chosen is not False),
+        tried=tried,
+    )
+    write_json(work.folder / STUDENT, report)
+    return {"spec": msgspec.to_builtins(report.student.spec), "student": report.student.name}
 
 
-def _size(encoder: Any) -> float:
+@dataclass(frozen=True)
+class _Distillation:
+    """What one student is trained with: the teacher, the dev queries that judge it, the settings, and its folder."""
+
+    work: Work[Config]
+    teacher: "TorchEncoder"
+    dev: JudgedTask
+    config: DistilConfig
+    folder: Path
+
+    @property
+    def run(self) -> TrainingRun:
+        """Where the training writes."""
+        return TrainingRun(folder=self.folder, logs=self.work.logs)
+
+    def score(self, encoder: Encoder) -> float:
+        """Return MRR@10 on dev."""
+        return dev_reciprocal_rank(encoder, self.dev)
+
+
+def _size(encoder: "TorchEncoder") -> float:
     from honed.train.students import size_in_mb
 
     return size_in_mb(encoder.model)
 
 
-def _untrained(teacher: Any, dev: JudgedTask, config: DistilConfig) -> tuple[Any, dict[str, Any]]:
+def _untrained(teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig) -> "tuple[TorchEncoder, StudentFigures]":
     """Return a student before its training, and its name, size and speed."""
     from honed.train.students import make_student
 
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
-    return student, {"name": _name(config), "mb": round(_size(student), 3), "ms": _latency(student, dev)}
+    return student, StudentFigures(name=_name(config), mb=round(_size(student), 3), ms=_latency(student, dev))
 
 
-def _over_budget(facts: Mapping[str, Any], config: DistilConfig) -> str:
+def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
     """Return which limit a student breaks, or nothing."""
-    limits = {"mb": config.max_mb, "ms": config.max_ms}
+    figures = {"mb": (student.mb, config.max_mb), "ms": (student.ms, config.max_ms)}
     over = [
-        f"{facts[name]} {name}; distil.max_{name} is {most:g}"
-        for name, most in limits.items()
-        if 0 < most < facts[name]
+        f"{value} {unit}; distil.max_{unit} is {most:g}" for unit, (value, most) in figures.items() if 0 < most < value
     ]
     return over[0] if over else ""
 
 
-def _train(
-    work: Work, teacher: Any, student: Any, facts: dict[str, Any], dev: JudgedTask, config: DistilConfig, folder: Path
-) -> dict[str, Any]:
-    """Train one student; returns its facts."""
-    way = _match if config.method == "match" else _by_pairs
-    trained = way(work, teacher, student, dev, config, folder)
-    best = max(each["score"] for each in trained.history["dev"])
-    return facts | {"method": config.method, "dev": best, "spec": trained.spec.as_dict(), "history": trained.history}
+def _train(distillation: _Distillation, student: "TorchEncoder", figures: StudentFigures) -> StudentFigures:
+    """Train one student; returns its figures."""
+    config = distillation.config
+    method = _match if config.method == "match" else _by_pairs
+    trained = method(distillation, student)
+    history = trained.history
+    return replace_fields(figures, method=config.method, dev=history.best_score, spec=trained.spec, history=history)
 
 
 def _name(config: DistilConfig) -> str:
@@ -98,43 +125,42 @@ def _name(config: DistilConfig) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _match(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
-    from honed.train.distil import cached_vectors, match_teacher, varied
+def _match(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
+    from honed.train.distil import match_teacher, teacher_vectors
+    from honed.train.variants import text_variants
 
-    names = task.load_names(work.inputs["check"].folder)
+    work, config = distillation.work, distillation.config
     texts: dict[tuple[str, Role], None] = {}
-    for name in names:
+    for name in work.inputs.need(CheckArtifact).names():
         if name.known:
             texts[name.text, "document" if name.kind == "label" else "query"] = None
     for text in list(dict.fromkeys(text for text, _ in texts)):
-        for each in varied(text, config.variants, config.seed):
-            texts[each, "query"] = None
+        for variant in text_variants(text, config.variants, config.seed):
+            texts[variant, "query"] = None
     cache = work.root / work.config.paths.output / "cache"
-    targets = cached_vectors(cache, _fast(teacher), list(texts))
-    return match_teacher(
-        student, list(texts), targets, lambda encoder: dev_score(encoder, dev), config, folder, work.logs
-    )
+    targets = teacher_vectors(cache, _fast(distillation.teacher), list(texts))
+    return match_teacher(student, list(texts), targets, distillation.score, config, distillation.run)
 
 
-def _fast(teacher: Any) -> Encoder:
+def _fast(teacher: "TorchEncoder") -> Encoder:
     """Return the teacher in the precision that this machine is fastest in."""
     from honed.encode.torch_encoder import TorchEncoder
 
     return TorchEncoder.snapshot(teacher.model, teacher.spec)
 
 
-def _by_pairs(work: Work, teacher: Any, student: Any, dev: JudgedTask, config: DistilConfig, folder: Path) -> Any:
+def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
     from honed.train.fine_tune import fine_tune
 
-    examples = task.load_examples(examples_file(work))
-    if not any(each.negatives for each in examples):
+    config, examples = distillation.config, distillation.work.inputs.need(Examples).examples()
+    if not any(example.negatives for example in examples):
         raise TrainingError(
             "E_DISTIL_NEGATIVES", f"distil.method {config.method} needs mined negatives: add [mine] to honed.toml"
         )
     if config.method == "pairs":
-        examples = with_cosines(examples, _fast(teacher))
+        examples = with_cosines(examples, _fast(distillation.teacher))
     schedule = config.schedule(objective=config.method)
-    return fine_tune(student, examples, lambda encoder: dev_score(encoder, dev), schedule, folder, work.logs)
+    return fine_tune(student, examples, distillation.score, schedule, distillation.run)
 
 
 def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
@@ -152,44 +178,50 @@ def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
     ]
 
 
-def _auto(work: Work, teacher: Any, dev: JudgedTask, config: DistilConfig) -> list[dict[str, Any]]:
+def _auto(work: Work[Config], teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig) -> list[StudentFigures]:
     """Train every student of the ladder that fits the budget, keep the one that is best on dev."""
-    from honed.train.students import student_ladder
+    from honed.train.students import student_shapes
 
-    tried: list[dict[str, Any]] = []
-    story = work.folder / "tried.json"
-    if story.is_file():  # a crash came after all were trained
-        tried = json.loads(story.read_text(encoding="utf-8"))
-        _take(work.folder, tried)
+    tried: list[StudentFigures] = []
+    trained_file = work.folder / "tried.json"
+    if trained_file.is_file():  # a crash came after all were trained
+        tried = msgspec.json.decode(trained_file.read_bytes(), type=list[StudentFigures])
+        _take_chosen(work.folder, tried)
         return tried
-    for kind, layers, dim in student_ladder(teacher):
+    for kind, layers, dim in student_shapes(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
-        student, facts = _untrained(teacher, dev, one)
-        if _over_budget(facts, config):
-            tried.append(facts | {"chosen": False, "over_budget": True})
+        student, figures = _untrained(teacher, dev, one)
+        if _over_budget(figures, config):
+            tried.append(replace_fields(figures, chosen=False, over_budget=True))
             continue
         folder = work.folder / "candidates" / f"{kind}-{layers}"
         folder.mkdir(parents=True, exist_ok=True)
-        tried.append(_train(work, teacher, student, facts, dev, one, folder) | {"chosen": False, "folder": folder.name})
-    fitting = [each for each in tried if "dev" in each]
-    if not fitting:
-        smallest = min(tried, key=lambda each: float(each["mb"]))
-        raise TrainingError(
-            "E_DISTIL_BUDGET",
-            f"no student fits distil.max_mb {config.max_mb:g} and max_ms {config.max_ms:g}; the smallest, "
-            f"{smallest['name']}, has {smallest['mb']} MB and takes {smallest['ms']} ms",
-        )
-    best = max(fitting, key=lambda each: float(each["dev"]))
-    best["chosen"] = True
-    write_json(story, tried)
-    _take(work.folder, tried)
+        figures = _train(_Distillation(work, teacher, dev, one, folder), student, figures)
+        tried.append(replace_fields(figures, chosen=False, folder=folder.name))
+    tried = _with_best_chosen(tried, config)
+    write_json(trained_file, tried)
+    _take_chosen(work.folder, tried)
     return tried
 
 
-def _take(folder: Path, tried: list[dict[str, Any]]) -> None:
+def _with_best_chosen(tried: list[StudentFigures], config: DistilConfig) -> list[StudentFigures]:
+    """Return the students with the best on dev marked as chosen; `TrainingError` where none fits the budget."""
+    scores = [student.dev for student in tried if student.dev is not None]
+    if not scores:
+        smallest = min(tried, key=lambda student: student.mb)
+        raise TrainingError(
+            "E_DISTIL_BUDGET",
+            f"no student fits distil.max_mb {config.max_mb:g} and max_ms {config.max_ms:g}; the smallest, "
+            f"{smallest.name}, has {smallest.mb} MB and takes {smallest.ms} ms",
+        )
+    best = next(student for student in tried if student.dev == max(scores))
+    return [replace_fields(student, chosen=True) if student is best else student for student in tried]
+
+
+def _take_chosen(folder: Path, tried: list[StudentFigures]) -> None:
     """Copy the chosen candidate's files to where a student lies, then remove the candidates; may be done again."""
-    best = next(each for each in tried if each["chosen"])
-    made = folder / "candidates" / str(best["folder"])
+    best = next(student for student in tried if student.chosen)
+    made = folder / "candidates" / str(best.folder)
     if made.is_dir():
         shutil.copytree(made, folder, dirs_exist_ok=True)
         shutil.rmtree(folder / "candidates")
@@ -205,3 +237,16 @@ def _latency(encoder: Encoder, dev: JudgedTask) -> float:
         encoder.encode([text], "query")
         took.append(1000 * (time.perf_counter() - started))
     return round(float(np.median(took)), 3)
+
+
+STAGE: Stage[Config] = Stage(
+    name="distil",
+    artifact=DistilArtifact,
+    needs=(Examples, TrainArtifact),
+    wanted=lambda config: config.distil is not None,
+    settings=_settings,
+    run=_run,
+    resumes=True,
+    draws=True,
+    command="Distil a small student.",
+)

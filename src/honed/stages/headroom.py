@@ -1,112 +1,157 @@
 """Will tuning help? Asked of dev before training, checked against test after it."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
-from honed.config.sections import Config
+from honed.artifacts.data import CheckArtifact
+from honed.artifacts.evaluation import HEADROOM, HeadroomArtifact
+from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.errors import TrainingError
+from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.protocols import Vectors
 from honed.core.records import JudgedTask, Run
+from honed.core.stage import Stage, Work
 from honed.core.text import fold
 from honed.data import task
+from honed.encode.models import encoder_source
 from honed.evaluate.measures import Measure
+from honed.evaluate.results import Interval
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.exact import FlatIndex
 from honed.index.lexical import InitialismTfidfIndex
-from honed.stages.stage import Work, base_encoder, judged, model_key
-from honed.stages.systems import hits_of, text_run
+from honed.shapes.judged import judged_task
+from honed.shapes.registry import shape_of
+from honed.shapes.systems import BASE, INITIALS_LETTERS, hits_of, text_run
 
 log = logging.getLogger("honed.train")
-HEADROOM = "headroom.json"
 _R1 = Measure("R", 1)
-_LEXICAL, _BASE, _PROBE = "initials, then character TF-IDF", "base model", "linear map over the base model"
+_PROBE = "linear map over the base model"
 
 
-def headroom_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes the estimate."""
-    return {"model": model_key(config, root)}
+class Expected(msgspec.Struct, kw_only=True):
+    """The gain in R@1 that is expected: at least, by a linear map over the base model, and at most."""
+
+    at_least: float
+    linear_map: float
+    at_most: float
 
 
-def headroom(work: Work) -> Mapping[str, Any]:
+class Headroom(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Whether fine-tuning is likely to help, in R@1 on dev; after training also what came of it on test.
+
+    ``likely`` is "likely", "unlikely" or "unclear"; ``right`` tells whether that was so (None: it was left open).
+    """
+
+    likely: str
+    expected: Expected
+    base: float
+    lexical: float
+    ceiling: float
+    n_queries: int
+    said: str
+    realised: Interval | None = None
+    right: bool | None | msgspec.UnsetType = msgspec.UNSET
+    within_expected: bool | msgspec.UnsetType = msgspec.UNSET
+    said_after: str = ""
+
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    return {"model": encoder_source(config.model).identity()}
+
+
+def _run(work: Work[Config]) -> dict[str, Json]:
     """Estimate on dev, from base vectors and a lexical baseline, whether fine-tuning is likely to help."""
     require("fine-tuning")
-    from honed.train.probe import fit_probe, mapped
+    from honed.train.probe import apply_linear_map, fit_linear_map
 
-    dev = judged(work, task.FORWARD, "dev")
-    examples = task.load_examples(work.inputs["check"].folder / "examples.parquet")
+    dev = judged_task(work.inputs, task.FORWARD, "dev")
+    examples = work.inputs.need(CheckArtifact).examples()
     asked = {fold(query.text) for query in dev.queries}
-    examples = [each for each in examples if fold(each.anchor) not in asked]  # in a catalogue dev is trained on too
+    examples = [
+        example for example in examples if fold(example.anchor) not in asked
+    ]  # in a catalogue dev is trained on too
     if len(examples) < 2:
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
-    encoder = base_encoder(work.config)
-    anchors = encoder.encode([each.anchor for each in examples], "query")
+    encoder = work.executor.model(encoder_source(work.config.model))
+    anchors = encoder.encode([example.anchor for example in examples], "query")
     documents = encoder.encode([doc.encoder_text() for doc in dev.corpus], "document")
     row_of = {doc.encoder_text(): row for row, doc in enumerate(dev.corpus)}
-    positives = documents[[row_of[each.positive] for each in examples]]
+    positives = documents[[row_of[example.positive] for example in examples]]
     queries = encoder.encode([query.text for query in dev.queries], "query")
-    through = fit_probe(anchors, positives, examples)
+    through = fit_linear_map(anchors, positives, examples)
     scores = TaskScores(dev, [_R1])
-    scores.add(_run(_BASE, dev, queries, documents))
-    scores.add(_run(_PROBE, dev, mapped(queries, through), mapped(documents, through)))
-    scores.add(text_run(_LEXICAL, InitialismTfidfIndex, dev, 10))
+    scores.add(_exact_run(BASE, dev, queries, documents))
+    scores.add(_exact_run(_PROBE, dev, apply_linear_map(queries, through), apply_linear_map(documents, through)))
+    scores.add(text_run(INITIALS_LETTERS, InitialismTfidfIndex, dev, 10))
     found = verdict(scores, task_ceiling(dev))
-    log.info(found["said"])
+    log.info(found.said)
     write_json(work.folder / HEADROOM, found)
-    return {name: found[name] for name in ("likely", "expected")}
+    return {"likely": found.likely, "expected": msgspec.to_builtins(found.expected)}
 
 
-def _run(name: str, dev: JudgedTask, queries: Vectors, documents: Vectors) -> Run:
+def _exact_run(name: str, dev: JudgedTask, queries: Vectors, documents: Vectors) -> Run:
     return Run.sorted(name, hits_of(dev, *FlatIndex(documents).search(queries, 10)))
 
 
-def verdict(scores: TaskScores, ceiling: float) -> dict[str, Any]:
+def verdict(scores: TaskScores, ceiling: float) -> Headroom:
     """Return what is expected of fine-tuning: the gain of the linear map is the least, the ceiling the most."""
-    measured = {name: float(np.mean(scores.scores[name][_R1])) for name in (_BASE, _PROBE, _LEXICAL)}
-    gain = scores.compare(_PROBE, _BASE, _R1)["difference"]
-    most = max(0.0, ceiling - measured[_BASE])
-    likely = "likely" if gain["low"] > 0 else "unlikely" if gain["high"] < 0.01 else "unclear"
+    measured = {name: float(np.mean(scores.scores[name][_R1])) for name in (BASE, _PROBE, INITIALS_LETTERS)}
+    gain = scores.compare(_PROBE, BASE, _R1).difference
+    most = max(0.0, ceiling - measured[BASE])
+    likely = "likely" if gain.low > 0 else "unlikely" if gain.high < 0.01 else "unclear"
     helps = f"tuning is {likely} to help"
     if likely == "unclear":
         helps = "whether tuning helps is unclear, more pairs would tell"
     said = (
-        f"headroom on dev (R@1): base model {_points(measured[_BASE])}, lexical {_points(measured[_LEXICAL])}, ceiling "
-        f"{_points(ceiling)}; a linear map gains {100 * gain['mean']:+.1f} ({100 * gain['low']:+.1f} to "
-        f"{100 * gain['high']:+.1f}): {helps}"
+        f"headroom on dev (R@1): base model {_points(measured[BASE])}, lexical {_points(measured[INITIALS_LETTERS])}, "
+        f"ceiling {_points(ceiling)}; a linear map gains {100 * gain.mean:+.1f} ({100 * gain.low:+.1f} to "
+        f"{100 * gain.high:+.1f}): {helps}"
     )
-    return {
-        "likely": likely,
-        "expected": {"at_least": gain["low"], "linear_map": gain["mean"], "at_most": round(most, 5)},
-        "base": round(measured[_BASE], 5),
-        "lexical": round(measured[_LEXICAL], 5),
-        "ceiling": round(ceiling, 5),
-        "n_queries": len(scores.query_ids),
-        "said": said,
-    }
+    return Headroom(
+        likely=likely,
+        expected=Expected(at_least=gain.low, linear_map=gain.mean, at_most=round(most, 5)),
+        base=round(measured[BASE], 5),
+        lexical=round(measured[INITIALS_LETTERS], 5),
+        ceiling=round(ceiling, 5),
+        n_queries=len(scores.query_ids),
+        said=said,
+    )
 
 
 def _points(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def judged_after(before: Mapping[str, Any], gain: Mapping[str, float]) -> dict[str, Any]:
+def compared_with_gain(before: Headroom, gain: Interval) -> Headroom:
     """Return the estimate with what came of it: the paired gain of the fine-tuned model on test."""
-    expected = before["expected"]
-    helped = gain["low"] > 0
-    right = {"likely": helped, "unlikely": not helped, "unclear": None}[before["likely"]]
-    inside = expected["at_least"] <= gain["mean"] <= expected["at_most"]
-    said = {True: "right", False: "wrong", None: "left open"}[right]
-    return {
-        **before,
-        "realised": dict(gain),
-        "right": right,
-        "within_expected": inside,
-        "said_after": f"tuning gained {100 * gain['mean']:+.1f} points on test ({100 * gain['low']:+.1f} to "
-        f"{100 * gain['high']:+.1f}); foretold were {100 * expected['at_least']:+.1f} to "
-        f"{100 * expected['at_most']:+.1f}: {said}",
-    }
+    expected, helped = before.expected, gain.low > 0
+    right = {"likely": helped, "unlikely": not helped, "unclear": None}[before.likely]
+    verdict_in_words = {True: "right", False: "wrong", None: "left open"}[right]
+    return msgspec.structs.replace(
+        before,
+        realised=gain,
+        right=right,
+        within_expected=expected.at_least <= gain.mean <= expected.at_most,
+        said_after=f"tuning gained {100 * gain.mean:+.1f} points on test ({100 * gain.low:+.1f} to "
+        f"{100 * gain.high:+.1f}); foretold were {100 * expected.at_least:+.1f} to "
+        f"{100 * expected.at_most:+.1f}: {verdict_in_words}",
+    )
+
+
+def _wanted(config: Config) -> bool:
+    return config.train is not None and config.baselines is not None and shape_of(config).forecasts
+
+
+STAGE: Stage[Config] = Stage(
+    name="headroom",
+    artifact=HeadroomArtifact,
+    needs=(CheckArtifact,),
+    wanted=_wanted,
+    settings=_settings,
+    run=_run,
+)

@@ -7,49 +7,56 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from honed.artifacts.data import CheckArtifact
+from honed.artifacts.index import HybridArtifact, IndexArtifact
+from honed.artifacts.models import CrossEncoderArtifact, ShippedModel
 from honed.bundle.names import LABEL
-from honed.config.sections import AnswersSection, Config
+from honed.config.config import Config
+from honed.config.sections import AnswersSection
 from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError, did_you_mean
+from honed.core.json import Json
 from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
+from honed.core.stage import Stage, Work
 from honed.core.text import fold, looks_like_acronym
-from honed.data import task
 from honed.data.split import unit_interval
+from honed.encode.models import encoder_source
 from honed.evaluate.answers import Estimates, judge_answers
-from honed.index.answers import AnswerModel, evidence
+from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
-from honed.index.fusion import Judged, LearnedFusion
-from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, Ranked, Texts
+from honed.index.fusion import JudgedCandidates, LearnedFusion
+from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, HybridTexts, Ranking
 from honed.search.searcher import Searcher
-from honed.stages.reports import RERANKED, language_of, seed_of
+from honed.shapes.judged import judged_task
+from honed.shapes.registry import shape_of
+from honed.shapes.systems import HYBRID as HYBRID_SYSTEM
+from honed.shapes.systems import HYBRID_RANKS, HYBRID_RERANKED, sampled
+from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
-from honed.stages.stage import Work, judged, model_key, sampled
 
-LEARNED, RANKS, JUDGED = "hybrid, learned", "hybrid, by ranks", f"hybrid, learned{RERANKED}"
 _ASKED, _FOLDS, _BLOCK, _RERANKED, _FEWEST = 3000, 3, 256, 500, 20
 
 
-def hybrid_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes the hybrid."""
+def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "hybrid": asdict(config.hybrid) if config.hybrid else None,
         **({"depth": config.cross_encoder.depth} if config.cross_encoder else {}),
         "answers": asdict(config.answers) if config.answers else None,
-        "language": language_of(config),
-        "model": model_key(config, root),
+        "language": config.language,
+        "model": encoder_source(config.model).identity(),
     }
 
 
-def hybrid(work: Work) -> Mapping[str, Any]:
+def _run(work: Work[Config]) -> dict[str, Json]:
     """Build the parts over the index, and learn on dev; dev, because the model has seen the queries of train."""
     from safetensors.numpy import save_file
 
-    searcher = open_searcher(work.inputs["index"].folder)
-    searcher.hybrid = HybridIndex.build(texts_of(searcher, work.config))
-    searcher.reranker = cross_encoder_of(work)
-    dev = judged(work, task.FORWARD, "dev")
-    facts = teach(searcher, dev, work.config, known_names(work.inputs["check"].folder))
+    searcher = searcher_of(work, with_hybrid=False)
+    searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, work.config))
+    main = shape_of(work.config).directions(work.config)[0].name
+    known = known_names(work.inputs.need(CheckArtifact))
+    facts = teach(searcher, judged_task(work.inputs, main, "dev"), work.config, known)
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
     write_json(work.folder / HYBRID, hybrid_data(searcher))
     return facts
@@ -65,16 +72,7 @@ def hybrid_data(searcher: Searcher) -> dict[str, Any]:
     }
 
 
-def cross_encoder_of(work: Work) -> Any:
-    """Return the cross-encoder of a run, or None."""
-    if "cross_encoder" not in work.inputs:
-        return None
-    from honed.encode.cross_encoder import PairScorer
-
-    return PairScorer.load_folder(work.inputs["cross_encoder"].folder / "model")
-
-
-def texts_of(searcher: Searcher, config: Config) -> Texts:
+def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
     """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field."""
     assert config.hybrid is not None
     names, section = searcher.names, config.hybrid
@@ -92,11 +90,11 @@ def texts_of(searcher: Searcher, config: Config) -> Texts:
     weighted = texts
     for name, weight in section.weights.items():
         weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
-    return Texts(
+    return HybridTexts(
         texts=texts,
         fields={name: values(name) for name in section.fields},
-        language=language_of(config),
-        names=config.data.shape == "aliases",
+        language=config.language,
+        names=shape_of(config).reads_names,
         weighted=weighted if section.weights else (),
     )
 
@@ -147,9 +145,9 @@ def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> d
     return found
 
 
-def known_names(check: Path) -> frozenset[str]:
+def known_names(check: CheckArtifact) -> frozenset[str]:
     """Return the names that a search knows in the protocol, folded: what it answers by looking up."""
-    return frozenset(fold(name.text) for name in task.load_names(check) if name.known)
+    return frozenset(fold(name.text) for name in check.names() if name.known)
 
 
 def strangers(asked: JudgedTask, known: frozenset[str]) -> JudgedTask:
@@ -167,10 +165,10 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     """
     section, index = config.hybrid, searcher.hybrid
     assert section is not None and index is not None
-    asked = Asked.of(searcher, sampled(dev, _ASKED, seed_of(config)))
+    asked = Asked.of(searcher, sampled(dev, _ASKED, config.seed))
     gathered = list(_gathered(searcher, asked, "hybrid, dev"))
     queries = [
-        Judged(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
+        JudgedCandidates(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
         for at, found in enumerate(gathered)
     ]
     index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
@@ -214,14 +212,14 @@ def _blend(searcher: Searcher, asked: Asked, gathered: Sequence[Candidates], pen
             ranked = index.rank(asked.texts[at], candidates)
             scores = searcher.pair_scores(asked.texts[at], ranked.rows)
             features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
-            queries.append(Judged(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
+            queries.append(JudgedCandidates(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
             bar.advance()
     ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
     return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
 
 
 def _answers(
-    searcher: Searcher, asked: Asked, queries: Sequence[Judged], penalty: float, section: AnswersSection
+    searcher: Searcher, asked: Asked, queries: Sequence[JudgedCandidates], penalty: float, section: AnswersSection
 ) -> AnswerModel:
     """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
     index = searcher.hybrid
@@ -255,7 +253,7 @@ class Seen(NamedTuple):
     hidden: Any
     right: bool
     distance: float
-    wide: Ranked
+    wide: Ranking
 
 
 def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
@@ -271,21 +269,25 @@ def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
         shown = index.rank(text, searcher.gather(text, vector, near))
         hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
         first = bool(len(shown.rows) and shown.rows[0] in right)
-        yield Seen(evidence(text, shown), evidence(text, hidden), first, distance, wide)
+        yield Seen(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
 
 
 # -- measuring -----------------------------------------------------------------------------------
 
 
-def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
+def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
     """Return the hybrid's runs: by the weights that were learned, and by reciprocal ranks, which need none."""
-    searcher = searcher_of(work)
+    searcher = searcher_of(work, with_hybrid=True)
     index = searcher.hybrid
     assert index is not None
     documents: dict[str, list[str]] = {}
     for document in asked.corpus:
         documents.setdefault(document.encoder_text(), []).append(document.doc_id)
-    hits: dict[str, dict[str, Any]] = {LEARNED: {}, RANKS: {}, **({JUDGED: {}} if searcher.reranker else {})}
+    hits: dict[str, dict[str, Any]] = {
+        HYBRID_SYSTEM: {},
+        HYBRID_RANKS: {},
+        **({HYBRID_RERANKED: {}} if searcher.reranker else {}),
+    }
     queries = Asked.of(searcher, asked)
 
     def listed(rows: Any, scores: Any) -> list[tuple[str, float]]:
@@ -297,20 +299,25 @@ def hybrid_runs(work: Work, asked: JudgedTask, k: int) -> list[Run]:
         ranked = index.rank(text, candidates)
         rows = searcher.extend_ranking(text, vector, ranked.rows, k)
         below = ranked.scores.min(initial=0.0) - np.arange(1, len(rows) - len(ranked.rows) + 1)
-        hits[LEARNED][query_id] = listed(rows, np.concatenate([ranked.scores, below]))
+        hits[HYBRID_SYSTEM][query_id] = listed(rows, np.concatenate([ranked.scores, below]))
         if searcher.reranker:
             order = searcher.blend.order(ranked.scores, searcher.pair_scores(text, ranked.rows))
             rows = np.concatenate([ranked.rows[order], rows[len(order) :]])
-            hits[JUDGED][query_id] = listed(rows, -np.arange(len(rows)))  # what was not scored has none of that kind
+            hits[HYBRID_RERANKED][query_id] = listed(
+                rows, -np.arange(len(rows))
+            )  # what was not scored has none of that kind
         by_ranks = index.by_ranks(candidates)
-        hits[RANKS][query_id] = listed(by_ranks.rows, by_ranks.scores)
+        hits[HYBRID_RANKS][query_id] = listed(by_ranks.rows, by_ranks.scores)
     return [Run.sorted(name, found) for name, found in hits.items()]
 
 
-def searcher_of(work: Work) -> Searcher:
-    """Return what ``honed search`` answers with in this run."""
-    found = open_searcher(work.inputs["index"].folder, work.inputs["hybrid"].folder)
-    found.reranker = cross_encoder_of(work)
+def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
+    """Return what ``honed search`` answers with in this run, with the cross-encoder where there is one."""
+    source = shipped_model(work.config, work.inputs)
+    hybrid = work.inputs.need(HybridArtifact) if with_hybrid else None
+    found = open_searcher(work.inputs.need(IndexArtifact), hybrid, work.executor.model(source))
+    if judge := work.inputs.find(CrossEncoderArtifact):
+        found.reranker = work.executor.model(judge.scorer())
     return found
 
 
@@ -339,3 +346,18 @@ def judged_answers(
         "known_names": len(test.queries) - len(new.queries),
         **judge_answers(found, absent=section.absent, risk=section.risk, reached=model.gap is not None),
     }
+
+
+def _wanted(config: Config) -> bool:
+    return config.hybrid is not None and "hybrid" in shape_of(config).optional
+
+
+STAGE: Stage[Config] = Stage(
+    name="hybrid",
+    artifact=HybridArtifact,
+    needs=(CheckArtifact, CrossEncoderArtifact, ShippedModel, IndexArtifact),
+    wanted=_wanted,
+    settings=_settings,
+    run=_run,
+    version=3,
+)

@@ -2,46 +2,45 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from honed.artifacts.models import DistilArtifact, TrainArtifact
 from honed.core.ranking import top_rows
+from honed.core.stage import Inputs
 from honed.index.postings import TermScorer
 from honed.search.searcher import Searcher
-from honed.stages.reports import BASE, RERANKED, STUDENT, TUNED
-from honed.stages.stage import Inputs
-from honed.stages.systems import BM25, TFIDF
+from honed.shapes.systems import BASE, BM25, HYBRID, RERANKED, STUDENT, TFIDF, TUNED
 
 QUERIES = 100
 _PARTS = {"words": BM25, "TF-IDF": TFIDF}
 
 
-def latencies(searcher: Searcher, inputs: Inputs, hybrid: str, texts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return p50 and p95 in ms by system, one query at a time with PyTorch; ``hybrid`` is what the fused run is called.
+def latencies(searcher: Searcher, inputs: Inputs, texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return p50 and p95 in ms by system, one query at a time with PyTorch.
 
     Words alone are searched in the hybrid's own postings; without a hybrid the vectors alone are timed.
     """
-    shipped = STUDENT if "distil" in inputs else TUNED if "train" in inputs else BASE
+    shipped = STUDENT if inputs.find(DistilArtifact) else TUNED if inputs.find(TrainArtifact) else BASE
 
-    def by_vectors(text: str) -> Any:
+    def by_vectors(text: str) -> object:
         return searcher.nearest(searcher.encoder.encode([text], "query"), 10)
 
-    found: dict[str, Callable[[str], Any]] = {shipped: by_vectors}
+    found: dict[str, Callable[[str], object]] = {shipped: by_vectors}
     if searcher.hybrid is not None:
         for part, name in _PARTS.items():
             found[name] = _by_terms(searcher.hybrid.parts[part])
-        found[hybrid] = searcher.search
+        found[HYBRID] = searcher.search
         if searcher.reranker is not None:
-            found[hybrid + RERANKED] = lambda text: searcher.answer_many([text], rerank=True)
+            found[HYBRID + RERANKED] = lambda text: searcher.answer_many([text], rerank=True)
     return {name: _timed(search, texts[:QUERIES]) for name, search in found.items()}
 
 
-def _by_terms(scorer: TermScorer) -> Callable[[str], Any]:
+def _by_terms(scorer: TermScorer) -> Callable[[str], object]:
     return lambda text: top_rows(scorer.scores(text), 10)
 
 
-def _timed(search: Callable[[str], Any], texts: Sequence[str]) -> dict[str, float]:
+def _timed(search: Callable[[str], object], texts: Sequence[str]) -> dict[str, float]:
     search(texts[0])
     took = []
     for text in texts:

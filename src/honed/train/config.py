@@ -1,16 +1,16 @@
-"""How to fine-tune; free of heavy imports."""
+"""The sections ``[train]``, ``[mine]``, ``[cross_encoder]`` and ``[distil]`` of honed.toml; free of heavy imports."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from honed.core.errors import ConfigError
 from honed.core.sections import limits
 from honed.encode.config import PRECISIONS
 
 OBJECTIVES = (
-    "auto", "ranking", "triplet", "contrastive", "multi-similarity", "cosine", "mse", "cosent", "margin-mse", "kl",
+    "auto", "ranking", "triplet", "contrastive", "multi-similarity", "cosine", "cosent", "margin-mse", "kl",
 )  # fmt: skip
-TAUGHT = ("margin-mse", "kl")  # objectives that need a cross-encoder's scores
+OBJECTIVE_SYNONYMS = {"mse": "cosine"}  # other word in honed.toml -> objective that it names
+CROSS_ENCODER_OBJECTIVES = ("margin-mse", "kl")  # learn a cross-encoder's scores
 TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 
 
@@ -18,18 +18,19 @@ TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 class TrainConfig:
     """The section ``[train]``.
 
-    ``objective`` is one of `OBJECTIVES`; "auto" chooses by what the examples hold. ``head`` "skip" freezes the encoder
-    and trains a linear map with a skip connection over its vectors, which takes seconds. ``margin`` (cosine) and
-    ``negatives`` ("semi-hard", "hard", "own": those of the example alone) belong to "triplet". ``scale`` is 1 /
-    temperature of the softmax over in-batch negatives; ``symmetric`` adds the loss label -> alias; ``warmup`` is the
-    share of steps over which the learning rate rises; ``mini_batch_size`` > 0 caches gradients, so that a batch of any
-    size fits (0 does so above 512); ``evaluations`` is how often dev is looked at. ``hard_negatives`` is how many of an
-    example's mined negatives stand in a batch with it. ``matryoshka`` lists shorter widths at which the vectors must
-    work too; ``lora`` > 0 trains adapters of that rank instead of the weights. ``processes`` > 1 trains on several
-    processes (or GPUs) whose batches count as one; ``track`` "auto" writes TensorBoard logs beside the model.
+    ``objective`` is one of `OBJECTIVES` or of `OBJECTIVE_SYNONYMS`; "auto" chooses by what the examples hold. ``head``
+    "skip" freezes the encoder and trains a linear map with a skip connection over its vectors, which takes seconds.
+    ``margin`` (difference of cosines) and ``negatives`` ("semi-hard", "hard", "own": those of the example alone) belong
+    to "triplet". ``scale`` is 1 / temperature of the softmax over in-batch negatives; ``symmetric`` adds the loss
+    document -> query; ``warmup`` is the share of steps over which the learning rate rises; ``mini_batch_size`` > 0
+    caches gradients, so that a batch of any size fits (0 does so above 512); ``evaluations`` is how often the model is
+    scored on dev. ``hard_negatives`` is how many of an example's mined negatives are in a batch with it. ``matryoshka``
+    lists shorter widths at which the vectors must work too; ``lora`` > 0 trains adapters of that rank instead of the
+    weights. ``processes`` > 1 trains on several processes (or GPUs) whose batches count as one; ``track`` "auto" writes
+    TensorBoard logs beside the model.
     """
 
-    objective: str = field(default="auto", metadata=limits(one_of=OBJECTIVES))
+    objective: str = field(default="auto", metadata=limits(one_of=(*OBJECTIVES, *OBJECTIVE_SYNONYMS)))
     head: str = field(default="none", metadata=limits(one_of=("none", "skip")))
     margin: float = field(default=0.2, metadata=limits(low=0, high=2))
     negatives: str = field(default="semi-hard", metadata=limits(one_of=("semi-hard", "hard", "own")))
@@ -53,17 +54,18 @@ class TrainConfig:
     seed: int = field(default=0, metadata=limits(low=0))
 
 
-SOURCES = ("encoder", "bm25", "tfidf")
+CANDIDATE_SOURCES = ("encoder", "bm25", "tfidf")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MineConfig:
     """The section ``[mine]``: hard negatives for training.
 
-    ``candidates`` come from the vectors of the encoder, from words ("bm25") or from character n-grams ("tfidf"), or
-    from several of them; ``encoder`` is the base model or one that was fine-tuned first without mined negatives
-    ("tuned"). Of the ``depth`` nearest, up to ``negatives`` are kept for each anchor, so that the estimated share of
-    those that are right after all stays within ``false_negatives``. ``rescore`` judges them with the cross-encoder.
+    ``candidates`` are documents near in the encoder's vectors ("encoder"), in words ("bm25") or in character n-grams
+    ("tfidf"), or the union of several; ``encoder`` is the base model ("base") or one that was fine-tuned first without
+    mined negatives ("tuned"). Of the ``depth`` nearest, up to ``negatives`` are chosen for each anchor, so that the
+    estimated share of false negatives among them stays within ``false_negatives``. ``rescore`` scores candidates with
+    the cross-encoder.
     """
 
     candidates: tuple[str, ...] = ("encoder",)
@@ -75,11 +77,11 @@ class MineConfig:
     seed: int = field(default=0, metadata=limits(low=0))
 
     def check(self, file: str) -> None:
-        """Raise `ConfigError` for candidates from nowhere."""
-        unknown = [each for each in self.candidates if each not in SOURCES]
+        """Raise `ConfigError` for no source of candidates and for one that is not in `CANDIDATE_SOURCES`."""
+        unknown = [source for source in self.candidates if source not in CANDIDATE_SOURCES]
         if unknown or not self.candidates:
-            shown = unknown[0] if unknown else "empty"
-            raise ConfigError("E_CONFIG_RANGE", f"{file}: mine.candidates: {shown} is not one of {', '.join(SOURCES)}")
+            shown, known = unknown[0] if unknown else "empty", ", ".join(CANDIDATE_SOURCES)
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: mine.candidates: {shown} is not one of {known}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,13 +104,19 @@ class CrossEncoderConfig:
     seed: int = field(default=0, metadata=limits(low=0))
 
     def schedule(self) -> TrainConfig:
-        """Return how it is trained."""
-        names = ("epochs", "batch_size", "learning_rate", "evaluations", "track", "seed")
-        return TrainConfig(**{name: getattr(self, name) for name in names})
+        """Return the settings of the trainer; what is not named here has its default."""
+        return TrainConfig(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            evaluations=self.evaluations,
+            track=self.track,
+            seed=self.seed,
+        )
 
 
-METHODS = ("match", "pairs", "margin-mse", "kl")
-KINDS = ("layers", "narrow", "static")  # students that are made of the teacher
+DISTIL_METHODS = ("match", "pairs", "margin-mse", "kl")
+STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weights; any other name is a base model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +133,7 @@ class DistilConfig:
     student: str = "layers"
     layers: int = field(default=0, metadata=limits(low=0, high=1000))
     dim: int = field(default=0, metadata=limits(low=0, high=100_000))
-    method: str = field(default="match", metadata=limits(one_of=METHODS))
+    method: str = field(default="match", metadata=limits(one_of=DISTIL_METHODS))
     variants: int = field(default=2, metadata=limits(low=0, high=100))
     max_mb: float = field(default=0.0, metadata=limits(low=0))
     max_ms: float = field(default=0.0, metadata=limits(low=0))
@@ -136,14 +144,21 @@ class DistilConfig:
     track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
     seed: int = field(default=0, metadata=limits(low=0))
 
-    def schedule(self, **changes: Any) -> TrainConfig:
-        """Return how the student is trained."""
-        rate = self.learning_rate or (2e-2 if self.student == "static" else 5e-4)
-        values = {name: getattr(self, name) for name in ("epochs", "batch_size", "evaluations", "track", "seed")}
-        return TrainConfig(**{**values, "learning_rate": rate, "weight_decay": 0.0, **changes})
+    def schedule(self, *, objective: str = "auto") -> TrainConfig:
+        """Return the settings of the trainer, without weight decay; what is not named here has its default."""
+        return TrainConfig(
+            objective=objective,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate or (2e-2 if self.student == "static" else 5e-4),
+            weight_decay=0.0,
+            evaluations=self.evaluations,
+            track=self.track,
+            seed=self.seed,
+        )
 
     def check(self, file: str) -> None:
-        """Raise `ConfigError` when "auto" has no budget to choose within."""
+        """Raise `ConfigError` for "auto" without a budget and for settings that do not go together."""
         if self.student == "auto" and not (self.max_mb or self.max_ms):
             raise ConfigError(
                 "E_CONFIG_MISSING", f'{file}: distil.student = "auto" needs a budget: max_mb (in int8), max_ms or both'

@@ -5,25 +5,30 @@ one more layer of the model, before normalisation, so that everything else works
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from honed.core.artifacts import write_json
 from honed.core.errors import TrainingError
 from honed.core.progress import progress
 from honed.core.protocols import Role, Vectors
 from honed.core.records import Example
 from honed.encode.torch_encoder import TorchEncoder, save_model
 from honed.train.config import TrainConfig
-from honed.train.loss import PairLoss, turns
-from honed.train.trainer import HISTORY, DevScore, Trained, total_steps
+from honed.train.dev import DevScore
+from honed.train.history import BASE, TUNED, DevPoint, LossPoint, TrainingHistory, TrainingResult
+from honed.train.loss import PairLoss, negatives_in_epoch, negatives_per_example
+from honed.train.objectives import ChosenObjective
+from honed.train.trainer import total_steps
 
-Stored = Mapping[str, Any]
+StoredVectors = Mapping[str, npt.NDArray[np.float32]]
+"""Unit vectors ``(dim,)`` of the base model by text, without a prompt."""
 
 
 class SkipHead(nn.Module):
@@ -34,105 +39,149 @@ class SkipHead(nn.Module):
         self.map, self.gate = nn.Linear(dim, dim, bias=False), nn.Parameter(torch.zeros(dim))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Return the changed vectors."""
-        changed: Tensor = vectors + self.gate * self.map(vectors)
-        return changed
+        """Return the mapped vectors ``(n, dim)``, of any length."""
+        mapped: Tensor = vectors + self.gate * self.map(vectors)
+        return mapped
 
     def matrix(self) -> Tensor:
-        """Return the same as one matrix ``(dim, dim)``."""
+        """Return the whole map as one matrix ``(dim, dim)``, from column to row."""
         return torch.eye(len(self.gate)) + self.gate.detach()[:, None] * self.map.weight.detach()
 
 
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder whose weights stay as they are, with vectors that it has made before."""
+
+    base: TorchEncoder
+    stored: StoredVectors | None = None
+
+    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
+        """Return unit vectors ``(n_texts, dim)``: the stored ones where the role has no prompt and all are there."""
+        stored = self.stored
+        if stored is not None and not self.base.spec.prompt(role) and all(text in stored for text in texts):
+            return np.stack([stored[text] for text in texts])
+        return TorchEncoder.snapshot(self.base.model, self.base.spec).encode(texts, role)
+
+
 def train_head(
-    base: TorchEncoder,
+    frozen: FrozenEncoder,
     examples: Sequence[Example],
-    objective: tuple[str, str],
+    objective: ChosenObjective,
     dev_score: DevScore,
     config: TrainConfig,
     folder: Path,
-    stored: Stored | None = None,
-) -> Trained:
-    """Train a head on examples and save the model with the state that is best on dev to ``folder/model``.
+) -> TrainingResult:
+    """Train a head on examples and save the model with the head that is best on dev to ``folder/model``.
 
-    ``stored`` holds the encoder's vectors of texts without a prompt, so that they are not made again. Nothing of it is
-    resumed: it takes seconds. Raises `TrainingError` for a loss that is not finite.
+    A run is not resumed after a crash: it takes seconds. Raises `TrainingError` for a loss that is not finite and for
+    an encoder whose vectors are cut.
     """
-    name, reason = objective
+    base = frozen.base
     if base.spec.dim != base.model.get_embedding_dimension():
         raise TrainingError("E_TRAIN_HEAD", "train.head needs whole vectors: leave model.dim out")
     torch.manual_seed(config.seed)
-    random = np.random.default_rng(config.seed)
-    texts = list(dict.fromkeys(text for each in examples for text in (each.anchor, each.positive, *each.negatives)))
-    row = {text: number for number, text in enumerate(texts)}
-    anchors, documents = (torch.from_numpy(_encoded(base, texts, role, stored)) for role in ("query", "document"))
-    dim = anchors.shape[1]
-    head = SkipHead(dim)
-    loss = PairLoss(base.model, examples, config, objective=name, mini_batch_size=0)
+    batches = _Batches(frozen, examples, config)
+    head = SkipHead(base.spec.dim)
+    loss = PairLoss(base.model, examples, config, objective=objective.name, mini_batch_size=0)
     optimizer = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = total_steps(len(examples), config)
-    every = max(1, -(-steps // config.evaluations))
-    h = min(config.hard_negatives, max(len(each.negatives) for each in examples))
-    losses: list[dict[str, float]] = []
-    dev = [{"step": 0, "score": round(dev_score(base), 6)}]
-    best, step, order = copy.deepcopy(head.state_dict()), 0, np.empty(0, dtype=np.int64)
+    evaluation_steps = max(1, -(-steps // config.evaluations))
+    losses: list[LossPoint] = []
+    dev = [DevPoint(step=0, score=round(dev_score(base), 6))]
+    best = copy.deepcopy(head.state_dict())
     with progress("head steps", steps) as bar:
-        while step < steps:
-            if len(order) < 2:
-                order = random.permutation(len(examples))
-            rows, order = order[: config.batch_size].tolist(), order[config.batch_size :]
-            epoch = step * config.batch_size // len(examples)
-            found = [row[examples[each].positive] for each in rows]
-            for each in rows:
-                mined = examples[each].negatives
-                own = row[examples[each].positive]
-                found += [own if turn is None else row[mined[turn]] for turn in turns(len(mined), h, epoch)]
-            labels = torch.tensor([[each, epoch] for each in rows])
-            left = head(anchors[[row[examples[each].anchor] for each in rows]])
-            value = loss.loss_of(left, head(documents[found]), labels)
+        for step, batch in enumerate(batches.draw(steps), 1):
+            value = loss.loss_of(head(batch.anchors), head(batch.documents), batch.labels)
             if not torch.isfinite(value):
-                raise TrainingError("E_TRAIN_NONFINITE", f"step {step + 1}: the loss is {float(value.detach())}")
+                raise TrainingError("E_TRAIN_NONFINITE", f"step {step}: the loss is {float(value.detach())}")
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            step += 1
             bar.advance()
-            if step % every == 0 or step == steps:
-                losses.append({"step": step, "loss": round(float(value.detach()), 5)})
-                dev.append({"step": step, "score": round(dev_score(with_head(base, head)), 6)})
-                if dev[-1]["score"] > max(each["score"] for each in dev[:-1]):
+            if step % evaluation_steps == 0 or step == steps:
+                losses.append(LossPoint(step=step, loss=round(float(value.detach()), 5)))
+                score = round(dev_score(with_head(base, head)), 6)
+                if score > max(point.score for point in dev):
                     best = copy.deepcopy(head.state_dict())
+                dev.append(DevPoint(step=step, score=score))
     head.load_state_dict(best)
-    made = with_head(base, head)
-    spec = save_model(made.model, made.spec, folder / "model")
-    top = max(dev, key=lambda each: each["score"])
-    history = {
-        "steps": steps,
-        "loss": losses,
-        "dev": dev,
-        "best_step": top["step"],
-        "kept": "tuned" if top["step"] else "base",
-        "objective": name,
-        "reason": reason,
-        "head": "skip",
-        "config": {key: getattr(config, key) for key in config.__dataclass_fields__},
-    }
-    write_json(folder / HISTORY, history)
-    return Trained(spec=spec, history=history)
+    model = with_head(base, head)
+    spec = save_model(model.model, model.spec, folder / "model")
+    history = _history(losses, dev, objective, config)
+    history.write(folder)
+    return TrainingResult(spec=spec, history=history)
 
 
-def _encoded(base: TorchEncoder, texts: Sequence[str], role: Role, stored: Stored | None) -> Vectors:
-    if stored is not None and not base.spec.prompt(role) and all(text in stored for text in texts):
-        return np.stack([stored[text] for text in texts])
-    return TorchEncoder.snapshot(base.model, base.spec).encode(texts, role)
+def _history(
+    losses: list[LossPoint], dev: list[DevPoint], objective: ChosenObjective, config: TrainConfig
+) -> TrainingHistory:
+    best = max(dev, key=lambda point: point.score)
+    return TrainingHistory(
+        steps=losses[-1].step,
+        loss=losses,
+        dev=dev,
+        best_step=best.step,
+        kept=TUNED if best.step else BASE,
+        objective=objective.name,
+        reason=objective.reason,
+        head="skip",
+        config=config,
+    )
+
+
+class _Batch(NamedTuple):
+    """Encoder's vectors of anchors ``(n, dim)`` and documents ``(n + n * h, dim)``, and labels ``(n, 2)``."""
+
+    anchors: Tensor
+    documents: Tensor
+    labels: Tensor
+
+
+class _Batches:
+    """Batches of examples as a `PairLoss` takes them, from vectors of all texts that are made once."""
+
+    def __init__(self, frozen: FrozenEncoder, examples: Sequence[Example], config: TrainConfig) -> None:
+        self.examples, self.config = examples, config
+        texts = list(
+            dict.fromkeys(
+                text for example in examples for text in (example.anchor, example.positive, *example.negatives)
+            )
+        )
+        self.row = {text: number for number, text in enumerate(texts)}
+        self.queries = torch.from_numpy(frozen.encode(texts, "query"))
+        self.documents = torch.from_numpy(frozen.encode(texts, "document"))
+        self.n_negatives = negatives_per_example(examples, config.hard_negatives)
+
+    def draw(self, steps: int) -> Iterator[_Batch]:
+        """Yield ``steps`` batches in seeded order; what is left of an epoch is dropped when it is a single example."""
+        random = np.random.default_rng(self.config.seed)
+        size, order = self.config.batch_size, np.empty(0, dtype=np.int64)
+        for step in range(steps):
+            if len(order) < 2:
+                order = random.permutation(len(self.examples))
+            rows, order = order[:size].tolist(), order[size:]
+            yield self._batch(rows, step * size // len(self.examples))
+
+    def _batch(self, rows: Sequence[int], epoch: int) -> _Batch:
+        documents = [self.row[self.examples[number].positive] for number in rows]
+        for number in rows:
+            mined, positive = self.examples[number].negatives, self.row[self.examples[number].positive]
+            turns = negatives_in_epoch(len(mined), self.n_negatives, epoch)
+            documents += [positive if turn is None else self.row[mined[turn]] for turn in turns]
+        return _Batch(
+            anchors=self.queries[[self.row[self.examples[number].anchor] for number in rows]],
+            documents=self.documents[documents],
+            labels=torch.tensor([[number, epoch] for number in rows]),
+        )
 
 
 def with_head(base: TorchEncoder, head: SkipHead) -> TorchEncoder:
-    """Return the encoder with a head behind its pooling."""
+    """Return a copy of the encoder with the head as a layer behind its pooling."""
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
     matrix = head.matrix()
     layer = Dense(*matrix.shape, bias=False, activation_function=nn.Identity(), init_weight=matrix)
     model = copy.deepcopy(base.model)
-    parts = [part for part in model if not isinstance(part, Normalize)]
-    whole = type(model)(modules=[*parts, layer, Normalize()], device=str(model.device))
-    return TorchEncoder(whole, base.spec, precision=base.precision)
+    modules = [module for module in model if not isinstance(module, Normalize)]
+    extended = type(model)(modules=[*modules, layer, Normalize()], device=str(model.device))
+    return TorchEncoder(extended, base.spec, precision=base.precision)

@@ -1,6 +1,6 @@
-"""A linear map over frozen vectors: minutes of fine-tuning foretold in seconds.
+"""A linear probe: minutes of fine-tuning foretold in seconds by a linear map over frozen vectors.
 
-If turning and stretching the base model's space by the training pairs already ranks unseen pairs better, fine-tuning,
+If a linear map of the base model's space, fitted on the training pairs, already ranks unseen pairs better, fine-tuning,
 which can do that and more, is likely to help by at least as much.
 """
 
@@ -18,11 +18,12 @@ from honed.train.loss import CoPositives
 _BATCH, _STEPS, _SCALE, _RATE, _DECAY = 512, 100, 20.0, 1e-3, 1e-2
 
 
-def fit_probe(anchors: Vectors, positives: Vectors, examples: Sequence[Example], *, seed: int = 0) -> Vectors:
-    """Return a map ``(dim, dim)`` for queries and documents, trained on vectors ``(n, dim)`` of the examples.
+def fit_linear_map(anchors: Vectors, positives: Vectors, examples: Sequence[Example], *, seed: int = 0) -> Vectors:
+    """Return a matrix ``(dim, dim)`` to multiply query and document vectors with, fitted on examples.
 
-    The objective is the softmax over the batch in both directions, every known co-positive masked, starting from the
-    identity and drawn back to it.
+    ``anchors`` and ``positives`` ``(n_examples, dim)`` are the unit vectors of the examples. The loss is the softmax
+    over the batch in both directions, every known co-positive masked; the matrix starts as the identity and weight
+    decay draws it back there.
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -33,10 +34,10 @@ def fit_probe(anchors: Vectors, positives: Vectors, examples: Sequence[Example],
     with progress("headroom", _STEPS) as bar:
         for _ in range(_STEPS):
             rows = random.choice(len(examples), min(_BATCH, len(examples)), replace=False)
-            mapped = torch.eye(dim) + change
-            scores = normalize(left[rows] @ mapped) @ normalize(right[rows] @ mapped).T * _SCALE
-            own = torch.eye(len(rows), dtype=torch.bool)
-            scores = scores.masked_fill(co_positives.related(rows.tolist()) & ~own, -1e4)
+            matrix = torch.eye(dim) + change
+            scores = normalize(left[rows] @ matrix) @ normalize(right[rows] @ matrix).T * _SCALE
+            diagonal = torch.eye(len(rows), dtype=torch.bool)
+            scores = scores.masked_fill(co_positives.related(rows.tolist()) & ~diagonal, -1e4)
             target = torch.arange(len(rows))
             loss = cross_entropy(scores, target) + cross_entropy(scores.T, target)
             optimizer.zero_grad()
@@ -46,8 +47,8 @@ def fit_probe(anchors: Vectors, positives: Vectors, examples: Sequence[Example],
     return (torch.eye(dim) + change).detach().numpy()
 
 
-def mapped(vectors: Vectors, through: Vectors) -> Vectors:
-    """Return unit vectors after a map."""
-    found = vectors @ through
-    unit: Vectors = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+def apply_linear_map(vectors: Vectors, matrix: Vectors) -> Vectors:
+    """Return the unit vectors ``(n, dim)`` of ``vectors @ matrix``."""
+    product = vectors @ matrix
+    unit: Vectors = product / np.maximum(np.linalg.norm(product, axis=1, keepdims=True), 1e-12)
     return unit

@@ -1,55 +1,89 @@
-"""The audit: what is in the data, what is wrong with it, and how well anything could do on it."""
+"""The audit of names: what is in them, what is wrong with them, and how well anything could do on them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
-from typing import Any
 
-from honed.core.errors import DataError
+import msgspec
+
 from honed.core.text import bare, fold
-from honed.data.split import check_given_splits
-from honed.shapes.aliases.catalogue import Catalogue, describe, name_key, slices_of_pair
+from honed.evaluate.results import Finding
+from honed.shapes.aliases.catalogue import Catalogue, name_key, slices_of_pair
+from honed.shapes.findings import SAMPLES, finding
 
 UnknownText = Callable[[str], bool]
-_SAMPLES = 5
+
+
+class AliasAudit(msgspec.Struct, kw_only=True):
+    """What is in a catalogue of names, and how well anything could do on it.
+
+    ``splits`` and ``slices`` count pairs; ``overlap`` counts what test shares with train; ``ceiling`` is the best
+    possible top-1 share from the alias alone, ``dictionary`` what a plain look-up scores: on held-out pairs, and when
+    asked what it was told ("catalogue").
+    """
+
+    entities: int
+    entities_with_alias: int
+    label_strings: int
+    pairs: int
+    alias_strings: int
+    findings: dict[str, Finding]
+    splits: dict[str, int]
+    overlap: dict[str, int]
+    ceiling: float
+    dictionary: dict[str, float]
+    slices: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """Return what people should know first, in sentences."""
+        splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
+        return [
+            f"{self.entities} entities, {self.label_strings} label strings, {self.pairs} alias pairs, "
+            f"{self.alias_strings} alias strings",
+            f"splits by entity: {splits}; test aliases in train: {self.overlap['test_aliases_in_train']}; train pairs "
+            f"withheld for that: {self.overlap['withheld_pairs']}",
+            f"best possible top-1 from the alias alone: {100 * self.ceiling:.1f} %",
+            f"a plain dictionary scores {100 * self.dictionary['held_out']:.1f} % on held-out pairs and "
+            f"{100 * self.dictionary['catalogue']:.1f} % when asked what it was told",
+            f"slices: {', '.join(f'{name} {count}' for name, count in list(self.slices.items())[:10])}",
+        ]
 
 
 def audit_aliases(
     catalogue: Catalogue, splits: Sequence[set[str]], slice_by: Sequence[str], unknown: UnknownText | None
-) -> dict[str, Any]:
-    """Return the audit of a catalogue as plain data: counts, findings with samples, ceiling, dictionary, slices.
+) -> AliasAudit:
+    """Return the audit of a catalogue.
 
     ``splits`` holds the splits of each pair; ``unknown`` tells whether the encoder knows no part of a text.
     """
     named = catalogue.labels_of_alias()
-    findings = {reason: _finding(count, catalogue.samples[reason]) for reason, count in catalogue.dropped.items()}
-    findings["W_LABELS_OF_ONE_ID"] = _finding(len(catalogue.conflicts), catalogue.conflicts)
+    findings = {reason: finding(count, catalogue.samples[reason]) for reason, count in catalogue.dropped.items()}
+    findings["W_LABELS_OF_ONE_ID"] = finding(len(catalogue.conflicts), catalogue.conflicts)
     findings |= _shared_names(catalogue, named)
     findings |= near_duplicates({label for entity in catalogue.entities.values() for label in entity.labels})
-    present = {split for each in splits for split in each}
+    present = {split for pair_splits in splits for split in pair_splits}
     empty = [f"no {name} pair: too few entities" for name in ("train", "dev", "test") if name not in present]
-    findings["W_SPLIT_EMPTY"] = _finding(len(empty), empty)
+    findings["W_SPLIT_EMPTY"] = finding(len(empty), empty)
     if unknown:
         texts = [pair.alias for pair in catalogue.pairs if unknown(pair.alias)]
-        findings["W_ALL_UNK"] = _finding(len(texts), texts)
-    return {
-        **describe(catalogue),
-        "findings": {name: found for name, found in findings.items() if found["count"]},
-        "splits": dict(Counter(split for each in splits for split in each)),
-        "overlap": split_overlap(catalogue, splits),
-        "ceiling": ceiling(catalogue),
-        "dictionary": dictionary_accuracy(catalogue, splits),
-        "slices": dict(
+        findings["W_ALL_UNK"] = finding(len(texts), texts)
+    return AliasAudit(
+        entities=len(catalogue.entities),
+        entities_with_alias=len({pair.entity_id for pair in catalogue.pairs}),
+        label_strings=len({label for entity in catalogue.entities.values() for label in entity.labels}),
+        pairs=len(catalogue.pairs),
+        alias_strings=len({fold(pair.alias) for pair in catalogue.pairs}),
+        findings={code: found for code, found in findings.items() if found.count},
+        splits=dict(Counter(split for pair_splits in splits for split in pair_splits)),
+        overlap=split_overlap(catalogue, splits),
+        ceiling=ceiling(catalogue),
+        dictionary=dictionary_accuracy(catalogue, splits),
+        slices=dict(
             Counter(name for pair in catalogue.pairs for name in slices_of_pair(pair, named, slice_by)).most_common()
         ),
-    }
+    )
 
 
-def _finding(count: int, samples: Sequence[str]) -> dict[str, Any]:
-    return {"count": count, "samples": list(samples[:_SAMPLES])}
-
-
-def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[str, Any]:
+def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[str, Finding]:
     shared = sorted((alias for alias in named if len(named[alias]) > 1), key=lambda alias: (-len(named[alias]), alias))
     labels: dict[str, set[str]] = defaultdict(set)
     for entity in catalogue.entities.values():
@@ -59,10 +93,10 @@ def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[s
     other = [pair for pair in catalogue.pairs if labels.get(fold(pair.alias), {pair.entity_id}) - {pair.entity_id}]
     samples = [f"{alias}: {len(named[alias])} labels" for alias in shared]
     return {
-        "W_ALIAS_SHARED": _finding(len(shared), samples),
-        "W_LABEL_SHARED": _finding(len(same), same),
-        "W_ALIAS_IS_LABEL": _finding(
-            len(other), [f"{pair.alias} -> {catalogue.entities[pair.entity_id].labels[0]}" for pair in other[:_SAMPLES]]
+        "W_ALIAS_SHARED": finding(len(shared), samples),
+        "W_LABEL_SHARED": finding(len(same), same),
+        "W_ALIAS_IS_LABEL": finding(
+            len(other), [f"{pair.alias} -> {catalogue.entities[pair.entity_id].labels[0]}" for pair in other[:SAMPLES]]
         ),
     }
 
@@ -122,7 +156,7 @@ def split_overlap(catalogue: Catalogue, splits: Sequence[set[str]]) -> dict[str,
     }
 
 
-def near_duplicates(labels: Iterable[str]) -> dict[str, Any]:
+def near_duplicates(labels: Iterable[str]) -> dict[str, Finding]:
     """Find labels that are one name written twice.
 
     Equal after dropping case, accents and punctuation, or one typing slip apart (edit distance 1, found through
@@ -146,96 +180,4 @@ def near_duplicates(labels: Iterable[str]) -> dict[str, Any]:
         if left != right and not (set(left) ^ set(right)) & set("0123456789")
     }
     samples = [f"{keys[left][0]} ~ {keys[right][0]}" for left, right in sorted(close)]
-    return {"W_LABEL_NEAR_DUP": _finding(len(same), same), "W_LABEL_SLIP": _finding(len(close), samples)}
-
-
-# -- the shape "labels" --------------------------------------------------------------------------
-
-
-def audit_labels(
-    records: Iterable[Mapping[str, str]],
-    *,
-    has_splits: bool,
-    declared: bool,
-    unknown: UnknownText | None,
-    weak: bool = False,
-) -> dict[str, Any]:
-    """Return the audit of labelled texts, read once; contradictions that would spoil training are a `DataError`.
-
-    With ``weak`` labels come from rules too, so that a class needs no hand label in train.
-    """
-    n, labelled, strange = 0, [], []
-    times: Counter[bytes] = Counter()  # by digest: a million texts need not stay in memory
-    copies: list[str] = []
-    splits: dict[str, str] = {}
-    keys: dict[str, str] = {}
-    for record in records:
-        n += 1
-        text = fold(record["text"])
-        if record["label"]:
-            labelled.append(record)
-        if text:
-            times[digest := blake2b(text.encode(), digest_size=12).digest()] += 1
-            if times[digest] == 2:
-                copies.append(text)
-            if unknown and unknown(record["text"]):
-                strange.append(record["where"])
-        if has_splits:
-            splits[record["id"]] = record["split"]
-            keys |= {record["id"]: text} if text else {}
-    if not declared:
-        _refuse_near_labels(labelled)
-    if has_splits:
-        check_given_splits(splits, keys)
-        _check_classes_taught([] if weak else labelled)
-    counts = Counter(record["label"] for record in labelled)
-    rare = [f"{label}: {count} example" for label, count in counts.items() if count < 2]
-    conflicts = _label_conflicts(labelled)
-    findings = {
-        "W_LABEL_RARE": _finding(len(rare), [f"{each}; kept in train, not evaluated" for each in rare]),
-        "W_LABEL_CONFLICT_TEXT": _finding(len(conflicts), conflicts),
-        "W_TEXT_DUP": _finding(len(copies), copies),
-        "W_ALL_UNK": _finding(len(strange), [f"{where}, text: the encoder knows no part of it" for where in strange]),
-    }
-    return {
-        "records": n,
-        "labelled": len(labelled),
-        "labels": dict(counts.most_common()),
-        "not_evaluated": sorted(label for label, count in counts.items() if count < 2),
-        "findings": {name: found for name, found in findings.items() if found["count"]},
-    }
-
-
-def _refuse_near_labels(labelled: Sequence[Mapping[str, str]]) -> None:
-    spellings: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for record in labelled:
-        spellings[fold(record["label"])][record["label"]].append(record["where"].rsplit("line ", 1)[-1])
-    for forms in spellings.values():
-        if len(forms) > 1:
-            lines = ",".join(sorted({line for lines in forms.values() for line in lines[:3]}))
-            shown = ", ".join(repr(form) for form in forms)
-            raise DataError(
-                "E_LABEL_NEAR_DUP",
-                f"one label in several spellings: {shown} (lines {lines}); mend them, or declare the labels in "
-                "honed.toml: [data] labels = [...]",
-            )
-
-
-def _label_conflicts(labelled: Sequence[Mapping[str, str]]) -> list[str]:
-    by_text: dict[str, list[Mapping[str, str]]] = defaultdict(list)
-    for record in labelled:
-        if record["text"]:
-            by_text[fold(record["text"])].append(record)
-    return [
-        f"ids {' and '.join(record['id'] for record in group)} hold one text with labels "
-        f"{' and '.join(dict.fromkeys(record['label'] for record in group))}"
-        for group in by_text.values()
-        if len({record["label"] for record in group}) > 1
-    ]
-
-
-def _check_classes_taught(labelled: Sequence[Mapping[str, str]]) -> None:
-    taught = {record["label"] for record in labelled if record["split"] == "train"}
-    for record in labelled:
-        if record["label"] not in taught:
-            raise DataError("E_SPLIT_CLASS", f"label {record['label']} stands in {record['split']} and never in train")
+    return {"W_LABEL_NEAR_DUP": finding(len(same), same), "W_LABEL_SLIP": finding(len(close), samples)}

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import bare, fold, looks_like_acronym, script
@@ -153,7 +152,7 @@ def longest_chain(labels_of: Mapping[str, set[str]]) -> list[str]:
     step: dict[str, tuple[int, str]] = {}
     for name in order:  # labels come before their aliases
         step[name] = max(((step[label][0] + 1, label) for label in labels_of.get(name, ())), default=(0, ""))
-    name = max(step, key=lambda each: step[each][0])
+    name = max(step, key=lambda other: step[other][0])
     path = [name]
     while name := step[name][1]:
         path.append(name)
@@ -253,15 +252,3 @@ def check_slices(catalogue: Catalogue, slice_by: Sequence[str]) -> None:
                 "E_CONFIG_KEY",
                 f"data.slice_by: no column {name}{did_you_mean(name, known)} (known: {', '.join(sorted(known))})",
             )
-
-
-def describe(catalogue: Catalogue) -> dict[str, Any]:
-    """Return the plain counts of a catalogue."""
-    with_alias = {pair.entity_id for pair in catalogue.pairs}
-    return {
-        "entities": len(catalogue.entities),
-        "entities_with_alias": len(with_alias),
-        "label_strings": len({label for entity in catalogue.entities.values() for label in entity.labels}),
-        "pairs": len(catalogue.pairs),
-        "alias_strings": len({fold(pair.alias) for pair in catalogue.pairs}),
-    }

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from honed.core.records import Document
-from honed.core.text import fold_accents
 
 PARENT = "parent"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
 # a word with the blank after it; a sign of a script that sets no blanks counts as a word
 _PIECE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]\s*|[^\s\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+\s*")
-_WORD = re.compile(r"\w+")
 
 
 def passages_of(document: Document, most: int, overlap: int) -> list[Document]:
@@ -63,9 +61,3 @@ def _end_of(pieces: Sequence[list[str]], most: int) -> list[list[str]]:
             break
         kept.insert(0, piece)
     return kept
-
-
-def nearest_passage(query: str, passages: Sequence[Document]) -> Document:
-    """Return the passage that has the most different words of a query; of equal ones the first."""
-    asked = set(_WORD.findall(fold_accents(query)))
-    return max(passages, key=lambda each: len(asked & set(_WORD.findall(fold_accents(each.text)))))

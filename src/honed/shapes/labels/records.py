@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from honed.core.records import Example
 from honed.core.text import fold
 from honed.data.split import unit_interval
+from honed.shapes.texts import whole_text
 
 _BLOCK = 10_000
 _OWN = ("id", "title", "text", "label", "split", "weak", "confidence")
@@ -66,11 +67,6 @@ class Records(Sequence[Mapping[str, str]]):
     def columns(self) -> list[str]:
         """Return the columns that rules may look at."""
         return ["id", "title", "text", *self.extra]
-
-
-def whole_text(title: str, text: str) -> str:
-    """Return what an encoder reads of a record: title and text, one after the other."""
-    return f"{title} {text}" if title and text else title or text
 
 
 def splits_of(

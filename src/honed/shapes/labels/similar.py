@@ -1,36 +1,77 @@
 """Find similar: how well the vectors of labelled records keep their classes together, before and after fine-tuning."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from honed.core.artifacts import write_json
+from honed.artifacts.data import BaseVectors
+from honed.artifacts.index import IndexArtifact
+from honed.artifacts.models import TrainArtifact
+from honed.artifacts.report import Report
+from honed.config.config import Config
 from honed.core.errors import DataError
 from honed.core.proportion import wilson
-from honed.core.protocols import Encoder, Vectors
+from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
-from honed.data import task
-from honed.evaluate.classes import MAP, class_scores, completed, nearest
-from honed.evaluate.html import render_similar
-from honed.evaluate.measures import Measure, Scores
+from honed.core.stage import Work
+from honed.encode.models import encoder_source
+from honed.evaluate.classes import MAP, Ranking, class_scores, completed, nearest
+from honed.evaluate.measures import Measure
+from honed.evaluate.results import Interval
 from honed.index.analysis import Analyzer
 from honed.index.lexical import TfidfIndex
-from honed.label.learner import classify
-from honed.shapes.labels.labeling import LABELS, REPORT, VECTORS, settings_of
-from honed.stages.reports import BASE, TUNED, class_scores_task, compared, language_of, made, seed_of
-from honed.stages.stage import Work, base_encoder, stored_vectors
-from honed.stages.systems import TFIDF
+from honed.label.learner import predict_probabilities
+from honed.label.report import LabelReport
+from honed.shapes.labels.labeling import LabelArtifact
+from honed.shapes.labels.page import Cloud
+from honed.shapes.labels.task import label_section
+from honed.shapes.report_facts import compared, report_facts, scores_of_classes
+from honed.shapes.shape import DevScore
+from honed.shapes.systems import BASE, TFIDF, TUNED
 
 CUTS = (5, 10, 20, 50, 100, 200, 500, 1000)
 P10 = Measure("P", 10)
 _FEWEST, _DOTS, _TAUGHT = 12, 1500, 20_000
 
 
+class ClassReport(msgspec.Struct, kw_only=True):
+    """How one class was recognised: shares, and the number of its test records."""
+
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+class ClassifierReport(msgspec.Struct, kw_only=True):
+    """A classifier on a system's vectors."""
+
+    name: str
+    accuracy: Interval
+    classes: dict[str, ClassReport]
+
+
+class Classification(msgspec.Struct, kw_only=True):
+    """Classifiers that were ``taught`` so many labels of train, asked the test records."""
+
+    taught: int
+    systems: list[ClassifierReport]
+
+
+class SimilarReport(Report, kw_only=True):
+    """The report of find-similar; ``labels`` are the books of the labeling, ``picture`` the records as points."""
+
+    classes: list[str]
+    classification: Classification
+    picture: list[Cloud]
+    labels: LabelReport
+
+
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class LabelledRows:
     """Records with hand labels of some splits: their row numbers among all, texts, classes ``(n,)`` and splits."""
 
     rows: Rows
@@ -40,159 +81,150 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
+class Labels:
     """What the stage "label" left, read once: a row for each record, its text, and the names of the classes."""
 
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, str]]
     texts: list[str]
     names: list[str]
 
     @classmethod
-    def read(cls, work: Work) -> Self:
+    def of(cls, artifact: LabelArtifact) -> Self:
         """Read the artifact of the stage."""
-        artifact = work.inputs["label"]
-        return cls(
-            rows=task.read_rows(artifact.folder / LABELS),
-            texts=[row["label"] for row in task.read_rows(artifact.folder / "entities.parquet")],
-            names=artifact.read_json(REPORT)["classes"],
-        )
+        return cls(rows=artifact.rows(), texts=artifact.texts(), names=artifact.report().classes)
 
-    def judged(self, splits: Sequence[str]) -> Judged:
+    def by_hand(self, splits: Sequence[str]) -> LabelledRows:
         """Return the hand-labelled records of some splits; `DataError` when they are too few to measure with."""
-        at = [row for row, each in enumerate(self.rows) if each["hand"] and each["split"] in splits]
-        classes = np.array([self.names.index(self.rows[row]["hand"]) for row in at], dtype=np.int64)
+        places = [place for place, row in enumerate(self.rows) if row["hand"] and row["split"] in splits]
+        number = {name: at for at, name in enumerate(self.names)}
+        classes = np.array([number[self.rows[place]["hand"]] for place in places], dtype=np.int64)
         counts = np.bincount(classes, minlength=len(self.names))
-        if (counts >= 2).sum() < 2 or len(at) < _FEWEST:
+        if (counts >= 2).sum() < 2 or len(places) < _FEWEST:
             raise DataError(
                 "E_SPLIT_EMPTY",
-                f"{len(at)} hand labels in {' and '.join(splits)}: to measure, {_FEWEST} in two classes are needed",
+                f"{len(places)} hand labels in {' and '.join(splits)}: to measure, {_FEWEST} in two classes are needed",
             )
-        return Judged(
-            rows=np.array(at),
-            texts=[self.texts[row] for row in at],
+        return LabelledRows(
+            rows=np.array(places),
+            texts=[self.texts[place] for place in places],
             classes=classes,
-            splits=[self.rows[row]["split"] for row in at],
+            splits=[self.rows[place]["split"] for place in places],
         )
 
 
-def dev_score_of(work: Work) -> Callable[[Encoder], float]:
+def similar_dev_score(work: Work[Config]) -> DevScore:
     """Return what scores a model in training: average precision of dev's records among all hand-labelled ones.
 
     Hand labels only: weak ones would reward a model for the mistakes that it was taught.
     """
-    judged = Labelled.read(work).judged(("train", "dev"))
-    asked = np.flatnonzero(np.array(judged.splits) == "dev")
-    if not len(asked):
+    labelled = Labels.of(work.inputs.need(LabelArtifact)).by_hand(("train", "dev"))
+    dev = np.flatnonzero(np.array(labelled.splits) == "dev")
+    if not len(dev):
         raise DataError("E_SPLIT_EMPTY", "the dev split has no hand label: set [split] dev, or label more records")
-    return lambda encoder: mean_average_precision(encoder.encode(judged.texts, "document"), judged.classes, asked)
+    return lambda encoder: mean_average_precision(encoder.encode(labelled.texts, "document"), labelled.classes, dev)
 
 
-def mean_average_precision(vectors: Vectors, classes: Rows, asked: Rows) -> float:
-    """Return the mean over asked rows of the average precision of their class among all other rows."""
-    rankings = nearest(vectors[asked], vectors, asked)
-    return float(class_scores(rankings, classes[asked], classes, [MAP])[MAP].mean())
+def mean_average_precision(vectors: Vectors, classes: Rows, queries: Rows) -> float:
+    """Return the mean over some rows of the average precision of their class among all other rows."""
+    rankings = nearest(vectors[queries], vectors, queries)
+    return float(class_scores(rankings, classes[queries], classes, [MAP])[MAP].mean())
 
 
-def evaluate(work: Work) -> Mapping[str, Any]:
-    """Measure base and fine-tuned vectors on the test records, with a classifier on each, pictures and gates."""
-    labelled = Labelled.read(work)
-    judged = labelled.judged(("test",))
-    base, tuned = _vectors(work, labelled)
-    cuts = [cut for cut in CUTS if cut < len(judged.rows)]
+def similar_report(work: Work[Config]) -> SimilarReport:
+    """Measure base and fine-tuned vectors on the test records, with a classifier on each."""
+    artifact = work.inputs.need(LabelArtifact)
+    labels = Labels.of(artifact)
+    test = labels.by_hand(("test",))
+    base, tuned = _vectors(work, labels)
+    cuts = [cut for cut in CUTS if cut < len(test.rows)]
     measures = [Measure("P", cut) for cut in cuts]
-    scores = class_scores_task(
-        "find-similar", judged.texts, judged.classes, labelled.names, measures, seed_of(work.config)
-    )
-
-    def scored(rankings: Any) -> dict[Measure, Scores]:
-        return class_scores(rankings, judged.classes, judged.classes, measures)
-
-    everyone = np.arange(len(judged.rows))
-    scores.scores[TFIDF] = scored(_lexical(work, judged))
+    scores = scores_of_classes("find-similar", test.texts, test.classes, labels.names, measures, work.config.seed)
+    everyone = np.arange(len(test.rows))
+    words = _lexical_rankings(work.config, test)
+    scores.scores[TFIDF] = class_scores(words, test.classes, test.classes, measures)
     systems = {BASE: base, **({TUNED: tuned} if tuned is not None else {})}
-    for name, found in systems.items():
-        own = found[judged.rows]
-        scores.scores[name] = scored(nearest(own, own, everyone, cuts[-1]))
-    first = P10 if P10 in measures else measures[0]
-    report = {
-        **made(work, "held-out"),
-        "direction": "find-similar",
-        "headline": [str(each) for each in measures if each.cut in (10, 100, 1000)],
-        "n_queries": len(judged.rows),
-        "n_candidates": len(judged.rows),
-        "ceiling": None,
-        **compared(work, scores, first),
-        "classes": labelled.names,
-        "classification": _classification(work, labelled, judged, systems),
-        "picture": [{"name": name, "points": _main_plane(found, judged)} for name, found in systems.items()],
-        "labels": work.inputs["label"].read_json(REPORT),
-    }
-    scores.save(work.folder)
-    write_json(work.folder / "report.json", report)
-    (work.folder / "report.html").write_text(render_similar(report, str(first)), encoding="utf-8")
-    return {"gates": report["gates"]}
-
-
-def _vectors(work: Work, labelled: Labelled) -> tuple[Vectors, Vectors | None]:
-    """Return base and fine-tuned vectors of all records; None where nothing was trained."""
-    joined = "encode" in work.inputs and settings_of(work.config).learner != "fields"
-    base = (
-        np.load(work.inputs["encode"].path(VECTORS), allow_pickle=False)
-        if joined
-        else base_encoder(work.config).encode(labelled.texts, "document")
-    )
-    if "train" not in work.inputs:
-        return base, None
-    stored = stored_vectors(work.inputs["index"].folder)
-    return base, np.stack([stored[text] for text in labelled.texts])
-
-
-def _lexical(work: Work, judged: Judged) -> Any:
-    index = TfidfIndex(judged.texts, Analyzer(language_of(work.config)))
-    random, everyone = np.random.default_rng(seed_of(work.config)), np.arange(len(judged.rows))
-    return completed(index.search(judged.texts, len(judged.texts)), len(judged.texts), random, everyone)
-
-
-def _classification(work: Work, labelled: Labelled, judged: Judged, systems: Mapping[str, Vectors]) -> dict[str, Any]:
-    """Return a classification report for each system: a classifier taught the training labels, asked the test."""
-    rows, names = labelled.rows, labelled.names
-    taught = [at for at, row in enumerate(rows) if row["label"] and row["split"] == "train"]
-    taught = sorted(np.random.default_rng(seed_of(work.config)).permutation(taught)[:_TAUGHT].tolist())
-    classes = np.array([names.index(rows[at]["label"]) for at in taught], dtype=np.int64)
-    weights = np.array([rows[at]["confidence"] for at in taught])
-    found = []
     for name, vectors in systems.items():
-        some = np.concatenate([vectors[taught], vectors[judged.rows]])
-        shares = classify(some, np.arange(len(taught)), classes, weights, len(names))
+        own = vectors[test.rows]
+        rankings = nearest(own, own, everyone, cuts[-1])
+        scores.scores[name] = class_scores(rankings, test.classes, test.classes, measures)
+    results, comparisons, gates = compared(work, scores, P10 if P10 in measures else measures[0])
+    scores.save(work.folder)
+    return SimilarReport(
+        **report_facts(work, "held-out"),
+        direction="find-similar",
+        headline=[str(measure) for measure in measures if measure.cut in (10, 100, 1000)],
+        n_queries=len(test.rows),
+        n_candidates=len(test.rows),
+        ceiling=None,
+        systems=results,
+        comparisons=comparisons,
+        gates=gates,
+        classes=labels.names,
+        classification=_classification(work.config.seed, labels, test, systems),
+        picture=[Cloud(name=name, points=_main_plane(vectors, test)) for name, vectors in systems.items()],
+        labels=artifact.report(),
+    )
+
+
+def _vectors(work: Work[Config], labels: Labels) -> tuple[Vectors, Vectors | None]:
+    """Return base and fine-tuned vectors of all records; None where nothing was trained."""
+    encoded = work.inputs.find(BaseVectors)
+    if encoded is not None and label_section(work.config).learner != "fields":
+        base = encoded.vectors()
+    else:
+        base = work.executor.encode(encoder_source(work.config.model), labels.texts, "document")
+    if work.inputs.find(TrainArtifact) is None:
+        return base, None
+    stored = work.inputs.need(IndexArtifact).vector_of_text()
+    return base, np.stack([stored[text] for text in labels.texts])
+
+
+def _lexical_rankings(config: Config, test: LabelledRows) -> "list[Ranking]":
+    index = TfidfIndex(test.texts, Analyzer(config.language))
+    random, everyone = np.random.default_rng(config.seed), np.arange(len(test.rows))
+    return list(completed(index.search(test.texts, len(test.texts)), len(test.texts), random, everyone))
+
+
+def _classification(seed: int, labels: Labels, test: LabelledRows, systems: Mapping[str, Vectors]) -> Classification:
+    """Return a classification report for each system: a classifier taught the training labels, asked the test."""
+    rows, number = labels.rows, {name: at for at, name in enumerate(labels.names)}
+    taught = [place for place, row in enumerate(rows) if row["label"] and row["split"] == "train"]
+    taught = sorted(np.random.default_rng(seed).permutation(taught)[:_TAUGHT].tolist())
+    classes = np.array([number[rows[place]["label"]] for place in taught], dtype=np.int64)
+    weights = np.array([rows[place]["confidence"] for place in taught])
+    reports = []
+    for name, vectors in systems.items():
+        both = np.concatenate([vectors[taught], vectors[test.rows]])
+        shares = predict_probabilities(both, np.arange(len(taught)), classes, weights, len(number))
         answers = shares[len(taught) :].argmax(axis=1)
-        right = int((answers == judged.classes).sum())
+        right = int((answers == test.classes).sum())
         low, high = wilson(right, len(answers))
-        found.append(
-            {
-                "name": name,
-                "accuracy": {"mean": round(right / len(answers), 5), "low": round(low, 5), "high": round(high, 5)},
-                "classes": {each: _class_report(answers, judged, at) for at, each in enumerate(names)},
-            }
+        reports.append(
+            ClassifierReport(
+                name=name,
+                accuracy=Interval(mean=right / len(answers), low=low, high=high).rounded(),
+                classes={label: _class_report(answers, test, at) for label, at in number.items()},
+            )
         )
-    return {"taught": len(taught), "systems": found}
+    return Classification(taught=len(taught), systems=reports)
 
 
-def _class_report(answers: npt.NDArray[np.int64], judged: Judged, each: int) -> dict[str, float]:
-    said, true = answers == each, judged.classes == each
+def _class_report(answers: Rows, test: LabelledRows, number: int) -> ClassReport:
+    said, true = answers == number, test.classes == number
     precision = float((said & true).sum() / max(1, said.sum()))
     recall = float((said & true).sum() / max(1, true.sum()))
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return {"precision": round(precision, 4), "recall": round(recall, 4), "f1": round(f1, 4), "n": int(true.sum())}
+    return ClassReport(precision=round(precision, 4), recall=round(recall, 4), f1=round(f1, 4), n=int(true.sum()))
 
 
-def _main_plane(vectors: Vectors, judged: Judged) -> list[list[float]]:
-    """Return points ``[x, y, class]`` of test records on the two main directions of their vectors."""
-    spread = np.linspace(0, len(judged.rows) - 1, min(len(judged.rows), _DOTS)).astype(int)
-    own = vectors[judged.rows]
+def _main_plane(vectors: Vectors, test: LabelledRows) -> list[tuple[float, float, int]]:
+    """Return points ``(x, y, class)`` of test records on the two main directions of their vectors."""
+    spread = np.linspace(0, len(test.rows) - 1, min(len(test.rows), _DOTS)).astype(int)
+    own = vectors[test.rows]
     centred = own - own.mean(axis=0)
     directions = np.linalg.svd(centred[spread], full_matrices=False)[2][:2]
     directions *= np.where(directions[np.arange(2), np.abs(directions).argmax(axis=1)] < 0, -1, 1)[:, None]
     return [
-        [round(float(x), 4), round(float(y), 4), int(each)]
-        for (x, y), each in zip(centred[spread] @ directions.T, judged.classes[spread], strict=True)
+        (round(float(x), 4), round(float(y), 4), int(label))
+        for (x, y), label in zip(centred[spread] @ directions.T, test.classes[spread], strict=True)
     ]

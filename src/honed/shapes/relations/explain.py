@@ -2,60 +2,89 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from honed.config.sections import Config
+from honed.artifacts.data import CheckArtifact, ImportArtifact
+from honed.artifacts.evaluation import ReportPart
+from honed.artifacts.models import TrainArtifact
+from honed.config.config import Config
 from honed.core.artifacts import write_json
-from honed.core.errors import ConfigError, DataError
+from honed.core.errors import DataError
+from honed.core.json import Json
 from honed.core.progress import progress
+from honed.core.protocols import Mask, Vectors
+from honed.core.stage import Stage, Work
 from honed.core.text import fold
+from honed.encode.models import encoder_source
 from honed.evaluate.bootstrap import Bootstrap
-from honed.explain.config import ExplainConfig
-from honed.shapes.relations.compile import held_out, sentences_of
+from honed.evaluate.results import Interval
+from honed.shapes.explained import explain_section, explained_models
+from honed.shapes.grouped.parts import (
+    ChangedWord,
+    ChangedWords,
+    ExplanationReport,
+    PairedDifference,
+    RemovalCheck,
+)
+from honed.shapes.grouped.texts import held_out
+from honed.shapes.relations.compile import sentences_read
 from honed.shapes.relations.sentences import Sentence
-from honed.stages.reports import BASE, TUNED
-from honed.stages.stage import Inputs, Work, base_encoder, model_key, trained_encoder
+from honed.shapes.systems import BASE, TUNED
 
 if TYPE_CHECKING:
-    from honed.explain.attribution import Explainer, Read
-    from honed.project.project import Project
+    from honed.explain.attribution import Explainer, TokenizedText
 
 CHANGED = "changed.json"
 WAYS = ("deletion", "insertion")
 _SHOWN, _OFTEN = 15, 5
-_Taken = tuple[str, "Read", Any, Any]  # relation, the first text, its contributions, the second text's vector
+_Taken = tuple[
+    str, "TokenizedText", Vectors, Vectors
+]  # relation, the first text, its contributions, the second text's vector
 
 
-def settings_of(config: Config) -> ExplainConfig:
-    """Return the section [explain], or its defaults."""
-    return config.explain or ExplainConfig()
+class ExplainArtifact(ReportPart):
+    """What fine-tuning changed in how texts are read."""
+
+    def report(self) -> ExplanationReport:
+        """Return what changed."""
+        return self.read(CHANGED, ExplanationReport)
+
+    def report_part(self) -> tuple[str, msgspec.Struct]:
+        """Return the part "explained" of the report."""
+        return "explained", self.report()
 
 
-def changed_key(config: Config, root: Path) -> Mapping[str, Any]:
-    """Return what shapes the comparison."""
-    return {"explain": asdict(settings_of(config)), "model": model_key(config, root), "split": asdict(config.split)}
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    return {
+        "explain": asdict(explain_section(config)),
+        "model": encoder_source(config.model).identity(),
+        "split": asdict(config.split),
+    }
 
 
-def changed(work: Work) -> Mapping[str, Any]:
+def changed(work: Work[Config]) -> dict[str, Json]:
     """Take pairs of held-out sentences apart, with the base and the fine-tuned model."""
-    settings = settings_of(work.config)
-    pairs = held_out_pairs(sentences_of(work), settings.pairs, settings.seed)
-    loaded = models(work.config, work.inputs)
+    settings = explain_section(work.config)
+    pairs = held_out_pairs(sentences_read(work), settings.pairs, settings.seed)
+    trained = work.inputs.find(TrainArtifact)
+    loaded = explained_models(work.config, trained.model if trained else None)
     groups = Bootstrap([first.relation for first, _ in pairs], seed=settings.seed)
     shares: dict[str, list[float]] = defaultdict(list)
     words: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     named: list[float] = []
     taken: dict[str, list[_Taken]] = defaultdict(list)
-    for name, (explainer, _) in loaded.items():
+    for name, explainer in loaded.items():
         with progress(f"contributions, {name}", len(pairs)) as bar:
             for first, second in pairs:
                 other = explainer.vector(second.text, "document")
-                read, values = explainer.toward(first.text, "query", other)
+                read, values = explainer.contributions(first.text, "query", other)
                 taken[name].append((first.relation, read, values, other))
                 inside = of_entities(read, first)
                 weights = np.abs(values) / max(float(np.abs(values).sum()), 1e-12)
@@ -66,43 +95,23 @@ def changed(work: Work) -> Mapping[str, Any]:
                     if not entity:
                         words[fold(word.text)][name].append(weight)
                 bar.advance()
-    report = {
-        "pairs": len(pairs),
-        "split": pairs[0][0].split,
-        "relations": len({first.relation for first, _ in pairs}),
-        "entity_words": groups.intervals(np.array(named)[:, None])[0].as_dict(),
-        "entity_share": {
-            name: groups.intervals(np.array(found)[:, None])[0].as_dict() for name, found in shares.items()
-        },
-        "difference": _difference(groups, shares[TUNED], shares[BASE]) if TUNED in shares else None,
-        "words": _words(words),
-        "faithful": {
-            name: _faithful(name, both, taken[name][: settings.check], settings.seed) for name, both in loaded.items()
+    report = ExplanationReport(
+        pairs=len(pairs),
+        split=pairs[0][0].split,
+        relations=len({first.relation for first, _ in pairs}),
+        entity_words=_mean(groups, named),
+        entity_share={name: _mean(groups, values) for name, values in shares.items()},
+        difference=_difference(groups, shares[TUNED], shares[BASE]) if TUNED in shares else None,
+        words=_words(words),
+        faithful={
+            name: _faithful(name, explainer, taken[name][: settings.check], settings.seed)
+            for name, explainer in loaded.items()
         }
         if settings.check
         else {},
-    }
+    )
     write_json(work.folder / CHANGED, report)
     return {"pairs": len(pairs)}
-
-
-def models(config: Config, inputs: Inputs) -> dict[str, tuple["Explainer", Any]]:
-    """Return an explainer and the encoder of the base model, and of the fine-tuned one where there is one.
-
-    All in fp32: what is explained are differences, and bf16 would drown the small ones.
-    """
-    from honed.explain.attribution import Explainer
-
-    exact = replace(config, model=replace(config.model, precision="fp32"))
-    settings = settings_of(config)
-
-    def pair(load: Any) -> tuple[Explainer, Any]:
-        return Explainer(load(), steps=settings.steps, reference=settings.reference), load()
-
-    found = {BASE: pair(lambda: base_encoder(exact))}
-    if "train" in inputs:
-        found[TUNED] = pair(lambda: trained_encoder(exact, inputs, stages=("train",)))
-    return found
 
 
 def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tuple[Sentence, Sentence]]:
@@ -133,107 +142,85 @@ def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tup
     return pairs[:n]
 
 
-def of_entities(read: "Read", sentence: Sentence) -> Any:
+def of_entities(read: "TokenizedText", sentence: Sentence) -> Mask:
     """Return which words ``(n_words,)`` of a sentence stand in one of its entities."""
     spans = (*sentence.head, *sentence.tail)
     return np.array([any(word.start < end and start < word.end for start, end in spans) for word in read.words])
 
 
-def _difference(groups: Bootstrap, after: Sequence[float], before: Sequence[float]) -> dict[str, float]:
+def _mean(groups: Bootstrap, values: Sequence[float]) -> Interval:
+    return groups.intervals(np.array(values)[:, None])[0].rounded()
+
+
+def _difference(groups: Bootstrap, after: Sequence[float], before: Sequence[float]) -> PairedDifference:
     values = np.array(after) - np.array(before)
-    return {**groups.intervals(values[:, None])[0].as_dict(), "p_value": round(groups.p_value(values), 5)}
+    interval = _mean(groups, values.tolist())
+    return PairedDifference(
+        mean=interval.mean, low=interval.low, high=interval.high, p_value=round(groups.p_value(values), 5)
+    )
 
 
-def _words(words: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[dict[str, Any]]]:
+def _words(words: Mapping[str, Mapping[str, Sequence[float]]]) -> ChangedWords:
     """Return the words, not of entities, whose share of the contributions rose and fell most; each seen some times."""
-    rows: list[dict[str, Any]] = [
-        {"word": word, "n": len(found[BASE]), **{name: round(float(np.mean(each)), 5) for name, each in found.items()}}
-        for word, found in words.items()
-        if len(found[BASE]) >= _OFTEN and word.isalpha()
+    rows = [
+        ChangedWord(
+            word=word,
+            n=len(shares[BASE]),
+            base=round(float(np.mean(shares[BASE])), 5),
+            tuned=round(float(np.mean(shares[TUNED])), 5),
+        )
+        for word, shares in words.items()
+        if len(shares[BASE]) >= _OFTEN and word.isalpha() and TUNED in shares
     ]
-    if not rows or TUNED not in rows[0]:
-        return {"rose": [], "fell": []}
-    rows.sort(key=lambda row: (row[BASE] - row[TUNED], row["word"]))
-    return {
-        "rose": [row for row in rows if row[TUNED] > row[BASE]][:_SHOWN],
-        "fell": [row for row in reversed(rows) if row[TUNED] < row[BASE]][:_SHOWN],
-    }
+    rows.sort(key=lambda row: (row.base - row.tuned, row.word))
+    return ChangedWords(
+        rose=[row for row in rows if row.tuned > row.base][:_SHOWN],
+        fell=[row for row in reversed(rows) if row.tuned < row.base][:_SHOWN],
+    )
 
 
-def _faithful(name: str, loaded: tuple["Explainer", Any], taken: Sequence[_Taken], seed: int) -> dict[str, Any]:
+def _faithful(name: str, explainer: "Explainer", taken: Sequence[_Taken], seed: int) -> dict[str, RemovalCheck]:
     """Return the mean areas and curves of deletion and insertion, by attribution, raw attention and chance."""
-    from honed.explain.faithful import area, curves, orders, received
+    from honed.explain.faithful import area_under_curve, received_attention, removal_curves, removal_orders
 
-    explainer, encoder = loaded
     areas: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in WAYS}
-    lines: dict[str, dict[str, list[Any]]] = {way: defaultdict(list) for way in WAYS}
+    lines: dict[str, dict[str, list[npt.NDArray[np.float64]]]] = {way: defaultdict(list) for way in WAYS}
     with progress(f"words taken away, {name}", len(taken)) as bar:
         for _, read, values, other in taken:
-            weights = {"attribution": values, "attention": received(explainer.attention(read), read)}
-            found = curves(
+            weights: dict[str, npt.ArrayLike] = {
+                "attribution": values,
+                "attention": received_attention(explainer.attention(read), read),
+            }
+            curves = removal_curves(
                 read,
-                orders(weights, len(values), seed),
-                partial(encoder.encode, role="query"),
+                removal_orders(weights, len(values), seed),
+                partial(explainer.encoder.encode, role="query"),
                 other,
             )
-            for order, ways in found.items():
+            for order, ways in curves.items():
                 for way, curve in ways.items():
-                    areas[way][order].append(area(curve))
+                    areas[way][order].append(area_under_curve(curve))
                     lines[way][order].append(curve)
             bar.advance()
     groups = Bootstrap([relation for relation, *_ in taken], seed=seed)
     return {
-        way: {
-            "area": {
-                order: groups.intervals(np.array(found)[:, None])[0].as_dict() for order, found in areas[way].items()
-            },
-            "curve": {order: np.mean(found, axis=0).round(5).tolist() for order, found in lines[way].items()},
-            "against": {
+        way: RemovalCheck(
+            area={order: _mean(groups, values) for order, values in areas[way].items()},
+            curve={order: np.mean(found, axis=0).round(5).tolist() for order, found in lines[way].items()},
+            against={
                 order: _difference(groups, areas[way]["attribution"], areas[way][order])
                 for order in ("attention", "random")
             },
-        }
+        )
         for way in WAYS
     }
 
 
-# -- two texts -----------------------------------------------------------------------------------
-
-
-class Desk:
-    """The models of a project, loaded once, and explanations of any two texts by them."""
-
-    def __init__(self, project: "Project") -> None:
-        latest = {}
-        if project.config.train is not None:
-            try:
-                latest = {"train": project.runner.latest("train")}
-            except ConfigError as error:
-                if error.code != "E_NOT_RUN":
-                    raise
-        self.models = models(project.config, latest)
-        self.seed = settings_of(project.config).seed
-
-    def explain(self, first: str, second: str, *, only: str = "") -> dict[str, Any]:
-        """Return why two texts are close, by every model or by one, as plain data.
-
-        Raises `DataError` for a text without words, `ConfigError` for a model that is not there.
-        """
-        from honed.explain.explanation import compare_all, explain
-
-        if only and only not in self.models:
-            raise ConfigError("E_OPTION", f"no model {only!r}; there are: {', '.join(self.models)}")
-        return compare_all(
-            [
-                explain(
-                    explainer,
-                    first,
-                    second,
-                    name=name,
-                    encoder=encoder,
-                    seed=self.seed,
-                )
-                for name, (explainer, encoder) in self.models.items()
-                if only in ("", name)
-            ]
-        )
+STAGE: Stage[Config] = Stage(
+    name="explain",
+    artifact=ExplainArtifact,
+    needs=(ImportArtifact, CheckArtifact, TrainArtifact),
+    wanted=lambda config: config.has("explain"),
+    settings=_settings,
+    run=changed,
+)

@@ -4,19 +4,14 @@ Entities are found by their offsets and never by their letters: "Jordan" the pla
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from honed.core.errors import DataError
-from honed.core.text import bare, fold
+from honed.core.text import bare
 from honed.data.split import SplitConfig, assign
 
 Span = tuple[int, int]
-OFFSETS = ("auto", "token", "character")
 SIDES = ("head", "tail")
-_SAMPLES = 5
 
 
 class SpanError(Exception):
@@ -93,7 +88,9 @@ def in_place(new: str, text: str, start: int) -> str:
 # -- from a row to characters --------------------------------------------------------------------
 
 
-def placed(values: Mapping[str, Any], columns: Mapping[str, str], offsets: str) -> tuple[Any, dict[str, list[Span]]]:
+def placed(
+    values: Mapping[str, object], columns: Mapping[str, str], offsets: str
+) -> tuple[object, dict[str, list[Span]]]:
     """Return the text of a row and its spans by side in characters.
 
     The text may be a list of tokens, which are then joined by blanks. An entity is given by ``head`` (all mentions:
@@ -103,7 +100,7 @@ def placed(values: Mapping[str, Any], columns: Mapping[str, str], offsets: str) 
     """
     text = values.get(columns["text"])
     tokens: list[str] = []
-    if isinstance(text, list) and all(isinstance(each, str) for each in text):
+    if isinstance(text, list) and all(isinstance(token, str) for token in text):
         tokens, text = text, " ".join(text)
         if offsets == "auto":
             offsets = "token"
@@ -130,22 +127,14 @@ def placed(values: Mapping[str, Any], columns: Mapping[str, str], offsets: str) 
     return text, spans
 
 
-def _mentions(values: Mapping[str, Any], columns: Mapping[str, str], side: str, *, by_token: bool) -> list[Span]:
+def _mentions(values: Mapping[str, object], columns: Mapping[str, str], side: str, *, by_token: bool) -> list[Span]:
     if column := columns.get(side):
-        given = values.get(column)
-        if isinstance(given, str):
-            try:
-                given = json.loads(given)
-            except ValueError:
-                given = None
-        each_list = [each for each in given if isinstance(each, list)] if isinstance(given, list) else []
-        lists = [[number for each in found if (number := _whole(each)) is not None] for found in each_list]
-        whole = [len(found) for found in lists] == [len(found) for found in each_list]
-        if not whole or not lists or len(lists) != len(given or ()) or not all(lists):
+        lists = _offset_lists(values.get(column))
+        if not lists:
             raise SpanError(side, f"expected the mentions of the {side} as lists of offsets")
         if by_token:
-            return [(min(each), max(each) + 1) for each in lists]
-        if any(len(each) != 2 for each in lists):
+            return [(min(offsets), max(offsets) + 1) for offsets in lists]
+        if any(len(offsets) != 2 for offsets in lists):
             raise SpanError(side, f"a mention of the {side} is no pair of start and end")
         return [(start, end) for start, end in lists]
     ends = [_whole(values.get(columns.get(f"{side}_{which}", ""))) for which in ("start", "end")]
@@ -154,7 +143,24 @@ def _mentions(values: Mapping[str, Any], columns: Mapping[str, str], side: str, 
     return [(ends[0], ends[1])]
 
 
-def _whole(value: Any) -> int | None:
+def _offset_lists(value: object) -> list[list[int]]:
+    """Return lists of whole numbers, none of them empty, of a value or of its JSON; an empty list for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return []
+    lists = []
+    for mention in value if isinstance(value, list) else []:
+        numbers = [_whole(item) for item in mention] if isinstance(mention, list) else []
+        offsets = [number for number in numbers if number is not None]
+        if not offsets or len(offsets) != len(numbers):
+            return []
+        lists.append(offsets)
+    return lists
+
+
+def _whole(value: object) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -181,63 +187,3 @@ def read_sentences(records: Iterable[Mapping[str, str]], split: SplitConfig, *, 
 
 def _spans(text: str) -> tuple[Span, ...]:
     return tuple((start, end) for start, end in json.loads(text))
-
-
-# -- audit ---------------------------------------------------------------------------------------
-
-
-def audit_sentences(sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """Return the audit as plain data: counts by relation and split, and findings with samples.
-
-    Raises `DataError` when there is nothing to learn a difference from.
-    """
-    relations = Counter(each.relation for each in sentences)
-    if len(relations) < 2:
-        raise DataError("E_RELATIONS", f"one relation ({next(iter(relations))}): nothing to tell apart")
-    spelled: dict[str, str] = {}
-    for name in relations:
-        if (other := spelled.setdefault(fold(name), name)) != name:
-            raise DataError("E_LABEL_NEAR_DUP", f"one relation in several spellings: {other!r}, {name!r}; mend them")
-    splits: dict[str, set[str]] = {}
-    for each in sentences:
-        splits.setdefault(each.relation, set()).add(each.split)
-    copies: dict[str, list[Sentence]] = {}
-    for each in sentences:
-        copies.setdefault(fold(each.text), []).append(each)
-    twice = [found for found in copies.values() if len(found) > 1]
-    findings = {
-        "W_TEXT_DUP": [_short(found[0].text) for found in twice],
-        "W_LABEL_CONFLICT_TEXT": [
-            f"{_short(found[0].text)}: {', '.join(sorted({each.relation for each in found}))}"
-            for found in twice
-            if len({each.relation for each in found}) > 1
-        ],
-        "W_SPAN_OVERLAP": [_short(each.text) for each in sentences if each.without_overlap() is None],
-        "W_SPAN_IN_WORD": [_short(each.text) for each in sentences if _cuts_words(each)],
-        "W_SPLIT_RELATION": [
-            f"{relation}: in {' and '.join(sorted(found))}" for relation, found in splits.items() if len(found) > 1
-        ],
-        "W_LABEL_RARE": [f"{relation}: {n} sentence" for relation, n in relations.items() if n < 2],
-    }
-    return {
-        "records": len(sentences),
-        "labelled": len(sentences),
-        "labels": dict(relations.most_common()),
-        "splits": dict(Counter(each.split for each in sentences)),
-        "findings": {
-            name: {"count": len(found), "samples": found[:_SAMPLES]} for name, found in findings.items() if found
-        },
-    }
-
-
-def _cuts_words(sentence: Sentence) -> bool:
-    """Tell whether an entity ends within a word, as all do where tokens were counted and characters are read."""
-    text = sentence.text
-    return any(
-        (start > 0 and text[start - 1 : start + 1].isalnum()) or (end < len(text) and text[end - 1 : end + 1].isalnum())
-        for start, end in (*sentence.head, *sentence.tail)
-    )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 160 else text[:157] + "..."

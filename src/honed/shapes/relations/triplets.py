@@ -16,6 +16,7 @@ from honed.core.records import Example
 from honed.core.sections import limits
 from honed.core.text import bare, fold
 from honed.data.split import unit_interval
+from honed.shapes.grouped.parts import TripletReport, TripletSample
 from honed.shapes.relations.sentences import Sentence
 
 POSITIVES = ("swap", "sentence", "swapped-sentence")
@@ -188,22 +189,22 @@ class TripletBuilder:
         given = self.sentences[donor]
         return self.sentences[row].swapped(given.entity("head"), given.entity("tail"))
 
-    def report(self, examples: Sequence[Example], samples: int = 12) -> dict[str, Any]:
-        """Return what was built, as plain data, with some examples spread over all."""
+    def report(self, examples: Sequence[Example], samples: int = 12) -> TripletReport:
+        """Return what was built, with some examples spread over all."""
         step = max(1, len(examples) // samples)
-        return {
-            "sentences": len(self.sentences),
-            "relations": len(self.by_relation),
-            "triplets": len(examples),
-            "dropped": dict(self.dropped),
-            "notes": dict(self.notes),
-            "samples": [
-                {
-                    "relation": each.source,
-                    "anchor": each.anchor,
-                    "positive": each.positive,
-                    "negatives": list(each.negatives),
-                }
-                for each in examples[::step][:samples]
+        return TripletReport(
+            triplets=len(examples),
+            sentences=len(self.sentences),
+            relations=len(self.by_relation),
+            dropped=dict(self.dropped),
+            notes=dict(self.notes),
+            samples=[
+                TripletSample(
+                    relation=example.source,
+                    anchor=example.anchor,
+                    positive=example.positive,
+                    negatives=list(example.negatives),
+                )
+                for example in examples[::step][:samples]
             ],
-        }
+        )

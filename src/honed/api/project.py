@@ -1,0 +1,277 @@
+"""A project in Python: from data frames, lists or files to a model that is searched, measured and shipped."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack, overload
+
+from honed.api import frames
+from honed.api.create import CreatedWorkspace
+from honed.api.frames import Data
+from honed.api.notebook import notebook_bars
+from honed.api.server import BackgroundServer
+from honed.artifacts.data import Audit
+from honed.artifacts.index import IndexArtifact
+from honed.artifacts.models import DistilArtifact, MineArtifact, TrainArtifact
+from honed.artifacts.report import Report
+from honed.core.artifacts import A, Artifact
+from honed.core.filters import Filter
+from honed.core.json import Json, JsonObject
+from honed.core.optional import require
+from honed.core.progress import show_progress_with
+from honed.core.protocols import Role, Vectors
+from honed.core.records import Answer
+from honed.core.stage import Inputs
+from honed.evaluate.results import GateResult
+from honed.explain.explanation import ExplanationSet
+from honed.label.report import LabelReport
+from honed.pipeline.honed_toml import toml_text, with_overrides
+from honed.pipeline.runner import Listener
+from honed.project.compare import ComparisonReport, compare
+from honed.project.explain import PairExplainer
+from honed.project.export import ExportOptions, export_bundle
+from honed.project.hub import export_hub
+from honed.project.labels import Suggestions, import_hand_labels, suggestions
+from honed.project.search import SearchOptions, answer_queries, write_passages
+from honed.project.seeds import SeedsReport, run_seeds
+from honed.project.tune import TuneRequest, project_data, tune_index
+from honed.project.update import Updated, UpdateOptions, update
+from honed.project.workspace import Workspace, refuse_failed
+from honed.search.hits import Hits
+from honed.search.request import direction_of
+from honed.shapes.grouped.parts import TripletReport
+from honed.shapes.labels.labeling import LabelArtifact
+from honed.shapes.relations.compile import TripletArtifact
+from honed.train.history import TrainingHistory
+from honed.train.reports import MiningReport, StudentReport
+
+if TYPE_CHECKING:
+    from honed.connect.push import PushResult
+
+
+class _SearchOptions(TypedDict, total=False):
+    target: str
+    direction: str
+    where: Filter | None
+    rerank: bool
+
+
+class Project(CreatedWorkspace):
+    """A team's data and all that honed makes of it: a folder with a honed.toml, or data that Python holds.
+
+    >>> from honed import Project
+    >>> project = Project.from_pairs(
+    ...     [("UdeG", "Universidad de Guadalajara"), ("UNAM", "Universidad Nacional Autónoma de México")]
+    ... )
+    >>> project.check().books.accepted
+    2
+    >>> project.settings["data"]["columns"]
+    {'label': 'label', 'alias': 'alias'}
+    """
+
+    def __init__(
+        self, folder: str | Path, *, settings: Mapping[str, Json] | None = None, listener: Listener | None = None
+    ) -> None:
+        """Open the project of ``folder/honed.toml`` (or of the file itself).
+
+        ``settings`` are put in the place of what stands there: "section.key" to a value, "section" to its keys, to True
+        (its defaults) or to None (left out). ``listener(stage, state, seconds)`` hears what a run does.
+        """
+        super().__init__(folder, overrides=settings, listener=listener)
+
+    def _open(self, settings: JsonObject, file: Path, listener: Listener | None) -> None:
+        super()._open(settings, file, listener)
+        self._explainer: PairExplainer | None = None
+        if bars := notebook_bars():
+            show_progress_with(bars)
+
+    def with_settings(self, settings: Mapping[str, Json]) -> Self:
+        """Return the same project with other settings (see `Project`); results of both stand side by side."""
+        changed = self.changed(settings)
+        changed._temporary = self._temporary
+        return changed
+
+    def write_settings(self) -> Path:
+        """Write the settings as the honed.toml of the project's folder, for the command line; returns its path."""
+        self.file.write_text(toml_text(self.settings), encoding="utf-8")
+        return self.file
+
+    # -- stages ------------------------------------------------------------------------------------
+
+    def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
+        """Run every stage that does not stand, from ``start`` on anew; returns the artifact of each stage by its name.
+
+        Raises `honed.core.errors.GateError` after everything is written when a gate of the report failed.
+        """
+        self._explainer = None
+        return super().run(start=start, until=until)
+
+    def _until(self, stage: str, kind: type[A]) -> A:
+        """Run up to a stage; returns its artifact."""
+        return Inputs(self.run(until=stage)).need(kind)
+
+    def check(self) -> Audit:
+        """Import and audit the data; returns what is in it: duplicates, leaks, conflicts, ambiguity, ceiling."""
+        self.run(until="check")
+        return self.audit()
+
+    def label(self) -> LabelReport:
+        """Label all records by rules, lists and a few hand labels; returns how, and how right the labels are."""
+        return self._until("label", LabelArtifact).report()
+
+    def label_suggestions(self, terms: int = 10, records: int = 10) -> Suggestions:
+        """Return ``terms`` for each class that are worth adding to lists, and ``records`` worth a hand label."""
+        return suggestions(self, terms, records)
+
+    def import_labels(self, data: Data, *, id: str = "", label: str = "", who: str = "") -> int:  # noqa: A002
+        """Add the hand labels of a table (rows, or tuples (id, label)); returns how many.
+
+        Raises `honed.core.errors.DataError` for a class or a record that is not there; nothing is added then.
+        """
+        with TemporaryDirectory() as folder:
+            (file,) = frames.paths_of(data) or [frames.write_parquet(data, Path(folder) / "l.parquet", ("id", "label"))]
+            return import_hand_labels(self, file, who=who, id_column=id, label_column=label)
+
+    def triplets(self) -> TripletReport:
+        """Build triplets from sentences; returns how many of what, with samples."""
+        return self._until("triplets", TripletArtifact).report()
+
+    def mine(self) -> MiningReport:
+        """Mine hard negatives; returns how they were chosen, with samples."""
+        return self._until("mine", MineArtifact).mining()
+
+    def train(self) -> TrainingHistory:
+        """Fine-tune the model; returns the history of the training."""
+        return self._until("train", TrainArtifact).history()
+
+    def distil(self) -> StudentReport:
+        """Distil a small student; returns how it stands to its teacher on dev."""
+        return self._until("distil", DistilArtifact).student()
+
+    def index(self) -> IndexArtifact:
+        """Build the index; returns its artifact."""
+        return self._until("index", IndexArtifact)
+
+    def evaluate(self) -> Report:
+        """Measure what was made, whether its gates are met or not; returns the report."""
+        self.runner.run(until="evaluate")
+        self.forget_models()
+        return self.report()
+
+    def gate(self) -> list[GateResult]:
+        """Return the gates of the last report; raises `honed.core.errors.GateError` where one is not met."""
+        gates = self.report().gates
+        refuse_failed(gates)
+        return gates
+
+    def run_seeds(self, seeds: Sequence[int]) -> SeedsReport:
+        """Run once for each seed; returns every measure over all of them, see `honed.project.seeds.run_seeds`."""
+        return run_seeds(self, seeds)
+
+    def update(self, data: Data, options: UpdateOptions | None = None) -> Updated:
+        """Teach the trained model new rows, and take the result only where it did not forget.
+
+        ``data`` has the columns of the project's. Returns what was learned; raises `honed.core.errors.GateError` where
+        it forgot.
+        """
+        number = len(list((self.root / "data").glob("update*.parquet")))
+        file = self.root / "data" / f"update{number}.parquet"
+        paths = frames.paths_of(data) or [frames.write_parquet(data, file, list(self.config.data.columns.values()))]
+        updated = update(self, paths, options)
+        self.forget_models()
+        refuse_failed(updated.gates)
+        return updated
+
+    def compare(self, other: "Workspace | str | Path", systems: tuple[str, str] = ("", "")) -> ComparisonReport:
+        """Return how another evaluation of the same queries stands to this one's; see `honed.project.compare`."""
+        return compare(self, other if isinstance(other, Workspace) else Path(other), systems)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    @overload
+    def search(self, texts: str, k: int = 10, **options: Unpack[_SearchOptions]) -> Hits: ...  # type: ignore[overload-overlap]
+    @overload
+    def search(self, texts: Sequence[str], k: int = 10, **options: Unpack[_SearchOptions]) -> list[Hits]: ...
+
+    def search(
+        self,
+        texts: str | Sequence[str],
+        k: int = 10,
+        *,
+        target: str = "",
+        direction: str = "",
+        where: Filter | None = None,
+        rerank: bool = False,
+    ) -> Hits | list[Hits]:
+        """Return up to ``k`` hits for a text, best first, or such a list for each of several texts.
+
+        ``target`` is what is looked for: "entities" (or "documents"), or their "aliases"; ``direction`` is the older
+        word for it. ``where`` is a filter on fields, see `honed.core.filters`. ``rerank`` lets the cross-encoder judge
+        the first hits.
+        """
+        many = [texts] if isinstance(texts, str) else texts
+        options = SearchOptions(k=k, direction=direction_of(target, direction), where=where, rerank=rerank)
+        found = [list(answer.hits) for answer in answer_queries(self, many, options)]
+        return found[0] if isinstance(texts, str) else found
+
+    def answer(self, text: str, k: int = 10, *, candidates: bool = False, hyde: bool = False) -> Answer:
+        """Return the hits of a text with the chance that the first is right, and a set of candidates if asked for.
+
+        ``hyde`` searches also with a passage that the language model of [endpoint] writes.
+        """
+        passages = write_passages(self, [text])[0] if hyde else []
+        return answer_queries(self, [text], SearchOptions(k=k, candidates=candidates, passages=passages))[0]
+
+    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> Hits:
+        """Return the ``k`` entities nearest to one, by meaning alone; see `honed.search.searcher.Searcher.similar`."""
+        return self.searcher().similar(doc_id, k, where=where)
+
+    def encode(self, texts: Sequence[str], role: Role = "document") -> Vectors:
+        """Return unit vectors ``(n_texts, dim)`` of texts, by the model of the last run."""
+        return self.searcher().encoder.encode(list(texts), role)
+
+    def explain(self, first: str, second: str, *, model: str = "") -> ExplanationSet:
+        """Return what each word adds to the likeness of two texts, for every model of the last run or for one.
+
+        The first is read as a query, the second as a document.
+        """
+        if self._explainer is None:
+            self._explainer = PairExplainer.of(self)
+        return self._explainer.explain(first, second, only=model)
+
+    def show(self, stage: str) -> Artifact:
+        """Return the artifact of a stage of the last run: its folder, and what it was made from."""
+        return self.runner.latest_of(stage)
+
+    # -- shipping ----------------------------------------------------------------------------------
+
+    def tune(self, request: TuneRequest | None = None, *, write: bool = False) -> dict[str, Json]:
+        """Find the best index for a budget, see `honed.project.tune`; ``write`` takes it into the settings.
+
+        Returns the report as plain data; pictures are in the folder ``tune`` beside the results.
+        """
+        request = request or TuneRequest()
+        report = tune_index(project_data(self, request.queries), request, self.runner.output / "tune")
+        if write and report["settings"] is not None:
+            self._open(with_overrides(self.settings, {"index": report["settings"]}), self.file, self.runner.tell)
+        return report
+
+    def export(self, target: str | Path, options: ExportOptions | None = None) -> Path:
+        """Write the last run as a bundle that answers without PyTorch; a zip by its name. Returns its path."""
+        return export_bundle(self, Path(target), options)
+
+    def export_hub(self, target: str | Path) -> Path:
+        """Write the model of the last run as a folder that sentence-transformers and the Hub read; returns its path."""
+        return export_hub(self, Path(target))
+
+    def serve(self, bundle: str | Path | None = None, *, port: int = 0) -> BackgroundServer:
+        """Serve a bundle (by default one that is exported first) in a process of its own; see `honed.api.server`."""
+        return BackgroundServer(Path(bundle) if bundle else self.export(self.runner.output / "bundle"), port=port)
+
+    def push(self, database: str, *, collection: str = "items", schema: str = "honed") -> "PushResult":
+        """Write the catalogue with its vectors to PostgreSQL, as a new version in the old one's place."""
+        require("PostgreSQL")
+        from honed.connect.database import CollectionRef
+        from honed.connect.push import push
+
+        return push(self.searcher(), CollectionRef(dsn=database, schema=schema, collection=collection))

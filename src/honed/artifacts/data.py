@@ -1,0 +1,125 @@
+"""Records, training examples, judged tasks and names: what is made of the user's files."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from honed.core.artifacts import Artifact
+from honed.core.html import html_table
+from honed.core.json import Json, JsonObject
+from honed.core.protocols import Vectors
+from honed.core.records import Example, JudgedTask
+from honed.data import task
+from honed.data.importer import ACCOUNTING, RECORDS, iterate_records
+from honed.data.rows import Record
+from honed.evaluate.results import Finding
+
+AUDIT, VECTORS = "audit.json", "vectors.npy"
+
+
+class ImportBooks(msgspec.Struct, kw_only=True):
+    """The books of an import: ``rows_in`` = ``accepted`` + ``rejected``, with counts by code and the first warnings."""
+
+    rows_in: int
+    accepted: int
+    rejected: int
+    reasons: dict[str, int]
+    warnings: dict[str, int]
+    skipped: list[str]
+    warning_samples: list[str]
+
+
+class _AuditParts(msgspec.Struct):
+    findings: dict[str, Finding]
+    books: ImportBooks = msgspec.field(name="import")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What is in the data: books of the import, findings by code, and ``lines`` that tell the rest; ``data`` is all."""
+
+    data: JsonObject
+    books: ImportBooks
+    findings: Mapping[str, Finding]
+    lines: Sequence[str]
+
+    @classmethod
+    def of(cls, data: JsonObject, lines: Sequence[str]) -> Self:
+        """Return the audit that plain data holds; ``lines`` are what the shape of the data says of it."""
+        parts = msgspec.convert(data, _AuditParts)
+        return cls(data=data, books=parts.books, findings=parts.findings, lines=lines)
+
+    def as_dict(self) -> JsonObject:
+        """Return the audit as plain data."""
+        return self.data
+
+    def _repr_html_(self) -> str:
+        books = self.books
+        counted = f"{books.rows_in} rows = {books.accepted} accepted + {books.rejected} rejected"
+        rows = [("", line) for line in (counted, *self.lines, *books.warning_samples)]
+        rows += [(code, f"{found.count}: {'; '.join(found.samples[:3])}") for code, found in self.findings.items()]
+        return html_table(("", "what is in the data"), rows)
+
+
+class ImportArtifact(Artifact):
+    """The accepted records of the user's files, and the books of what was rejected."""
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records, in the order of the files."""
+        return iterate_records(self.folder)
+
+    @property
+    def table(self) -> Path:
+        """The Parquet file of the records."""
+        return self.path(RECORDS)
+
+    def accounting(self) -> Json:
+        """Return the books: rows in, accepted, rejected by reason."""
+        return self.read_json(ACCOUNTING)
+
+
+class Examples(Artifact):
+    """An artifact with training examples; those of the last stage that made some are trained on."""
+
+    def examples(self) -> list[Example]:
+        """Return the training examples."""
+        return task.load_examples(self.path(task.EXAMPLES))
+
+
+class SearchRecords(Artifact):
+    """An artifact with what is searched: entities and their names; those of the last such stage are indexed."""
+
+    def names(self) -> list[task.Name]:
+        """Return the names of all entities."""
+        return task.load_names(self.folder)
+
+    def copy_names(self, folder: Path) -> None:
+        """Copy the files of entities and names into a folder."""
+        for name in (task.NAMES, task.ENTITIES):
+            shutil.copyfile(self.path(name), folder / name)
+
+
+class CheckArtifact(Examples, SearchRecords):
+    """The audit, and what the shape of the data compiled to: examples, judged tasks, names."""
+
+    def audit(self) -> dict[str, Json]:
+        """Return the audit as plain data."""
+        return self.read(AUDIT, dict[str, Json])
+
+    def task(self, direction: str, split: str) -> JudgedTask:
+        """Return a judged task: "dev" or "test" of a direction."""
+        return task.load_task(self.folder, direction, split)
+
+
+class BaseVectors(Artifact):
+    """An artifact with the base model's vectors of all records, in their order."""
+
+    def vectors(self) -> Vectors:
+        """Return the vectors ``(n_records, dim)``."""
+        found: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
+        return found

@@ -1,0 +1,87 @@
+"""The search index and the hybrid over it, as the stages leave them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from honed.artifacts.data import VECTORS
+from honed.core.artifacts import Artifact
+from honed.core.json import Json, JsonObject
+from honed.core.protocols import Vectors
+from honed.core.records import EncoderSpec
+from honed.core.tensors import map_safetensors
+from honed.data import task
+from honed.encode.base_models import resolve
+from honed.encode.config import EncoderConfig
+from honed.encode.models import EncoderSource, TrainedModel, encoder_source
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS
+
+ENCODER, SETTINGS, TEXTS = "encoder.json", "index.json", "texts.parquet"
+Tensors: TypeAlias = "Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]"
+
+
+class IndexArtifact(Artifact):
+    """The vectors of all names, the names and entities, and which model made them."""
+
+    def texts(self) -> list[str]:
+        """Return the distinct strings, one for each vector."""
+        return [row["text"] for row in task.read_rows(self.path(TEXTS))]
+
+    def vectors(self) -> Vectors:
+        """Return the document vectors ``(n_texts, dim)``."""
+        found: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
+        return found
+
+    def vector_of_text(self) -> dict[str, Vectors]:
+        """Return the document vector ``(dim,)`` of each string."""
+        return dict(zip(self.texts(), self.vectors(), strict=True))
+
+    def names(self) -> list[task.Name]:
+        """Return the names of all entities."""
+        return task.load_names(self.folder)
+
+    def entities(self) -> list[task.Entity]:
+        """Return all entities."""
+        return task.load_entities(self.folder)
+
+    def settings(self) -> JsonObject:
+        """Return what is set of the index, as plain data."""
+        return self.read(SETTINGS, dict[str, Json])
+
+    def _encoder(self) -> dict[str, Json]:
+        return self.read(ENCODER, dict[str, Json])
+
+    def spec(self) -> EncoderSpec:
+        """Return how the encoder is to be used that made the vectors."""
+        spec = self._encoder()["spec"]
+        assert isinstance(spec, Mapping)
+        return EncoderSpec.from_dict(spec)
+
+    def encoder(self, precision: str = "") -> EncoderSource:
+        """Return where the encoder is loaded from; ``precision`` replaces that of the run."""
+        source = self._encoder()
+        if "model" in source:
+            folder = (self.folder / str(source["model"])).resolve()
+            return TrainedModel(folder=folder, precision=precision or str(source["precision"]))
+        base = source["base"]
+        assert isinstance(base, Mapping)
+        return encoder_source(EncoderConfig(**base), precision)  # type: ignore[arg-type]  # checked there
+
+    def model_folder(self) -> Path:
+        """Return the folder of the model that made the vectors."""
+        source = self.encoder()
+        return source.folder if isinstance(source, TrainedModel) else resolve(source.config.base).folder
+
+
+class HybridArtifact(Artifact):
+    """The hybrid over an index, with the weights that dev taught it."""
+
+    def data(self) -> JsonObject:
+        """Return all but the tensors, as plain data."""
+        return self.read(HYBRID, dict[str, Json])
+
+    def tensors(self) -> Tensors:
+        """Return the named arrays, mapped from the disk."""
+        return map_safetensors(self.path(HYBRID_TENSORS))

@@ -1,0 +1,80 @@
+"""What training leaves: models with their story, mined negatives with theirs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.artifacts.data import Examples
+from honed.core.artifacts import Artifact
+from honed.encode.models import CrossEncoderModel, TrainedModel
+from honed.train.history import TrainingHistory
+from honed.train.reports import MiningReport, StudentReport
+
+MODEL, HISTORY, STUDENT, MINING, CANDIDATES = "model", "history.json", "student.json", "mining.json", "candidates.npz"
+
+
+class ModelArtifact(Artifact):
+    """An artifact with a trained model."""
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model."""
+        return self.folder / MODEL
+
+    def source(self, precision: str = "auto") -> TrainedModel:
+        """Return where its encoder is loaded from."""
+        return TrainedModel(folder=self.model, precision=precision)
+
+
+class DraftArtifact(ModelArtifact):
+    """A first model, trained without mined negatives, that mining is done with."""
+
+
+class ShippedModel(ModelArtifact):
+    """A model that may be shipped: the student where there is one, else the fine-tuned model."""
+
+
+class TrainArtifact(ShippedModel):
+    """The fine-tuned model."""
+
+    def history(self) -> TrainingHistory:
+        """Return how the training went."""
+        return self.read(HISTORY, TrainingHistory)
+
+
+class DistilArtifact(ShippedModel):
+    """The student."""
+
+    def student(self) -> StudentReport:
+        """Return sizes, times and dev scores of the teacher, the student and all that were tried."""
+        return self.read(STUDENT, StudentReport)
+
+
+class CrossEncoderArtifact(ModelArtifact):
+    """The cross-encoder."""
+
+    def scorer(self, precision: str = "auto") -> CrossEncoderModel:
+        """Return where its scorer of pairs is loaded from."""
+        return CrossEncoderModel(folder=self.model, precision=precision)
+
+
+class Mined(Examples):
+    """Training examples with mined negatives."""
+
+    def mining(self) -> MiningReport:
+        """Return how the negatives were chosen, with samples."""
+        return self.read(MINING, MiningReport)
+
+
+class MineArtifact(Mined):
+    """Mined negatives, with all candidates and their scores."""
+
+    def candidates(self) -> dict[str, Any]:
+        """Return the arrays of the candidates by name, see `honed.train.mine.Candidates`."""
+        with np.load(self.path(CANDIDATES), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+
+class RescoreArtifact(Mined):
+    """Training examples with a cross-encoder's scores."""

@@ -1,0 +1,147 @@
+"""The report, typed: what every report has, and what judged tasks add; shapes of data add parts of their own."""
+
+from typing import Self
+
+import msgspec
+
+from honed.core.html import html_table
+from honed.core.json import Json
+from honed.evaluate.page import comparison_sentence
+from honed.evaluate.results import Comparison, GateResult, Interval, PublishedFigure, SystemResult
+from honed.train.history import TrainingHistory
+from honed.train.reports import MiningReport, StudentReport
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What was measured, on what data and how it was made; the content of ``report.json``.
+
+    ``headline`` names the measures that are looked at first, ``ceiling`` is the best that any system could reach in the
+    first of them (None where nothing bounds it), ``n_candidates`` how many documents were searched. ``audit`` is that
+    of the stage "check", ``training`` the history of the fine-tuning.
+    """
+
+    title: str
+    protocol: str
+    published: list[PublishedFigure]
+    audit: dict[str, Json]
+    training: TrainingHistory | None = None
+    headroom: dict[str, Json] | None = None
+    seed: int
+    versions: dict[str, str | None]
+    direction: str
+    headline: list[str]
+    n_queries: int
+    n_candidates: int
+    ceiling: float | None
+    systems: list[SystemResult]
+    comparisons: list[Comparison]
+    gates: list[GateResult]
+
+    def system(self, name: str) -> SystemResult | None:
+        """Return a system by its name, or None."""
+        return next((system for system in self.systems if system.name == name), None)
+
+    def more_lines(self) -> list[str]:
+        """Return what else people look for at first, in sentences."""
+        told = (self.headroom or {}).get("said_after")
+        return [told] if isinstance(told, str) and told else []
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the report as plain data, as ``report.json`` holds it."""
+        found: dict[str, Json] = msgspec.to_builtins(self)
+        return found
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [system.name, *(f"{value.mean:.3f} ({value.low:.3f}–{value.high:.3f})" for value in self._head(system))]
+            for system in self.systems
+        ]
+        told = [*(comparison_sentence(comparison) for comparison in self.comparisons), *self.more_lines()]
+        gates = [f"gate {gate.name}: {'met' if gate.passed else 'not met'} ({gate.rule})" for gate in self.gates]
+        title = f"{self.title}: {self.n_queries} queries, {self.n_candidates} candidates, {self.protocol}"
+        return html_table(["system", *self.headline], rows, title) + html_table(
+            [""], [[line] for line in (*told, *gates)]
+        )
+
+    def _head(self, system: SystemResult) -> list[Interval]:
+        return [system.measures[name] for name in self.headline if name in system.measures]
+
+    @classmethod
+    def of_json(cls, data: bytes) -> Self:
+        """Read a report back; what this type does not know is left out."""
+        return msgspec.json.decode(data, type=cls)
+
+
+class StudentComparison(StudentReport, frozen=True, kw_only=True):
+    """How a student came about, and the share of first hits that it has in common with its teacher."""
+
+    agreement: Interval
+
+
+class Direction(msgspec.Struct, kw_only=True):
+    """The tables of one direction of search."""
+
+    direction: str
+    n_queries: int
+    n_candidates: int
+    ceiling: float | None
+    systems: list[SystemResult]
+    comparisons: list[Comparison]
+    student: StudentComparison | None
+    gates: list[GateResult]
+
+
+class JudgedReport(Report, kw_only=True):
+    """The report on judged tasks: names and their aliases, queries and documents.
+
+    ``student`` tells how it stands to its teacher, ``reverse`` is the other direction of search, ``answers`` how well
+    it is known whether a first hit is right, ``latency`` what a query takes (ms), ``mining`` how negatives were chosen,
+    ``model`` how the base model is used.
+    """
+
+    student: StudentComparison | None = None
+    reverse: Direction | None = None
+    answers: dict[str, Json] | None = None
+    latency: dict[str, dict[str, float]] | None = None
+    mining: MiningReport | None = None
+    model: Json = None
+
+    def more_lines(self) -> list[str]:
+        """Return what came of the estimate before training, of chances and sets, and of the student."""
+        lines = super().more_lines()
+        if self.answers:
+            lines.append(msgspec.convert(self.answers, _Answers).line())
+        if self.student:
+            same = self.student.agreement
+            lines.append(
+                f"first hits that student and teacher share: {100 * same.mean:.1f} % "
+                f"({100 * same.low:.1f} to {100 * same.high:.1f})"
+            )
+        return lines
+
+
+class _Answered(msgspec.Struct):
+    risk: float
+    share: float
+    wrong: float | None
+
+
+class _Sets(msgspec.Struct):
+    coverage: float
+    mean_size: float
+
+
+class _Answers(msgspec.Struct):
+    auroc_right: float | None
+    answered: _Answered
+    sets: _Sets
+    wanted: float
+
+    def line(self) -> str:
+        answered, sets = self.answered, self.sets
+        wrong = "" if answered.wrong is None else f", {100 * answered.wrong:.1f} % of them wrong"
+        return (
+            f"is there an answer: AUROC {self.auroc_right or 0.0:.3f} (right against none); {100 * answered.share:.1f} "
+            f"% answered at a risk of {100 * answered.risk:g} %{wrong}; candidate sets hold the right one for "
+            f"{100 * sets.coverage:.1f} % (wanted {100 * self.wanted:g}), {sets.mean_size} on average"
+        )

@@ -1,0 +1,134 @@
+"""The whole of honed.toml, typed: the sections that go with every shape, and those of the shape at hand."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Protocol, TypeVar
+
+from honed.config.sections import (
+    AnswersSection,
+    BaselinesSection,
+    DataSection,
+    EvaluateSection,
+    GateSection,
+    HybridSection,
+    IndexSection,
+    PathsSection,
+    SplitSection,
+)
+from honed.config.server import ServerSection
+from honed.core.json import Json
+from honed.data.endpoint import EndpointConfig
+from honed.encode.config import EncoderConfig
+from honed.train.config import CROSS_ENCODER_OBJECTIVES, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
+
+FILE = "honed.toml"
+S = TypeVar("S")
+
+
+class Checked(Protocol):
+    """A section that can tell whether its values go together."""
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` where they do not; ``file`` is named in the message."""
+        ...
+
+
+# sections that go with any shape, in the order of the stages
+SECTIONS: Mapping[str, type] = {
+    "paths": PathsSection,
+    "data": DataSection,
+    "model": EncoderConfig,
+    "split": SplitSection,
+    "baselines": BaselinesSection,
+    "mine": MineConfig,
+    "cross_encoder": CrossEncoderConfig,
+    "train": TrainConfig,
+    "distil": DistilConfig,
+    "index": IndexSection,
+    "hybrid": HybridSection,
+    "answers": AnswersSection,
+    "endpoint": EndpointConfig,
+    "evaluate": EvaluateSection,
+    "gate": GateSection,
+    "server": ServerSection,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What honed.toml says; a section that is absent is None, and leaves its stage out.
+
+    ``own`` are the sections that the shape of the data declares, by name; ask for one with `section`.
+    """
+
+    paths: PathsSection
+    data: DataSection
+    model: EncoderConfig = field(default_factory=EncoderConfig)
+    split: SplitSection = field(default_factory=SplitSection)
+    baselines: BaselinesSection | None = None
+    mine: MineConfig | None = None
+    cross_encoder: CrossEncoderConfig | None = None
+    train: TrainConfig | None = None
+    distil: DistilConfig | None = None
+    index: IndexSection | None = None
+    hybrid: HybridSection | None = None
+    answers: AnswersSection | None = None
+    endpoint: EndpointConfig | None = None
+    evaluate: EvaluateSection | None = None
+    gate: GateSection | None = None
+    server: ServerSection | None = None
+    own: Mapping[str, object] = field(default_factory=dict)
+
+    def section(self, kind: type[S]) -> S | None:
+        """Return the shape's section of a type, or None where honed.toml has none."""
+        return next((section for section in self.own.values() if isinstance(section, kind)), None)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a section is there, by its name."""
+        return name in self.own or getattr(self, name, None) is not None
+
+    @property
+    def wants_scores(self) -> str:
+        """The setting that needs a cross-encoder's scores of the examples, or an empty string."""
+        if self.mine and self.mine.rescore:
+            return "mine.rescore"
+        if self.train and self.train.objective in CROSS_ENCODER_OBJECTIVES:
+            return f"train.objective {self.train.objective}"
+        return (
+            f"distil.method {self.distil.method}"
+            if self.distil and self.distil.method in CROSS_ENCODER_OBJECTIVES
+            else ""
+        )
+
+    @property
+    def title(self) -> str:
+        """What reports are named by."""
+        return (self.evaluate.title if self.evaluate else "") or ", ".join(self.paths.input)
+
+    @property
+    def language(self) -> str:
+        """The language of the stemmer."""
+        return self.baselines.language if self.baselines else "english"
+
+    @property
+    def seed(self) -> int:
+        """The seed of what is drawn to measure."""
+        return self.evaluate.seed if self.evaluate else 0
+
+    @property
+    def depth(self) -> int:
+        """How many hits of each system are looked at."""
+        return self.evaluate.k if self.evaluate else 20
+
+    def tables(self) -> dict[str, Json]:
+        """Return the configuration as the tables of a TOML file; what is not set is left out."""
+        sections = {name: getattr(self, name) for name in SECTIONS} | dict(self.own)
+        return {name: _plain(asdict(section)) for name, section in sections.items() if section is not None}
+
+
+def _plain(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,244 @@
+"""From the row of a table to a record: each column is read as what its role says, or the row has a reason."""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from honed.core.errors import DataError, did_you_mean
+from honed.core.json import Json
+from honed.core.text import bidi_controls, fold, invisible_names, is_blank
+from honed.data.tables import Row, TableFormat, json_kind
+
+SPLITS = ("train", "dev", "test")
+Record = dict[str, str]  # role -> text; "where" is the place in the file, "fields" the other columns as JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Role:
+    """What a column is for.
+
+    Kinds: "id", "text", "label" (a class name), "given" (a class that something else gave, or nothing), "share" (a
+    number in [0, 1], or nothing), "word" (or nothing), "offsets" (of an entity in the text, read with the text),
+    "split", "grade" (a whole number).
+    """
+
+    name: str
+    kind: str
+    required: bool
+    may_be_empty: bool = False
+    unique: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportConfig:
+    """How the user's files become records: ``columns`` maps a role of the shape to a column name."""
+
+    shape: str
+    columns: Mapping[str, str]
+    on_bad_row: str = "stop"
+    declared_labels: Sequence[str] = ()
+    empty_label: str = "reject"
+    offsets: str = "auto"
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    format: TableFormat = field(default_factory=TableFormat)
+
+    def key(self) -> dict[str, Json]:
+        """Return what of it decides the result, as JSON."""
+        return asdict(self)
+
+
+@dataclass(kw_only=True)
+class Accounting:
+    """The books of an import; ``rows_in == accepted + rejected`` always holds."""
+
+    rows_in: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    warning_samples: list[str] = field(default_factory=list)
+    files: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return the books as plain data for JSON."""
+        return {**vars(self), "reasons": dict(self.reasons), "warnings": dict(self.warnings)}
+
+    def warn(self, code: str, text: str) -> None:
+        """Count a warning and keep the first few texts of each code."""
+        self.warnings[code] += 1
+        if self.warnings[code] <= 5:
+            self.warning_samples.append(f"{code}: {text}")
+
+
+class BadRowError(Exception):
+    """Why a row cannot be used: code, column and reason."""
+
+    def __init__(self, code: str, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.field, self.reason = code, field, reason
+
+
+class RowReader:
+    """Reads rows by roles, one after the other: ids must not stand twice, warnings go to ``books``.
+
+    ``keep_empty`` keeps columns without a role that are empty in a row, for rules and templates that ask for them.
+    """
+
+    def __init__(self, roles: Sequence[Role], config: ImportConfig, books: Accounting, *, keep_empty: bool) -> None:
+        self.roles, self.config, self.books, self.keep_empty = roles, config, books, keep_empty
+        self._ids: dict[str, tuple[str, str, str]] = {}
+        self._labels = {fold(label): label for label in config.declared_labels}
+
+    def read(self, row: Row) -> Record:
+        """Return the record of a row; `BadRowError` when a value is not what its role asks for."""
+        record: Record = {"where": f"{row.file}, {row.where}"}
+        for role in self.roles:
+            column = self.config.columns.get(role.name)
+            record[role.name] = self._value(role, column, row) if column else ""
+        used = set(self.config.columns.values())
+        extra = {
+            name: "" if value is None else plain_text(value)
+            for name, value in row.values.items()
+            if name not in used and (self.keep_empty or value is not None)
+        }
+        record["fields"] = json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else "{}"
+        _check_encodable("fields", record["fields"])
+        return record
+
+    def _value(self, role: Role, column: str, row: Row) -> str:
+        check: Callable[[Role, str, object, Row], str] = getattr(self, f"_{role.kind}_value")
+        return check(role, column, row.values.get(column), row)
+
+    def _offsets_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        return ""  # read together with the text, by the shape
+
+    def _id_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if isinstance(value, bool | float) or (value is not None and not isinstance(value, str | int)):
+            raise BadRowError("E_ID_TYPE", column, f"an id is a string or a whole number, not {json_kind(value)}")
+        text = "" if value is None else str(value)
+        _check_encodable(column, text)
+        if is_blank(text):
+            raise BadRowError("E_ID_EMPTY", column, "the id is empty")
+        if role.unique:
+            self._check_unique(column, text, row)
+        return text
+
+    def _check_unique(self, column: str, text: str, row: Row) -> None:
+        key = unicodedata.normalize("NFC", text.strip())
+        if key in self._ids:
+            file, where, first = self._ids[key]
+            same = "" if first == text else " (equal after NFC and trimming)"
+            there = f"{where.replace('line', 'lines')} and {row.where.replace('line ', '')}"
+            if file != row.file:
+                there = f"{file}, {where}, and {row.file}, {row.where}"
+            raise BadRowError("E_ID_DUP", column, f"id {text} stands twice: {there}{same}")
+        self._ids[key] = (row.file, row.where, text)
+
+    def _text_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if value is None and role.may_be_empty:
+            return ""
+        if value is not None and not isinstance(value, str):
+            kind = json_kind(value)
+            if row.where.startswith("row"):  # typed columns
+                kind = {"number": "int64" if isinstance(value, int) else "double", "array": "list"}.get(kind, kind)
+                raise BadRowError("E_COLUMN_TYPE", column, f"expected string got {kind}")
+            raise BadRowError("E_JSON_TYPE", column, f"expected string got {kind}")
+        text = value or ""
+        _check_encodable(column, text)
+        if "\0" in text:
+            raise BadRowError("E_NUL", column, "holds a NUL character")
+        if len(text) > self.config.format.max_text_chars:
+            limit = self.config.format.max_text_chars
+            raise BadRowError("E_FIELD_TOO_LONG", column, f"{len(text)} characters, allowed are {limit}")
+        if is_blank(text):
+            if role.may_be_empty:
+                return ""
+            seen = invisible_names(text)
+            raise BadRowError("E_TEXT_EMPTY", column, f"nothing visible ({seen})" if seen else "empty")
+        if controls := bidi_controls(text):
+            self.books.warn("W_BIDI", f"{row.file}, {row.where}, {column}: holds {controls}; kept as it is")
+        return text
+
+    def _label_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        text = value if isinstance(value, str) else plain_text(value) if value is not None else ""
+        _check_encodable(column, text)
+        if is_blank(text):
+            if self.config.empty_label == "abstain":
+                return ""
+            raise BadRowError(
+                "E_LABEL_EMPTY", column, 'the label is empty; if that means "not labelled", set empty_label = "abstain"'
+            )
+        if self._labels:
+            if fold(text) not in self._labels:
+                near = did_you_mean(text, self._labels.values())
+                raise BadRowError("E_LABEL_UNKNOWN", column, f"{text} is not a declared label{near}")
+            return self._labels[fold(text)]
+        return text
+
+    def _given_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if value is None or (isinstance(value, str) and is_blank(value)):
+            return ""
+        return self._label_value(role, column, value, row)
+
+    def _word_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        text = "" if value is None else plain_text(value).strip()
+        _check_encodable(column, text)
+        return text
+
+    def _share_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if value is None or (isinstance(value, str) and is_blank(value)):
+            return ""
+        try:
+            share = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            raise BadRowError("E_CONFIDENCE", column, f"{value!r} is not a number from 0 to 1")
+        return repr(share)
+
+    def _grade_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        text = "" if value is None else str(value).strip()
+        if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,6}(\.0+)?", text):
+            raise BadRowError("E_GRADE", column, f"{value!r} is no whole number")
+        return str(int(float(text)))
+
+    def _split_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if role.may_be_empty and (value is None or (isinstance(value, str) and is_blank(value))):
+            return ""
+        try:
+            return split_name(value, "")
+        except DataError as error:
+            raise BadRowError(error.code, column, f"{value!r} is not one of {', '.join(SPLITS)}") from None
+
+
+def split_name(value: object, where: str) -> str:
+    """Return the split that a value names, by its usual names too; `DataError` for anything else."""
+    text = fold(value) if isinstance(value, str) else ""
+    text = {"validation": "dev", "valid": "dev", "val": "dev", "eval": "dev"}.get(text, text)
+    if text not in SPLITS:
+        raise DataError("E_SPLIT_NAME", f"{where}: {value!r} is not one of {', '.join(SPLITS)}")
+    return text
+
+
+def plain_text(value: object) -> str:
+    """Return a value of a table as a string: itself, or as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _check_encodable(column: str, text: str) -> None:
+    try:
+        check_encodable(column, text)
+    except DataError:
+        raise BadRowError("E_ENCODING", column, "holds a lone surrogate, which no file can store") from None
+
+
+def check_encodable(where: str, text: str) -> None:
+    """Raise `DataError` for a text that no file can store."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError("E_ENCODING", f"{where}: holds a lone surrogate, which no file can store") from None

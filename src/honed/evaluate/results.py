@@ -1,0 +1,83 @@
+"""What was measured, typed: intervals, systems, paired comparisons, gates; the parts of every report."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+Slice: TypeAlias = "dict[str, int | Interval]"  # "n" queries, and an interval for each measure
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean with the bounds of its interval, 95 % unless stated."""
+
+    mean: float
+    low: float
+    high: float
+
+    def rounded(self) -> "Interval":
+        """Return it with 5 places, as it is reported."""
+        return Interval(mean=round(self.mean, 5), low=round(self.low, 5), high=round(self.high, 5))
+
+
+class SystemResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One system: every measure with its interval, over all queries and by slice."""
+
+    name: str
+    measures: dict[str, Interval]
+    slices: dict[str, Slice]
+
+    def in_slice(self, name: str, measure: str) -> Interval:
+        """Return a measure in a slice."""
+        found = self.slices[name][measure]
+        assert isinstance(found, Interval)
+        return found
+
+    def slice_size(self, name: str) -> int:
+        """Return the number of queries of a slice."""
+        size = self.slices[name]["n"]
+        assert isinstance(size, int)
+        return size
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two systems on the same queries: candidate - reference, p of a paired randomisation test, wins and losses."""
+
+    candidate: str
+    reference: str
+    measure: str
+    difference: Interval
+    p_value: float
+    wins: int
+    losses: int
+    n: int
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule and whether it was met; ``low`` is the bound that was compared, None where the system is not there."""
+
+    name: str
+    rule: str
+    value: float
+    low: float | None
+    passed: bool
+
+
+class PublishedFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure from elsewhere that stands beside ours, under the same protocol."""
+
+    name: str
+    measure: str
+    value: float
+    protocol: str
+    note: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the audit found: how often, and the first samples."""
+
+    count: int
+    samples: list[str]
+
+
+Findings: TypeAlias = Mapping[str, Finding]

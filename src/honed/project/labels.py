@@ -1,0 +1,147 @@
+"""What people ask of the labeling of a project: terms worth adding, records worth a label, labels from a table."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from honed.artifacts.data import BaseVectors, ImportArtifact
+from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.progress import progress
+from honed.core.stage import Inputs
+from honed.core.text import fold
+from honed.data.tables import Reject, open_table
+from honed.label.arrays import Probabilities
+from honed.label.config import LabelConfig
+from honed.label.learner import records_to_label
+from honed.label.store import LabelStore, imported_labels, refinery_columns
+from honed.label.suggest import SuggestedTerm as Term
+from honed.label.suggest import suggest_terms
+from honed.project.workspace import Workspace
+from honed.shapes.labels.labeling import LabelArtifact
+from honed.shapes.labels.records import Records
+from honed.shapes.labels.task import LabelingTask, label_section
+
+
+class SuggestedRecord(msgspec.Struct, kw_only=True):
+    """A record that is worth a label, with its likeliest class."""
+
+    id: str
+    text: str
+    likeliest: str
+    confidence: float
+
+
+class SuggestedTerm(msgspec.Struct, kw_only=True):
+    """A term that is worth adding to the list of a class, with the estimated precision of its records."""
+
+    label: str
+    term: str
+    records: int
+    precision: float | None
+    low: float | None
+    examples: list[int] = []
+
+
+class Suggestions(msgspec.Struct, kw_only=True):
+    """Terms worth adding to lists, and records worth labelling next."""
+
+    terms: list[SuggestedTerm]
+    records: list[SuggestedRecord]
+
+
+def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
+    """Return all that labeling works on, and the labels of the last run, made where they do not stand.
+
+    Raises `ConfigError` without a section [label].
+    """
+    if project.config.section(LabelConfig) is None:
+        raise ConfigError(
+            "E_CONFIG_MISSING", 'labelling is for data.shape = "labels": honed.toml has no section [label]'
+        )
+    made = Inputs(project.runner.run(until="label"))
+    task = LabelingTask.open(project.config, project.root, made.need(ImportArtifact), made.find(BaseVectors))
+    return task, made.need(LabelArtifact)
+
+
+def worth_labeling(task: LabelingTask, shares: Probabilities, votes: npt.NDArray[np.int16], n: int) -> list[int]:
+    """Return the rows of the ``n`` records most worth a label."""
+    known = np.flatnonzero((task.truth >= 0) | (task.splits == "test")).tolist()
+    space = task.vectors if task.vectors is not None else np.zeros((len(shares), 1), dtype=np.float32)
+    return [int(row) for row in records_to_label(space, np.array(shares), votes, known, n)]
+
+
+def terms_worth_adding(task: LabelingTask, shares: Probabilities, n: int) -> list[Term]:
+    """Return terms for the lists that hand labels and their neighbours speak for; texts of test are not looked at."""
+    with progress("terms"):
+        seen = np.flatnonzero(task.splits != "test")
+        place = {int(row): at for at, row in enumerate(seen)}
+        hand = np.array([place[int(row)] for row in task.hand], dtype=np.int64)
+        terms = suggest_terms(
+            [task.texts[row] for row in seen],
+            np.array(shares)[seen],
+            (hand, task.truth[task.hand]),
+            task.classes,
+            task.taken_terms(),
+            n=n,
+        )
+    return [replace(term, examples=tuple(int(seen[row]) for row in term.examples)) for term in terms]
+
+
+def suggestions(project: Workspace, n_terms: int, n_records: int) -> Suggestions:
+    """Return terms worth adding to lists and records worth labelling next."""
+    task, made = open_labeling(project)
+    shares = made.probabilities().astype(np.float64)
+    rows = worth_labeling(task, shares, made.votes(), n_records)
+    return Suggestions(
+        terms=[msgspec.convert(term.as_dict(), SuggestedTerm) for term in terms_worth_adding(task, shares, n_terms)],
+        records=[
+            SuggestedRecord(
+                id=task.ids[row],
+                text=task.texts[row],
+                likeliest=task.classes[int(shares[row].argmax())],
+                confidence=round(float(shares[row].max()), 4),
+            )
+            for row in rows
+        ],
+    )
+
+
+def import_hand_labels(
+    project: Workspace, file: Path, *, who: str = "", id_column: str = "", label_column: str = ""
+) -> int:
+    """Add the labels of a table to the project's store; returns how many.
+
+    Raises `DataError` for a label that is no class and a record that is not there; nothing is added then.
+    """
+    table = open_table(file, project.config.data.import_config().format)
+    columns = {
+        "id": id_column or project.config.data.columns["id"],
+        "label": label_column or refinery_columns(table.columns).get("manual") or "label",
+    }
+    _check_columns(file, table.columns, columns)
+    made = Inputs(project.runner.run(until="check"))
+    known = set(Records(made.need(ImportArtifact).table).column("id"))
+    classes = {fold(name): name for name in project.config.data.labels}
+    found = []
+    for row in table.rows:
+        if isinstance(row, Reject):
+            raise DataError(row.code, str(row))
+        for label in imported_labels([row.values], columns, who):
+            if label.id not in known:
+                raise DataError("E_ID_UNKNOWN", f"{file.name}, {row.where}: no record {label.id}")
+            if classes and fold(label.label) not in classes:
+                near = did_you_mean(label.label, classes.values())
+                raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
+            found.append(replace(label, label=classes.get(fold(label.label), label.label)))
+    return LabelStore(project.root / label_section(project.config).store).add(found)
+
+
+def _check_columns(file: Path, there: Sequence[str], columns: dict[str, str]) -> None:
+    for role, column in columns.items():
+        if column not in there:
+            near = did_you_mean(column, there)
+            raise DataError("E_HEADER_MISSING", f"{file.name}: no column {column} for the {role}{near}; give --{role}")

@@ -1,0 +1,90 @@
+"""The section ``[judgments]``."""
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from honed.core.errors import ConfigError
+from honed.core.sections import limits
+from honed.shapes.judgments.synthetic import KINDS, WRITTEN
+
+# role -> column names that mean it, best first; BEIR's among them
+QUERY_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "query_id": ("query_id", "_id", "id", "qid"),
+    "text": ("text", "query", "question"),
+    "split": ("split",),
+}
+QREL_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "query_id": ("query_id", "query-id", "qid"),
+    "doc_id": ("doc_id", "corpus-id", "docid", "product_id", "document_id", "passage_id", "pid"),
+    "grade": ("relevance", "score", "grade", "rel", "label"),
+    "split": ("split",),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgmentsConfig:
+    """The section ``[judgments]``: where queries and judgements are; the documents are those of ``[paths]``.
+
+    ``queries`` and ``qrels`` are tables or TREC files. A column ``split`` in either, or qrels files named after splits
+    as BEIR's are, divide the queries; otherwise they are drawn. ``template`` says how the fields of a document become
+    its text, such as "{title} {brand}: {description}". Grades from ``relevant_from`` on are right; ``grades`` may say
+    what each means. ``synthetic`` queries are made of each document and trained on beside the judged ones, of
+    ``synthetic_kinds`` in turn: its "title", a key "phrase", a contiguous "span", or what a language model writes (by
+    the "endpoint" of the section of that name); ``synthetic_documents`` bounds for how many documents, as drawn (0:
+    all). ``train_queries``, ``dev_queries`` and ``test_queries`` bound how many of each are used (0: all). Documents
+    of more than ``passages`` words are cut into passages of so many (0: not cut), the last ``overlap`` words of one
+    again in the next; judgements stay those of the documents, and a document stands in a result where its best passage
+    does.
+    """
+
+    queries: tuple[str, ...]
+    qrels: tuple[str, ...]
+    query_columns: Mapping[str, str] = field(default_factory=dict)
+    qrel_columns: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    relevant_from: int = field(default=1, metadata=limits(low=1, high=1000))
+    grades: Mapping[str, str] = field(default_factory=dict)
+    synthetic: int = field(default=0, metadata=limits(low=0, high=100))
+    synthetic_kinds: tuple[str, ...] = KINDS
+    synthetic_documents: int = field(default=0, metadata=limits(low=0))
+    train_queries: int = field(default=0, metadata=limits(low=0))
+    dev_queries: int = field(default=500, metadata=limits(low=0))
+    test_queries: int = field(default=0, metadata=limits(low=0))
+    judged_negatives: int = field(default=4, metadata=limits(low=0, high=64))
+    passages: int = field(default=0, metadata=limits(low=0, high=10_000))
+    overlap: int = field(default=0, metadata=limits(low=0, high=5_000))
+    seed: int = field(default=0, metadata=limits(low=0))
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for a grade that is no number and a template that is none."""
+        for grade in self.grades:
+            if not re.fullmatch(r"-?\d+", grade):
+                raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.grades.{grade}: a grade is a whole number")
+        known = (*KINDS, WRITTEN)
+        for kind in self.synthetic_kinds:
+            if kind not in known:
+                raise ConfigError(
+                    "E_CONFIG_RANGE", f"{file}: judgments.synthetic_kinds: {kind} is not one of {', '.join(known)}"
+                )
+        if self.overlap and self.overlap >= self.passages:
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.overlap must be less than judgments.passages")
+        try:
+            fields_of(self.template)
+        except ValueError as error:
+            raise ConfigError("E_CONFIG_RANGE", f"{file}: judgments.template: {error}") from None
+
+    @property
+    def writes_queries(self) -> bool:
+        """Whether a language model shall write queries for documents."""
+        return bool(self.synthetic and WRITTEN in self.synthetic_kinds)
+
+
+def fields_of(template: str) -> list[str]:
+    """Return the fields that a template names; `ValueError` for one that is none."""
+    found = [(name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None]
+    for name, spec, how in found:
+        if not re.fullmatch(r"[\w .-]+", name) or spec or how:
+            raise ValueError(f"{{{name}}}: a field is a name in braces, nothing more")
+    return [name for name, _, _ in found]

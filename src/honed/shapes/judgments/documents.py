@@ -1,0 +1,45 @@
+"""The documents of judged search: how the columns of a row become the text that is searched."""
+
+import json
+import string
+from collections.abc import Iterable, Iterator, Mapping
+
+from honed.core.errors import ConfigError, did_you_mean
+from honed.core.text import is_blank
+from honed.shapes.judgments.config import fields_of
+from honed.shapes.texts import whole_text
+
+
+def documents_of(
+    records: Iterable[Mapping[str, str]], template: str, columns: Mapping[str, str]
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield (id, text, fields) of the accepted records of an import; an empty text where nothing of it is filled.
+
+    A template may name roles and ``columns`` alike. Raises `ConfigError` for a field that no record has.
+    """
+    wanted, known = set(fields_of(template)), {"title", "text"}
+    for record in records:
+        fields: dict[str, str] = json.loads(record["fields"])
+        roles = {"title": record["title"], "text": record["text"]}
+        values = {**fields, **{columns[role]: text for role, text in roles.items() if role in columns}, **roles}
+        known |= values.keys()
+        text = whole_text(record["title"], record["text"])
+        if wanted:
+            text = filled(template, values)
+        yield record["id"], text, {**fields, **({"title": record["title"]} if record["title"] else {})}
+    for name in sorted(wanted - known):
+        raise ConfigError(
+            "E_TEMPLATE",
+            f"judgments.template: no field {name}{did_you_mean(name, known)}: {', '.join(sorted(known))}",
+        )
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """Return a template with its fields; what stands before a field that is empty goes with it."""
+    parts: list[str] = []
+    for literal, name, _, _ in string.Formatter().parse(template):
+        if name is None:
+            parts.append(literal if parts else "")
+        elif not is_blank(value := values.get(name, "")):
+            parts.append((literal if parts or literal.strip(" ,;:-") else "") + value)
+    return " ".join("".join(parts).split())

@@ -1,0 +1,272 @@
+"""Documents, queries and judgements read together, and divided into train, dev and test.
+
+Queries and judgements are tables, or TREC's files; their rows are accounted for like those of any import.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.lines import read_lines
+from honed.core.records import Document
+from honed.core.text import fold, is_blank
+from honed.data.importer import Importer, PlainRows, iterate_records
+from honed.data.rows import Accounting, ImportConfig, Record, Role
+from honed.data.split import SplitConfig, unit_interval
+from honed.data.tables import SUFFIXES, Reject, Row, Table, TableFormat, open_table, table_files
+from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
+from honed.shapes.judgments.documents import documents_of
+from honed.shapes.judgments.passages import passages_of
+from honed.shapes.texts import nearest_passage
+
+QUERIES, QRELS = "queries", "qrels"
+_SAMPLES = 5
+_QUERY_ROLES = (
+    Role(name="query_id", kind="id", required=True),
+    Role(name="text", kind="text", required=True),
+    Role(name="split", kind="split", required=False, may_be_empty=True),
+)
+_QREL_ROLES = (
+    Role(name="query_id", kind="id", required=True),
+    Role(name="doc_id", kind="id", required=True),
+    Role(name="grade", kind="grade", required=True),
+    Role(name="split", kind="split", required=False, may_be_empty=True),
+)
+
+
+@dataclass(kw_only=True)
+class Judgments:
+    """Documents by id, queries by id, grades by query and document, and the split of each query.
+
+    ``dropped`` counts what was left out, by reason, with ``samples`` of each; ``books`` are those of the tables of
+    queries and judgements. Where documents were cut, ``documents`` holds passages, and ``cut`` those of each document.
+    """
+
+    documents: dict[str, Document]
+    queries: dict[str, str] = field(default_factory=dict)
+    grades: dict[str, dict[str, int]] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    cut: dict[str, list[Document]] = field(default_factory=dict)
+    books: dict[str, Accounting] = field(default_factory=dict)
+
+    def is_known(self, doc_id: str) -> bool:
+        """Tell whether judgements may name a document."""
+        return doc_id in (self.cut or self.documents)
+
+    def text_for(self, query: str, doc_id: str) -> str:
+        """Return the text of a document for a query: of its passages the one that has most of the query's words."""
+        if self.cut:
+            return nearest_passage(self.queries[query], self.cut[doc_id]).text
+        return self.documents[doc_id].text
+
+    def drop(self, reason: str, sample: str) -> None:
+        """Count what is left out, and keep the first few."""
+        self.dropped[reason] += 1
+        if self.dropped[reason] <= _SAMPLES:
+            self.samples[reason].append(sample)
+
+
+def read_documents(records: Iterable[Record], config: JudgmentsConfig, columns: Mapping[str, str]) -> Judgments:
+    """Return the documents of an import, cut into passages where that is asked for, and no queries yet."""
+    found = Judgments(documents={})
+    for doc_id, text, fields in documents_of(records, config.template, columns):
+        if is_blank(text):
+            found.drop("W_DOCUMENT_EMPTY", doc_id)
+            continue
+        document = Document(doc_id=doc_id, text=text, fields=fields)
+        parts = [document]
+        if config.passages:
+            parts = found.cut[doc_id] = passages_of(document, config.passages, config.overlap)
+        found.documents |= {part.doc_id: part for part in parts}
+    return found
+
+
+class JudgedTables(PlainRows):
+    """Tables of queries or of judgements: columns are found by their usual names, TREC's files have places for them."""
+
+    def __init__(self, roles: Sequence[Role], columns: Mapping[str, str], known: Mapping[str, tuple[str, ...]]) -> None:
+        super().__init__(roles)
+        self.columns, self.known = columns, known
+        for role in columns:
+            if role not in known:
+                raise ConfigError("E_CONFIG_KEY", f"judgments: unknown role {role}{did_you_mean(role, known)}")
+
+    def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
+        """Yield the tables of a path with roles for columns; those that a file lacks are empty."""
+        if path.is_file() and path.suffix.lower() not in SUFFIXES:
+            yield self._trec(path, form)
+            return
+        for file in table_files(path):
+            yield self._renamed(file, open_table(file, form))
+
+    def _renamed(self, file: Path, table: Table) -> Table:
+        columns = {
+            role: self.columns.get(role) or next((name for name in names if name in table.columns), "")
+            for role, names in self.known.items()
+        }
+        for role in self.roles:
+            if role.required and columns[role.name] not in table.columns:
+                listed = ", ".join(table.columns)
+                message = f"{file.name}: no column for the {role.name}; found: {listed}"
+                raise DataError("E_HEADER_MISSING", message)
+        there = {role: column for role, column in columns.items() if column in table.columns}
+        named = file.stem if file.parent.name == "qrels" and "grade" in self.known and "split" not in there else ""
+
+        def rows() -> Iterator[Row | Reject]:
+            for row in table.rows:
+                if isinstance(row, Row):
+                    values = {role: row.values.get(column) for role, column in there.items()}
+                    row = Row(file=row.file, where=row.where, values=values | ({"split": named} if named else {}))
+                yield row
+
+        return Table(file=table.file, columns=[role.name for role in self.roles], rows=rows(), format=table.format)
+
+    def _trec(self, path: Path, form: TableFormat) -> Table:
+        """Read TREC files: judgements of "query 0 document grade", topics of "query<TAB>text"."""
+        columns = [role.name for role in self.roles if role.required]
+
+        def rows() -> Iterator[Row | Reject]:
+            for number, line in enumerate(read_lines(path), 1):
+                if line.strip():
+                    where = f"line {number}"
+                    values, problem = _trec_values(line, len(columns))
+                    if problem:
+                        yield Reject(file=path.name, where=where, field="", code="E_TREC", reason=problem, text=line)
+                    else:
+                        yield Row(file=path.name, where=where, values=dict(zip(columns, values, strict=True)))
+
+        return Table(file=path.name, columns=[role.name for role in self.roles], rows=rows(), format=form)
+
+
+def _trec_values(line: str, n_columns: int) -> tuple[list[str], str]:
+    """Return the values of a line and an empty string, or what is wrong with it."""
+    if n_columns == 3:
+        parts = line.split()
+        if len(parts) != 4:
+            return [], f"expected 4 columns (query, 0, document, grade), got {len(parts)}"
+        return [parts[0], parts[2], parts[3]], ""
+    query, tab, text = line.partition("\t")
+    return ([query, text], "") if tab else ([], "expected a query id, a tab and the text")
+
+
+def read_judgments(
+    documents: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, split: SplitConfig, folder: Path
+) -> Judgments:
+    """Read queries and judgements of some documents, and divide the queries into train, dev and test.
+
+    The accounted records are written into ``folder``. Raises `DataError` for tables without the columns, one query
+    judged twice with different grades, and when nothing is left to learn from or to measure with.
+    """
+    found, given = documents, dict[str, str]()
+    _read_queries(found, given, _imported(QUERIES, found, config, root, form, folder))
+    _read_qrels(found, given, config, _imported(QRELS, found, config, root, form, folder))
+    unjudged = [
+        query for query in found.queries if not any(grade > 0 for grade in found.grades.get(query, {}).values())
+    ]
+    for query in unjudged:
+        found.drop("W_QUERY_WITHOUT_ANSWER", found.queries[query])
+        del found.queries[query]
+        found.grades.pop(query, None)
+    found.splits = _divided(found, given, config, split)
+    for name in ("test",) if config.synthetic else ("train", "test"):
+        if name not in found.splits.values():
+            raise DataError("E_SPLIT_EMPTY", f"no judged query in {name}: too few, or see [split] and the split column")
+    return found
+
+
+def _imported(
+    kind: str, found: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, folder: Path
+) -> Iterator[Record]:
+    """Import the tables of queries or of judgements; yields their accepted records."""
+    if kind == QUERIES:
+        tables, names = JudgedTables(_QUERY_ROLES, config.query_columns, QUERY_COLUMNS), config.queries
+    else:
+        tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS), config.qrels
+    columns = {role.name: role.name for role in tables.roles}
+    importer = Importer(
+        ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=form.format), tables
+    )
+    (folder / kind).mkdir(parents=True, exist_ok=True)
+    found.books[kind] = importer.run([root / name for name in names], folder / kind)
+    return iterate_records(folder / kind)
+
+
+def _note_split(given: dict[str, str], query: str, split: str, where: str) -> None:
+    """Note the split of a query; `DataError` where it has another one already."""
+    if split and given.setdefault(query, split) != split:
+        raise DataError("E_SPLIT_LEAK", f"{where}: query {query} stands in {given[query]} and in {split}")
+
+
+def _read_queries(found: Judgments, given: dict[str, str], records: Iterator[Record]) -> None:
+    for record in records:
+        query, text = record["query_id"], record["text"]
+        if found.queries.setdefault(query, text) != text:
+            raise DataError("E_ID_DUP", f"{record['where']}: query {query} stands twice, with different texts")
+        _note_split(given, query, record["split"], record["where"])
+
+
+def _read_qrels(found: Judgments, given: dict[str, str], config: JudgmentsConfig, records: Iterator[Record]) -> None:
+    for record in records:
+        query, doc, grade, where = record["query_id"], record["doc_id"], int(record["grade"]), record["where"]
+        if query not in found.queries:
+            found.drop("W_QREL_UNKNOWN_QUERY", f"{where}: {query}")
+        elif not found.is_known(doc):
+            found.drop("W_QREL_UNKNOWN_DOCUMENT", f"{where}: {doc}")
+        else:
+            right = grade if grade >= config.relevant_from else min(grade, 0)
+            if found.grades.setdefault(query, {}).setdefault(doc, right) != right:
+                raise DataError(
+                    "E_QREL_CONFLICT", f"{where}: query {query} and document {doc} are judged twice, differently"
+                )
+            _note_split(given, query, record["split"], where)
+
+
+def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig, split: SplitConfig) -> dict[str, str]:
+    """Return the split of each query: as given, or drawn by the query's text where none is given at all.
+
+    Queries without a split among others that have one are trained on. A query that is asked in test is withheld from
+    dev, and one that is asked in either from train.
+    """
+    draws = {query: unit_interval(split.seed, fold(text)) for query, text in found.queries.items()}
+    if (
+        given
+        and not config.synthetic
+        and "train" not in set(given.values()) | ({"train"} if len(given) < len(draws) else set())
+    ):
+        found.drop("W_SPLIT_DRAWN", "no query is given for train: the splits are drawn")
+        given = {}
+    if given:
+        splits = {query: given.get(query, "train") for query in found.queries}
+        present = set(splits.values())
+        if "test" not in present:  # what others call dev is what they measure on
+            splits = {query: "test" if name == "dev" else name for query, name in splits.items()}
+            present = set(splits.values())
+        if "dev" not in present:
+            source = "train" if "train" in present else "test"
+            splits |= {query: "dev" for query, name in splits.items() if name == source and draws[query] < split.dev}
+    else:
+        splits = {
+            query: "test" if draw < split.test else "dev" if draw < split.test + split.dev else "train"
+            for query, draw in draws.items()
+        }
+    for earlier, later in (("dev", ("test",)), ("train", ("dev", "test"))):
+        asked = {fold(found.queries[query]) for query, name in splits.items() if name in later}
+        for query, name in splits.items():
+            if name == earlier and fold(found.queries[query]) in asked:
+                found.drop("W_QUERY_WITHHELD", found.queries[query])
+                splits[query] = "withheld"
+    for name in ("train", "dev", "test"):
+        most = int(getattr(config, f"{name}_queries"))
+        mine = [query for query, split_name in splits.items() if split_name == name]
+        for query in sorted(mine, key=lambda query: drawn_order(config, query))[most:] if most else ():
+            splits[query] = "unused"
+    return splits
+
+
+def drawn_order(config: JudgmentsConfig, query: str) -> float:
+    """Return the place of a query or document in the fixed draw of a configuration, in [0, 1)."""
+    return unit_interval(config.seed + 1, query)

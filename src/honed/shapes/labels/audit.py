@@ -1,0 +1,119 @@
+"""The audit of labelled texts: copies, contradictions, classes with too few examples."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from honed.core.errors import DataError
+from honed.core.text import fold
+from honed.data.split import check_given_splits
+from honed.evaluate.results import Finding
+from honed.shapes.findings import finding
+
+UnknownText = Callable[[str], bool]
+
+
+class LabelAudit(msgspec.Struct, kw_only=True):
+    """What is in a table of labelled texts; ``not_evaluated`` are labels with a single example."""
+
+    records: int
+    labelled: int
+    labels: dict[str, int]
+    not_evaluated: list[str]
+    findings: dict[str, Finding]
+
+    def lines(self) -> list[str]:
+        """Return what people should know first, in sentences."""
+        labels = ", ".join(f"{label} {count}" for label, count in self.labels.items())
+        return [f"records: {self.records}, labelled {self.labelled} ({labels})"]
+
+
+def audit_labels(
+    records: Iterable[Mapping[str, str]],
+    *,
+    has_splits: bool,
+    declared: bool,
+    unknown: UnknownText | None,
+    weak: bool = False,
+) -> LabelAudit:
+    """Return the audit of labelled texts, read once; contradictions that would spoil training are a `DataError`.
+
+    With ``weak`` labels come from rules too, so that a class needs no hand label in train.
+    """
+    n, labelled, strange = 0, [], []
+    times: Counter[bytes] = Counter()  # by digest: a million texts need not stay in memory
+    copies: list[str] = []
+    splits: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for record in records:
+        n += 1
+        text = fold(record["text"])
+        if record["label"]:
+            labelled.append(record)
+        if text:
+            times[digest := blake2b(text.encode(), digest_size=12).digest()] += 1
+            if times[digest] == 2:
+                copies.append(text)
+            if unknown and unknown(record["text"]):
+                strange.append(record["where"])
+        if has_splits:
+            splits[record["id"]] = record["split"]
+            keys |= {record["id"]: text} if text else {}
+    if not declared:
+        _refuse_near_labels(labelled)
+    if has_splits:
+        check_given_splits(splits, keys)
+        _check_classes_taught([] if weak else labelled)
+    counts = Counter(record["label"] for record in labelled)
+    rare = [f"{label}: {count} example" for label, count in counts.items() if count < 2]
+    conflicts = _label_conflicts(labelled)
+    findings = {
+        "W_LABEL_RARE": finding(len(rare), [f"{line}; kept in train, not evaluated" for line in rare]),
+        "W_LABEL_CONFLICT_TEXT": finding(len(conflicts), conflicts),
+        "W_TEXT_DUP": finding(len(copies), copies),
+        "W_ALL_UNK": finding(len(strange), [f"{where}, text: the encoder knows no part of it" for where in strange]),
+    }
+    return LabelAudit(
+        records=n,
+        labelled=len(labelled),
+        labels=dict(counts.most_common()),
+        not_evaluated=sorted(label for label, count in counts.items() if count < 2),
+        findings={code: found for code, found in findings.items() if found.count},
+    )
+
+
+def _refuse_near_labels(labelled: Sequence[Mapping[str, str]]) -> None:
+    spellings: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for record in labelled:
+        spellings[fold(record["label"])][record["label"]].append(record["where"].rsplit("line ", 1)[-1])
+    for forms in spellings.values():
+        if len(forms) > 1:
+            lines = ",".join(sorted({line for lines in forms.values() for line in lines[:3]}))
+            shown = ", ".join(repr(form) for form in forms)
+            raise DataError(
+                "E_LABEL_NEAR_DUP",
+                f"one label in several spellings: {shown} (lines {lines}); mend them, or declare the labels in "
+                "honed.toml: [data] labels = [...]",
+            )
+
+
+def _label_conflicts(labelled: Sequence[Mapping[str, str]]) -> list[str]:
+    by_text: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for record in labelled:
+        if record["text"]:
+            by_text[fold(record["text"])].append(record)
+    return [
+        f"ids {' and '.join(record['id'] for record in group)} hold one text with labels "
+        f"{' and '.join(dict.fromkeys(record['label'] for record in group))}"
+        for group in by_text.values()
+        if len({record["label"] for record in group}) > 1
+    ]
+
+
+def _check_classes_taught(labelled: Sequence[Mapping[str, str]]) -> None:
+    taught = {record["label"] for record in labelled if record["split"] == "train"}
+    for record in labelled:
+        if record["label"] not in taught:
+            raise DataError("E_SPLIT_CLASS", f"label {record['label']} stands in {record['split']} and never in train")

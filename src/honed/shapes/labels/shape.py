@@ -1,0 +1,177 @@
+"""The shape "labels": texts of which a few have a label, with keyword lists and rules."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from honed.artifacts.data import BaseVectors, ImportArtifact
+from honed.artifacts.evaluation import EvaluateArtifact
+from honed.artifacts.report import Report
+from honed.config.config import Config
+from honed.core.errors import ConfigError
+from honed.core.json import Json, JsonObject
+from honed.core.protocols import Vectors
+from honed.core.stage import Work
+from honed.data.rows import Role
+from honed.evaluate.measures import Measure
+from honed.label.config import LabelConfig
+from honed.label.store import refinery_columns
+from honed.shapes.grouped.base import GroupedShape
+from honed.shapes.grouped.config import RetrievalSection
+from honed.shapes.grouped.retrieval import RetrievalReport, retrieval_report
+from honed.shapes.grouped.texts import LabelledText, retrieval_stage
+from honed.shapes.labels.audit import LabelAudit, audit_labels
+from honed.shapes.labels.labeling import ENCODE, LABEL, LabelArtifact
+from honed.shapes.labels.page import clouds, labeling_pictures, legend
+from honed.shapes.labels.records import Records
+from honed.shapes.labels.similar import P10, Labels, SimilarReport, similar_dev_score, similar_report
+from honed.shapes.labels.task import label_section
+from honed.shapes.proposal import InitFiles, Proposal
+from honed.shapes.report_page import render
+from honed.shapes.shape import Compiled, DevScore, Evaluation, Source
+from honed.shapes.texts import whole_text
+
+# in texts with labels a title is a title, and a label is a class
+_COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "title": ("title", "headline", "subject", "heading"),
+    "label": ("label", "class", "category", "topic", "intent"),
+}
+_ORDER = ("id", "title", "text", "label", "split")
+
+
+def hand_labelled(work: Work[Config]) -> list[LabelledText]:
+    """Return the project's own texts with a label that a person gave."""
+    labels = Labels.of(work.inputs.need(LabelArtifact))
+    return [
+        {"id": row["id"], "text": text, "label": row["hand"], "split": row["split"]}
+        for row, text in zip(labels.rows, labels.texts, strict=True)
+        if row["hand"]
+    ]
+
+
+def _searches(config: Config) -> bool:
+    return config.section(RetrievalSection) is not None
+
+
+class LabelShape(GroupedShape):
+    """One row a text; a few have a class."""
+
+    name = "labels"
+    summary = "texts of which a few have a label: weak labels with confidence, and find similar"
+    roles: Sequence[Role] = (
+        Role(name="id", kind="id", required=True, unique=True),
+        Role(name="title", kind="text", required=False, may_be_empty=True),
+        Role(name="text", kind="text", required=False),
+        Role(name="label", kind="label", required=False),
+        Role(name="weak", kind="given", required=False),
+        Role(name="confidence", kind="share", required=False),
+        Role(name="split", kind="split", required=False),
+    )
+    keeps_empty_fields = True  # rules ask for columns, filled or not
+    sections: Mapping[str, type] = {"label": LabelConfig, "retrieval": RetrievalSection}
+    stages = (ENCODE, LABEL, retrieval_stage(hand_labelled, among_themselves=False, wanted=_searches))
+
+    def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
+        """Propose labels where there is a text, or an id and a class."""
+        if not asked and not files.has("text") and not (files.has("id") and files.has("label")):
+            return None
+        kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
+        known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}
+        given = InitFiles(
+            paths=files.paths, project=files.project, given={**known, **files.given}, encoding=files.encoding
+        )
+        mapping = given.mapping(self.roles, _COLUMN_NAMES, _ORDER)
+        abstain = 'empty_label = "abstain"  # an empty label means: not labelled'
+        return given.propose(self.name, mapping, _SECTIONS, data=[abstain])
+
+    def check_config(self, config: Config, file: str) -> None:
+        """Raise `ConfigError` when there is nothing to read, and for sections that do not go together."""
+        reads = config.has("label") or config.train or config.index
+        if reads and not {"title", "text"} & set(config.data.columns):
+            raise ConfigError(
+                "E_CONFIG_MISSING", f"{file}: labelling needs data.columns.text or title: what is to be read?"
+            )
+        self.check_grouped(config, file, {})
+
+    def compile(self, source: Source) -> Compiled:
+        """Audit the records; what is trained on and searched is made by the stage "label"."""
+        config = source.config
+        audit = audit_labels(
+            ({**record, "text": whole_text(record["title"], record["text"])} for record in source.imported.records()),
+            has_splits="split" in config.data.columns,
+            declared=bool(config.data.labels),
+            unknown=source.unknown,
+            weak=config.has("label"),
+        )
+        return Compiled(audit=msgspec.to_builtins(audit))
+
+    def describe_audit(self, audit: JsonObject) -> list[str]:
+        """Return what people should know first of an audit."""
+        return msgspec.convert(audit, LabelAudit).lines()
+
+    def settings(self, config: Config, root: Path) -> dict[str, Json]:
+        """Return whether labels come from rules too, which the audit takes into account."""
+        return {"weak": config.has("label")}
+
+    def record_vectors(self, work: Work[Config]) -> Mapping[str, Vectors] | None:
+        """Return the base model's vectors by text, unless title and text were encoded apart."""
+        encoded = work.inputs.find(BaseVectors)
+        if encoded is None or label_section(work.config).learner == "fields":
+            return None
+        texts = Records(work.inputs.need(ImportArtifact).table).texts()
+        return dict(zip(texts, encoded.vectors(), strict=True))
+
+    def dev_score(self, work: Work[Config]) -> DevScore:
+        """Return the average precision of dev's records among all hand-labelled ones."""
+        return similar_dev_score(work)
+
+    def evaluate(self, evaluation: Evaluation) -> Report:
+        """Measure find-similar on the test records, or the labelled texts of [retrieval]."""
+        if self.searches_labelled(evaluation.work.config):
+            return retrieval_report(evaluation.work)
+        return similar_report(evaluation.work)
+
+    def read_report(self, made: EvaluateArtifact) -> Report:
+        """Return the report of find-similar, or of labelled texts that find each other."""
+        kind = RetrievalReport if "retrieval" in made.report_json() else SimilarReport
+        return made.report(kind)
+
+    def render(self, report: Report) -> str:
+        """Return the page of the report."""
+        if isinstance(report, RetrievalReport):
+            return self.render_retrieval(report)
+        assert isinstance(report, SimilarReport)
+        measures = [Measure.parse(name) for name in report.systems[0].measures]
+        first = str(P10 if P10 in measures else measures[0])
+        return render(
+            "similar.html.j2",
+            report,
+            first,
+            clouds=clouds(report.picture),
+            legend=legend(report.classes),
+            **labeling_pictures(report.labels),
+        )
+
+
+_SECTIONS = (
+    "[split]",
+    "test = 0.2  # of the records: nothing is learned from them, to measure with",
+    "dev = 0.2  # of the labelled records, to choose the best step of the fine-tuning by",
+    "",
+    "[label]  # from hand labels, rules and lists to labels for all records; try  honed label --serve",
+    '# rules = ["rules.py"]    # functions from a record to a class or nothing',
+    '# lists = ["lists.toml"]  # terms and patterns of each class',
+    'threshold = "balance"  # keep the classes\' shares; "precision" takes all that keeps a precision',
+    "coverage = 0.7",
+    "",
+    "[train]",
+    "epochs = 1",
+    "batch_size = 64",
+    "",
+    "[index]",
+    "",
+    "[evaluate]",
+    "",
+)
+SHAPE = LabelShape()

@@ -1,0 +1,185 @@
+"""What ``honed init`` looks at and writes: columns by their names, and the lines of a honed.toml."""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.json import Json
+from honed.core.sections import toml_string
+from honed.core.text import fold
+from honed.data.rows import Role
+from honed.data.tables import Row, Table, TableFormat, open_table, table_files
+
+# role -> column names that mean it, best first
+COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "alias": ("alias", "aliases", "synonym", "variant", "mention", "surface", "short_name", "abbreviation", "alt_name"),
+    "id": ("id", "qid", "entity_id", "uid", "key", "code", "doc_id", "identifier", "running_id"),
+    "label": ("label", "name", "canonical", "canonical_name", "title", "preferred_label", "class", "category", "topic"),
+    "text": ("text", "sentence", "body", "description", "content", "utterance", "message"),
+    "split": ("split", "set", "fold"),
+}
+_LOOK = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """The text of a honed.toml, and notes on what was inferred."""
+
+    text: str
+    notes: Sequence[str]
+
+    def tables(self) -> dict[str, Json]:
+        """Return what the text says, as plain data."""
+        return tomllib.loads(self.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitFiles:
+    """The files that a user named, looked at as far as a shape needs it.
+
+    ``given`` are the columns that the user named, by role; ``project`` is where honed.toml will lie.
+    """
+
+    paths: Sequence[Path]
+    project: Path
+    given: Mapping[str, str]
+    encoding: str
+
+    @property
+    def format(self) -> TableFormat:
+        """How the files are read."""
+        return TableFormat(encoding=self.encoding)
+
+    @cached_property
+    def tables(self) -> Sequence[Table]:
+        """All tables among the files."""
+        return [open_table(file, self.format) for path in self.paths for file in table_files(path)]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the first table."""
+        return self.tables[0].columns
+
+    @cached_property
+    def rows(self) -> Sequence[Row]:
+        """The first rows of the first table."""
+        rows = []
+        for row in self.tables[0].rows:
+            if isinstance(row, Row):
+                rows.append(row)
+            if len(rows) >= _LOOK:
+                break
+        return rows
+
+    def relative(self, paths: Sequence[Path]) -> list[str]:
+        """Return paths as honed.toml names them."""
+        return [Path(os.path.relpath(path, self.project)).as_posix() for path in paths]
+
+    def find(self, role: str, taken: Sequence[str] = (), names: Sequence[str] = ()) -> str | None:
+        """Return the column whose name means a role, of those that are not taken."""
+        free = {fold(column).replace(" ", "_"): column for column in self.columns if column not in taken}
+        return next((free[name] for name in names or COLUMN_NAMES[role] if name in free), None)
+
+    def has(self, role: str, names: Sequence[str] = ()) -> bool:
+        """Tell whether the user named a column for a role, or one is called like it."""
+        return role in self.given or self.find(role, (), names) is not None
+
+    def mapping(
+        self, roles: Sequence[Role], names: Mapping[str, Sequence[str]], order: Sequence[str]
+    ) -> dict[str, str]:
+        """Return the column of each role, in the order of the roles: as given, else by its name.
+
+        Roles are looked for in ``order``; ``names`` are the names that mean a role, where not the usual ones.
+        Raises `ConfigError` for a given role or column that is not there, `DataError` for a role without a column.
+        """
+        self._check_given(roles)
+        mapping: dict[str, str] = dict(self.given)
+        for role in order:
+            column = None if role in mapping else self.find(role, list(mapping.values()), names.get(role, ()))
+            if column and (role != "split" or self._is_split(column)):
+                mapping[role] = column
+        missing = [role.name for role in roles if role.required and role.name not in mapping]
+        if missing:
+            raise DataError(
+                "E_HEADER_MISSING",
+                f"{self.tables[0].file}: no column looks like the {' or the '.join(missing)}; found: "
+                f"{', '.join(self.columns)}; name it with --map {missing[0]}=COLUMN",
+            )
+        places = [role.name for role in roles]
+        return dict(sorted(mapping.items(), key=lambda item: places.index(item[0])))
+
+    def _check_given(self, roles: Sequence[Role]) -> None:
+        known = [role.name for role in roles]
+        for role, column in self.given.items():
+            if role not in known:
+                near = did_you_mean(role, known)
+                raise ConfigError("E_OPTION", f"--map {role}: no such role{near} ({', '.join(known)})")
+            if column not in self.columns:
+                near = did_you_mean(column, self.columns)
+                raise ConfigError("E_OPTION", f"--map {role}={column}: no such column{near}")
+
+    def _is_split(self, column: str) -> bool:
+        values = {fold(str(row.values.get(column))) for row in self.rows}
+        return bool(values) and values <= {"train", "dev", "test", "validation", "valid", "val", "eval"}
+
+    def extra(self, mapping: Mapping[str, str]) -> list[str]:
+        """Return the columns that have no role."""
+        return [name for name in self.columns if name not in mapping.values()]
+
+    def slices(self, mapping: Mapping[str, str]) -> list[str]:
+        """Return the columns that name a few kinds of rows, such as acronym, translation, former."""
+        return [name for name in self.extra(mapping) if self._is_category(name)]
+
+    def _is_category(self, column: str) -> bool:
+        values = [row.values.get(column) for row in self.rows]
+        kinds = {value for value in values if isinstance(value, str) and value}
+        named = fold(column) in {"kind", "type", "alias_kind", "alias_type"}
+        return 2 <= len(kinds) <= 12 and len(self.rows) >= 50 and named
+
+    def propose(
+        self, shape: str, mapping: Mapping[str, str], sections: Sequence[str], *, data: Sequence[str] = ()
+    ) -> Proposal:
+        """Return a proposal for one table; ``data`` are further lines of [data]."""
+        extra, slices = self.extra(mapping), self.slices(mapping)
+        notes = [f"shape: {shape}", *(f"column {column!r} is the {role}" for role, column in mapping.items())]
+        if extra:
+            notes.append(f"kept as fields: {', '.join(extra)}")
+        sliced = [f"slice_by = [{', '.join(map(toml_string, slices))}]  # measured apart in the report"]
+        more = [*data, *(sliced if slices else [])]
+        lines = first_sections(shape, self.relative(self.paths), mapping, self.encoding, more=more)
+        return Proposal(text="\n".join([*lines, "", *sections]), notes=notes)
+
+
+def first_sections(
+    shape: str,
+    paths: Sequence[str],
+    columns: Mapping[str, str],
+    encoding: str,
+    *,
+    comment: str = "",
+    more: Sequence[str] = (),
+) -> list[str]:
+    """Return the lines from [paths] to [model]; ``comment`` follows the input, ``more`` are further lines of [data]."""
+    return [
+        "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
+        "",
+        "[paths]",
+        f"input = [{', '.join(map(toml_string, paths))}]{comment}",
+        'output = "work"',
+        "",
+        "[data]",
+        f"shape = {toml_string(shape)}",
+        *([f"encoding = {toml_string(encoding)}"] if encoding != "utf-8" else []),
+        *more,
+        'on_bad_row = "stop"  # or "quarantine": keep the good rows',
+        "",
+        "[data.columns]  # role = column of your files",
+        *(f"{role} = {toml_string(column)}" for role, column in columns.items()),
+        "",
+        "[model]",
+        'base = "minilm"  # or a local folder, or a Hub id such as "intfloat/e5-base-v2"',
+    ]

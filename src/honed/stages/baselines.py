@@ -1,0 +1,49 @@
+"""The stage "baselines": the runs of systems that nothing was trained for, and of the base model."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from honed.artifacts.data import CheckArtifact
+from honed.artifacts.evaluation import RUNS, BaselinesArtifact
+from honed.config.config import Config
+from honed.core.json import Json
+from honed.core.stage import Stage, Work
+from honed.encode.models import encoder_source
+from honed.evaluate.runs import save_run
+from honed.shapes.judged import judged_task
+from honed.shapes.registry import shape_of
+from honed.shapes.systems import BASE, encoder_run
+
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    return {
+        **(asdict(config.baselines) if config.baselines else {}),
+        "k": shape_of(config).depth(config),
+        "model": encoder_source(config.model).identity(),
+    }
+
+
+def _run(work: Work[Config]) -> dict[str, Json]:
+    shape, check = shape_of(work.config), work.inputs.need(CheckArtifact)
+    encoder = work.executor.model(encoder_source(work.config.model))
+    for direction in shape.directions(work.config):
+        test = judged_task(work.inputs, direction.name, "test")
+        runs = shape.lexical_runs(test, direction, check, work.config)
+        for run in [*runs, encoder_run(BASE, encoder, test, shape.depth(work.config))]:
+            save_run(work.folder / RUNS / direction.name, run)
+    return {"base": encoder.spec.as_dict()}
+
+
+def _wanted(config: Config) -> bool:
+    return config.baselines is not None and bool(shape_of(config).directions(config))
+
+
+STAGE: Stage[Config] = Stage(
+    name="baselines",
+    artifact=BaselinesArtifact,
+    needs=(CheckArtifact,),
+    wanted=_wanted,
+    settings=_settings,
+    run=_run,
+    version=2,
+)

@@ -1,0 +1,70 @@
+"""The stage "check": the audit, and what the shape of the data compiles to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from honed.artifacts.data import AUDIT, CheckArtifact, ImportArtifact
+from honed.config.config import Config
+from honed.core.artifacts import write_json
+from honed.core.json import Json
+from honed.core.stage import Stage, Work
+from honed.data import task
+from honed.encode.base_models import local_folder
+from honed.encode.wordpieces import unknown_text
+from honed.shapes.registry import shape_of
+from honed.shapes.shape import Source
+
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    return {
+        "shape": config.data.shape,
+        "has_ids": "id" in config.data.columns,
+        "has_splits": "split" in config.data.columns,
+        "quarantine": config.data.on_bad_row == "quarantine",
+        "declared": bool(config.data.labels),
+        "weak": False,
+        "slice_by": list(config.data.slice_by),
+        "split": asdict(config.split),
+        "base": config.model.base,
+        **shape_of(config).settings(config, root),
+    }
+
+
+def _run(work: Work[Config]) -> dict[str, Json]:
+    """Compile the records by their shape, and write what came of it."""
+    imported = work.inputs.need(ImportArtifact)
+    source = Source(
+        config=work.config,
+        root=work.root,
+        imported=imported,
+        folder=work.folder,
+        unknown=_unknown_to(work.config),
+    )
+    compiled = shape_of(work.config).compile(source)
+    if compiled.examples is not None:
+        task.save_examples(work.folder / task.EXAMPLES, compiled.examples)
+    if compiled.entities is not None:
+        task.save_names(work.folder, compiled.entities, compiled.names)
+    for judged, split in compiled.tasks:
+        task.save_task(work.folder, judged, split)
+    write_json(work.folder / AUDIT, {"import": imported.accounting(), **compiled.audit})
+    findings = compiled.audit["findings"]
+    assert isinstance(findings, Mapping)
+    return {"findings": {code: finding["count"] for code, finding in findings.items() if isinstance(finding, Mapping)}}
+
+
+def _unknown_to(config: Config) -> Callable[[str], bool] | None:
+    """Return a test for texts that the base model's tokenizer knows nothing of, where the model is on disk."""
+    folder = local_folder(config.model.base)
+    return unknown_text(folder) if folder else None
+
+
+STAGE: Stage[Config] = Stage(
+    name="check",
+    artifact=CheckArtifact,
+    needs=(ImportArtifact,),
+    wanted=lambda _: True,
+    settings=_settings,
+    run=_run,
+)

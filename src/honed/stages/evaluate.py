@@ -1,0 +1,248 @@
+"""The stage "evaluate": every system measured on the test queries, compared in pairs, judged by the gates."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, SearchRecords
+from honed.artifacts.evaluation import (
+    REPORT,
+    REPORT_PAGE,
+    RUNS,
+    BaselinesArtifact,
+    EvaluateArtifact,
+    HeadroomArtifact,
+    ReportPart,
+)
+from honed.artifacts.index import HybridArtifact, IndexArtifact
+from honed.artifacts.models import CrossEncoderArtifact, DistilArtifact, Mined, ShippedModel, TrainArtifact
+from honed.artifacts.report import Direction, JudgedReport, StudentComparison
+from honed.config.config import Config
+from honed.core.artifacts import write_json
+from honed.core.json import Json
+from honed.core.records import JudgedTask, Run
+from honed.core.stage import Stage, Work
+from honed.encode.models import encoder_source
+from honed.evaluate.measures import Measure
+from honed.evaluate.results import Comparison
+from honed.evaluate.runs import save_run
+from honed.evaluate.score import TaskScores, agreement, task_ceiling
+from honed.shapes.judged import judged_task
+from honed.shapes.registry import shape_of
+from honed.shapes.report_facts import report_facts
+from honed.shapes.shape import DirectionPlan
+from honed.shapes.systems import (
+    BASE,
+    HYBRID,
+    HYBRID_RANKS,
+    KNOWN_NAMES,
+    RERANKED,
+    STUDENT,
+    TUNED,
+    encoder_run,
+    reranked,
+    sampled,
+    with_known_names,
+)
+from honed.stages.gates import Student, judged_gates
+from honed.stages.headroom import Headroom, compared_with_gain
+from honed.stages.hybrid import hybrid_runs, judged_answers, known_names, searcher_of
+from honed.stages.latency import QUERIES, latencies
+
+R1 = Measure("R", 1)
+
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    return {
+        "retrieval": None,
+        "answers": asdict(config.answers) if config.answers else None,
+        "language": config.language,
+        "evaluate": asdict(config.evaluate) if config.evaluate else None,
+        "gate": asdict(config.gate) if config.gate else None,
+        "protocol": config.split.protocol,
+        "model": encoder_source(config.model).identity(),
+        **shape_of(config).evaluation_settings(config),
+    }
+
+
+def _run(work: Work[Config]) -> dict[str, Json]:
+    """Let the shape of the data measure, and write the report as data and as a page."""
+    shape = shape_of(work.config)
+    report = shape.evaluate(JudgedEvaluation(work))
+    write_json(work.folder / REPORT, report)
+    (work.folder / REPORT_PAGE).write_text(shape.render(report), encoding="utf-8")
+    gates: Json = msgspec.to_builtins(report.gates)
+    return {"gates": gates}
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedEvaluation:
+    """Measures the systems of a run on judged tasks; what `honed.shapes.shape.Evaluation` asks for."""
+
+    work: Work[Config]
+
+    def judged_report(self, directions: Sequence[DirectionPlan]) -> JudgedReport:
+        """Measure every system on the judged tasks of some directions, the main one first."""
+        work, inputs = self.work, self.work.inputs
+        main, *others = (_measured(work, direction) for direction in directions)
+        mined, baselines = inputs.find(Mined), inputs.find(BaselinesArtifact)
+        return JudgedReport(
+            **report_facts(work, work.config.split.protocol),
+            **{name: getattr(main, name) for name in Direction.__struct_fields__},
+            headline=[str(directions[0].measures[0])],
+            reverse=others[0] if others else None,
+            **_asked_one_by_one(work, directions[0]),
+            headroom=_headroom_after(work, main.comparisons),
+            mining=mined.mining() if mined else None,
+            model=baselines.base_spec() if baselines else None,
+        )
+
+
+def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]:
+    """Return how well it is known whether a first hit is right, and what a query takes."""
+    if work.inputs.find(IndexArtifact) is None:
+        return {"answers": None, "latency": None}
+    config, fused = work.config, work.inputs.find(HybridArtifact) is not None
+    timed = config.evaluate is not None and config.evaluate.latency
+    if not timed and not (config.answers and fused):
+        return {"answers": None, "latency": None}
+    test = judged_task(work.inputs, main.name, "test")
+    searcher = searcher_of(work, with_hybrid=fused)
+    known = known_names(work.inputs.need(CheckArtifact))
+    answers = judged_answers(searcher, test, config.answers, config.seed, known) if config.answers and fused else None
+    texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
+    return {"answers": answers, "latency": latencies(searcher, work.inputs, texts) if timed else None}
+
+
+def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> dict[str, Json] | None:
+    """Return what was expected of fine-tuning, and what came of it."""
+    estimated = work.inputs.find(HeadroomArtifact)
+    if estimated is None:
+        return None
+    before = msgspec.convert(estimated.estimate(), Headroom)
+    gain = next(
+        (
+            found.difference
+            for found in comparisons
+            if (found.candidate, found.reference, found.measure) == (TUNED, BASE, str(R1))
+        ),
+        None,
+    )
+    after: dict[str, Json] = msgspec.to_builtins(compared_with_gain(before, gain) if gain else before)
+    return after
+
+
+# -- one direction -------------------------------------------------------------------------------
+
+
+def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
+    """Measure all systems on the test queries of a direction; the runs and scores are kept beside the report."""
+    test = judged_task(work.inputs, direction.name, "test")
+    scores = TaskScores(test, direction.measures, seed=work.config.seed)
+    stored = work.inputs.find(BaselinesArtifact)
+    baselines = stored.runs(direction.name) if stored else []
+    ours = _our_runs(work, test, direction)
+    for run in [*baselines, *ours]:
+        scores.add(run)
+    for run in ours:
+        save_run(work.folder / RUNS / direction.name, run)
+    if direction.main:
+        scores.save(work.folder)
+    lexical = [run.name for run in baselines if run.name != BASE]
+    student = _student(work, scores, ours) if direction.main else None
+    return Direction(
+        direction=direction.title,
+        n_queries=len(test.queries),
+        n_candidates=len(test.corpus),
+        ceiling=round(task_ceiling(test), 5) if direction.bounded else None,
+        systems=scores.systems(),
+        comparisons=_comparisons(scores, lexical, direction.measures),
+        student=student.facts if student else None,
+        gates=judged_gates(work, scores, lexical, student) if direction.main else [],
+    )
+
+
+def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
+    """Return the runs of what was trained, and of the hybrid."""
+    runs = _model_runs(work, test, direction)
+    if not direction.main or work.inputs.find(HybridArtifact) is None:
+        return runs
+    shape, check = shape_of(work.config), work.inputs.need(CheckArtifact)
+    fused = hybrid_runs(work, test, shape.depth(work.config))
+    if names := shape.known_names(check):
+        learned = next(run for run in fused if run.name == HYBRID)
+        fused.append(with_known_names(HYBRID + KNOWN_NAMES, learned, test, names, shape.depth(work.config)))
+    return runs + fused
+
+
+def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
+    """Return the runs of the teacher, the student, and what is shipped with its known names and reranked."""
+    index, teacher = work.inputs.find(IndexArtifact), work.inputs.find(TrainArtifact)
+    if index is None or teacher is None:
+        return []
+    shape, k, precision = shape_of(work.config), shape_of(work.config).depth(work.config), work.config.model.precision
+    stored, runs = index.vector_of_text(), []
+    if work.inputs.find(DistilArtifact):
+        runs.append(encoder_run(TUNED, work.executor.model(teacher.source(precision)), test, k))
+    shipped = work.executor.model(work.inputs.need(ShippedModel).source(precision))
+    first = encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=stored)
+    runs.append(first)
+    judge, section = work.inputs.find(CrossEncoderArtifact), work.config.cross_encoder
+    if direction.main and judge and section:
+        scorer = work.executor.model(judge.scorer())
+        wide = first if section.depth <= k else encoder_run(first.name, shipped, test, section.depth, stored=stored)
+        runs.append(reranked(first.name + RERANKED, wide, test, scorer, section.depth))
+    if direction.main and (names := shape.known_names(work.inputs.need(CheckArtifact))):
+        runs.append(with_known_names(first.name + KNOWN_NAMES, first, test, names, k))
+    return runs
+
+
+def _comparisons(scores: TaskScores, lexical: Sequence[str], measures: Sequence[Measure]) -> list[Comparison]:
+    first = measures[0]
+    references = [name for name in (BASE, scores.best(lexical, first) if lexical else "") if name in scores.scores]
+    pairs = [(TUNED, name) for name in references if TUNED in scores.scores]
+    pairs += [(name, name.removesuffix(RERANKED)) for name in scores.scores if name.endswith(RERANKED)]
+    if STUDENT in scores.scores:
+        pairs += [(STUDENT, name) for name in (TUNED, *references)]
+    if HYBRID in scores.scores:
+        shipped = [name for name in (STUDENT, TUNED) if name in scores.scores][:1]
+        pairs += [(HYBRID, name) for name in (*shipped, *references, HYBRID_RANKS)]
+    return [scores.compare(*pair, measure) for pair in pairs for measure in measures]
+
+
+def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Student | None:
+    """Return how the student stands to its teacher; None where there is none."""
+    by_name, distilled = {run.name: run for run in runs}, work.inputs.find(DistilArtifact)
+    if STUDENT not in by_name or distilled is None:
+        return None
+    same = agreement(by_name[TUNED], by_name[STUDENT], scores.query_ids)
+    interval = scores.bootstrap.intervals(same[:, None])[0].rounded()
+    report = distilled.student()
+    facts = StudentComparison(agreement=interval, teacher=report.teacher, student=report.student, tried=report.tried)
+    return Student(agreement=same, facts=facts)
+
+
+STAGE: Stage[Config] = Stage(
+    name="evaluate",
+    artifact=EvaluateArtifact,
+    needs=(
+        CheckArtifact,
+        BaseVectors,
+        Examples,
+        SearchRecords,
+        BaselinesArtifact,
+        HeadroomArtifact,
+        CrossEncoderArtifact,
+        ShippedModel,
+        IndexArtifact,
+        HybridArtifact,
+        ReportPart,
+    ),
+    wanted=lambda config: config.evaluate is not None,
+    settings=_settings,
+    run=_run,
+    version=3,
+)

@@ -1,0 +1,46 @@
+"""The stage "import": the user's files become records, with the books of every row."""
+
+import os
+import shutil
+from pathlib import Path
+
+from honed.artifacts.data import ImportArtifact
+from honed.config.config import Config
+from honed.core.errors import DataError
+from honed.core.fingerprint import sha256_file
+from honed.core.json import Json
+from honed.core.stage import Stage, Work
+from honed.data.importer import REJECTS, Importer
+from honed.data.tables import table_files
+from honed.shapes.registry import shape_of
+
+
+def _settings(config: Config, root: Path) -> dict[str, Json]:
+    """Return names and hashes of the files, and how they are read; `DataError` for another hash than stated."""
+    paths = [file for name in config.paths.input for file in table_files(root / name)]
+    files = [(Path(os.path.relpath(path, root)).as_posix(), sha256_file(path)) for path in paths]
+    for name, expected in config.data.sha256.items():
+        found = [digest for path, digest in files if name in (path, Path(path).name)]
+        if found != [expected]:
+            shown = " and ".join(found) or "of no input file"
+            raise DataError("E_CHECKSUM", f"{name}: sha256 is {shown}, data.sha256 says {expected}")
+    return {"files": [list(pair) for pair in files], **config.data.import_config().key()}
+
+
+def _run(work: Work[Config]) -> dict[str, Json]:
+    """Import the files; what was rejected stays beside the artifacts when nothing was imported."""
+    paths = [work.root / name for name in work.config.paths.input]
+    try:
+        books = Importer(work.config.data.import_config(), shape_of(work.config)).run(paths, work.folder)
+    except DataError as error:
+        rejects = work.root / work.config.paths.output / REJECTS
+        if (work.folder / REJECTS).is_file():
+            (work.folder / REJECTS).replace(rejects)
+        shutil.rmtree(work.folder)
+        raise DataError(error.code, error.message.replace(str(work.folder / REJECTS), str(rejects))) from None
+    return {"rows_in": books.rows_in, "accepted": books.accepted, "rejected": books.rejected}
+
+
+STAGE: Stage[Config] = Stage(
+    name="import", artifact=ImportArtifact, needs=(), wanted=lambda _: True, settings=_settings, run=_run
+)

@@ -1,0 +1,68 @@
+"""The stage "train": the base model is fine-tuned on the examples, with mined negatives where there are any."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, ImportArtifact
+from honed.artifacts.models import TrainArtifact
+from honed.config.config import Config
+from honed.core.json import Json
+from honed.core.optional import require
+from honed.core.stage import Stage, Work
+from honed.encode.models import BaseModel, encoder_source
+from honed.shapes.registry import shape_of
+
+NAME = "train"
+
+
+def settings(config: Config, root: Path) -> dict[str, Json]:
+    """Return what shapes a fine-tuned model."""
+    model = encoder_source(config.model).identity()
+    del model["precision"]
+    return {"train": asdict(config.train) if config.train else None, "model": model}
+
+
+def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
+    """Fine-tune the base model on the last examples that were made; in several processes where that is asked for."""
+    require("fine-tuning")
+    from honed.train.fine_tune import fine_tune
+    from honed.train.history import TrainingRun
+    from honed.train.processes import is_one_of_several
+
+    config, shape = work.config.train, shape_of(work.config)
+    assert config is not None  # the stage is wanted only then
+    if config.processes > 1 and not is_one_of_several():
+        work.executor.in_processes(NAME, work, config.processes)  # and below the result is read back
+    trained = fine_tune(
+        BaseModel(config=work.config.model, precision="fp32").load(),
+        work.inputs.need(Examples).examples(),
+        shape.dev_score(work),
+        config,
+        TrainingRun(folder=work.folder, logs=work.logs),
+        shape.record_vectors(work) if config.head != "none" else None,
+    )
+    return {"spec": trained.spec.as_dict(), "kept": trained.history.kept}
+
+
+def without_teachers(config: Config) -> Config:
+    """Return how a model is trained before there is anything that a first model must be there for."""
+    from honed.train.config import CROSS_ENCODER_OBJECTIVES
+
+    assert config.train is not None  # the caller trains
+    objective = "auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective
+    negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
+    return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
+
+
+STAGE: Stage[Config] = Stage(
+    name=NAME,
+    artifact=TrainArtifact,
+    needs=(ImportArtifact, CheckArtifact, BaseVectors, Examples),
+    wanted=lambda config: config.train is not None,
+    settings=settings,
+    run=fine_tune_base,
+    version=3,
+    resumes=True,
+    draws=True,
+    command="Fine-tune the model.",
+)
