@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from honed.core.records import Example
 from honed.core.text import fold
-from honed.train.batch_losses import Batch
+from honed.train.batch import Batch
 from honed.train.config import TrainConfig
-from honed.train.objectives import find_objective
+from honed.train.losses import find_objective
 from honed.train.processes import gather
 
 Turns = Sequence[int | None]
@@ -103,7 +103,7 @@ class PairLoss(CachedLossMixin, nn.Module):
         self.scores = torch.tensor(scores, dtype=torch.float32)
         has_teacher = any(example.teacher for example in examples)
         self.teacher = [example.teacher for example in examples] if has_teacher else None
-        self.config, self.batch_loss = config, find_objective(objective).loss
+        self.config, self.batch_loss = config, find_objective(objective).batch_loss()
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = None
         self.show_progress_bar = False

@@ -68,7 +68,7 @@ def labelled_measures(neighbours: int) -> list[Measure]:
 def retrieval_report(work: Work[Config]) -> RetrievalReport:
     """Measure base and fine-tuned model, words, and the index's own loss; and tell what the fine-tuning changed."""
     queries, section = LabelledQueries.of(work.inputs.need(RetrievalTexts)), retrieval_section(work.config)
-    measures = labelled_measures(section.neighbours)
+    measures = work.config.measures(labelled_measures(section.neighbours))
     scores = scores_of_classes(
         "labelled-retrieval", queries.queries, queries.classes, queries.names, measures, work.config.seed
     )
