@@ -23,6 +23,12 @@ from honed.train.processes import gather
 Turns = Sequence[int | None]
 """Which of an example's negatives are in a batch, by their number in the example; None is a gap."""
 
+# what to do about examples without hard negatives, for messages
+ADD_NEGATIVES = (
+    "add the section [mine] to honed.toml, or, where it is there and found none (honed mine tells why), raise "
+    "mine.depth or mine.false_negatives"
+)
+
 
 class CoPositives:
     """All (anchor, document) pairs of examples that are right: as a sparse matrix over distinct texts, and by group."""
