@@ -141,8 +141,6 @@ class IndexSection(IndexSettings):
     def check(self, where: str = "honed.toml") -> Self:
         """Return the section itself; `ConfigError` for parameters that do not go with the backend."""
         IndexSettings.check(self, f"{where}: index")
-        if self.backend == "annoy":
-            raise ConfigError("E_CONFIG_RANGE", f"{where}: index.backend: annoy is there to be measured, by honed tune")
         return self
 
 

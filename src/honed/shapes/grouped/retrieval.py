@@ -22,7 +22,6 @@ from honed.evaluate.results import Interval
 from honed.evaluate.score import TaskScores
 from honed.index.analysis import Analyzer
 from honed.index.lexical import Bm25Index, TfidfIndex
-from honed.index.settings import IndexSettings
 from honed.shapes.grouped.config import retrieval_section
 from honed.shapes.grouped.neighbours import NeighbourChanges, neighbour_changes
 from honed.shapes.grouped.parts import ExplanationReport, TripletReport
@@ -139,7 +138,7 @@ def _annoy_rows(
     from honed.index.annoy import AnnoyIndex
 
     started = time.perf_counter()
-    index = AnnoyIndex(vectors[1], IndexSettings(backend="annoy", trees=section.annoy_trees, seed=config.seed))
+    index = AnnoyIndex(vectors[1], trees=section.annoy_trees, seed=config.seed)
     built = time.perf_counter() - started
     depth = _TOP + (queries.own is not None)
     bootstrap = Bootstrap([str(row) for row in range(len(queries.queries))], seed=config.seed)
