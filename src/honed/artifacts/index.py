@@ -31,8 +31,8 @@ class IndexArtifact(Artifact):
 
     def vectors(self) -> Vectors:
         """Return the document vectors ``(n_texts, dim)``."""
-        found: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
-        return found
+        values: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
+        return values
 
     def vector_of_text(self) -> dict[str, Vectors]:
         """Return the document vector ``(dim,)`` of each string."""

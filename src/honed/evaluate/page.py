@@ -20,11 +20,11 @@ def environment(*packages: str, trained: Sequence[str] = ()) -> Environment:
     ``trained`` are the beginnings of the names of systems that are marked as ours.
     """
     loaders = [PackageLoader(package, "templates") for package in (*packages, "honed.evaluate")]
-    found = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    found.tests["ours"] = lambda name: name.startswith(tuple(trained))
-    found.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
-    found.filters["plain"] = msgspec.to_builtins
-    return found
+    templates = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates.tests["ours"] = lambda name: name.startswith(tuple(trained))
+    templates.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    templates.filters["plain"] = msgspec.to_builtins
+    return templates
 
 
 def bar_chart(

@@ -29,9 +29,9 @@ class SystemResult(msgspec.Struct, frozen=True, kw_only=True):
 
     def in_slice(self, name: str, measure: str) -> Interval:
         """Return a measure in a slice."""
-        found = self.slices[name][measure]
-        assert isinstance(found, Interval)
-        return found
+        value = self.slices[name][measure]
+        assert isinstance(value, Interval)
+        return value
 
     def slice_size(self, name: str) -> int:
         """Return the number of queries of a slice."""

@@ -17,7 +17,7 @@ def save_run(folder: Path, run: Run) -> None:
     rows = [(query_id, doc_id, score) for query_id, hits in run.hits.items() for doc_id, score in hits]
     columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
     table = pa.table(
-        [pa.array(column, each.type) for column, each in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
+        [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
     )
     table = table.replace_schema_metadata({"name": run.name})
     number = len(list(folder.glob("*.parquet")))

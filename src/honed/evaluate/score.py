@@ -92,8 +92,10 @@ class TaskScores:
 
     def _intervals(self, rows: Rows) -> dict[str, dict[str, Interval]]:
         columns = [scores[measure][rows] for scores in self.scores.values() for measure in self.measures]
-        found = iter(self._bootstrap_of(rows).intervals(np.stack(columns, axis=1)))
-        return {system: {str(measure): next(found).rounded() for measure in self.measures} for system in self.scores}
+        intervals = iter(self._bootstrap_of(rows).intervals(np.stack(columns, axis=1)))
+        return {
+            system: {str(measure): next(intervals).rounded() for measure in self.measures} for system in self.scores
+        }
 
     def compare(self, candidate: str, reference: str, measure: Measure, part: str = "") -> Comparison:
         """Return the paired comparison of two systems, in a slice or all: difference, interval, p, wins and losses."""
@@ -136,9 +138,9 @@ class TaskScores:
 
     def judge_mean(self, name: str, what: str, values: Scores, *, at_least: float) -> GateResult:
         """Return a gate on the low bound of the mean of one value for each query ``(n_queries,)``."""
-        found = self.bootstrap.intervals(values[:, None])[0].rounded()
+        interval = self.bootstrap.intervals(values[:, None])[0].rounded()
         rule = f"low bound of {what} >= {at_least:g}"
-        return GateResult(name=name, rule=rule, value=found.mean, low=found.low, passed=found.low >= at_least)
+        return GateResult(name=name, rule=rule, value=interval.mean, low=interval.low, passed=interval.low >= at_least)
 
 
 def judge_limit(name: str, what: str, value: float, *, at_most: float, high: float | None = None) -> GateResult:

@@ -29,16 +29,16 @@ def _watch_parent() -> None:
 
 def work_of(job: Path, stages: Mapping[str, Stage[Config]], executor: Executor) -> Work[Config]:
     """Read what a process of a launch is to do."""
-    told = json.loads(job.read_text(encoding="utf-8"))
+    description = json.loads(job.read_text(encoding="utf-8"))
     inputs: dict[str, Artifact] = {
-        name: stages[name].artifact.at(Path(folder)) for name, folder in told["inputs"].items()
+        name: stages[name].artifact.at(Path(folder)) for name, folder in description["inputs"].items()
     }
     return Work(
-        config=config_of(told["config"], "honed.toml"),
-        root=Path(told["root"]),
+        config=config_of(description["config"], "honed.toml"),
+        root=Path(description["root"]),
         inputs=Inputs(inputs),
-        folder=Path(told["folder"]),
-        logs=Path(told["logs"]),
+        folder=Path(description["folder"]),
+        logs=Path(description["logs"]),
         executor=executor,
     )
 

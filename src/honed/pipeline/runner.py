@@ -100,9 +100,9 @@ class Runner:
             forced = self._forced(start)
             for stage in self.stages(until):
                 key = self._key(stage, {name: artifact.key for name, artifact in artifacts.items()})
-                found = None if stage.name in forced else self.store.find(key, stage.artifact)
-                artifacts[stage.name] = found or self._make(stage, key, artifacts)
-                if found:
+                stored = None if stage.name in forced else self.store.find(key, stage.artifact)
+                artifacts[stage.name] = stored or self._make(stage, key, artifacts)
+                if stored:
                     self.tell(stage.name, "stands", 0.0)
         return artifacts
 
@@ -140,19 +140,19 @@ class Runner:
 
     def latest(self, kind: type[A]) -> A:
         """Return the artifact of a kind from the last run; `ConfigError` when there is none."""
-        found = self.find_latest(kind)
-        if found is None:
+        artifact = self.find_latest(kind)
+        if artifact is None:
             return cast(A, self.latest_of(next(stage.name for stage in self.all if issubclass(stage.artifact, kind))))
-        return found
+        return artifact
 
     def latest_of(self, stage: str) -> Artifact:
         """Return the artifact of a stage from the last run; `ConfigError` when there is none."""
-        found = self.latest_inputs().by_stage().get(stage)
-        if found is None:
+        artifact = self.latest_inputs().by_stage().get(stage)
+        if artifact is None:
             raise ConfigError(
                 "E_NOT_RUN", f"nothing of the stage {stage} in {self.output} yet; make it with  honed run"
             )
-        return found
+        return artifact
 
     def find_latest(self, kind: type[A]) -> A | None:
         """Return the artifact of a kind from the last run, of several stages that of the last one; None without."""

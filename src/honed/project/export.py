@@ -110,9 +110,9 @@ class BundleCheck:
         labels = sorted({row for row, _, kind in self.content.names if kind == "label"})
         trained = ExactModel(folder=self.index.model_folder(), spec=self.content.spec).load()
         queries = parity_queries(self.project, self.content.texts)
-        found = compare(trained, self.content.vectors[labels], searcher, queries)
-        check_parity(found, most_flips, least_cosine)
-        plain: dict[str, Json] = msgspec.to_builtins(found)
+        measured = compare(trained, self.content.vectors[labels], searcher, queries)
+        check_parity(measured, most_flips, least_cosine)
+        plain: dict[str, Json] = msgspec.to_builtins(measured)
         return plain
 
     def teach(self, folder: Path) -> tuple[JsonObject, dict[str, Json]]:
@@ -140,8 +140,8 @@ def _hybrid(project: Workspace) -> HybridFiles | None:
     """Return the hybrid of the last run: plain data and tensors."""
     if project.config.hybrid is None:
         return None
-    made = project.runner.latest(HybridArtifact)
-    return HybridFiles(made.data(), made.tensors())
+    artifact = project.runner.latest(HybridArtifact)
+    return HybridFiles(artifact.data(), artifact.tensors())
 
 
 def _reranker(project: Workspace, texts: Sequence[str], precision: str) -> RerankerFiles | None:

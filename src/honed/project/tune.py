@@ -64,8 +64,8 @@ class TuneRequest:
         for name, value in (("--ms", self.ms), ("--mb", self.mb)):
             if value is not None and value <= 0:
                 raise ConfigError("E_RANGE", f"{name}: {value:g}; more than 0 is needed")
-        given = (self.recall, self.task_recall, self.ms, self.mb)
-        recall = _DEFAULT_RECALL if all(each is None for each in given) else self.recall
+        bounds = (self.recall, self.task_recall, self.ms, self.mb)
+        recall = _DEFAULT_RECALL if all(bound is None for bound in bounds) else self.recall
         return Budget(index_recall=recall, task_recall=self.task_recall, ms=self.ms, mb=self.mb)
 
 
@@ -131,11 +131,11 @@ def file_data(vectors: Path, queries: Path | None, relevant: Path | None, most: 
     if asked.shape[1] != dim:
         raise DataError("E_VECTORS", f"{queries}: vectors of {asked.shape[1]} dimensions; the documents have {dim}")
     lists = _relevant(relevant, len(asked), n) if relevant is not None else []
-    some = np.sort(rng.choice(len(asked), min(most, len(asked)), replace=False))
+    chosen = np.sort(rng.choice(len(asked), min(most, len(asked)), replace=False))
     return TuneData(
         source=source,
-        queries=asked[some],
-        relevant=[lists[at] for at in some.tolist()] if lists else (),
+        queries=asked[chosen],
+        relevant=[lists[at] for at in chosen.tolist()] if lists else (),
         title=vectors.name,
         asked=f"of {queries.name}",
     )
@@ -146,7 +146,7 @@ def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any
     require("vector index")
     budget = request.budget()
     dim = data.source.shape[1]
-    if not all(1 <= each < dim for each in request.dims):
+    if not all(1 <= width < dim for width in request.dims):
         raise ConfigError("E_RANGE", f"--dims: allowed are 1 to {dim - 1}, fewer than the vectors have")
     benchmark = IndexBenchmark(data.source, data.queries, data.relevant, depth=request.depth, width=data.width)
     space = SearchSpace.of(*data.source.shape, dims=(0, *request.dims))
@@ -203,12 +203,12 @@ def _report(
 ) -> dict[str, Any]:
     n, dim = data.source.shape
     measure = "task_recall" if benchmark.relevant else "index_recall"
-    points = [each.as_dict() for each in tuned.points]
+    points = [point.as_dict() for point in tuned.points]
     chosen = tuned.chosen
     edge = pareto(points, "ms", measure)
     shown = chosen.as_dict() if chosen else None
     if shown and shown not in edge:
-        edge = sorted([*edge, shown], key=lambda each: each["ms"])
+        edge = sorted([*edge, shown], key=lambda point: point["ms"])
     needs, parts, needs_of_what = _needs(data, tuned, budget)
     return {
         "title": data.title,
@@ -229,11 +229,11 @@ def _report(
         "pruned": tuned.pruned,
         "took_s": round(tuned.seconds, 1),
         "stopped": tuned.stopped,
-        "frontier": [{**each, "name": shown_name(each["settings"])} for each in edge],
+        "frontier": [{**point, "name": shown_name(point["settings"])} for point in edge],
         "full_mb": 4 * n * dim / 1e6,
         "map": heat_map(tuned, space, chosen),
         "filtered": _filtered(data, benchmark, chosen, stopped=tuned.stopped),
-        "needs": [each.as_dict() for each in needs],
+        "needs": [point.as_dict() for point in needs],
         "needs_of": needs_of_what,
         "parts": parts,
     }
@@ -259,21 +259,23 @@ def _said(budget: Budget, tuned: TuningResult, flat: Mapping[str, Any]) -> str:
 
 def heat_map(tuned: TuningResult, space: SearchSpace, chosen: OperatingPoint | None) -> dict[str, Any] | None:
     """Return recall by clusters and bits at equal scan cost; None where there are no clusters to compare."""
-    points = [each for each in (tuned.computed or tuned.points) if each.settings.backend == "composed"]
-    nlists = sorted({each.settings.nlist for each in points})
+    points = [point for point in (tuned.computed or tuned.points) if point.settings.backend == "composed"]
+    nlists = sorted({point.settings.nlist for point in points})
     if len(nlists) < 2:
         return None
     wanted = chosen.settings.rescore if chosen and chosen.settings.backend == "composed" else 100
-    n = max(each.scanned for each in points if each.settings.nprobe == each.settings.nlist)
-    kinds = [each for each in space.codes if any((p.settings.codes, p.settings.bits) == each for p in points)]
+    n = max(point.scanned for point in points if point.settings.nprobe == point.settings.nlist)
+    kinds = [code for code in space.codes if any((p.settings.codes, p.settings.bits) == code for p in points)]
     cells = []
     for codes, bits in kinds:
-        own = [p for p in points if (p.settings.codes, p.settings.bits) == (codes, bits) and not p.settings.dims]
-        rescore = 0 if codes == FULL else min({p.settings.rescore for p in own}, key=lambda each: abs(each - wanted))
+        of_code = [p for p in points if (p.settings.codes, p.settings.bits) == (codes, bits) and not p.settings.dims]
+        rescore = (
+            0 if codes == FULL else min({p.settings.rescore for p in of_code}, key=lambda width: abs(width - wanted))
+        )
         line = []
         for nlist in nlists:
-            some = [p for p in own if p.settings.nlist == nlist and p.settings.rescore == rescore]
-            line.append(_at_cost(some, _HEAT_SHARE * n))
+            beside = [p for p in of_code if p.settings.nlist == nlist and p.settings.rescore == rescore]
+            line.append(_at_cost(beside, _HEAT_SHARE * n))
         cells.append(line)
     return {
         "nlist": nlists,
@@ -287,10 +289,10 @@ def heat_map(tuned: TuningResult, space: SearchSpace, chosen: OperatingPoint | N
 
 def _at_cost(points: Sequence[OperatingPoint], scanned: float) -> dict[str, float]:
     """Return recall where so many vectors are compared, between the two points beside it."""
-    some = sorted(points, key=lambda each: each.scanned)
-    at = [each.scanned for each in some]
-    index = float(np.interp(np.log(scanned), np.log(at), [each.index_recall for each in some]))
-    task_recall = float(np.interp(np.log(scanned), np.log(at), [each.task_recall or 0.0 for each in some]))
+    ordered = sorted(points, key=lambda point: point.scanned)
+    at = [point.scanned for point in ordered]
+    index = float(np.interp(np.log(scanned), np.log(at), [point.index_recall for point in ordered]))
+    task_recall = float(np.interp(np.log(scanned), np.log(at), [point.task_recall or 0.0 for point in ordered]))
     return {"index_recall": round(index, 5), "task_recall": round(task_recall, 5)}
 
 
@@ -318,7 +320,7 @@ def _filtered(
     index = build_index(data.source, chosen.settings)
     rng = np.random.default_rng(data.seed)
     like = data.source.take(slice(None)) @ data.source.take(rng.integers(n, size=1))[0]
-    found = []
+    measured = []
     for share in FILTERS:
         count = max(1, round(share * n))
         masks = {"random": rng.permutation(n) < count, "alike": np.zeros(n, dtype=np.bool_)}
@@ -328,22 +330,22 @@ def _filtered(
             wanted = exact_among(data.source, np.flatnonzero(mask), data.queries, benchmark.k)[1]
             rows = index.search(data.queries, benchmark.k, allowed=mask)[1]
             line[name] = float(np.mean([np.isin(a, b).mean() for a, b in zip(wanted, rows, strict=True)]))
-        found.append(line)
-    return found
+        measured.append(line)
+    return measured
 
 
 def _vectors(path: Path) -> Any:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise DataError("E_VECTORS", f"{path}: not a .npy file of vectors: {error}") from None
-    if found.ndim != 2 or found.dtype != np.float32 or not len(found):
-        raise DataError("E_VECTORS", f"{path}: {found.dtype} of shape {found.shape}; float32 (n, dim) is needed")
-    return found
+    if vectors.ndim != 2 or vectors.dtype != np.float32 or not len(vectors):
+        raise DataError("E_VECTORS", f"{path}: {vectors.dtype} of shape {vectors.shape}; float32 (n, dim) is needed")
+    return vectors
 
 
 def _relevant(path: Path, n_queries: int, n: int) -> list[Any]:
-    found = []
+    rows_of_queries = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
             rows = json.loads(line)
@@ -351,7 +353,7 @@ def _relevant(path: Path, n_queries: int, n: int) -> list[Any]:
             rows = None
         if not isinstance(rows, list) or not all(type(row) is int and 0 <= row < n for row in rows):
             raise DataError("E_VALUE", f"{path}: line {number}: expected a JSON list of rows, 0 to {n - 1}")
-        found.append(np.array(rows, dtype=np.int64))
-    if len(found) != n_queries:
-        raise DataError("E_VALUE", f"{path}: {len(found)} lines for {n_queries} queries")
-    return found
+        rows_of_queries.append(np.array(rows, dtype=np.int64))
+    if len(rows_of_queries) != n_queries:
+        raise DataError("E_VALUE", f"{path}: {len(rows_of_queries)} lines for {n_queries} queries")
+    return rows_of_queries

@@ -99,8 +99,8 @@ def update(project: Workspace, files: Sequence[Path], options: UpdateOptions | N
     artifacts = runner.make()
     after = Inputs(artifacts)
     gates = _regression(project.config, test, before, after, options)
-    if made := after.find(EvaluateArtifact):
-        gates += made.report(Report).gates
+    if evaluated := after.find(EvaluateArtifact):
+        gates += evaluated.report(Report).gates
     if all(gate.passed for gate in gates):
         runner.remember(artifacts, updates=learned)
     facts = after.need(TrainArtifact).read(RESULT, UpdateFacts)

@@ -183,7 +183,7 @@ class Shape(Protocol):
         """Measure what was trained and return the report."""
         ...
 
-    def read_report(self, made: EvaluateArtifact) -> Report:
+    def read_report(self, artifact: EvaluateArtifact) -> Report:
         """Return the report of an evaluation, as the type that `evaluate` returned."""
         ...
 
@@ -264,9 +264,9 @@ class ShapeBase:
         """Return nothing more."""
         return {}
 
-    def read_report(self, made: EvaluateArtifact) -> Report:
+    def read_report(self, artifact: EvaluateArtifact) -> Report:
         """Return the report as the type that the shape declares."""
-        return made.report(self.report)
+        return artifact.report(self.report)
 
     def _check_needs(self, config: Config, file: str, needs: Mapping[str, Sequence[str]]) -> None:
         """Raise `ConfigError` for a section without one that it needs."""

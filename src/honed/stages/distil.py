@@ -165,16 +165,16 @@ def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingR
 
 def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
     """Return examples with the teacher's cosines of their positives and negatives."""
-    anchors = list(dict.fromkeys(each.anchor for each in examples))
-    documents = list(dict.fromkeys(text for each in examples for text in (each.positive, *each.negatives)))
+    anchors = list(dict.fromkeys(example.anchor for example in examples))
+    documents = list(dict.fromkeys(text for example in examples for text in (example.positive, *example.negatives)))
     left = dict(zip(anchors, teacher.encode(anchors, "query"), strict=True))
     right = dict(zip(documents, teacher.encode(documents, "document"), strict=True))
     return [
         replace(
-            each,
-            teacher=tuple(float(left[each.anchor] @ right[text]) for text in (each.positive, *each.negatives)),
+            example,
+            teacher=tuple(float(left[example.anchor] @ right[text]) for text in (example.positive, *example.negatives)),
         )
-        for each in examples
+        for example in examples
     ]
 
 
@@ -221,9 +221,9 @@ def _with_best_chosen(tried: list[StudentFigures], config: DistilConfig) -> list
 def _take_chosen(folder: Path, tried: list[StudentFigures]) -> None:
     """Copy the chosen candidate's files to where a student lies, then remove the candidates; may be done again."""
     best = next(student for student in tried if student.chosen)
-    made = folder / "candidates" / str(best.folder)
-    if made.is_dir():
-        shutil.copytree(made, folder, dirs_exist_ok=True)
+    best_folder = folder / "candidates" / str(best.folder)
+    if best_folder.is_dir():
+        shutil.copytree(best_folder, folder, dirs_exist_ok=True)
         shutil.rmtree(folder / "candidates")
 
 

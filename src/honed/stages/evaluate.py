@@ -133,9 +133,9 @@ def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> di
     before = msgspec.convert(estimated.estimate(), Headroom)
     gain = next(
         (
-            found.difference
-            for found in comparisons
-            if (found.candidate, found.reference, found.measure) == (TUNED, BASE, str(R1))
+            comparison.difference
+            for comparison in comparisons
+            if (comparison.candidate, comparison.reference, comparison.measure) == (TUNED, BASE, str(R1))
         ),
         None,
     )

@@ -88,10 +88,10 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     scores.add(_exact_run(BASE, dev, queries, documents))
     scores.add(_exact_run(_PROBE, dev, apply_linear_map(queries, through), apply_linear_map(documents, through)))
     scores.add(text_run(INITIALS_LETTERS, InitialismTfidfIndex, dev, 10))
-    found = verdict(scores, task_ceiling(dev))
-    log.info(found.said)
-    write_json(work.folder / HEADROOM, found)
-    return {"likely": found.likely, "expected": msgspec.to_builtins(found.expected)}
+    estimate = verdict(scores, task_ceiling(dev))
+    log.info(estimate.said)
+    write_json(work.folder / HEADROOM, estimate)
+    return {"likely": estimate.likely, "expected": msgspec.to_builtins(estimate.expected)}
 
 
 def _exact_run(name: str, dev: JudgedTask, queries: Vectors, documents: Vectors) -> Run:

@@ -72,7 +72,7 @@ def audit_aliases(
         label_strings=len({label for entity in catalogue.entities.values() for label in entity.labels}),
         pairs=len(catalogue.pairs),
         alias_strings=len({fold(pair.alias) for pair in catalogue.pairs}),
-        findings={code: found for code, found in findings.items() if found.count},
+        findings={code: result for code, result in findings.items() if result.count},
         splits=dict(Counter(split for pair_splits in splits for split in pair_splits)),
         overlap=split_overlap(catalogue, splits),
         ceiling=ceiling(catalogue),
@@ -131,8 +131,8 @@ def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dic
         right = sum(
             1
             for pair in asked
-            if (found := table.get(fold(pair.alias)))
-            and found.most_common(1)[0][0] == catalogue.entities[pair.entity_id].labels[0]
+            if (entities := table.get(fold(pair.alias)))
+            and entities.most_common(1)[0][0] == catalogue.entities[pair.entity_id].labels[0]
         )
         result[name] = right / len(asked) if asked else 0.0
     return result

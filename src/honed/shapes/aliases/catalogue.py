@@ -233,14 +233,14 @@ def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> 
 
 def slices_of_pair(pair: Pair, named: Mapping[str, set[str]], slice_by: Sequence[str]) -> list[str]:
     """Return the slices of a pair: acronym, ambiguous, script:NAME, and one for each column of ``slice_by``."""
-    found = []
+    slices = []
     if looks_like_acronym(pair.alias):
-        found.append("acronym")
+        slices.append("acronym")
     if len(named[fold(pair.alias)]) > 1:
-        found.append("ambiguous")
+        slices.append("ambiguous")
     if (writing := script(pair.alias)) != "latin":
-        found.append(f"script:{writing}")
-    return [*found, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
+        slices.append(f"script:{writing}")
+    return [*slices, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
 
 
 def check_slices(catalogue: Catalogue, slice_by: Sequence[str]) -> None:

@@ -61,8 +61,8 @@ class AliasShape(JudgedShape):
         if not catalogue.pairs:
             raise DataError("E_EMPTY", "no usable (alias, label) pair in the data; see the findings of  honed check")
         catalogues.check_slices(catalogue, data.slice_by)
-        given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
-        splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), given)
+        splits_given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
+        splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), splits_given)
         tasks = alias_tasks(catalogue, splits, data.slice_by)
         return Compiled(
             audit=msgspec.to_builtins(audit_aliases(catalogue, splits, data.slice_by, source.unknown)),

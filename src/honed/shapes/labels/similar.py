@@ -144,8 +144,8 @@ def similar_report(work: Work[Config]) -> SimilarReport:
     scores.scores[TFIDF] = class_scores(words, test.classes, test.classes, measures)
     systems = {BASE: base, **({TUNED: tuned} if tuned is not None else {})}
     for name, vectors in systems.items():
-        own = vectors[test.rows]
-        rankings = nearest(own, own, everyone, cuts[-1] if len(measures) == len(cuts) else 0)
+        test_vectors = vectors[test.rows]
+        rankings = nearest(test_vectors, test_vectors, everyone, cuts[-1] if len(measures) == len(cuts) else 0)
         scores.scores[name] = class_scores(rankings, test.classes, test.classes, measures)
     results, comparisons, gates = compared(work, scores, P10 if P10 in measures else measures[0])
     scores.save(work.folder)
@@ -220,8 +220,8 @@ def _class_report(answers: Rows, test: LabelledRows, number: int) -> ClassReport
 def _main_plane(vectors: Vectors, test: LabelledRows) -> list[tuple[float, float, int]]:
     """Return points ``(x, y, class)`` of test records on the two main directions of their vectors."""
     spread = np.linspace(0, len(test.rows) - 1, min(len(test.rows), _DOTS)).astype(int)
-    own = vectors[test.rows]
-    centred = own - own.mean(axis=0)
+    test_vectors = vectors[test.rows]
+    centred = test_vectors - test_vectors.mean(axis=0)
     directions = np.linalg.svd(centred[spread], full_matrices=False)[2][:2]
     directions *= np.where(directions[np.arange(2), np.abs(directions).argmax(axis=1)] < 0, -1, 1)[:, None]
     return [

@@ -53,12 +53,14 @@ class LabelingTask:
         """
         settings = label_section(config)
         records = Records(imported.table)
-        ids, given = records.column("id"), records.column("label")
+        ids, hand_labels = records.column("id"), records.column("label")
         store = LabelStore(root / settings.store).latest() if settings.store else {}
         lists = all_lists(root, settings)
-        classes = _classes(config, given, [label.label for label in store.values()], lists)
+        classes = _classes(config, hand_labels, [label.label for label in store.values()], lists)
         numbers = {fold(name): row for row, name in enumerate(classes)}
-        named = [store[record].label if record in store else label for record, label in zip(ids, given, strict=True)]
+        named = [
+            store[record].label if record in store else label for record, label in zip(ids, hand_labels, strict=True)
+        ]
         odd = next((name for name in named if name and fold(name) not in numbers), None)
         if odd:
             raise DataError(
@@ -96,12 +98,12 @@ class LabelingTask:
     def voted(self) -> RuleVotes:
         """Run all rules and lists; labels that another tool gave are one more voice."""
         files = [self.root / name for name in self.settings.rules]
-        found = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
+        outcome = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
         imported = self._imported()
         if (imported >= 0).any():
-            found.names.append(_IMPORTED)
-            found.votes = np.concatenate([found.votes, imported[:, None]], axis=1)
-        return found
+            outcome.names.append(_IMPORTED)
+            outcome.votes = np.concatenate([outcome.votes, imported[:, None]], axis=1)
+        return outcome
 
     def _imported(self) -> npt.NDArray[np.int16]:
         numbers = {fold(name): row for row, name in enumerate(self.classes)}
@@ -166,9 +168,11 @@ def own_lists(root: Path, settings: LabelConfig) -> list[TermList]:
     return read_lists(terms) if settings.terms and terms.is_file() else []
 
 
-def _classes(config: Config, given: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:
+def _classes(config: Config, hand_labels: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:
     spelled: dict[str, str] = {}
-    seen = config.data.labels or sorted({name for name in (*given, *stored, *(terms.label for terms in lists)) if name})
+    seen = config.data.labels or sorted(
+        {name for name in (*hand_labels, *stored, *(terms.label for terms in lists)) if name}
+    )
     for name in seen:
         spelled.setdefault(fold(name), name)
     if len(spelled) < 2:

@@ -58,8 +58,8 @@ class SentenceAudit(msgspec.Struct, kw_only=True):
 
 def sentences_of(config: Config, imported: ImportArtifact) -> list[Sentence]:
     """Return all sentences of the import, each with its split."""
-    given = "split" in config.data.columns
-    return read_sentences(imported.records(), config.split.split_config(), given=given)
+    has_splits = "split" in config.data.columns
+    return read_sentences(imported.records(), config.split.split_config(), given=has_splits)
 
 
 def sentences_read(work: Work[Config]) -> list[Sentence]:

@@ -43,9 +43,9 @@ class Sentence:
 
     def kind(self, side: str) -> str:
         """Return the type of an entity: the given one, or what its letters show: a number, a name, a common word."""
-        given: str = getattr(self, f"{side}_type")
-        if given:
-            return given
+        stated: str = getattr(self, f"{side}_type")
+        if stated:
+            return stated
         text = self.entity(side)
         if any(letter.isdigit() for letter in text):
             return "number"
@@ -113,17 +113,17 @@ def placed(
         starts.append(starts[-1] + len(token) + 1)
     spans = {}
     for side in SIDES:
-        found = _mentions(values, columns, side, by_token=offsets == "token")
+        places = _mentions(values, columns, side, by_token=offsets == "token")
         length = len(tokens) if offsets == "token" else len(text)
         unit = "tokens" if offsets == "token" else "characters"
-        for start, end in found:
+        for start, end in places:
             if not 0 <= start < end <= length:
                 raise SpanError(side, f"the {side} stands at {start} to {end} of {length} {unit}")
         if offsets == "token":
-            found = [(starts[start], starts[end] - 1) for start, end in found]
-        if any(not text[start:end].strip() for start, end in found):
+            places = [(starts[start], starts[end] - 1) for start, end in places]
+        if any(not text[start:end].strip() for start, end in places):
             raise SpanError(side, f"the {side} is blank")
-        spans[side] = sorted(set(found))
+        spans[side] = sorted(set(places))
     return text, spans
 
 
