@@ -1,4 +1,4 @@
-"""Records, training examples, judged tasks and names: what is made of the user's files."""
+"""Artifacts made of the user's files: records, training examples, judged tasks and names."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

@@ -42,7 +42,7 @@ class Report(msgspec.Struct, kw_only=True):
         return next((system for system in self.systems if system.name == name), None)
 
     def more_lines(self) -> list[str]:
-        """Return what else people look for at first, in sentences."""
+        """Return further sentences for the summary of the report."""
         afterwards = (self.headroom or {}).get("said_after")
         return [afterwards] if isinstance(afterwards, str) and afterwards else []
 
@@ -73,7 +73,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 class StudentComparison(StudentReport, frozen=True, kw_only=True):
-    """How a student came about, and the share of first hits that it has in common with its teacher."""
+    """The students that were tried, and the share of first hits that the chosen one has in common with its teacher."""
 
     agreement: Interval
 
@@ -107,7 +107,7 @@ class JudgedReport(Report, kw_only=True):
     model: Json = None
 
     def more_lines(self) -> list[str]:
-        """Return what came of the estimate before training, of chances and sets, and of the student."""
+        """Return sentences on the estimate before training, the calibration of answers, and the student."""
         lines = super().more_lines()
         if self.answers:
             lines.append(msgspec.convert(self.answers, _Answers).line())

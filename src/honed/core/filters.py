@@ -128,7 +128,7 @@ def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
 
 
 def check_fields(where: Filter, known: Iterable[str]) -> None:
-    """Raise `ConfigError` for what is no filter, or asks for a field that is not ``known``."""
+    """Raise `ConfigError` for an invalid filter, and for a field that is not ``known``."""
     check_filter(where)
     names = sorted(known)
     for name in where:

@@ -1,4 +1,4 @@
-"""How chances that a first hit is right, and candidate sets, hold on queries that they were not learned from."""
+"""Calibration of the answers: estimated chances and candidate sets against queries that they were not learned from."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _BINS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Estimates:
-    """What was estimated for some queries, each ``(n,)``.
+    """Estimates for n queries, and the truth about them; every array is ``(n,)``.
 
     ``chances`` where the answer is in the catalogue, ``without`` where it was hidden; ``right`` tells whether the first
     hit is right, ``sizes`` how large the candidate sets are, ``held`` whether they hold a right document.
@@ -26,7 +26,7 @@ class Estimates:
 
 
 def judge_answers(estimates: Estimates, *, absent: float, risk: float, reached: bool) -> dict[str, Any]:
-    """Return how the estimates hold, as plain data.
+    """Return calibration, coverage and AUROC of the estimates, as plain data.
 
     ``auroc`` tells queries with their answer in the catalogue from the same ones without, ``auroc_right`` first hits
     that are right from those of queries without an answer, ``auroc_mixed`` right first hits from all others; ``bins``

@@ -1,4 +1,4 @@
-"""Texts in classes: how the class of a query stands in the ranking of a labelled corpus.
+"""Measures for texts in classes: all texts of the query's class are relevant.
 
 What is relevant to a query is all of its class, which may be thousands of texts, so that rankings are arrays here and
 are scored in blocks.
@@ -48,7 +48,7 @@ def completed(
     random: np.random.Generator,
     own_rows: Rows | None = None,
 ) -> Iterator[Ranking]:
-    """Yield whole rankings from hits that leave out what has nothing in common: that comes last, in any order."""
+    """Yield rankings of the whole corpus from hits; documents without a hit come last, in random order."""
     for start in range(0, len(hits_of_queries), _BLOCK):
         block = hits_of_queries[start : start + _BLOCK]
         rows = np.empty((len(block), n - (own_rows is not None)), dtype=np.int64)

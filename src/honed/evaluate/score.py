@@ -117,7 +117,7 @@ class TaskScores:
         )
 
     def best(self, names: Sequence[str], measure: Measure) -> str:
-        """Return the system with the highest mean among some."""
+        """Return the system of ``names`` with the highest mean."""
         return max(names, key=lambda name: float(self.scores[name][measure].mean()))
 
     def judge(self, gates: Sequence[Gate]) -> list[GateResult]:
@@ -144,7 +144,7 @@ class TaskScores:
 
 
 def judge_limit(name: str, what: str, value: float, *, at_most: float, high: float | None = None) -> GateResult:
-    """Return a gate on a size or a time; ``high`` is the upper bound of what was measured more than once."""
+    """Return a gate on a size or a time; ``high`` is the upper bound of a mean of several measurements."""
     bound = value if high is None else high
     rule = f"{'high bound of ' if high is not None else ''}{what} <= {at_most:g}"
     return GateResult(name=name, rule=rule, value=round(value, 5), low=round(bound, 5), passed=bound <= at_most)

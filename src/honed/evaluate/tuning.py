@@ -1,4 +1,4 @@
-"""What a tuner found, as pictures and as one page: recall over time, recall over memory, clusters by bits."""
+"""The results of a tuner as pictures and as one page: recall over time, recall over memory, clusters by bits."""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -85,7 +85,7 @@ def config_of(tables: JsonObject, file: str) -> Config:
 
 
 def _check_together(config: Config, sections: Mapping[str, object], shapes: list[Shape], file: str) -> None:
-    """Raise `ConfigError` for what one section alone cannot show."""
+    """Raise `ConfigError` for sections that do not go together."""
     shape = shape_of(config)
     for name in sections:
         takers = [other.name for other in shapes if name in other.sections or name in other.optional]

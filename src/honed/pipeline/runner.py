@@ -1,4 +1,4 @@
-"""Runs the stages in order; what stands is skipped, what depends on a change is made anew."""
+"""Runs the stages in order: finished artifacts are reused, those that depend on a change are made anew."""
 
 import contextlib
 import fcntl
@@ -82,7 +82,7 @@ class Runner:
         return plans
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
-        """Run what does not stand and return the artifact of each stage; they are the latest from then on."""
+        """Run the stages without a finished artifact; returns the artifact by stage and makes them the latest."""
         if left_out := [file for file in self.updates() if file not in self.config.paths.input]:
             raise ConfigError(
                 "E_UPDATED",
@@ -94,7 +94,7 @@ class Runner:
         return artifacts
 
     def make(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
-        """Do what `run` does, and leave the latest as they are."""
+        """Do what `run` does without making the artifacts the latest."""
         artifacts: dict[str, Artifact] = {}
         with self._locked():
             forced = self._forced(start)

@@ -51,7 +51,7 @@ class ChangedScore(msgspec.Struct, kw_only=True):
 
 
 class ComparisonReport(msgspec.Struct, kw_only=True):
-    """How the second stands to the first: every measure that both have, the first measure by slice, and queries."""
+    """Two evaluations compared: every measure that both have, the first measure by slice, and queries won and lost."""
 
     a: Side
     b: Side
@@ -99,7 +99,7 @@ class Evaluated:
         return cls(folder=artifact.folder, test=test, systems=systems, seed=seed if isinstance(seed, int) else 0)
 
     def system(self, name: str) -> str:
-        """Return a system's name, by default what is shipped; `ConfigError` for one that was not measured."""
+        """Return a system's name, by default that of the shipped model; `ConfigError` for one that was not measured."""
         if not name:
             return next(system for system in (*SHIPPED, BASE, *self.systems) if system in self.systems)
         if name not in self.systems:
@@ -109,7 +109,7 @@ class Evaluated:
 
 
 def compare(first: Place, second: Place, names: Sequence[str] = ("", "")) -> ComparisonReport:
-    """Return how the second stands to the first.
+    """Return the second evaluation compared with the first.
 
     Raises `ConfigError` when the test queries are not the same.
     """

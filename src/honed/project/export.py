@@ -71,7 +71,7 @@ def export_bundle(project: Workspace, target: Path, options: ExportOptions | Non
 
 
 def _content(project: Workspace, index: IndexArtifact, precision: str, key: bytes | None) -> BundleContent:
-    """Return everything of a bundle but what is measured on it."""
+    """Return the content of a bundle, before anything is measured on it."""
     texts, entities, spec = index.texts(), index.entities(), index.spec()
     graph = encoder_graph(index.model_folder(), spec, precision, texts)
     text_row = {text: row for row, text in enumerate(texts)}

@@ -54,7 +54,7 @@ class Suggestions(msgspec.Struct, kw_only=True):
 
 
 def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
-    """Return all that labeling works on, and the labels of the last run, made where they do not stand.
+    """Return the labeling task and the latest labels; the stage "label" runs where it has to.
 
     Raises `ConfigError` without a section [label].
     """

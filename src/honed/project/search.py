@@ -61,6 +61,6 @@ def _reranked(project: Workspace, texts: Sequence[str], options: SearchOptions) 
 
 
 def write_passages(project: Workspace, texts: Sequence[str]) -> tuple[list[str], str]:
-    """Return for each query a passage that would answer it, and what that took of the [endpoint] (HyDE)."""
+    """Return a hypothetical passage for each query (HyDE), and the requests and tokens that the [endpoint] took."""
     endpoint = open_endpoint(project.config.endpoint, project.root / project.config.paths.output)
     return [hypothetical_passage(endpoint, text) for text in texts], str(endpoint.spent)

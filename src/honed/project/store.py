@@ -54,7 +54,7 @@ class StoreModel:
         return encoder_source(EncoderConfig(base=self.model)).load()
 
     def facts(self, encoder: Encoder) -> dict[str, Any]:
-        """Return what a store says of its model: the fingerprint that later users are compared with, and the source."""
+        """Return how a store names its model: its fingerprint, and the source it was loaded from."""
         source = {"bundle": str(self.bundle.resolve())} if self.bundle else {"model": self.model}
         return {"fingerprint": fingerprint(encoder.spec.as_dict()), "source": source}
 
@@ -157,7 +157,7 @@ def settings_of(file: Path | None) -> IndexSettings:
 
 
 def facts_of(store: Store) -> dict[str, Any]:
-    """Return what there is to tell of a store, as plain data."""
+    """Return facts about a store (records, segments, index, model), as plain data."""
     return {
         "version": store.version,
         "records": len(store),

@@ -60,7 +60,7 @@ class TuneRequest:
     exhaustive: bool = False
 
     def budget(self) -> Budget:
-        """Return what is asked of the index; `ConfigError` for a bound that nothing keeps."""
+        """Return the bounds that the index must keep; `ConfigError` for one that no index can."""
         for name, value in (("--ms", self.ms), ("--mb", self.mb)):
             if value is not None and value <= 0:
                 raise ConfigError("E_RANGE", f"{name}: {value:g}; more than 0 is needed")
@@ -297,7 +297,7 @@ def _at_cost(points: Sequence[OperatingPoint], scanned: float) -> dict[str, floa
 
 
 def _needs(data: TuneData, tuned: TuningResult, budget: Budget) -> tuple[list[Any], list[Any], str]:
-    """Return what larger corpora need, what was measured for that, and of which index that is told."""
+    """Return time and memory that larger corpora need, the measurements behind that, and the name of the index."""
     point = tuned.chosen or tuned.nearest
     settings = point.settings
     if settings.backend != "composed":  # a graph or all vectors in memory: what a large corpus needs is codes

@@ -44,7 +44,7 @@ def render_judged(report: JudgedReport, audit: Sequence[str]) -> str:
 
 
 def story(report: Report, measure: str) -> list[str]:
-    """Return what the numbers say, in sentences."""
+    """Return the findings of a report in sentences."""
     sentences = [comparison_sentence(comparison) for comparison in report.comparisons if comparison.measure == measure]
     if report.headroom:
         sentences.append(str(report.headroom.get("said_after") or report.headroom["said"]))

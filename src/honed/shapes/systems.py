@@ -58,7 +58,7 @@ def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int)
 
 
 def word_runs(task: JudgedTask, language: str, k: int) -> list[Run]:
-    """Return the runs of word search: what documents and their queries are measured against."""
+    """Return the runs of word search, the baselines of document search."""
     analyzer = Analyzer(language)
     return [
         text_run(BM25, lambda texts: Bm25Index(texts, analyzer), task, k),
@@ -116,7 +116,7 @@ def hits_of(task: JudgedTask, scores: Vectors, rows: Rows) -> dict[str, list[tup
 
 
 class PairScorer(Protocol):
-    """What gives a pair of texts one score."""
+    """A model that scores pairs of texts."""
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
         """Return the scores ``(n_pairs,)``, higher is closer."""

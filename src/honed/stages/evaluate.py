@@ -77,7 +77,7 @@ def _without_empty(section: EvaluateSection | GateSection | None, name: str) -> 
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
-    """Let the shape of the data measure, and write the report as data and as a page."""
+    """Evaluate by the shape of the data; writes ``report.json`` and ``report.html``, returns the gates."""
     shape = shape_of(work.config)
     report = shape.evaluate(JudgedEvaluation(work))
     write_json(work.folder / REPORT, report)
@@ -110,7 +110,7 @@ class JudgedEvaluation:
 
 
 def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]:
-    """Return how well it is known whether a first hit is right, and what a query takes."""
+    """Return the report's parts on single queries: calibration of the answers, and latency."""
     if work.inputs.find(IndexArtifact) is None:
         return {"answers": None, "latency": None}
     config, fused = work.config, work.inputs.find(HybridArtifact) is not None
@@ -126,7 +126,7 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
 
 
 def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> dict[str, Json] | None:
-    """Return what was expected of fine-tuning, and what came of it."""
+    """Return the estimate made before training beside the gain that was measured."""
     estimated = work.inputs.find(HeadroomArtifact)
     if estimated is None:
         return None
@@ -175,7 +175,7 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
 
 
 def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
-    """Return the runs of what was trained, and of the hybrid."""
+    """Return the runs of the trained models and of the hybrid."""
     runs = _model_runs(work, test, direction)
     if not direction.main or work.inputs.find(HybridArtifact) is None:
         return runs
@@ -188,7 +188,7 @@ def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) ->
 
 
 def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
-    """Return the runs of the teacher, the student, and what is shipped with its known names and reranked."""
+    """Return the runs of teacher and student, and of the shipped model reranked and with known names."""
     index, teacher = work.inputs.find(IndexArtifact), work.inputs.find(TrainArtifact)
     if index is None or teacher is None:
         return []
@@ -223,7 +223,7 @@ def _comparisons(scores: TaskScores, lexical: Sequence[str], measures: Sequence[
 
 
 def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Student | None:
-    """Return how the student stands to its teacher; None where there is none."""
+    """Return the student's agreement with its teacher; None without a student."""
     by_name, distilled = {run.name: run for run in runs}, work.inputs.find(DistilArtifact)
     if STUDENT not in by_name or distilled is None:
         return None

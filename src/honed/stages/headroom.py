@@ -42,7 +42,7 @@ class Expected(msgspec.Struct, kw_only=True):
 
 
 class Headroom(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Whether fine-tuning is likely to help, in R@1 on dev; after training also what came of it on test.
+    """Whether fine-tuning is likely to help, in R@1 on dev; after training also the gain on test.
 
     ``likely`` is "likely", "unlikely" or "unclear"; ``right`` tells whether that was so (None: it was left open).
     """
@@ -99,7 +99,7 @@ def _exact_run(name: str, dev: JudgedTask, queries: Vectors, documents: Vectors)
 
 
 def verdict(scores: TaskScores, ceiling: float) -> Headroom:
-    """Return what is expected of fine-tuning: the gain of the linear map is the least, the ceiling the most."""
+    """Return the expected gain of fine-tuning: at least that of the linear map, at most up to the ceiling."""
     measured = {name: float(np.mean(scores.scores[name][_R1])) for name in (BASE, _PROBE, INITIALS_LETTERS)}
     gain = scores.compare(_PROBE, BASE, _R1).difference
     most = max(0.0, ceiling - measured[BASE])
@@ -128,7 +128,7 @@ def _points(value: float) -> str:
 
 
 def compared_with_gain(before: Headroom, gain: Interval) -> Headroom:
-    """Return the estimate with what came of it: the paired gain of the fine-tuned model on test."""
+    """Return the estimate with the paired gain of the fine-tuned model on test."""
     expected, helped = before.expected, gain.low > 0
     right = {"likely": helped, "unlikely": not helped, "unclear": None}[before.likely]
     verdict_in_words = {True: "right", False: "wrong", None: "left open"}[right]

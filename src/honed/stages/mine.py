@@ -47,7 +47,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
 
 
 def miner(config: Config, draft: DraftArtifact | None) -> EncoderSource:
-    """Return the model that candidates are found with: the first one that was trained, or the base model."""
+    """Return the model that candidates are searched with: the draft, or the base model."""
     return draft.source(config.model.precision) if draft else encoder_source(config.model)
 
 

@@ -1,4 +1,4 @@
-"""What the stages that mine have in common: the texts that are mined, and what is known to be right."""
+"""The texts that the mining stages work on, and the pairs among them that are known to be right."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -109,7 +109,7 @@ def unmined_examples(inputs: Inputs) -> list[Example]:
 def save_mined(
     work: Work[Config], texts: MiningTexts, candidates: "Candidates", mined: "MinedNegatives"
 ) -> dict[str, Json]:
-    """Write how negatives were chosen, with samples; returns the figures that people look at first."""
+    """Write the report on mining, with samples; returns its headline figures."""
     from honed.train.mine import sample_pairs
 
     seed = work.config.mine.seed if work.config.mine else 0

@@ -14,7 +14,7 @@ UnknownText = Callable[[str], bool]
 
 
 class AliasAudit(msgspec.Struct, kw_only=True):
-    """What is in a catalogue of names, and how well anything could do on it.
+    """The audit of a catalogue of names: counts, findings, and the best R@1 that any system could reach.
 
     ``splits`` and ``slices`` count pairs; ``overlap`` counts what test shares with train; ``ceiling`` is the best
     possible top-1 share from the alias alone, ``dictionary`` what a plain look-up scores: on held-out pairs, and when
@@ -34,7 +34,7 @@ class AliasAudit(msgspec.Struct, kw_only=True):
     slices: dict[str, int]
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
         return [
             f"{self.entities} entities, {self.label_strings} label strings, {self.pairs} alias pairs, "
@@ -114,7 +114,7 @@ def ceiling(catalogue: Catalogue) -> float:
 
 
 def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dict[str, float]:
-    """Return top-1 of a plain dictionary: taught the train pairs (and all labels), asked the test pairs.
+    """Return the top-1 accuracy on the test pairs of a dictionary that holds the train pairs and all labels.
 
     ``catalogue`` is the same with every pair taught: what a lookup scores when asked what it was told.
     """

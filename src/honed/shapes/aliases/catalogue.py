@@ -32,7 +32,7 @@ class Pair:
 
 @dataclass(kw_only=True)
 class Catalogue:
-    """All entities, their aliases, and what was found on the way in.
+    """All entities and their aliases, with counts and samples of dropped pairs.
 
     ``dropped`` counts records that gave no pair, by reason: records = pairs + dropped. ``conflicts`` are ids with more
     than one label: the labels are then names of one entity.
@@ -62,7 +62,7 @@ class Catalogue:
 
 
 def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quarantine: bool) -> Catalogue:
-    """Group records by entity, dropping (and counting) pairs that say nothing.
+    """Group records by entity; rows without an alias, or with a label's or a repeated one, are dropped and counted.
 
     Without an id column the label is the entity, so an alias that is itself a label contradicts the table; that is a
     `DataError`, or a counted drop under ``quarantine``. With ids it is an ambiguous name, which is kept.

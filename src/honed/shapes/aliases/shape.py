@@ -49,7 +49,7 @@ class AliasShape(JudgedShape):
         return files.propose(self.name, mapping, _sections(fields))
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
-        """Return nothing more: the generic settings say it all."""
+        """Return none: the generic settings are all that matters."""
         return {}
 
     def compile(self, source: Source) -> Compiled:
@@ -73,7 +73,7 @@ class AliasShape(JudgedShape):
         )
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, AliasAudit).lines()
 
     def directions(self, config: Config) -> Sequence[DirectionPlan]:

@@ -59,7 +59,7 @@ class RetrievalReport(Report, kw_only=True):
 
 
 def labelled_measures(neighbours: int) -> list[Measure]:
-    """Return what is measured; ``neighbours`` vote for the label of a query."""
+    """Return the measures of labelled retrieval; ``neighbours`` is the k of k-NN."""
     hits = [Measure("Hit", cut) for cut in (1, 2, 3)]
     return [*hits, Measure("R", 10), Measure("R", 100), MAP, Measure("kNN", neighbours)]
 
@@ -131,7 +131,7 @@ def _add_words(scores: TaskScores, queries: LabelledQueries, config: Config) -> 
 def _annoy_rows(
     config: Config, queries: LabelledQueries, name: str, vectors: tuple[Vectors, Vectors], exact: Rows
 ) -> list[AnnoyRow]:
-    """Return what an Annoy index over a system's vectors finds, beside the ``exact`` first rows ``(n, 10)``."""
+    """Return recall, hits and times of an Annoy index over a system's vectors; ``exact`` rows are ``(n, 10)``."""
     section = retrieval_section(config)
     if not section.annoy_trees:
         return []

@@ -102,7 +102,7 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     qrels_import: dict[str, Json] = {}
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         passages = f"{self.passages} passages, " if self.passages else ""
         books = [
             f"rows of {name}: {rows['rows_in']} in = {rows['accepted']} accepted + {rows['rejected']} rejected"

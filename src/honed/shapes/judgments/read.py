@@ -64,7 +64,7 @@ class Judgments:
         return self.documents[doc_id].text
 
     def drop(self, reason: str, sample: str) -> None:
-        """Count what is left out, and keep the first few."""
+        """Count a dropped row under its reason, and keep the first few as samples."""
         self.dropped[reason] += 1
         if self.dropped[reason] <= _SAMPLES:
             self.samples[reason].append(sample)
@@ -143,7 +143,7 @@ class JudgedTables(PlainRows):
 
 
 def _trec_values(line: str, n_columns: int) -> tuple[list[str], str]:
-    """Return the values of a line and an empty string, or what is wrong with it."""
+    """Return the values of a line and an empty string, or no values and the reason why it cannot be read."""
     if n_columns == 3:
         parts = line.split()
         if len(parts) != 4:

@@ -101,7 +101,7 @@ class JudgmentShape(JudgedShape):
         )
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, JudgmentAudit).lines()
 
     def depth(self, config: Config) -> int:

@@ -82,7 +82,7 @@ def _phrase(words: Sequence[str], rarity: Mapping[str, float], rng: random.Rando
 
 
 def _span(text: str, rng: random.Random) -> str:
-    """Return some words in a row from one sentence."""
+    """Return a run of words from one sentence."""
     sentence = rng.choice(_SENTENCE.split(text))
     words = sentence.split()
     size = rng.randint(*_SPAN)

@@ -68,7 +68,7 @@ class LabelArtifact(Examples, LabelledRecords):
         return shares
 
     def votes(self) -> npt.NDArray[np.int16]:
-        """Return what each rule says of each record ``(n_records, n_rules)``: a class by number, or -1."""
+        """Return the votes ``(n_records, n_rules)`` of the rules: the number of a class, or -1."""
         with np.load(self.path(VOTES), allow_pickle=False) as stored:
             votes: npt.NDArray[np.int16] = stored["votes"]
             return votes
@@ -82,7 +82,7 @@ def _vector_settings(config: Config, root: Path) -> dict[str, Json]:
 
 
 def encode_records(work: Work[Config]) -> dict[str, Json]:
-    """Encode every record with the base model, once, whatever rules and labels change later."""
+    """Encode every record with the base model; changed rules and labels do not make it run again."""
     records = Records(work.inputs.need(ImportArtifact).table)
     model = encoder_source(work.config.model)
     if label_section(work.config).learner == "fields":
@@ -98,7 +98,7 @@ def encode_records(work: Work[Config]) -> dict[str, Json]:
 
 
 def _label_settings(config: Config, root: Path) -> dict[str, Json]:
-    """Return what shapes the labels: settings, rules, lists, and hand labels given so far."""
+    """Return the settings that the labels depend on: section, rules, lists, and hand labels."""
     section = label_section(config)
     files = [root / name for name in (*section.rules, *section.lists, section.store, section.terms) if name]
     contents: dict[str, Json] = {

@@ -60,7 +60,7 @@ class Records(Sequence[Mapping[str, str]]):
         return [str(value) for value in self.table.column(name).to_pylist()]
 
     def texts(self) -> list[str]:
-        """Return what an encoder reads of each record: title and text, one after the other."""
+        """Return the texts that are encoded: title and text of each record."""
         pairs = zip(self.column("title"), self.column("text"), strict=True)
         return [whole_text(title, text) for title, text in pairs]
 

@@ -107,7 +107,7 @@ class LabelShape(GroupedShape):
         return Compiled(audit=msgspec.to_builtins(audit))
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, LabelAudit).lines()
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:

@@ -96,7 +96,7 @@ class LabelingTask:
         return np.isin(np.arange(len(self.truth)), self.hand)
 
     def voted(self) -> RuleVotes:
-        """Run all rules and lists; labels that another tool gave are one more voice."""
+        """Run all rules and lists; labels imported from another tool are one more rule."""
         files = [self.root / name for name in self.settings.rules]
         outcome = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
         imported = self._imported()
@@ -112,7 +112,7 @@ class LabelingTask:
         return np.array(votes, dtype=np.int16)
 
     def evidence(self, voted: RuleVotes) -> Evidence:
-        """Return what rules, learner and hand labels give to decide on."""
+        """Return votes, learner's probabilities and hand labels, from which labels are decided."""
         return Evidence(
             n_classes=len(self.classes),
             votes=voted.votes,
@@ -131,11 +131,11 @@ class LabelingTask:
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def statistics(self, voted: RuleVotes) -> list[RuleStatistics]:
-        """Return what each rule is worth on the hand labels."""
+        """Return accuracy and coverage of the rules on the hand labels."""
         return rule_statistics(voted, self.hand, self.truth[self.hand], self.classes)
 
     def broken(self, voted: RuleVotes) -> DataError:
-        """Return the error that names every broken rule, with the record, and says what the others do."""
+        """Return the error that names every broken rule with the record it failed on."""
         bad = {problem.rule for problem in voted.problems}
         good = [f"{rule.rule} ({rule.records} records)" for rule in self.statistics(voted) if rule.rule not in bad]
         listed = "; ".join(
@@ -147,7 +147,7 @@ class LabelingTask:
         )
 
     def votes_of(self, voted: RuleVotes, row: int) -> dict[str, str]:
-        """Return what each rule that speaks says of a record."""
+        """Return the class that each voting rule gives to a record, by the name of the rule."""
         said = voted.votes[row].tolist()
         return {name: self.classes[vote] for name, vote in zip(voted.names, said, strict=True) if vote >= 0}
 

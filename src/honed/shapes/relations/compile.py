@@ -50,7 +50,7 @@ class SentenceAudit(msgspec.Struct, kw_only=True):
     findings: dict[str, Finding]
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         labels = ", ".join(f"{label} {count}" for label, count in self.labels.items())
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
         return [f"records: {self.records}, labelled {self.labelled} ({labels})", f"splits by relation: {splits}"]

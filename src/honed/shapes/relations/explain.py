@@ -50,10 +50,10 @@ _Taken = tuple[
 
 
 class ExplainArtifact(ReportPart):
-    """What fine-tuning changed in how texts are read."""
+    """How fine-tuning changed the contributions of words."""
 
     def report(self) -> ExplanationReport:
-        """Return what changed."""
+        """Return the report on changed contributions."""
         return self.read(CHANGED, ExplanationReport)
 
     def report_part(self) -> tuple[str, msgspec.Struct]:
@@ -206,7 +206,7 @@ def _faithful(name: str, explainer: "Explainer", taken: Sequence[_Taken], seed: 
     return {
         way: RemovalCheck(
             area={order: _mean(groups, values) for order, values in areas[way].items()},
-            curve={order: np.mean(found, axis=0).round(5).tolist() for order, found in lines[way].items()},
+            curve={order: np.mean(drawn, axis=0).round(5).tolist() for order, drawn in lines[way].items()},
             against={
                 order: _difference(groups, areas[way]["attribution"], areas[way][order])
                 for order in ("attention", "random")

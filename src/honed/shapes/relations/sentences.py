@@ -36,7 +36,7 @@ class Sentence:
     split: str = "train"
 
     def entity(self, side: str) -> str:
-        """Return an entity as it stands, from a mention within the sentence where there is one: no capital by place."""
+        """Return an entity's text, of a mention within the sentence where there is one: no capital by place."""
         spans: tuple[Span, ...] = getattr(self, side)
         start, end = next((span for span in spans if span[0] > 0), spans[0])
         return self.text[start:end]
@@ -52,7 +52,7 @@ class Sentence:
         return "name" if any(letter.isupper() for letter in text) else "word"
 
     def frame(self) -> frozenset[str]:
-        """Return the words around the entities: what is left of the sentence whoever it speaks of."""
+        """Return the distinct words around the entities, folded: equal where sentences differ in entities alone."""
         return frozenset(bare(self.swapped("", "")).split())
 
     def swapped(self, head: str, tail: str) -> str:
@@ -64,7 +64,7 @@ class Sentence:
         return text
 
     def without_overlap(self) -> "Sentence | None":
-        """Return the sentence with such mentions only as do not lie in each other; None where one entity loses all."""
+        """Return the sentence without mentions that overlap earlier ones; None where an entity has no mention left."""
         kept: dict[str, list[Span]] = {"head": [], "tail": []}
         for side in SIDES:
             for start, end in getattr(self, side):
