@@ -15,7 +15,7 @@ from honed.index.hybrid import DEPTH
 from honed.index.stored import StoredVectors
 from honed.project.workspace import Workspace
 from honed.shapes.registry import shape_of
-from honed.stages.hybrid import Asked
+from honed.stages.encoded_queries import EncodedQueries
 
 _DRAWN = "drawn from the documents themselves"
 _ASKED = 40  # a search for ten hits asks for so many, since one entity may bear several
@@ -50,7 +50,7 @@ def project_data(project: Workspace, most: int) -> TuneData:
     rng = np.random.default_rng(seed)
     if directions:
         dev = project.runner.latest(CheckArtifact).task(directions[0].name, "dev")
-        asked = Asked.of(searcher, dev)
+        asked = EncodedQueries.of(searcher, dev)
         if len(asked.texts) > most:
             asked = asked.only(np.sort(rng.choice(len(asked.texts), most, replace=False)))
         relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
