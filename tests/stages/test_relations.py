@@ -211,7 +211,7 @@ def test_hits_of_words_are_completed_by_what_has_nothing_in_common() -> None:
     (found,) = completed(hits, 4, random)
     assert found.rows[0, :2].tolist() == [2, 0]
     assert sorted(found.rows[1].tolist()) == [0, 1, 2, 3]
-    (found,) = completed(hits, 4, random, own=np.array([2, 1]))
+    (found,) = completed(hits, 4, random, own_rows=np.array([2, 1]))
     assert found.rows.shape == (2, 3)
     assert found.rows[0, 0] == 0
     assert 1 not in found.rows[1]

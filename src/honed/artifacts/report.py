@@ -42,25 +42,25 @@ class Report(msgspec.Struct, kw_only=True):
         return next((system for system in self.systems if system.name == name), None)
 
     def more_lines(self) -> list[str]:
-        """Return what else people look for at first, in sentences."""
-        told = (self.headroom or {}).get("said_after")
-        return [told] if isinstance(told, str) and told else []
+        """Return further sentences for the summary of the report."""
+        afterwards = (self.headroom or {}).get("said_after")
+        return [afterwards] if isinstance(afterwards, str) and afterwards else []
 
     def as_dict(self) -> dict[str, Json]:
         """Return the report as plain data, as ``report.json`` holds it."""
-        found: dict[str, Json] = msgspec.to_builtins(self)
-        return found
+        data: dict[str, Json] = msgspec.to_builtins(self)
+        return data
 
     def _repr_html_(self) -> str:
         rows = [
             [system.name, *(f"{value.mean:.3f} ({value.low:.3f}–{value.high:.3f})" for value in self._head(system))]
             for system in self.systems
         ]
-        told = [*(comparison_sentence(comparison) for comparison in self.comparisons), *self.more_lines()]
+        lines = [*(comparison_sentence(comparison) for comparison in self.comparisons), *self.more_lines()]
         gates = [f"gate {gate.name}: {'met' if gate.passed else 'not met'} ({gate.rule})" for gate in self.gates]
         title = f"{self.title}: {self.n_queries} queries, {self.n_candidates} candidates, {self.protocol}"
         return html_table(["system", *self.headline], rows, title) + html_table(
-            [""], [[line] for line in (*told, *gates)]
+            [""], [[line] for line in (*lines, *gates)]
         )
 
     def _head(self, system: SystemResult) -> list[Interval]:
@@ -73,7 +73,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 class StudentComparison(StudentReport, frozen=True, kw_only=True):
-    """How a student came about, and the share of first hits that it has in common with its teacher."""
+    """The students that were tried, and the share of first hits that the chosen one has in common with its teacher."""
 
     agreement: Interval
 
@@ -107,7 +107,7 @@ class JudgedReport(Report, kw_only=True):
     model: Json = None
 
     def more_lines(self) -> list[str]:
-        """Return what came of the estimate before training, of chances and sets, and of the student."""
+        """Return sentences on the estimate before training, the calibration of answers, and the student."""
         lines = super().more_lines()
         if self.answers:
             lines.append(msgspec.convert(self.answers, _Answers).line())

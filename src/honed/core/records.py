@@ -34,7 +34,6 @@ class Qrels:
     """Judged grades by query and document; a document that is not there is unjudged, not grade 0."""
 
     grades: Mapping[str, Mapping[str, int]]
-    meaning: Mapping[int, str] = field(default_factory=lambda: {1: "relevant"})
 
     def relevant(self, query_id: str) -> set[str]:
         """Return the documents with a grade above 0."""
@@ -51,15 +50,15 @@ class Run:
     @classmethod
     def sorted(cls, name: str, hits: Mapping[str, Iterable[tuple[str, float]]]) -> Self:
         """Build a run from hits in any order."""
-        order = {query_id: sorted(found, key=lambda hit: (-hit[1], hit[0])) for query_id, found in hits.items()}
+        order = {query_id: sorted(ranking, key=lambda hit: (-hit[1], hit[0])) for query_id, ranking in hits.items()}
         return cls(name=name, hits=order)
 
     def by_parent(self, parents: Mapping[str, str]) -> Self:
         """Return the run with each document where its first passage stood; ``parents`` are documents by passage."""
         hits: dict[str, dict[str, float]] = {}
-        for query_id, found in self.hits.items():
+        for query_id, ranking in self.hits.items():
             best = hits.setdefault(query_id, {})
-            for doc_id, score in found:
+            for doc_id, score in ranking:
                 best.setdefault(parents.get(doc_id, doc_id), score)
         return self.sorted(self.name, {query_id: best.items() for query_id, best in hits.items()})
 
@@ -122,20 +121,12 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as plain data for JSON; what is not known is left out."""
-        found: dict[str, Any] = {"hits": [hit.as_dict() for hit in self.hits]}
+        data: dict[str, Any] = {"hits": [hit.as_dict() for hit in self.hits]}
         if self.chance is not None:
-            found |= {"chance": self.chance, "match": self.match}
+            data |= {"chance": self.chance, "match": self.match}
         if self.candidates is not None:
-            found["candidates"] = [{"doc_id": hit.doc_id, "text": hit.text} for hit in self.candidates]
-        return found
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """Whether something is kept, and the counted reason if it is not."""
-
-    keep: bool
-    reason: str = ""
+            data["candidates"] = [{"doc_id": hit.doc_id, "text": hit.text} for hit in self.candidates]
+        return data
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

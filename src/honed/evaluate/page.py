@@ -15,16 +15,16 @@ _WIDTH, _LABEL, _BAR = 720, 250, 22
 
 
 def environment(*packages: str, trained: Sequence[str] = ()) -> Environment:
-    """Return where pages come from: the templates of some packages, then those of this one; what they show is escaped.
+    """Return the environment of page templates: those of some packages, then honed's own; values are escaped.
 
     ``trained`` are the beginnings of the names of systems that are marked as ours.
     """
     loaders = [PackageLoader(package, "templates") for package in (*packages, "honed.evaluate")]
-    found = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    found.tests["ours"] = lambda name: name.startswith(tuple(trained))
-    found.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
-    found.filters["plain"] = msgspec.to_builtins
-    return found
+    templates = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates.tests["ours"] = lambda name: name.startswith(tuple(trained))
+    templates.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    templates.filters["plain"] = msgspec.to_builtins
+    return templates
 
 
 def bar_chart(
@@ -59,7 +59,7 @@ def bar_chart(
 
 
 def slices_shown(systems: Sequence[SystemResult]) -> list[tuple[str, int]]:
-    """Return the largest slices with their sizes; those of few queries show chance and are left out."""
+    """Return the largest slices with their sizes; slices of few queries are left out."""
     if not systems:
         return []
     sizes = [(name, systems[0].slice_size(name)) for name in systems[0].slices]
@@ -67,7 +67,7 @@ def slices_shown(systems: Sequence[SystemResult]) -> list[tuple[str, int]]:
 
 
 def comparison_sentence(comparison: Comparison) -> str:
-    """Return what a paired comparison says: who is better by how many points, and how sure that is."""
+    """Return a paired comparison as a sentence: the better system, by how many points, with which certainty."""
     gain = comparison.difference
     word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not clearly different"
     return (

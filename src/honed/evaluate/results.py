@@ -1,4 +1,4 @@
-"""What was measured, typed: intervals, systems, paired comparisons, gates; the parts of every report."""
+"""The parts of every report, typed: intervals, systems, paired comparisons, gates."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -16,7 +16,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
     def rounded(self) -> "Interval":
-        """Return it with 5 places, as it is reported."""
+        """Return the interval rounded to 5 decimal places, as it is reported."""
         return Interval(mean=round(self.mean, 5), low=round(self.low, 5), high=round(self.high, 5))
 
 
@@ -28,10 +28,10 @@ class SystemResult(msgspec.Struct, frozen=True, kw_only=True):
     slices: dict[str, Slice]
 
     def in_slice(self, name: str, measure: str) -> Interval:
-        """Return a measure in a slice."""
-        found = self.slices[name][measure]
-        assert isinstance(found, Interval)
-        return found
+        """Return the interval of a measure in a slice."""
+        value = self.slices[name][measure]
+        assert isinstance(value, Interval)
+        return value
 
     def slice_size(self, name: str) -> int:
         """Return the number of queries of a slice."""

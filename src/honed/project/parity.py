@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
+from honed.bundle.manifest import Parity
 from honed.core.errors import ArtifactError
 from honed.core.proportion import wilson
 from honed.core.protocols import Encoder, Vectors
@@ -16,19 +16,6 @@ BOUNDS = {"fp32": (0.005, 0.9999), "bf16": (0.02, 0.999), "int8": (0.05, 0.999)}
 _TIE = 1e-5  # cosines of the trained model that differ by less are one: fp32 products differ by as much between CPUs
 
 
-class Parity(msgspec.Struct, kw_only=True):
-    """How far a bundle's answers are from the trained model's: shares of ``n_queries``, cosines of query vectors."""
-
-    n_queries: int
-    engine: str
-    top1_flips: float
-    top1_ties: float
-    top10_overlap: float
-    mean_cosine: float
-    min_cosine: float
-    largest_top1_score_difference: float
-
-
 def compare(trained: Encoder, labels: Vectors, searcher: Searcher, queries: Sequence[str]) -> Parity:
     """Return how far a bundle's answers are from the trained model's: top-1 flips, top-10 overlap, cosine, scores.
 
@@ -37,10 +24,10 @@ def compare(trained: Encoder, labels: Vectors, searcher: Searcher, queries: Sequ
     tie, which either may break in its own way.
     """
     exact = trained.encode(queries, "query")
-    found = searcher.encoder.encode(queries, "query")
-    cosines = (exact * found).sum(axis=1)
+    vectors = searcher.encoder.encode(queries, "query")
+    cosines = (exact * vectors).sum(axis=1)
     their_scores, theirs = ExactIndex(labels).search(exact, 10)
-    our_scores, ours = searcher.search_labels(found, 10)
+    our_scores, ours = searcher.search_labels(vectors, 10)
     overlap = np.mean([len(set(left) & set(right)) for left, right in zip(ours, theirs, strict=True)]) / ours.shape[1]
     other = ours[:, 0] != theirs[:, 0]
     lower = their_scores[:, 0] - (exact * labels[ours[:, 0]]).sum(axis=1) > _TIE
@@ -56,17 +43,17 @@ def compare(trained: Encoder, labels: Vectors, searcher: Searcher, queries: Sequ
     )
 
 
-def check_parity(found: Parity, most_flips: float, least_cosine: float) -> None:
+def check_parity(parity: Parity, most_flips: float, least_cosine: float) -> None:
     """Raise `ArtifactError` where more answers differ than chance explains, or the vectors are too far.
 
     A share of few queries says little: what must not exceed the allowed share is its low 95 % bound.
     """
-    share, n = found.top1_flips, found.n_queries
+    share, n = parity.top1_flips, parity.n_queries
     low, _ = wilson(round(share * n), n)
-    if low > most_flips or found.mean_cosine < least_cosine:
+    if low > most_flips or parity.mean_cosine < least_cosine:
         raise ArtifactError(
             "E_PARITY",
             f"the bundle answers too often otherwise than the trained model: {100 * share:.2f} % of {n} top-1 answers "
             f"differ (allowed {100 * most_flips:g} %; {100 * low:.2f} % or more with 95 % confidence), mean cosine "
-            f"{found.mean_cosine} (at least {least_cosine}); export another precision, or raise --most-flips",
+            f"{parity.mean_cosine} (at least {least_cosine}); export another precision, or raise --most-flips",
         )

@@ -63,7 +63,7 @@ class Workspace:
         return self.runner.plan(start=start, until=until)
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
-        """Run every stage that does not stand, from ``start`` on anew; returns the artifact of each stage by its name.
+        """Run every stage without a finished artifact, and all from ``start`` on anew; returns the artifacts by stage.
 
         Raises `honed.core.errors.GateError` after everything is written when a gate of the report failed.
         """

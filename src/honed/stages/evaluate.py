@@ -21,12 +21,13 @@ from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact, DistilArtifact, Mined, ShippedModel, TrainArtifact
 from honed.artifacts.report import Direction, JudgedReport, StudentComparison
 from honed.config.config import Config
+from honed.config.sections import EvaluateSection, GateSection
 from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
-from honed.evaluate.measures import Measure
+from honed.evaluate.measures import MEASURES, Measure
 from honed.evaluate.results import Comparison
 from honed.evaluate.runs import save_run
 from honed.evaluate.score import TaskScores, agreement, task_ceiling
@@ -56,20 +57,27 @@ R1 = Measure("R", 1)
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
+    plugins = MEASURES.versions(measure.name for measure in config.measures(()))
     return {
         "retrieval": None,
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
-        "evaluate": asdict(config.evaluate) if config.evaluate else None,
-        "gate": asdict(config.gate) if config.gate else None,
+        "evaluate": _without_empty(config.evaluate, "measures"),
+        "gate": _without_empty(config.gate, "measure"),
         "protocol": config.split.protocol,
         "model": encoder_source(config.model).identity(),
         **shape_of(config).evaluation_settings(config),
+        **({"plugins": {**plugins}} if plugins else {}),
     }
 
 
+def _without_empty(section: EvaluateSection | GateSection | None, name: str) -> dict[str, Json] | None:
+    """Return a section as plain data, without a setting that came later where it is empty: old results stay valid."""
+    return {key: value for key, value in asdict(section).items() if key != name or value} if section else None
+
+
 def _run(work: Work[Config]) -> dict[str, Json]:
-    """Let the shape of the data measure, and write the report as data and as a page."""
+    """Evaluate by the shape of the data; writes ``report.json`` and ``report.html``, returns the gates."""
     shape = shape_of(work.config)
     report = shape.evaluate(JudgedEvaluation(work))
     write_json(work.folder / REPORT, report)
@@ -102,7 +110,7 @@ class JudgedEvaluation:
 
 
 def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]:
-    """Return how well it is known whether a first hit is right, and what a query takes."""
+    """Return the report's parts on single queries: calibration of the answers, and latency."""
     if work.inputs.find(IndexArtifact) is None:
         return {"answers": None, "latency": None}
     config, fused = work.config, work.inputs.find(HybridArtifact) is not None
@@ -118,16 +126,16 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
 
 
 def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> dict[str, Json] | None:
-    """Return what was expected of fine-tuning, and what came of it."""
+    """Return the estimate made before training beside the gain that was measured."""
     estimated = work.inputs.find(HeadroomArtifact)
     if estimated is None:
         return None
     before = msgspec.convert(estimated.estimate(), Headroom)
     gain = next(
         (
-            found.difference
-            for found in comparisons
-            if (found.candidate, found.reference, found.measure) == (TUNED, BASE, str(R1))
+            comparison.difference
+            for comparison in comparisons
+            if (comparison.candidate, comparison.reference, comparison.measure) == (TUNED, BASE, str(R1))
         ),
         None,
     )
@@ -141,7 +149,8 @@ def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> di
 def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
     """Measure all systems on the test queries of a direction; the runs and scores are kept beside the report."""
     test = judged_task(work.inputs, direction.name, "test")
-    scores = TaskScores(test, direction.measures, seed=work.config.seed)
+    measures = work.config.measures(direction.measures)
+    scores = TaskScores(test, measures, seed=work.config.seed)
     stored = work.inputs.find(BaselinesArtifact)
     baselines = stored.runs(direction.name) if stored else []
     ours = _our_runs(work, test, direction)
@@ -159,14 +168,14 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         n_candidates=len(test.corpus),
         ceiling=round(task_ceiling(test), 5) if direction.bounded else None,
         systems=scores.systems(),
-        comparisons=_comparisons(scores, lexical, direction.measures),
+        comparisons=_comparisons(scores, lexical, measures),
         student=student.facts if student else None,
         gates=judged_gates(work, scores, lexical, student) if direction.main else [],
     )
 
 
 def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
-    """Return the runs of what was trained, and of the hybrid."""
+    """Return the runs of the trained models and of the hybrid."""
     runs = _model_runs(work, test, direction)
     if not direction.main or work.inputs.find(HybridArtifact) is None:
         return runs
@@ -179,7 +188,7 @@ def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) ->
 
 
 def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
-    """Return the runs of the teacher, the student, and what is shipped with its known names and reranked."""
+    """Return the runs of teacher and student, and of the shipped model reranked and with known names."""
     index, teacher = work.inputs.find(IndexArtifact), work.inputs.find(TrainArtifact)
     if index is None or teacher is None:
         return []
@@ -214,7 +223,7 @@ def _comparisons(scores: TaskScores, lexical: Sequence[str], measures: Sequence[
 
 
 def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Student | None:
-    """Return how the student stands to its teacher; None where there is none."""
+    """Return the student's agreement with its teacher; None without a student."""
     by_name, distilled = {run.name: run for run in runs}, work.inputs.find(DistilArtifact)
     if STUDENT not in by_name or distilled is None:
         return None

@@ -11,19 +11,23 @@ from honed.core.optional import require
 from honed.core.stage import Stage, Work
 from honed.encode.models import BaseModel, encoder_source
 from honed.shapes.registry import shape_of
+from honed.train.losses import AUTO, OBJECTIVES, needs_teacher
 
 NAME = "train"
 
 
 def settings(config: Config, root: Path) -> dict[str, Json]:
-    """Return what shapes a fine-tuned model."""
+    """Return the settings that a fine-tuned model depends on, for its fingerprint."""
     model = encoder_source(config.model).identity()
     del model["precision"]
-    return {"train": asdict(config.train) if config.train else None, "model": model}
+    if config.train is None:
+        return {"train": None, "model": model}
+    plugins = OBJECTIVES.versions([config.train.objective])
+    return {"train": asdict(config.train), "model": model, **({"plugins": {**plugins}} if plugins else {})}
 
 
 def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
-    """Fine-tune the base model on the last examples that were made; in several processes where that is asked for."""
+    """Fine-tune the base model on the examples of the latest stage that has some, in ``train.processes`` processes."""
     require("fine-tuning")
     from honed.train.fine_tune import fine_tune
     from honed.train.history import TrainingRun
@@ -45,11 +49,9 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
 
 
 def without_teachers(config: Config) -> Config:
-    """Return how a model is trained before there is anything that a first model must be there for."""
-    from honed.train.config import CROSS_ENCODER_OBJECTIVES
-
+    """Return the configuration of a first training: without mined negatives and without a cross-encoder's scores."""
     assert config.train is not None  # the caller trains
-    objective = "auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective
+    objective = AUTO if needs_teacher(config.train.objective) else config.train.objective
     negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
     return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
 
