@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from honed.artifacts.report import JudgedReport, Report
-from honed.evaluate.results import Comparison, GateResult, Interval, NextStep, SystemResult
+from honed.evaluate.results import Comparison, GateResult, Interval, NextStep, QueryOutcome, QueryOutcomes, SystemResult
 from honed.shapes.next_steps import next_steps
 from honed.shapes.report_page import render_judged
 from honed.train.config import TrainConfig
@@ -169,6 +169,26 @@ def test_the_steps_stand_on_the_page_and_in_the_terminal() -> None:
     assert "What to do next" in page
     assert "Add labels for &lt;b&gt;" in page
     assert measured.more_lines() == ["next: Add labels for <b>: few."]
+
+
+def test_queries_that_went_wrong_stand_on_the_page_by_slice() -> None:
+    samples = [
+        QueryOutcome(query=query, slice=part, right=["one", "two"], found=found, rank=rank)
+        for query, part, found, rank in (
+            ("UA", "acronym", "Austral", 2),
+            ("UB", "acronym", None, None),
+            ("<i>", "", "x", 3),
+        )
+    ]
+    outcomes = QueryOutcomes(system=TUNED, reference="", n=7, n_queries=400, by_slice={"acronym": 4}, queries=samples)
+    won = QueryOutcomes(system=TUNED, reference=BASE, n=1, n_queries=400, by_slice={}, queries=samples[:1])
+    page = render_judged(report(audit={"findings": {}}, wrong=outcomes, won=won), [])
+    assert "Queries that went wrong: fine-tuned" in page
+    assert "Queries that tuning won: fine-tuned against base model" in page
+    assert "<th>base model found</th>" in page
+    assert "<tr><td>acronym</td><td>UA</td><td>one; two</td><td>Austral</td><td>2</td></tr>" in page
+    assert "<tr><td></td><td>UB</td><td>one; two</td><td>nothing</td><td>not found</td></tr>" in page
+    assert "<tr><td>none</td><td>&lt;i&gt;</td><td>one; two</td><td>x</td><td>3</td></tr>" in page
 
 
 def test_a_report_of_an_earlier_version_is_read() -> None:
