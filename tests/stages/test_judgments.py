@@ -131,7 +131,7 @@ def test_long_documents_are_searched_as_passages_and_judged_as_documents(shop: P
     file.write_text(file.read_text().replace("[judgments]\n", "[judgments]\npassages = 12\noverlap = 3\n"))
     project = Project(shop)
     project.run()
-    audit, report = project.audit(), project.report().as_dict()
+    audit, report = project.audit().data, project.report().as_dict()
     assert audit["documents"] == 48
     assert audit["passages"] > 96
     assert report["n_candidates"] == audit["passages"]
