@@ -46,8 +46,9 @@ bench-serve: $(READY)  ## cold start and load of the demo's bundle (needs make d
 	$(BIN)/python benchmarks/cold_start.py $(SCRATCH)/bundle $(SCRATCH)/hub
 	$(BIN)/python benchmarks/load.py $(SCRATCH)/bundle
 
-docs: $(READY)  ## the command reference, from the commands themselves
+docs: $(READY)  ## the command reference and the schema of reports, from the code itself
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_schema.py
 
 clean:
 	rm -rf $(VENV) examples/*/work

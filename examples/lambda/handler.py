@@ -40,6 +40,7 @@ def _search(request: SearchRequest) -> dict[str, Any]:
         where=request.filter,
         candidates=request.candidates,
         rerank=request.rerank,
+        explain=request.explain,
         budget_ms=LIMITS.rerank_ms,
     )
     results = [{"query": text, **answer.as_dict()} for text, answer in zip(request.texts, answers, strict=True)]

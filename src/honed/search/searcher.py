@@ -22,7 +22,7 @@ from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.index.answers import AnswerModel
 from honed.index.blend import Blend
-from honed.index.hybrid import DEPTH, Candidates, HybridIndex
+from honed.index.hybrid import DEPTH, Candidates, HybridIndex, Ranking
 from honed.index.stored import StoredVectors
 from honed.search.catalogue import UNFILTERED, Catalogue, EntityRecord, FilterMasks
 from honed.search.hits import Hits
@@ -36,6 +36,7 @@ from honed.search.request import (
     NO_RERANKER,
     check_request,
 )
+from honed.search.scores import RankedLabels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +144,7 @@ class Searcher:
     # -- searching -------------------------------------------------------------------------------
 
     def search(self, text: str, k: int = 10, *, direction: str = ALIAS_TO_LABEL, where: Filter | None = None) -> Hits:
-        """Return up to ``k`` hits for a text, best first; scores are cosines in [-1, 1].
+        """Return up to ``k`` hits for a text, best first; for their scores see `honed.search.scores`.
 
         ``where`` is a filter on the fields of entities, see `honed.core.filters`.
         """
@@ -179,6 +180,7 @@ class Searcher:
         passages: Sequence[str] = (),
         rerank: bool = False,
         budget_ms: float = 0.0,
+        explain: bool = False,
     ) -> list[Answer]:
         """Return the answer to each text; see `answer` and `search_many`.
 
@@ -186,11 +188,11 @@ class Searcher:
         searched with lies half way to theirs (HyDE). ``rerank`` lets a cross-encoder judge the first hits, as many as
         ``budget_ms`` for all queries allow (0: all that it was taught for). The chance is learned from plain queries in
         the hybrid's own order: it is not told with either, nor with a filter ``where``, which leaves ``k`` hits of what
-        passes, where there are so many.
+        passes, where there are so many. ``explain`` adds its `reasons` to each hit.
         """
         check_request(texts, k, direction)
         plain = not passages and not where
-        self.check_parts(direction, candidates=candidates, rerank=rerank, plain=plain)
+        self.check_parts(direction, candidates=candidates, rerank=rerank, plain=plain, explain=explain)
         index, masks = self.catalogue.index(direction), self.catalogue.masks(where, direction)
         if index is None or not texts:
             return [Answer(hits=[]) for _ in texts]
@@ -208,6 +210,7 @@ class Searcher:
                 candidates=candidates,
                 rerank_until=until,
                 estimated=plain,
+                explained=explain,
             )
             for text, vector in zip(texts, vectors, strict=True)
         ]
@@ -216,8 +219,10 @@ class Searcher:
         hybrid, near = self._hybrid_search(), self.catalogue.nearest_labels(vectors, DEPTH, masks)
         return [hybrid.answer(query, numbers) for query, numbers in zip(queries, near, strict=True)]
 
-    def check_parts(self, direction: str, *, candidates: bool, rerank: bool, plain: bool) -> None:
-        """Raise `ConfigError` for candidate sets or reranking that this catalogue or direction does not have.
+    def check_parts(
+        self, direction: str, *, candidates: bool, rerank: bool, plain: bool, explain: bool = False
+    ) -> None:
+        """Raise `ConfigError` for candidate sets, reranking or reasons that this catalogue or direction does not have.
 
         ``plain`` tells that there is neither a filter nor a passage: candidate sets are learned from such queries.
         """
@@ -226,6 +231,8 @@ class Searcher:
             raise ConfigError("E_NO_ANSWERS", NO_ANSWERS)
         if rerank and (self.reranker is None or self.hybrid is None or not forward):
             raise ConfigError("E_NO_RERANKER", NO_RERANKER)
+        if explain and (self.hybrid is None or not forward):
+            raise ConfigError("E_NO_HYBRID", NO_HYBRID)
 
     def _query_vectors(self, texts: Sequence[str], passages: Sequence[str]) -> Vectors:
         """Return the unit vectors ``(n_texts, dim)`` of queries, half way to those of passages where there are some."""
@@ -276,11 +283,9 @@ class Searcher:
         """Return the labels that the hybrid finds for a query; see `HybridSearch.gather`."""
         return self._hybrid_search().gather(text, vector, near, depth=depth, hidden=hidden)
 
-    def extend_ranking(
-        self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED
-    ) -> Rows:
-        """Return a ranking with ``n`` labels or more; see `HybridSearch.extend_ranking`."""
-        return self._hybrid_search().extend_ranking(text, vector, ranking, n, masks)
+    def extend_ranking(self, text: str, vector: Vectors, ranking: Ranking, n: int) -> Rows:
+        """Return the numbers of ``n`` labels or more, best first; see `HybridSearch.extend_ranking`."""
+        return self._hybrid_search().extend_ranking(text, vector, RankedLabels(ranking.rows, ranking.scores), n).numbers
 
     def pair_scores(self, text: str, ranking: Rows, until: float = np.inf) -> Vectors:
         """Return the cross-encoder's scores of a query with the first ranked labels; see `HybridSearch.pair_scores`."""

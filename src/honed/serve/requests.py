@@ -39,6 +39,7 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     ] = {}
     candidates: Annotated[bool, Meta(description="Also return a set that holds the right answer.")] = False
     rerank: Annotated[bool, Meta(description="Let the cross-encoder judge the first hits.")] = False
+    explain: Annotated[bool, Meta(description="Say what each part of the hybrid added to a hit.")] = False
 
     @property
     def has_many(self) -> bool:
