@@ -15,16 +15,18 @@ from pathlib import Path
 import pytest
 
 SOURCE = '''
-"""What a package outside of honed brings: an index code, a backend, an engine and an encoder."""
+"""What a package outside of honed brings: an index code, a backend, an engine, an encoder, a loss and a measure."""
 
 import numpy as np
 
 from honed.core.errors import ConfigError
 from honed.encode.engines import ENGINES, GraphEngine
 from honed.encode.hashing import HashEncoder
+from honed.evaluate.measures import RankingMeasure
 from honed.index.backends import IndexBackend
 from honed.index.exact import ExactIndex, best_first
 from honed.index.lists import IndexCode
+from honed.train.losses import Objective
 
 
 class HalfLists:
@@ -83,12 +85,32 @@ def shouting(argument, config):
     if not argument:
         raise ConfigError("E_SHOUT", "say how loud")
     return HashEncoder(len(argument), query_prompt=config.query_prompt)
+
+
+def squared_distance(batch, settings):
+    """Return the mean squared distance of the pairs, and of what is not a pair its nearness beyond the margin."""
+    near = (batch.anchors - batch.positives).square().sum(dim=1).mean()
+    far = (batch.cosines - settings.margin).clamp_min(0).square()[~batch.related]
+    return near + far.mean()
+
+
+def rank_biased_precision(ranking, grades, cut):
+    """Return the precision for a reader who goes on to the next document with a chance of 0.8 (Moffat & Zobel 2008)."""
+    return sum(0.2 * 0.8**rank for rank, doc_id in enumerate(ranking) if grades.get(doc_id, 0) > 0)
+
+
+DISTANCE = Objective(loss=squared_distance)
+TAUGHT = Objective(loss=squared_distance, learns_from="teacher")
+RBP = RankingMeasure(score=rank_biased_precision)
+DOUBLE = RankingMeasure(score=lambda ranking, grades, cut: 2.0)
 '''
 ENTRIES = {
     "honed.codes": {"halves": "honed_example:HALVES"},
     "honed.backends": {"backwards": "honed_example:BACKWARDS"},
     "honed.engines": {"mirror": "honed_example:MIRROR"},
     "honed.encoders": {"shouting": "honed_example:shouting"},
+    "honed.losses": {"distance": "honed_example:DISTANCE", "taught": "honed_example:TAUGHT"},
+    "honed.measures": {"RBP": "honed_example:RBP", "Double": "honed_example:DOUBLE"},
 }
 
 

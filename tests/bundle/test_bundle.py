@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from honed import Project, Searcher
 from honed.bundle import seal
 from honed.bundle.load import load_bundle, read_manifest
+from honed.bundle.manifest import Parity
 from honed.core.errors import ArtifactError, ConfigError
 from honed.project.export import ExportOptions, export_bundle
-from honed.project.parity import BOUNDS, Parity, check_parity, compare
+from honed.project.parity import BOUNDS, check_parity, compare
 from tests.shipped import reseal
 
 QUERIES = ["university", "college of x", "UM", "politecnico", "an unknown name"]

@@ -38,7 +38,6 @@ FULL = {
     "exact": {},
     "flat": {},
     "hnsw": {},
-    "annoy": {"trees": 20, "search_k": 100_000},
     "ivf": {"nlist": 8, "nprobe": 8},
     "scalar": {"rescore": 200},
     "product": {"rescore": 200},
@@ -60,8 +59,6 @@ def test_every_backend_is_tested() -> None:
 
 @pytest.fixture(params=sorted(FULL))
 def backend(request: pytest.FixtureRequest) -> str:
-    if request.param == "annoy":
-        pytest.importorskip("annoy")
     return str(request.param)
 
 
@@ -313,10 +310,10 @@ def test_clusters_are_unit_vectors_and_the_same_for_a_seed() -> None:
     assert len(train_clusters(CLUSTERED[:5], 10, 0)) == 5
 
 
-def test_annoy_takes_its_widths_from_the_settings() -> None:
+def test_annoy_looks_at_as_many_nodes_as_it_is_told() -> None:
     pytest.importorskip("annoy")
-    narrow = AnnoyIndex(CLUSTERED, IndexSettings(backend="annoy", trees=1, search_k=10))
-    wide = AnnoyIndex(CLUSTERED, IndexSettings(backend="annoy", trees=20, search_k=50_000))
+    narrow = AnnoyIndex(CLUSTERED, trees=1, search_k=10)
+    wide = AnnoyIndex(CLUSTERED, trees=20, search_k=50_000)
     wanted = ExactIndex(CLUSTERED).search(ASKED, 10)[1]
     assert overlap(narrow.search(ASKED, 10)[1], wanted) < overlap(wide.search(ASKED, 10)[1], wanted) == 1.0
 

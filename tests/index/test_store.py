@@ -266,15 +266,6 @@ class TestErrors:
         with pytest.raises(ArtifactError, match="not a store of honed"):
             Store.open(tmp_path)
 
-    def test_trees_of_annoy_are_read_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        pytest.importorskip("annoy")
-        monkeypatch.setattr(segments, "SMALL", 20)
-        settings = IndexSettings(backend="annoy", search_k=100_000)
-        store = Store.create(tmp_path / "s", [batch(0, 60)], dim=DIM, settings=settings)
-        assert ids(store, unit(3, 9), 5) == expected(store, unit(3, 9), 5)
-        with writing(tmp_path / "s") as writer, pytest.raises(ConfigError, match="read-only"):
-            writer.delete(["d0"])
-
 
 class TestFilters:
     @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def reported(shape: str, folder: Path) -> object:
     write(shape, folder, trained=False)
     project = Project(folder)
     project.run()
-    evaluated = project.runner.latest("evaluate")
+    evaluated = project.runner.latest_of("evaluate")
     return essence(json.loads(evaluated.path("report.json").read_text(encoding="utf-8")))
 
 

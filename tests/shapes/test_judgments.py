@@ -177,9 +177,10 @@ def test_what_is_left_out_is_counted(tables: Path) -> None:
         "W_QREL_UNKNOWN_QUERY": 1,
         "W_QUERY_WITHOUT_ANSWER": 1,
     }
-    audit = audit_judgments(found)
+    audit = audit_judgments(found, {"1": "near"})
     assert audit.findings["W_TEXT_DUP"].samples == ["d1 = again"]
     assert (audit.documents, audit.queries, audit.judgements) == (41, 40, 80)
+    assert any(", 1 (near): " in line for line in audit.lines())
     books = found.books["queries"]
     assert (books.rows_in, books.accepted, books.rejected) == (42, 41, 1)
     assert dict(books.reasons) == {"E_TEXT_EMPTY": 1}

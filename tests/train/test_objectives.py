@@ -10,16 +10,16 @@ from honed.core.records import Example
 from honed.core.sections import read_section
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
-from honed.train.batch_losses import Batch
-from honed.train.config import OBJECTIVE_SYNONYMS, TrainConfig
-from honed.train.config import OBJECTIVES as NAMES
+from honed.train.batch import Batch
+from honed.train.config import TrainConfig
 from honed.train.fine_tune import fine_tune
 from honed.train.history import TrainingRun
-from honed.train.objectives import OBJECTIVES, choose_objective, find_objective
+from honed.train.losses import OBJECTIVES, SYNONYMS, ObjectiveNames, find_objective, needs_teacher
+from honed.train.objectives import choose_objective
 from tests.train.test_fine_tune import EXAMPLES, dev_score
 
 IN_BATCH, SCORED, FROM_TEACHER = (
-    sorted(name for name, objective in OBJECTIVES.items() if objective.learns_from == what)
+    sorted(name for name in OBJECTIVES.built_in if OBJECTIVES[name].learns_from == what)
     for what in ("pairs", "scores", "teacher")
 )
 CONFIG = TrainConfig(scale=10.0, symmetric=False, margin=0.3)
@@ -39,15 +39,18 @@ def batch(anchors: list[list[float]], positives: list[list[float]], **changes: t
 
 
 def loss_of(name: str, pairs: Batch, config: TrainConfig = CONFIG) -> torch.Tensor:
-    return OBJECTIVES[name].loss(pairs, config)
+    return OBJECTIVES[name].batch_loss()(pairs, config)
 
 
 def test_every_objective_has_a_name_in_the_configuration() -> None:
-    assert {*NAMES, "pairs"} == {"auto", *OBJECTIVES}  # "pairs" is the distillation's
+    names = [*ObjectiveNames()]
+    assert names[0] == "auto" and {*names, "pairs"} == {"auto", "mse", *OBJECTIVES}  # "pairs" is the distillation's
+    assert "pairs" not in ObjectiveNames() and all(name in ObjectiveNames() for name in names)
+    assert [name for name in names if needs_teacher(name)] == ["margin-mse", "kl"]
 
 
 def test_a_synonym_is_read_and_names_the_same_objective() -> None:
-    assert OBJECTIVE_SYNONYMS == {"mse": "cosine"}
+    assert SYNONYMS == {"mse": "cosine"}
     config = read_section(TrainConfig, {"objective": "mse"}, "train", "honed.toml")
     assert find_objective(config.objective) is OBJECTIVES["cosine"]
     scored = [Example(anchor="a", positive="b", score=score) for score in (0.1, 0.9)]
@@ -171,7 +174,7 @@ class TestChoice:
     def test_what_is_asked_for_is_taken(self) -> None:
         assert choose_objective("triplet", EXAMPLES) == ("triplet", "set in honed.toml")
 
-    @pytest.mark.parametrize("name", [*SCORED, *OBJECTIVE_SYNONYMS])
+    @pytest.mark.parametrize("name", [*SCORED, *SYNONYMS])
     def test_positives_alone_would_collapse_and_are_refused_with_the_way_out(
         self, name: str, tiny_model: Path, tmp_path: Path
     ) -> None:

@@ -23,12 +23,13 @@ from honed.bundle.layout import (
     Arrays,
     HybridFiles,
 )
-from honed.bundle.manifest import Manifest, text_at
+from honed.bundle.manifest import Manifest
 from honed.bundle.names import NameTable
 from honed.bundle.reranker import MAX_LENGTH, BundleReranker
 from honed.bundle.seal import MANIFEST, Seal
 from honed.core.errors import ArtifactError, HonedError
 from honed.core.json import Json, JsonObject, parse_object
+from honed.core.plain import as_text
 from honed.core.records import EncoderSpec
 from honed.core.tensors import map_safetensors
 from honed.encode.onnx_file import PRECISIONS
@@ -125,10 +126,10 @@ def _read(seal: Seal, unpacked: "Unpacked | None", engine: str, threads: int) ->
 
 def _check_settings(manifest: Manifest, spec: EncoderSpec) -> None:
     """Raise for settings that no bundle has, or that would take more memory than a query is worth."""
-    index = manifest.index
-    backend, names = IndexSettings.from_manifest(index).backend, index["names"]
-    if backend == "annoy" or names not in ("labels", "all"):
-        raise ValueError(f"index: backend {backend!r} or names {names!r} is not for bundles")
+    IndexSettings.from_manifest(manifest.index)  # raises for those that no index has
+    names = manifest.index["names"]
+    if names not in ("labels", "all"):
+        raise ValueError(f"index: names {names!r} is not for bundles")
     if manifest.precision not in PRECISIONS or not 1 <= spec.max_length <= MAX_LENGTH or spec.dim < 1:
         raise ValueError("precision, max_length or dim is out of range")
 
@@ -170,4 +171,4 @@ def _cache_fits(manifest: Manifest) -> bool:
 def cache_key(index: JsonObject, vectors: str) -> dict[str, Json]:
     """Return what an index cache depends on: its settings, which names it holds, the sha256 of the vectors."""
     settings = IndexSettings.from_manifest(index).as_dict()
-    return {**settings, "names": text_at(index, "names"), "vectors": vectors, "layout": 2}
+    return {**settings, "names": as_text(index["names"], "names"), "vectors": vectors, "layout": 2}

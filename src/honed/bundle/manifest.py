@@ -1,13 +1,16 @@
 """The manifest of a bundle: the plain data of ``manifest.json``, and its parts read with their types.
 
-A part that is missing or of another type raises `KeyError` or `ValueError`: whoever loads a bundle turns either into an
+A part that is missing or of another type raises `KeyError` or `TypeError`: whoever loads a bundle turns either into an
 `honed.core.errors.ArtifactError`.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from honed.core.json import Json, JsonObject
+from honed.core.plain import as_integer, as_object, as_text, as_texts
 from honed.core.records import EncoderSpec
 
 
@@ -35,14 +38,21 @@ class NumpyLayout(NamedTuple):
     config: JsonObject
 
 
-class Parity(NamedTuple):
-    """How far a bundle's answers are from the trained model's, over ``n_queries``: the share of other first hits (ties
-    left out), and the mean cosine of the vectors.
+class Parity(msgspec.Struct, kw_only=True):
+    """How far a bundle's answers are from the trained model's: shares of ``n_queries``, cosines of query vectors.
+
+    ``top1_flips`` are first hits that the trained model scores lower than its own, ``top1_ties`` others that it scores
+    alike.
     """
 
     n_queries: int
+    engine: str
     top1_flips: float
+    top1_ties: float
+    top10_overlap: float
     mean_cosine: float
+    min_cosine: float
+    largest_top1_score_difference: float
 
 
 class Manifest:
@@ -54,8 +64,11 @@ class Manifest:
     @property
     def files(self) -> dict[str, FileEntry]:
         """The entry of every file by its name."""
-        entries = {name: as_object(entry, name) for name, entry in object_at(self.data, "files").items()}
-        return {name: FileEntry(text_at(entry, "sha256"), integer_at(entry, "size")) for name, entry in entries.items()}
+        entries = {name: as_object(entry, name) for name, entry in as_object(self.data["files"], "files").items()}
+        return {
+            name: FileEntry(as_text(entry["sha256"], "sha256"), as_integer(entry["size"], "size"))
+            for name, entry in entries.items()
+        }
 
     @property
     def signer(self) -> Json:
@@ -65,85 +78,38 @@ class Manifest:
     @property
     def spec(self) -> EncoderSpec:
         """How the encoder is to be used."""
-        return EncoderSpec.from_dict(object_at(self.data, "spec"))
+        return EncoderSpec.from_dict(as_object(self.data["spec"], "spec"))
 
     @property
     def precision(self) -> str:
         """The precision of the model and the vectors, one of `honed.encode.onnx_file.PRECISIONS`."""
-        return text_at(self.data, "precision")
+        return as_text(self.data["precision"], "precision")
 
     @property
     def index(self) -> JsonObject:
         """The settings of the index, which names it holds, and the sha256 of the records it is over."""
-        return object_at(self.data, "index")
+        return as_object(self.data["index"], "index")
 
     @property
     def numpy_layout(self) -> NumpyLayout | None:
         """The layout of the weights for the numpy engine, or None where that does not know the model."""
-        model = object_at(self.data, "model")
+        model = as_object(self.data["model"], "model")
         if model["numpy"] is None:
             return None
-        layout = object_at(model, "numpy")
+        layout = as_object(model["numpy"], "numpy")
         return NumpyLayout(
-            weights={name: str(value) for name, value in object_at(layout, "weights").items()},
-            codes=frozenset(texts_at(layout, "codes")),
-            transposed=texts_at(layout, "transposed"),
-            config=object_at(layout, "config"),
+            weights={name: as_text(value, name) for name, value in as_object(layout["weights"], "weights").items()},
+            codes=frozenset(as_texts(layout["codes"], "codes")),
+            transposed=tuple(as_texts(layout["transposed"], "transposed")),
+            config=as_object(layout["config"], "config"),
         )
 
     @property
     def parity(self) -> Parity:
         """How far the answers are from the trained model's, measured when the bundle was written."""
-        parity = object_at(self.data, "parity")
-        return Parity(
-            integer_at(parity, "n_queries"), number_at(parity, "top1_flips"), number_at(parity, "mean_cosine")
-        )
+        return msgspec.convert(as_object(self.data["parity"], "parity"), Parity)
 
     @property
     def reranker_max_length(self) -> int:
         """The tokens that the cross-encoder reads of a pair."""
-        return integer_at(object_at(self.data, "reranker"), "max_length")
-
-
-def as_object(value: Json, name: str) -> JsonObject:
-    """Return a value that is an object; `ValueError` naming it for any other."""
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} is no object")
-    return value
-
-
-def object_at(data: JsonObject, key: str) -> JsonObject:
-    """Return the object under a key; `KeyError` where there is none, `ValueError` for another type."""
-    return as_object(data[key], key)
-
-
-def text_at(data: JsonObject, key: str) -> str:
-    """Return the text under a key; `KeyError` where there is none, `ValueError` for another type."""
-    value = data[key]
-    if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")
-    return value
-
-
-def integer_at(data: JsonObject, key: str) -> int:
-    """Return the whole number under a key; `KeyError` where there is none, `ValueError` for another type."""
-    value = data[key]
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{key} is no whole number")
-    return value
-
-
-def number_at(data: JsonObject, key: str) -> float:
-    """Return the number under a key; `KeyError` where there is none, `ValueError` for another type."""
-    value = data[key]
-    if not isinstance(value, (int, float)):
-        raise ValueError(f"{key} is no number")
-    return float(value)
-
-
-def texts_at(data: JsonObject, key: str) -> tuple[str, ...]:
-    """Return the list of texts under a key; `KeyError` where there is none, `ValueError` for another type."""
-    value = data[key]
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{key} is no list")
-    return tuple(str(item) for item in value)
+        return as_integer(as_object(self.data["reranker"], "reranker")["max_length"], "max_length")

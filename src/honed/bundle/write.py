@@ -13,11 +13,11 @@ from honed.bundle import layout, seal
 from honed.bundle.archive import pack
 from honed.bundle.layout import Arrays, HybridFiles, RerankerFiles
 from honed.bundle.load import cache_key, load_bundle
-from honed.bundle.manifest import object_at
 from honed.bundle.names import ALIAS, LABEL, Name, NameTable, kinds_of_texts
 from honed.bundle.tokenizer import load_tokenizer
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject, parse_object
+from honed.core.plain import as_object
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
 from honed.encode.graph_encoder import GraphEncoder
@@ -82,7 +82,7 @@ def write_bundle(
             data, facts = teach(beside)
             (beside / layout.HYBRID_DATA).write_text(json.dumps(data), encoding="utf-8")
             entry = seal.file_entry(beside / layout.HYBRID_DATA).as_dict()
-            files = {**object_at(manifest, "files"), layout.HYBRID_DATA: entry}
+            files = {**as_object(manifest["files"], "files"), layout.HYBRID_DATA: entry}
             manifest = _write_manifest(beside, {**manifest, "files": files, "hybrid": facts}, content.private_key)
         if parity is not None:
             _write_manifest(beside, {**manifest, "parity": parity(beside)}, content.private_key)

@@ -52,10 +52,10 @@ def label(
 
     given = {"label.combine": "majority"} if majority else {}
     if serve:
-        from honed.serve.label_server import ServeOptions, serve_labels
+        from honed.serve.label_server import LabelPageOptions, serve_labels
 
         log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
-        serve_labels(project, ServeOptions(host=host, port=port, who=who, overrides=given))
+        serve_labels(project, LabelPageOptions(host=host, port=port, who=who, overrides=given))
         return
     opened = Project(project, settings=given, listener=terminal.stage_line)
     made = Inputs(opened.run(until="label")).need(LabelArtifact)

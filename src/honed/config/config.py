@@ -1,6 +1,6 @@
 """The whole of honed.toml, typed: the sections that go with every shape, and those of the shape at hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol, TypeVar
 
@@ -19,7 +19,9 @@ from honed.config.server import ServerSection
 from honed.core.json import Json
 from honed.data.endpoint import EndpointConfig
 from honed.encode.config import EncoderConfig
-from honed.train.config import CROSS_ENCODER_OBJECTIVES, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
+from honed.evaluate.measures import Measure
+from honed.train.config import CROSS_ENCODER_METHODS, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
+from honed.train.losses import needs_teacher
 
 FILE = "honed.toml"
 S = TypeVar("S")
@@ -92,12 +94,10 @@ class Config:
         """The setting that needs a cross-encoder's scores of the examples, or an empty string."""
         if self.mine and self.mine.rescore:
             return "mine.rescore"
-        if self.train and self.train.objective in CROSS_ENCODER_OBJECTIVES:
+        if self.train and needs_teacher(self.train.objective):
             return f"train.objective {self.train.objective}"
         return (
-            f"distil.method {self.distil.method}"
-            if self.distil and self.distil.method in CROSS_ENCODER_OBJECTIVES
-            else ""
+            f"distil.method {self.distil.method}" if self.distil and self.distil.method in CROSS_ENCODER_METHODS else ""
         )
 
     @property
@@ -119,6 +119,15 @@ class Config:
     def depth(self) -> int:
         """How many hits of each system are looked at."""
         return self.evaluate.k if self.evaluate else 20
+
+    def measures(self, usual: Sequence[Measure]) -> tuple[Measure, ...]:
+        """Return the usual measures of a report, then those that [evaluate] and [gate] name, each once."""
+        named = (*(self.evaluate.measures if self.evaluate else ()), *((self.gate.measure,) if self.gate else ()))
+        return tuple(dict.fromkeys((*usual, *(Measure.parse(name) for name in named if name))))
+
+    def gate_measure(self, first: Measure) -> Measure:
+        """Return the measure that gates are judged by; ``first`` is that of a report whose gates name none."""
+        return Measure.parse(self.gate.measure) if self.gate and self.gate.measure else first
 
     def tables(self) -> dict[str, Json]:
         """Return the configuration as the tables of a TOML file; what is not set is left out."""

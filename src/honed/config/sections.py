@@ -12,6 +12,7 @@ from honed.core.sections import limits
 from honed.data.rows import ImportConfig
 from honed.data.split import SplitConfig
 from honed.data.table import TableFormat
+from honed.evaluate.measures import MEASURES, Measure
 from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
@@ -140,8 +141,6 @@ class IndexSection(IndexSettings):
     def check(self, where: str = "honed.toml") -> Self:
         """Return the section itself; `ConfigError` for parameters that do not go with the backend."""
         IndexSettings.check(self, f"{where}: index")
-        if self.backend == "annoy":
-            raise ConfigError("E_CONFIG_RANGE", f"{where}: index.backend: annoy is there to be measured, by honed tune")
         return self
 
 
@@ -191,13 +190,30 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateSection:
-    """What is measured and reported; ``latency`` adds what a query takes, which no two runs agree on."""
+    """What is measured and reported; ``latency`` adds what a query takes, which no two runs agree on.
+
+    ``measures`` are reported beside the usual ones, such as "P@5", also those of plug-ins.
+    """
 
     k: int = field(default=20, metadata=limits(low=10, high=10_000))
     seed: int = field(default=0, metadata=limits(low=0))
     title: str = ""
     latency: bool = False
     published: tuple[Published, ...] = ()
+    measures: tuple[str, ...] = ()
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for a measure that is unknown."""
+        for name in self.measures:
+            check_measure(name, f"{file}: evaluate.measures")
+
+
+def check_measure(name: str, where: str) -> None:
+    """Raise `ConfigError`, with the place of the setting, for a measure that is unknown or no plug-in's."""
+    try:
+        MEASURES[Measure.parse(name).name]
+    except ConfigError as error:
+        raise ConfigError(error.code, f"{where}: {error.message}") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +225,7 @@ class GateSection:
     ``slice_gap`` is the most that a slice of at least 100 queries may lose: the student against its teacher, otherwise
     the fine-tuned model against the base model. Of what is shipped: ``size_mb`` of weights in int8, ``latency_ms`` of
     one query from text to hits, and ``index_recall``, the share of the exact 10 nearest that the index finds.
+    ``measure`` is what gains and losses are judged by, such as "nDCG@10"; empty: the first one of the report.
     """
 
     gain_over_base: float = field(default=0.0, metadata=limits(low=-1, high=1))
@@ -219,3 +236,9 @@ class GateSection:
     size_mb: float | None = field(default=None, metadata=limits(low=0))
     latency_ms: float | None = field(default=None, metadata=limits(low=0))
     index_recall: float | None = field(default=None, metadata=limits(low=0, high=1))
+    measure: str = ""
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for a measure that is unknown."""
+        if self.measure:
+            check_measure(self.measure, f"{file}: gate.measure")

@@ -34,7 +34,6 @@ class Qrels:
     """Judged grades by query and document; a document that is not there is unjudged, not grade 0."""
 
     grades: Mapping[str, Mapping[str, int]]
-    meaning: Mapping[int, str] = field(default_factory=lambda: {1: "relevant"})
 
     def relevant(self, query_id: str) -> set[str]:
         """Return the documents with a grade above 0."""
@@ -128,14 +127,6 @@ class Answer:
         if self.candidates is not None:
             found["candidates"] = [{"doc_id": hit.doc_id, "text": hit.text} for hit in self.candidates]
         return found
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """Whether something is kept, and the counted reason if it is not."""
-
-    keep: bool
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

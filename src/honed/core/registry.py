@@ -8,10 +8,10 @@ A package adds to a kind by an entry point in the kind's group::
 Names that are built in never cost a look at the installed packages, which takes 10 ms and more.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 from honed.core.errors import ConfigError, did_you_mean
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+
+
+def load_place(place: str) -> Any:
+    """Import what a place, "module:attribute", names."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def instance_of(kind: type[T]) -> Callable[[object], TypeGuard[T]]:
@@ -73,6 +79,11 @@ class Registry(Collection[str], Generic[T]):
         """Return the names that plug-ins add, each with the name of its package; sorted."""
         return {name: _package(entry) for name, entry in self._plugins.items()}
 
+    def versions(self, names: Iterable[str]) -> dict[str, str]:
+        """Return those of some names that are of plug-ins, each with its package and that one's version; sorted."""
+        outside = sorted(name for name in set(names) if name not in self.built_in and name in self._plugins)
+        return {name: f"{_package(self._plugins[name])} {_version(self._plugins[name])}" for name in outside}
+
     @cached_property
     def _plugins(self) -> "dict[str, EntryPoint]":
         from importlib.metadata import entry_points  # slow to import
@@ -90,8 +101,7 @@ class Registry(Collection[str], Generic[T]):
         return plugins
 
     def _from_honed(self, name: str) -> T:
-        module, _, attribute = self._places[name].partition(":")
-        entry: T = getattr(import_module(module), attribute)
+        entry: T = load_place(self._places[name])
         return entry
 
     def _from_plugin(self, name: str) -> T:
@@ -114,3 +124,7 @@ class Registry(Collection[str], Generic[T]):
 
 def _package(entry: "EntryPoint") -> str:
     return entry.dist.name if entry.dist else entry.value.partition(".")[0]
+
+
+def _version(entry: "EntryPoint") -> str:
+    return entry.dist.version if entry.dist else "?"

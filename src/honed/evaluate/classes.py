@@ -4,7 +4,7 @@ What is relevant to a query is all of its class, which may be thousands of texts
 are scored in blocks.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +61,15 @@ def completed(
         yield Ranking(rows, likeness)
 
 
+class _Block(NamedTuple):
+    """Some rankings with the classes of the queries ``(n,)``, and where each ranking is right ``(n, depth)``."""
+
+    rankings: Ranking
+    wanted: Rows
+    classes: Rows  # of the rankings' rows (n, depth)
+    right: npt.NDArray[np.bool_]
+
+
 def class_scores(
     rankings: Iterable[Ranking], asked: Rows, corpus: Rows, measures: Sequence[Measure]
 ) -> dict[Measure, Scores]:
@@ -68,28 +77,48 @@ def class_scores(
 
     Hit@k tells whether the class is among the first k, P@k is its share of them, R@k the share of the class that they
     hold; mAP is the average precision over the whole ranking; kNN@k tells whether the class has most of the
-    similarity of the first k. A query whose class has no text in the corpus scores 0.
+    similarity of the first k. Other measures are those of `honed.evaluate.measures`, whose relevant documents are the
+    texts of the class in the ranking. A query whose class has no text in the corpus scores 0.
     """
-    found: dict[Measure, list[Scores]] = {measure: [] for measure in measures}
+    scores: dict[Measure, list[Scores]] = {measure: [] for measure in measures}
     start = 0
     for ranking in rankings:
-        classes = asked[start : start + len(ranking.rows)]
-        start += len(classes)
-        right = corpus[ranking.rows] == classes[:, None]
-        counted = np.cumsum(right, axis=1)
-        total = np.maximum(counted[:, -1], 1)
+        wanted, classes = asked[start : start + len(ranking.rows)], corpus[ranking.rows]
+        start += len(wanted)
+        block = _Block(ranking, wanted, classes, classes == wanted[:, None])
         for measure in measures:
-            cut = min(measure.cut, right.shape[1])
-            if measure.name == "kNN":
-                values = _voted(corpus[ranking.rows[:, :cut]], ranking.likeness[:, :cut]) == classes
-            elif measure == MAP:
-                precision = counted / np.arange(1, right.shape[1] + 1)
-                values = (precision * right).sum(axis=1) / total
-            else:
-                among = counted[:, cut - 1]
-                values = {"Hit": among > 0, "P": among / cut, "R": among / total}[measure.name]
-            found[measure].append(values.astype(np.float64))
-    return {measure: np.concatenate(values) for measure, values in found.items()}
+            cut = min(measure.cut, block.right.shape[1])
+            vectorised = _OF_CLASSES.get(measure.name)
+            values = vectorised(block, cut) if vectorised else _one_by_one(block, measure)
+            scores[measure].append(values.astype(np.float64))
+    return {measure: np.concatenate(values) for measure, values in scores.items()}
+
+
+def _right_until(block: _Block, cut: int) -> Rows:
+    """Return how many of the first rows of each ranking are right ``(n,)``."""
+    return np.asarray(np.count_nonzero(block.right[:, :cut], axis=1), dtype=np.int64)
+
+
+def _share_of_class(block: _Block, cut: int) -> Scores:
+    total = np.maximum(np.count_nonzero(block.right, axis=1), 1)
+    return np.asarray(_right_until(block, cut) / total)
+
+
+def _average_precision(block: _Block, cut: int) -> Scores:
+    counted = np.cumsum(block.right, axis=1)
+    precision = counted / np.arange(1, block.right.shape[1] + 1)
+    return np.asarray((precision * block.right).sum(axis=1) / np.maximum(counted[:, -1], 1))
+
+
+def _one_by_one(block: _Block, measure: Measure) -> Scores:
+    """Return the scores ``(n,)`` of a measure that knows documents by their ids and grades alone."""
+    scores = []
+    for rows, right in zip(block.rankings.rows.tolist(), block.right.tolist(), strict=True):
+        ranking = [str(row) for row in rows]
+        scores.append(
+            measure.score(ranking, {row: int(is_right) for row, is_right in zip(ranking, right, strict=True)})
+        )
+    return np.array(scores)
 
 
 def _voted(classes: Rows, likeness: Any) -> Rows:
@@ -98,3 +127,12 @@ def _voted(classes: Rows, likeness: Any) -> Rows:
     votes = (same * np.maximum(likeness, 0)[:, None, :]).sum(axis=2)
     best = np.argmax(votes >= votes.max(axis=1, keepdims=True), axis=1)
     return np.asarray(classes[np.arange(len(classes)), best], dtype=np.int64)
+
+
+_OF_CLASSES: Mapping[str, Callable[[_Block, int], npt.NDArray[np.generic]]] = {
+    "Hit": lambda block, cut: _right_until(block, cut) > 0,
+    "P": lambda block, cut: _right_until(block, cut) / cut,
+    "R": _share_of_class,
+    "mAP": _average_precision,
+    "kNN": lambda block, cut: _voted(block.classes[:, :cut], block.rankings.likeness[:, :cut]) == block.wanted,
+}

@@ -1,18 +1,36 @@
-"""Measures as values: they print, parse, hash and score one query at a time."""
+"""Measures as values: they print, parse, hash and score one query at a time.
+
+A package adds a measure by an entry point of the group ``honed.measures`` that names a `RankingMeasure`.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from honed.core.errors import ConfigError
 from honed.core.records import Qrels, Run
+from honed.core.registry import Registry, instance_of
 
 Scores = npt.NDArray[np.float64]
+_ROUNDING = 1e-9
+# (documents, best first, at most ``cut``; grades by document, above 0 relevant; cut) -> score in [0, 1]
+RankingScore: TypeAlias = Callable[[Sequence[str], Mapping[str, int], int], float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankingMeasure:
+    """How the ranking of one query is scored; a query without a relevant document scores 0 unasked.
+
+    ``judged_only`` takes out of rankings what nobody has judged, before they are cut.
+    """
+
+    score: RankingScore
+    judged_only: bool = False
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -29,17 +47,21 @@ class Measure:
     def parse(cls, text: str) -> Self:
         """Read ``NAME@CUT``; `ConfigError` for an unknown name or a cut below 1."""
         match = re.fullmatch(r"(\w+)@(\d+)", text.strip())
-        if not match or match[1] not in _SCORERS or int(match[2]) < 1:
-            raise ConfigError("E_MEASURE", f"unknown measure {text!r}; known: {', '.join(f'{n}@k' for n in _SCORERS)}")
+        if not match or int(match[2]) < 1 or match[1] not in MEASURES:
+            raise ConfigError("E_MEASURE", f"unknown measure {text!r}; known: {', '.join(f'{n}@k' for n in MEASURES)}")
         return cls(match[1], int(match[2]))
 
     def score(self, ranking: Sequence[str], grades: Mapping[str, int]) -> float:
         """Return the score of one ranking, in [0, 1]; 0 when nothing is relevant."""
         if not any(grade > 0 for grade in grades.values()):
             return 0.0
-        if self.name in _OF_JUDGED:
+        kind = MEASURES[self.name]
+        if kind.judged_only:
             ranking = [doc_id for doc_id in ranking if doc_id in grades]
-        return _SCORERS[self.name](ranking[: self.cut], grades, self.cut)
+        score = kind.score(ranking[: self.cut], grades, self.cut)
+        if not 0 <= score <= 1 + _ROUNDING:
+            raise ConfigError("E_PLUGIN", f"measure {self}: {score} is not between 0 and 1")
+        return score
 
 
 def _recall(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> float:
@@ -66,11 +88,11 @@ def _ndcg(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> float:
 
 
 def _average_precision(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> float:
-    found, total = 0, 0.0
+    relevant, total = 0, 0.0
     for rank, doc_id in enumerate(ranking, 1):
         if grades.get(doc_id, 0) > 0:
-            found += 1
-            total += found / rank
+            relevant += 1
+            total += relevant / rank
     return total / sum(grade > 0 for grade in grades.values())
 
 
@@ -82,23 +104,27 @@ def _judged(ranking: Sequence[str], grades: Mapping[str, int], cut: int) -> floa
 # the nDCG of what is left of a ranking when they are taken out (condensed lists; Sakai 2007): a system that finds what
 # the judges never saw is not punished for it. Recall@k is the share of the relevant that were found, P@k the share of
 # the found that are relevant; hit rate@k the share of queries with one found.
-_SCORERS = {
-    "R": _recall,
-    "P": _precision,
-    "Hit": _hit,
-    "MRR": _reciprocal_rank,
-    "nDCG": _ndcg,
-    "AP": _average_precision,
-    "Judged": _judged,
-    "nDCG_judged": _ndcg,
-}
-_OF_JUDGED = ("nDCG_judged",)
-DEFAULT_MEASURES = tuple(Measure.parse(each) for each in ("R@1", "R@3", "R@10", "MRR@10", "nDCG@10"))
-JUDGED_MEASURES = tuple(
-    Measure.parse(each)
-    for each in ("nDCG@10", "R@1", "R@3", "R@10", "R@100", "Hit@1", "MRR@10", "Judged@10", "nDCG_judged@10")
+MEASURES: Registry[RankingMeasure] = Registry(
+    "measure",
+    group="honed.measures",
+    built_in={
+        "R": RankingMeasure(score=_recall),
+        "P": RankingMeasure(score=_precision),
+        "Hit": RankingMeasure(score=_hit),
+        "MRR": RankingMeasure(score=_reciprocal_rank),
+        "nDCG": RankingMeasure(score=_ndcg),
+        "AP": RankingMeasure(score=_average_precision),
+        "Judged": RankingMeasure(score=_judged),
+        "nDCG_judged": RankingMeasure(score=_ndcg, judged_only=True),
+    },
+    accepts=instance_of(RankingMeasure),
 )
-REVERSE_MEASURES = tuple(Measure.parse(each) for each in ("Hit@1", "Hit@3", "Hit@10", "MRR@10", "nDCG@10"))
+DEFAULT_MEASURES = tuple(Measure.parse(name) for name in ("R@1", "R@3", "R@10", "MRR@10", "nDCG@10"))
+JUDGED_MEASURES = tuple(
+    Measure.parse(name)
+    for name in ("nDCG@10", "R@1", "R@3", "R@10", "R@100", "Hit@1", "MRR@10", "Judged@10", "nDCG_judged@10")
+)
+REVERSE_MEASURES = tuple(Measure.parse(name) for name in ("Hit@1", "Hit@3", "Hit@10", "MRR@10", "nDCG@10"))
 
 
 def score_run(run: Run, qrels: Qrels, measures: Sequence[Measure], query_ids: Sequence[str]) -> dict[Measure, Scores]:

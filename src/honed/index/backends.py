@@ -10,7 +10,6 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import VectorIndex, VectorSource
 from honed.core.tensors import Array, Tensors
-from honed.index.annoy import AnnoyIndex
 from honed.index.composed import ComposedIndex
 from honed.index.exact import ExactIndex, FlatIndex
 from honed.index.hnsw import HnswIndex
@@ -45,7 +44,6 @@ _IMPLEMENTED: Mapping[str, tuple[Build, Restore | None]] = {
     "exact": (lambda source, settings: ExactIndex(source.take(_ALL)), None),
     "flat": (lambda source, settings: FlatIndex(source.take(_ALL)), None),
     "hnsw": (HnswIndex, HnswIndex.from_tensors),
-    "annoy": (lambda source, settings: AnnoyIndex(source.take(_ALL), settings), None),
 }
 
 

@@ -36,7 +36,6 @@ BACKENDS: Registry[BackendFacts] = Registry(
         "exact": BackendFacts(),
         "flat": BackendFacts(),
         "hnsw": BackendFacts(takes=("links", "build_width", "search_width")),
-        "annoy": BackendFacts(takes=("trees", "search_k", "seed")),
         "ivf": BackendFacts(takes=(*_CLUSTERED, *_LEARNED), codes=FULL),
         "scalar": BackendFacts(takes=_CODED, codes="scalar"),
         "product": BackendFacts(takes=_CODED, codes="product"),
@@ -56,8 +55,8 @@ class IndexSettings:
     ``nlist`` clusters are made, the ``nprobe`` nearest are searched; ``codes`` with ``bits`` for each dimension are
     compared there; the best ``rescore`` are compared again by their full vectors (0: by their codes alone). ``dims``
     cuts vectors before they are coded (for models trained with Matryoshka loss). ``links``, ``build_width`` and
-    ``search_width`` are M, efConstruction and efSearch of HNSW; ``trees`` and ``search_k`` are Annoy's. Clusters and
-    codes are learned from ``sample`` vectors at most.
+    ``search_width`` are M, efConstruction and efSearch of HNSW. Clusters and codes are learned from ``sample`` vectors
+    at most.
     """
 
     backend: str = field(default="flat", metadata=limits(one_of=BACKENDS))
@@ -70,8 +69,6 @@ class IndexSettings:
     links: int = field(default=32, metadata=limits(low=2, high=256))
     build_width: int = field(default=80, metadata=limits(low=4, high=10_000))
     search_width: int = field(default=128, metadata=limits(low=1, high=100_000))
-    trees: int = field(default=20, metadata=limits(low=1, high=10_000))
-    search_k: int = field(default=0, metadata=limits(low=0, high=2**31 - 1))
     sample: int = field(default=100_000, metadata=limits(low=1, high=100_000_000))
     seed: int = field(default=0, metadata=limits(low=0, high=2**31 - 2))
 

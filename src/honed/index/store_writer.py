@@ -75,7 +75,6 @@ class StoreWriter:
 
         Without it an id that is there is a `DataError`, and nothing is added.
         """
-        self._check_mutable()
         entry = self._write(batches, self.store.manifest)
         added = Segment(self.path / SEGMENTS / entry.name, entry.facts, self.store.dim)
         ids = [added.record(row).doc_id for row in range(added.n)]
@@ -87,7 +86,6 @@ class StoreWriter:
 
     def delete(self, doc_ids: Sequence[str]) -> Store:
         """Delete records by id; an id that is not there is a `DataError`, and nothing is deleted."""
-        self._check_mutable()
         places = self.store.locate(doc_ids)
         missing = [doc_id for doc_id in doc_ids if doc_id not in places]
         if missing:
@@ -114,13 +112,6 @@ class StoreWriter:
                 yield Batch(records=batch.records, vectors=encode([record.text for record in batch.records]))
 
         return self._rewrite(encoded(), replace(self.store.manifest, dim=dim, model=dict(model)))
-
-    def _check_mutable(self) -> None:
-        if self.store.settings.backend == "annoy":
-            raise ConfigError(
-                "E_READ_ONLY",
-                f"{self.path}: trees of Annoy are read-only; first  honed store compact  to another index",
-            )
 
     def _rewrite(self, batches: Iterable[Batch], base: StoreVersion) -> Store:
         """Make one segment of some records, with the dimensions, settings and model of a version."""

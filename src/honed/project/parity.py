@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
+from honed.bundle.manifest import Parity
 from honed.core.errors import ArtifactError
 from honed.core.proportion import wilson
 from honed.core.protocols import Encoder, Vectors
@@ -14,19 +14,6 @@ from honed.search.searcher import Searcher
 # precision -> (the share of top-1 answers that may differ from the trained model's, least mean cosine of the queries)
 BOUNDS = {"fp32": (0.005, 0.9999), "bf16": (0.02, 0.999), "int8": (0.05, 0.999)}
 _TIE = 1e-5  # cosines of the trained model that differ by less are one: fp32 products differ by as much between CPUs
-
-
-class Parity(msgspec.Struct, kw_only=True):
-    """How far a bundle's answers are from the trained model's: shares of ``n_queries``, cosines of query vectors."""
-
-    n_queries: int
-    engine: str
-    top1_flips: float
-    top1_ties: float
-    top10_overlap: float
-    mean_cosine: float
-    min_cosine: float
-    largest_top1_score_difference: float
 
 
 def compare(trained: Encoder, labels: Vectors, searcher: Searcher, queries: Sequence[str]) -> Parity:

@@ -33,7 +33,7 @@ from honed.stages import headroom, train
 from honed.stages.all import stages_of
 from honed.stages.gates import FEWEST
 from honed.stages.index import shipped_model
-from honed.train.config import CROSS_ENCODER_OBJECTIVES
+from honed.train.losses import AUTO, needs_teacher
 
 OLD, NEW = "before", "after"
 RESULT = "update.json"
@@ -121,7 +121,7 @@ def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Conf
         config.train,
         epochs=options.epochs,
         learning_rate=options.learning_rate or config.train.learning_rate / 2,
-        objective="auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective,
+        objective=AUTO if needs_teacher(config.train.objective) else config.train.objective,
         processes=1,
     )
     distil = replace(config.distil, method="match") if config.distil else None
@@ -141,7 +141,7 @@ def _stages(config: Config, before: Inputs, options: UpdateOptions) -> tuple[Sta
     def settings(config: Config, root: Path) -> dict[str, Json]:
         return {
             "update": asdict(options),
-            "train": asdict(config.train) if config.train else None,
+            **{key: value for key, value in train.settings(config, root).items() if key != "model"},
             "from": {name: artifact.key for name, artifact in before.by_stage().items()},
         }
 

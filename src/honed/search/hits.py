@@ -1,4 +1,4 @@
-"""Hits made of rows of names: each entity once, one of a group, those that bear the query as a name first."""
+"""Rows of names to hits: an entity once, one of a group, those that bear the query as a known name first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class _Bearer(NamedTuple):
 
 
 class HitBuilder:
-    """Makes hits of rows of a catalogue's names."""
+    """Builds hits from rows of a catalogue's names."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue

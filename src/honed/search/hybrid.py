@@ -65,7 +65,7 @@ class HybridSearch:
     def extend_ranking(
         self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED
     ) -> Rows:
-        """Return a ranking with ``n`` labels or more, where there are so many: what is there, then what is deeper."""
+        """Return a ranking of at least ``n`` labels, where there are so many: the given one, then deeper candidates."""
         hidden = self.catalogue.hidden_labels(masks)
         depth, most = DEPTH, len(self.catalogue.labels) - len(hidden)
         while len(ranking) < min(n, most) and depth < most:
@@ -118,6 +118,7 @@ class HybridSearch:
         return HitBuilder(self.catalogue).build(everything, [], labels)
 
     def _ranked_wide(self, query: AnswerQuery) -> Ranking:
+        """Return the labels that a candidate set is cut from, best first."""
         near = self.catalogue.nearest_labels(query.vector[None], WIDE)[0]
         return self.index.rank(query.text, self.gather(query.text, query.vector, near, depth=WIDE))
 

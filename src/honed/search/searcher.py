@@ -91,6 +91,7 @@ class Searcher:
             self._take_hybrid(hybrid)
 
     def _take_hybrid(self, files: HybridFiles) -> None:
+        """Read a hybrid with its estimates and the weight of the cross-encoder."""
         labels = self.catalogue.labels
         self.hybrid = HybridIndex.from_files(files.data, files.arrays, self.label_text, len(labels))
         if self.hybrid.fusion is None or self.catalogue.searched_kinds != LABEL:

@@ -103,6 +103,7 @@ class Handlers:
         return await self._answer_search(request, decode_search_parameters(dict(request.query_params), self._limits))
 
     async def _answer_search(self, request: Request, search: SearchRequest) -> Response:
+        """Answer a search, one result or several; what the bundle cannot answer is a `RequestError` (422)."""
         searcher = self._service.searcher
         work = SearchWork(
             search.direction,
@@ -159,7 +160,7 @@ class Handlers:
             raise RequestError.of(error, 404) from None
 
     async def about(self, _: Request) -> Response:
-        """Tell what is served."""
+        """Answer with the manifest of the bundle, the engine and the version of the server."""
         return json_response(self._service.about())
 
     async def reload(self, _: Request) -> Response:
@@ -204,7 +205,7 @@ class Handlers:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def document(self, request: Request) -> Response:
-        """Describe the interface."""
+        """Answer with the OpenAPI document."""
         return json_response(openapi_document(has_key=gate_of(request).access.has_key))
 
     async def client_left(self, _: Request, __: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""One worker thread that answers what waits, in small batches, while the event loop stays free."""
+"""One worker thread that answers the texts that wait, in small batches, while the event loop stays free."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class QueueFull(Exception):  # noqa: N818  an answer, not a failure
-    """Every place is taken."""
+    """The queue before the searcher is full."""
 
 
 class Work(Protocol[Result]):
@@ -155,7 +155,7 @@ class MicroBatcher:
         """Answer from another searcher from the next batch on."""
         self.searcher = searcher
 
-    def settle(self) -> None:
+    def wait_for_running(self) -> None:
         """Return when no batch is under way that began before; what it held is then free."""
         with self._change:
             number = self._batches

@@ -20,7 +20,7 @@ _MOST_REASON = 500  # characters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ServeOptions:
+class LabelPageOptions:
     """Where the page is served, the name that labels are kept under, and settings in place of those of honed.toml."""
 
     host: str = "127.0.0.1"
@@ -60,7 +60,7 @@ class TermRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         return self
 
 
-def serve_labels(project: Path, options: ServeOptions) -> None:
+def serve_labels(project: Path, options: LabelPageOptions) -> None:
     """Serve the label page of a project until SIGTERM or SIGINT."""
     check_host(options.host, _WHAT)
     from honed.project.workspace import Workspace

@@ -81,7 +81,7 @@ class Service:
                 raise
             self.batcher.replace(searcher)
             self.searcher = searcher
-            self.batcher.settle()
+            self.batcher.wait_for_running()
             memory.trim_heap()
             self.metrics.reloads.labels("done").inc()
             self.fault = ""

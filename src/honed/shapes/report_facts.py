@@ -62,14 +62,14 @@ def compared(
     """Return systems, comparisons and gates of a report on texts in classes."""
     best = scores.best([name for name in WORDS if name in scores.scores], first)
     pairs = [(TUNED, BASE), (TUNED, best)] if TUNED in scores.scores else [(BASE, best)]
-    rules, gates = work.config.gate, []
+    rules, gates, judged_by = work.config.gate, [], work.config.gate_measure(first)
     if rules:
         bounds = {
             "gain over base": (BASE, rules.gain_over_base),
             "gain over best baseline": (best, rules.gain_over_best_baseline),
         }
         gates = [
-            Gate(name=name, candidate=TUNED, reference=reference, measure=first, bound=bound)
+            Gate(name=name, candidate=TUNED, reference=reference, measure=judged_by, bound=bound)
             for name, (reference, bound) in bounds.items()
             if bound is not None
         ]

@@ -21,12 +21,13 @@ from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact, DistilArtifact, Mined, ShippedModel, TrainArtifact
 from honed.artifacts.report import Direction, JudgedReport, StudentComparison
 from honed.config.config import Config
+from honed.config.sections import EvaluateSection, GateSection
 from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
-from honed.evaluate.measures import Measure
+from honed.evaluate.measures import MEASURES, Measure
 from honed.evaluate.results import Comparison
 from honed.evaluate.runs import save_run
 from honed.evaluate.score import TaskScores, agreement, task_ceiling
@@ -56,16 +57,23 @@ R1 = Measure("R", 1)
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
+    plugins = MEASURES.versions(measure.name for measure in config.measures(()))
     return {
         "retrieval": None,
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
-        "evaluate": asdict(config.evaluate) if config.evaluate else None,
-        "gate": asdict(config.gate) if config.gate else None,
+        "evaluate": _without_empty(config.evaluate, "measures"),
+        "gate": _without_empty(config.gate, "measure"),
         "protocol": config.split.protocol,
         "model": encoder_source(config.model).identity(),
         **shape_of(config).evaluation_settings(config),
+        **({"plugins": {**plugins}} if plugins else {}),
     }
+
+
+def _without_empty(section: EvaluateSection | GateSection | None, name: str) -> dict[str, Json] | None:
+    """Return a section as plain data, without a setting that came later where it is empty: old results stay valid."""
+    return {key: value for key, value in asdict(section).items() if key != name or value} if section else None
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -141,7 +149,8 @@ def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> di
 def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
     """Measure all systems on the test queries of a direction; the runs and scores are kept beside the report."""
     test = judged_task(work.inputs, direction.name, "test")
-    scores = TaskScores(test, direction.measures, seed=work.config.seed)
+    measures = work.config.measures(direction.measures)
+    scores = TaskScores(test, measures, seed=work.config.seed)
     stored = work.inputs.find(BaselinesArtifact)
     baselines = stored.runs(direction.name) if stored else []
     ours = _our_runs(work, test, direction)
@@ -159,7 +168,7 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         n_candidates=len(test.corpus),
         ceiling=round(task_ceiling(test), 5) if direction.bounded else None,
         systems=scores.systems(),
-        comparisons=_comparisons(scores, lexical, direction.measures),
+        comparisons=_comparisons(scores, lexical, measures),
         student=student.facts if student else None,
         gates=judged_gates(work, scores, lexical, student) if direction.main else [],
     )

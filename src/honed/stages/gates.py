@@ -35,7 +35,7 @@ def judged_gates(
     rules = work.config.gate
     if rules is None:
         return []
-    first = scores.measures[0]
+    first = work.config.gate_measure(scores.measures[0])
     gates = [Gate(name="gain over base", candidate=TUNED, reference=BASE, measure=first, bound=rules.gain_over_base)]
     if rules.gain_over_best_baseline is not None and lexical:
         bound, best = rules.gain_over_best_baseline, scores.best(lexical, first)

@@ -11,6 +11,7 @@ from honed.core.optional import require
 from honed.core.stage import Stage, Work
 from honed.encode.models import BaseModel, encoder_source
 from honed.shapes.registry import shape_of
+from honed.train.losses import AUTO, OBJECTIVES, needs_teacher
 
 NAME = "train"
 
@@ -19,7 +20,10 @@ def settings(config: Config, root: Path) -> dict[str, Json]:
     """Return what shapes a fine-tuned model."""
     model = encoder_source(config.model).identity()
     del model["precision"]
-    return {"train": asdict(config.train) if config.train else None, "model": model}
+    if config.train is None:
+        return {"train": None, "model": model}
+    plugins = OBJECTIVES.versions([config.train.objective])
+    return {"train": asdict(config.train), "model": model, **({"plugins": {**plugins}} if plugins else {})}
 
 
 def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
@@ -46,10 +50,8 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
 
 def without_teachers(config: Config) -> Config:
     """Return how a model is trained before there is anything that a first model must be there for."""
-    from honed.train.config import CROSS_ENCODER_OBJECTIVES
-
     assert config.train is not None  # the caller trains
-    objective = "auto" if config.train.objective in CROSS_ENCODER_OBJECTIVES else config.train.objective
+    objective = AUTO if needs_teacher(config.train.objective) else config.train.objective
     negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
     return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
 

@@ -5,59 +5,13 @@ negatives. ``related`` tells which other pairs are right as well (all aliases of
 loss pushes such a pair apart. Example weights scale the loss of their rows.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, softmax, softplus
 
-from honed.train.config import TrainConfig
+from honed.train.batch import Batch, BatchLoss, LossSettings
 
 _MINUS_INFINITY = float("-inf")
-
-
-class Batch(NamedTuple):
-    """Unit vectors of n anchors ``(n, dim)`` and of documents ``(n + n * h, dim)``: positives, then h negatives each.
-
-    ``related`` ``(n, n + n * h)`` marks the right pairs; ``weights`` ``(n,)`` scale the loss of an example and
-    ``targets`` ``(n,)`` are the similarities that its pair should have, in [-1, 1]; ``teacher`` ``(n, 1 + h)`` holds a
-    teacher's scores of an example's positive and negatives, higher is closer, NaN where there is none.
-    """
-
-    anchors: Tensor
-    documents: Tensor
-    related: Tensor
-    weights: Tensor
-    targets: Tensor
-    teacher: Tensor | None = None
-
-    @property
-    def cosines(self) -> Tensor:
-        """Cosines ``(n, n + n * h)`` of every anchor with every document."""
-        return self.anchors @ self.documents.T
-
-    @property
-    def positives(self) -> Tensor:
-        """The vectors of the examples' positives ``(n, dim)``."""
-        return self.documents[: len(self.anchors)]
-
-    @property
-    def example_cosines(self) -> Tensor:
-        """Cosines ``(n, 1 + h)`` of each anchor with the positive and the negatives of its example."""
-        n = len(self.anchors)
-        grouped = self.documents[n:].view(n, -1, self.documents.shape[1])
-        candidates = torch.cat([self.positives[:, None], grouped], dim=1)
-        return (candidates @ self.anchors[:, :, None]).squeeze(2)
-
-    def swapped(self) -> "Batch":
-        """Return the batch with anchors and positives in each other's place, without the mined negatives."""
-        n = len(self.anchors)
-        return self._replace(anchors=self.positives, documents=self.anchors, related=self.related[:, :n].T)
-
-
-BatchLoss = Callable[[Batch, TrainConfig], Tensor]
-"""The loss of a batch, a scalar, under the settings ``[train]``."""
 
 
 def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
@@ -67,7 +21,7 @@ def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
 def _both_directions(loss_from_anchors: BatchLoss) -> BatchLoss:
     """Return the mean of a loss and the same loss from the positives' side, where ``train.symmetric`` asks for it."""
 
-    def symmetric_loss(batch: Batch, config: TrainConfig) -> Tensor:
+    def symmetric_loss(batch: Batch, config: LossSettings) -> Tensor:
         loss = loss_from_anchors(batch, config)
         return (loss + loss_from_anchors(batch.swapped(), config)) / 2 if config.symmetric else loss
 
@@ -75,7 +29,7 @@ def _both_directions(loss_from_anchors: BatchLoss) -> BatchLoss:
 
 
 @_both_directions
-def ranking(batch: Batch, config: TrainConfig) -> Tensor:
+def ranking(batch: Batch, config: LossSettings) -> Tensor:
     """Multiple negatives ranking, the softmax over the batch (Henderson et al. 2017, arXiv 1705.00652, section 4.4)."""
     diagonal = torch.eye(*batch.related.shape, dtype=torch.bool, device=batch.anchors.device)
     scores = (batch.cosines * config.scale).masked_fill(batch.related & ~diagonal, _MINUS_INFINITY)
@@ -84,7 +38,7 @@ def ranking(batch: Batch, config: TrainConfig) -> Tensor:
 
 
 @_both_directions
-def _triplet_in_batch(batch: Batch, config: TrainConfig) -> Tensor:
+def _triplet_in_batch(batch: Batch, config: LossSettings) -> Tensor:
     cosines = batch.cosines
     right = cosines.diagonal()
     negatives = cosines.masked_fill(batch.related, _MINUS_INFINITY)
@@ -95,7 +49,7 @@ def _triplet_in_batch(batch: Batch, config: TrainConfig) -> Tensor:
     return _margin_loss(right, hardest, batch, config)
 
 
-def _margin_loss(right: Tensor, wrong: Tensor, batch: Batch, config: TrainConfig) -> Tensor:
+def _margin_loss(right: Tensor, wrong: Tensor, batch: Batch, config: LossSettings) -> Tensor:
     """Return how far cosines of wrong pairs ``(n,)`` reach into the margin below those of right pairs ``(n,)``.
 
     Where ``wrong`` is -inf there is no negative, and nothing to lose.
@@ -105,7 +59,7 @@ def _margin_loss(right: Tensor, wrong: Tensor, batch: Batch, config: TrainConfig
     return _weighted_mean(losses * has_negative, batch.weights)
 
 
-def triplet(batch: Batch, config: TrainConfig) -> Tensor:
+def triplet(batch: Batch, config: LossSettings) -> Tensor:
     """A margin in cosine to one negative: of the batch the hardest, or the hardest of those that are further away than
     the positive (semi-hard; Schroff et al. 2015, arXiv 1503.03832, section 3.2), or of the example's own ones alone the
     nearest ("own")."""
@@ -118,7 +72,7 @@ def triplet(batch: Batch, config: TrainConfig) -> Tensor:
     return _margin_loss(cosines[:, 0], hardest, batch, config)
 
 
-def contrastive(batch: Batch, config: TrainConfig) -> Tensor:
+def contrastive(batch: Batch, config: LossSettings) -> Tensor:
     """Supervised contrastive over groups: every text of a group attracts every other (Khosla et al. 2020,
     arXiv 2004.11362, L_out of equation 2)."""
     n = len(batch.anchors)
@@ -134,7 +88,7 @@ def contrastive(batch: Batch, config: TrainConfig) -> Tensor:
 
 
 @_both_directions
-def multi_similarity(batch: Batch, config: TrainConfig) -> Tensor:
+def multi_similarity(batch: Batch, config: LossSettings) -> Tensor:
     """Soft counts of positives that are too far and negatives that are too near (Wang et al. 2019, arXiv 1904.06627),
     which SapBERT uses for synonyms; only pairs within 0.1 of the hardest of the other kind count."""
     alpha, beta, centre, slack = 2.0, 50.0, 0.5, 0.1
@@ -154,13 +108,13 @@ def _logsumexp(scores: Tensor) -> Tensor:
     return scores.clamp_min(-1e4).logsumexp(dim=1)
 
 
-def cosine(batch: Batch, config: TrainConfig) -> Tensor:
+def cosine(batch: Batch, config: LossSettings) -> Tensor:
     """Mean squared difference of the pair's cosine and its score."""
     cosines = (batch.anchors * batch.positives).sum(dim=1)
     return _weighted_mean((cosines - batch.targets).square(), batch.weights)
 
 
-def cosent(batch: Batch, config: TrainConfig) -> Tensor:
+def cosent(batch: Batch, config: LossSettings) -> Tensor:
     """Pairs with a higher score must have the higher cosine (CoSENT: Su 2022): the order counts, not the values."""
     scaled = (batch.anchors * batch.positives).sum(dim=1) * config.scale
     above = batch.targets[:, None] > batch.targets[None, :]
@@ -170,7 +124,7 @@ def cosent(batch: Batch, config: TrainConfig) -> Tensor:
     return torch.cat([terms.new_zeros(1), terms]).logsumexp(dim=0)
 
 
-def margin_mse(batch: Batch, config: TrainConfig) -> Tensor:
+def margin_mse(batch: Batch, config: LossSettings) -> Tensor:
     """The margin between positive and negatives shall be the teacher's (Hofstätter et al. 2020, arXiv 2010.02666).
 
     The student's scores are its cosines times ``scale``.
@@ -182,7 +136,7 @@ def margin_mse(batch: Batch, config: TrainConfig) -> Tensor:
     return _weighted_mean(errors.sum(dim=1) / scored.sum(dim=1).clamp_min(1), batch.weights)
 
 
-def kl(batch: Batch, config: TrainConfig) -> Tensor:
+def kl(batch: Batch, config: LossSettings) -> Tensor:
     """The softmax over positive and negatives shall be the teacher's (Kullback-Leibler divergence)."""
     teacher = _teacher_scores(batch)
     absent = ~torch.isfinite(teacher)
@@ -192,7 +146,7 @@ def kl(batch: Batch, config: TrainConfig) -> Tensor:
     return _weighted_mean(losses, batch.weights)
 
 
-def pairs(batch: Batch, config: TrainConfig) -> Tensor:
+def pairs(batch: Batch, config: LossSettings) -> Tensor:
     """The cosines with positive and negatives shall be the teacher's (mean squared difference)."""
     teacher = _teacher_scores(batch)
     scored = torch.isfinite(teacher)

@@ -5,12 +5,8 @@ from dataclasses import dataclass, field
 from honed.core.errors import ConfigError
 from honed.core.sections import limits
 from honed.encode.config import PRECISIONS
+from honed.train.losses import AUTO, ObjectiveNames
 
-OBJECTIVES = (
-    "auto", "ranking", "triplet", "contrastive", "multi-similarity", "cosine", "cosent", "margin-mse", "kl",
-)  # fmt: skip
-OBJECTIVE_SYNONYMS = {"mse": "cosine"}  # other word in honed.toml -> objective that it names
-CROSS_ENCODER_OBJECTIVES = ("margin-mse", "kl")  # learn a cross-encoder's scores
 TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 
 
@@ -18,7 +14,7 @@ TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
 class TrainConfig:
     """The section ``[train]``.
 
-    ``objective`` is one of `OBJECTIVES` or of `OBJECTIVE_SYNONYMS`; "auto" chooses by what the examples hold. ``head``
+    ``objective`` is one of `honed.train.losses.ObjectiveNames`; "auto" chooses by what the examples hold. ``head``
     "skip" freezes the encoder and trains a linear map with a skip connection over its vectors, which takes seconds.
     ``margin`` (difference of cosines) and ``negatives`` ("semi-hard", "hard", "own": those of the example alone) belong
     to "triplet". ``scale`` is 1 / temperature of the softmax over in-batch negatives; ``symmetric`` adds the loss
@@ -30,7 +26,7 @@ class TrainConfig:
     TensorBoard logs beside the model.
     """
 
-    objective: str = field(default="auto", metadata=limits(one_of=(*OBJECTIVES, *OBJECTIVE_SYNONYMS)))
+    objective: str = field(default=AUTO, metadata=limits(one_of=ObjectiveNames()))
     head: str = field(default="none", metadata=limits(one_of=("none", "skip")))
     margin: float = field(default=0.2, metadata=limits(low=0, high=2))
     negatives: str = field(default="semi-hard", metadata=limits(one_of=("semi-hard", "hard", "own")))
@@ -116,6 +112,7 @@ class CrossEncoderConfig:
 
 
 DISTIL_METHODS = ("match", "pairs", "margin-mse", "kl")
+CROSS_ENCODER_METHODS = ("margin-mse", "kl")  # learn a cross-encoder's scores
 STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weights; any other name is a base model
 
 

@@ -13,7 +13,7 @@ from honed.encode.torch_encoder import copy_model
 from honed.train.config import CrossEncoderConfig
 from honed.train.dev import DevEvaluator
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
-from honed.train.loss import negatives_in_epoch, negatives_per_example
+from honed.train.loss import ADD_NEGATIVES, negatives_in_epoch, negatives_per_example
 from honed.train.trainer import TrainingSetup, train_model
 
 
@@ -33,7 +33,9 @@ def train_cross_encoder(
     usable = [example for example in examples if example.negatives]
     if len(usable) < 2:
         raise TrainingError(
-            "E_TRAIN_NEGATIVES", "a cross-encoder learns from hard negatives: add the section [mine] to honed.toml"
+            "E_TRAIN_NEGATIVES",
+            f"a cross-encoder learns from hard negatives, which {len(usable)} of {len(examples)} examples have: "
+            f"{ADD_NEGATIVES}",
         )
     n_negatives = negatives_per_example(usable, config.negatives)
     setup = TrainingSetup(

@@ -13,7 +13,7 @@ from honed.train.config import TrainConfig
 from honed.train.dev import DevScore, watched_score
 from honed.train.head import FrozenEncoder, StoredVectors, train_head
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
-from honed.train.loss import PairLoss, negatives_in_epoch, negatives_per_example
+from honed.train.loss import ADD_NEGATIVES, PairLoss, negatives_in_epoch, negatives_per_example
 from honed.train.objectives import ChosenObjective, choose_objective
 from honed.train.trainer import TrainingSetup, bi_encoder_setup, train_model
 
@@ -57,7 +57,7 @@ def _check_settings(config: TrainConfig, objective: ChosenObjective, examples: S
     ):
         raise TrainingError(
             "E_TRAIN_NEGATIVES",
-            'train.negatives = "own" and the examples have none: take "semi-hard", or add [mine] or [triplets]',
+            f'train.negatives = "own", and no example has any: take "semi-hard", or [triplets]; or {ADD_NEGATIVES}',
         )
 
 

@@ -15,13 +15,19 @@ from torch import Tensor, nn
 
 from honed.core.records import Example
 from honed.core.text import fold
-from honed.train.batch_losses import Batch
+from honed.train.batch import Batch
 from honed.train.config import TrainConfig
-from honed.train.objectives import find_objective
+from honed.train.losses import find_objective
 from honed.train.processes import gather
 
 Turns = Sequence[int | None]
 """Which of an example's negatives are in a batch, by their number in the example; None is a gap."""
+
+# what to do about examples without hard negatives, for messages
+ADD_NEGATIVES = (
+    "add the section [mine] to honed.toml, or, where it is there and found none (honed mine tells why), raise "
+    "mine.depth or mine.false_negatives"
+)
 
 
 class CoPositives:
@@ -103,7 +109,7 @@ class PairLoss(CachedLossMixin, nn.Module):
         self.scores = torch.tensor(scores, dtype=torch.float32)
         has_teacher = any(example.teacher for example in examples)
         self.teacher = [example.teacher for example in examples] if has_teacher else None
-        self.config, self.batch_loss = config, find_objective(objective).loss
+        self.config, self.batch_loss = config, find_objective(objective).batch_loss()
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = None
         self.show_progress_bar = False

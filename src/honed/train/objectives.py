@@ -1,45 +1,11 @@
-"""The objectives of ``[train]`` by name: their loss, what they learn from, and which one "auto" chooses."""
+"""Which objective a model is trained by: the wanted one where it can learn, or what "auto" chooses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from honed.core.errors import TrainingError
 from honed.core.records import Example
-from honed.train import batch_losses as losses
-from honed.train.batch_losses import BatchLoss
-from honed.train.config import OBJECTIVE_SYNONYMS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """A loss over batches, and what examples must have for it.
-
-    ``learns_from`` "pairs" needs nothing but anchor and positive, "scores" the similarity that a pair should have
-    (`Example.score`), "teacher" a teacher's scores of positive and negatives (`Example.teacher`).
-    """
-
-    loss: BatchLoss
-    learns_from: Literal["pairs", "scores", "teacher"] = "pairs"
-
-
-# name in honed.toml -> objective; "pairs" is that of distil.method
-OBJECTIVES: dict[str, Objective] = {
-    "ranking": Objective(loss=losses.ranking),
-    "triplet": Objective(loss=losses.triplet),
-    "contrastive": Objective(loss=losses.contrastive),
-    "multi-similarity": Objective(loss=losses.multi_similarity),
-    "cosine": Objective(loss=losses.cosine, learns_from="scores"),
-    "cosent": Objective(loss=losses.cosent, learns_from="scores"),
-    "margin-mse": Objective(loss=losses.margin_mse, learns_from="teacher"),
-    "kl": Objective(loss=losses.kl, learns_from="teacher"),
-    "pairs": Objective(loss=losses.pairs, learns_from="teacher"),
-}
-
-
-def find_objective(name: str) -> Objective:
-    """Return the objective of a name or synonym; `KeyError` for one that is unknown."""
-    return OBJECTIVES[OBJECTIVE_SYNONYMS.get(name, name)]
+from honed.train.losses import AUTO, find_objective
 
 
 class ChosenObjective(NamedTuple):
@@ -56,7 +22,7 @@ def choose_objective(wanted: str, examples: Sequence[Example]) -> ChosenObjectiv
     together is best done by one vector for every text.
     """
     scores = {example.score for example in examples if example.score is not None}
-    if wanted != "auto":
+    if wanted != AUTO:
         _check_learnable(wanted, examples, len(scores))
         return ChosenObjective(wanted, "set in honed.toml")
     if len(scores) >= 2 and all(example.score is not None for example in examples):

@@ -22,7 +22,6 @@ from honed.evaluate.results import Interval
 from honed.evaluate.score import TaskScores
 from honed.index.analysis import Analyzer
 from honed.index.lexical import Bm25Index, TfidfIndex
-from honed.index.settings import IndexSettings
 from honed.shapes.grouped.config import retrieval_section
 from honed.shapes.grouped.neighbours import NeighbourChanges, neighbour_changes
 from honed.shapes.grouped.parts import ExplanationReport, TripletReport
@@ -68,7 +67,7 @@ def labelled_measures(neighbours: int) -> list[Measure]:
 def retrieval_report(work: Work[Config]) -> RetrievalReport:
     """Measure base and fine-tuned model, words, and the index's own loss; and tell what the fine-tuning changed."""
     queries, section = LabelledQueries.of(work.inputs.need(RetrievalTexts)), retrieval_section(work.config)
-    measures = labelled_measures(section.neighbours)
+    measures = work.config.measures(labelled_measures(section.neighbours))
     scores = scores_of_classes(
         "labelled-retrieval", queries.queries, queries.classes, queries.names, measures, work.config.seed
     )
@@ -139,7 +138,7 @@ def _annoy_rows(
     from honed.index.annoy import AnnoyIndex
 
     started = time.perf_counter()
-    index = AnnoyIndex(vectors[1], IndexSettings(backend="annoy", trees=section.annoy_trees, seed=config.seed))
+    index = AnnoyIndex(vectors[1], trees=section.annoy_trees, seed=config.seed)
     built = time.perf_counter() - started
     depth = _TOP + (queries.own is not None)
     bootstrap = Bootstrap([str(row) for row in range(len(queries.queries))], seed=config.seed)

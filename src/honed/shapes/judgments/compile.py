@@ -1,6 +1,7 @@
 """From judgements to training examples and judged tasks, and the audit of them."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 import msgspec
 
@@ -70,10 +71,7 @@ def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str
         name=name,
         queries=queries,
         corpus=list(found.documents.values()),
-        qrels=Qrels(
-            grades={query.query_id: found.grades[query.query_id] for query in queries},
-            meaning={int(grade): text for grade, text in config.grades.items()} or {1: "relevant"},
-        ),
+        qrels=Qrels(grades={query.query_id: found.grades[query.query_id] for query in queries}),
         groups={query.query_id: fold(query.text) for query in queries},
         slices={},
         parents={part.doc_id: doc_id for doc_id, parts in found.cut.items() for part in parts},
@@ -83,7 +81,8 @@ def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str
 class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is in queries, documents and judgements; ``passages`` where documents were cut.
 
-    ``queries_import`` and ``qrels_import`` are the books of their tables: rows in, accepted, rejected by reason.
+    ``meanings`` tells what grades mean, where honed.toml does. ``queries_import`` and ``qrels_import`` are the books of
+    their tables: rows in, accepted, rejected by reason.
     """
 
     documents: int
@@ -94,6 +93,7 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     grades: dict[str, int]
     splits: dict[str, int]
     findings: dict[str, Finding]
+    meanings: dict[str, str] = {}
     queries_import: dict[str, Json] = {}
     qrels_import: dict[str, Json] = {}
 
@@ -109,12 +109,15 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
             *books,
             f"{self.documents} documents, {passages}{self.queries} queries, {self.judgements} judgements "
             f"({self.judgements_a_query} a query)",
-            f"grades: {', '.join(f'{grade}: {count}' for grade, count in self.grades.items())}",
+            f"grades: {', '.join(f'{self._named(grade)}: {count}' for grade, count in self.grades.items())}",
             f"splits: {', '.join(f'{split}: {count}' for split, count in self.splits.items())}",
         ]
 
+    def _named(self, grade: str) -> str:
+        return f"{grade} ({self.meanings[grade]})" if grade in self.meanings else grade
 
-def audit_judgments(found: Judgments) -> JudgmentAudit:
+
+def audit_judgments(found: Judgments, meanings: Mapping[str, str]) -> JudgmentAudit:
     """Return the audit: counts, grades, judgements a query, findings with samples."""
     depth = [len(grades) for grades in found.grades.values()]
     by_text: dict[str, list[str]] = defaultdict(list)
@@ -135,5 +138,6 @@ def audit_judgments(found: Judgments) -> JudgmentAudit:
         grades={str(grade): count for grade, count in sorted(grades.items())},
         splits=dict(Counter(found.splits.values())),
         findings=findings,
+        meanings=dict(meanings),
         **books,
     )

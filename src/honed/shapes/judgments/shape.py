@@ -93,7 +93,7 @@ class JudgmentShape(JudgedShape):
             examples += made_queries(found, section, queries_not_trained_on(found))
         entities = document_entities(list(found.documents.values()))
         return Compiled(
-            audit=msgspec.to_builtins(audit_judgments(found)),
+            audit=msgspec.to_builtins(audit_judgments(found, section.grades)),
             examples=examples,
             tasks=[(judged_task(found, section, FORWARD, split), split) for split in ("dev", "test")],
             entities=entities,

@@ -42,22 +42,14 @@ def audit_labels(
 
     With ``weak`` labels come from rules too, so that a class needs no hand label in train.
     """
-    n, labelled, strange = 0, [], []
-    times: Counter[bytes] = Counter()  # by digest: a million texts need not stay in memory
-    copies: list[str] = []
+    texts = _Texts(unknown)
+    labelled: list[Mapping[str, str]] = []
     splits: dict[str, str] = {}
     keys: dict[str, str] = {}
     for record in records:
-        n += 1
-        text = fold(record["text"])
+        text = texts.add(record)
         if record["label"]:
             labelled.append(record)
-        if text:
-            times[digest := blake2b(text.encode(), digest_size=12).digest()] += 1
-            if times[digest] == 2:
-                copies.append(text)
-            if unknown and unknown(record["text"]):
-                strange.append(record["where"])
         if has_splits:
             splits[record["id"]] = record["split"]
             keys |= {record["id"]: text} if text else {}
@@ -72,16 +64,45 @@ def audit_labels(
     findings = {
         "W_LABEL_RARE": finding(len(rare), [f"{line}; kept in train, not evaluated" for line in rare]),
         "W_LABEL_CONFLICT_TEXT": finding(len(conflicts), conflicts),
-        "W_TEXT_DUP": finding(len(copies), copies),
-        "W_ALL_UNK": finding(len(strange), [f"{where}, text: the encoder knows no part of it" for where in strange]),
+        **texts.findings(),
     }
     return LabelAudit(
-        records=n,
+        records=texts.n,
         labelled=len(labelled),
         labels=dict(counts.most_common()),
         not_evaluated=sorted(label for label, count in counts.items() if count < 2),
-        findings={code: found for code, found in findings.items() if found.count},
+        findings={code: kept for code, kept in findings.items() if kept.count},
     )
+
+
+class _Texts:
+    """The texts of a table, read once: how many records there are, texts that stand twice, texts of no known part."""
+
+    def __init__(self, unknown: UnknownText | None) -> None:
+        self.n, self._unknown = 0, unknown
+        self._times: Counter[bytes] = Counter()  # by digest: a million texts need not stay in memory
+        self._copies: list[str] = []
+        self._strange: list[str] = []  # places
+
+    def add(self, record: Mapping[str, str]) -> str:
+        """Count a record's text and return it folded."""
+        self.n += 1
+        text = fold(record["text"])
+        if text:
+            self._times[digest := blake2b(text.encode(), digest_size=12).digest()] += 1
+            if self._times[digest] == 2:
+                self._copies.append(text)
+            if self._unknown and self._unknown(record["text"]):
+                self._strange.append(record["where"])
+        return text
+
+    def findings(self) -> dict[str, Finding]:
+        """Return the findings about copies, and about texts that the encoder cannot read."""
+        strange = [f"{where}, text: the encoder knows no part of it" for where in self._strange]
+        return {
+            "W_TEXT_DUP": finding(len(self._copies), self._copies),
+            "W_ALL_UNK": finding(len(strange), strange),
+        }
 
 
 def _refuse_near_labels(labelled: Sequence[Mapping[str, str]]) -> None:

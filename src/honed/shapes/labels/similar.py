@@ -137,7 +137,7 @@ def similar_report(work: Work[Config]) -> SimilarReport:
     test = labels.by_hand(("test",))
     base, tuned = _vectors(work, labels)
     cuts = [cut for cut in CUTS if cut < len(test.rows)]
-    measures = [Measure("P", cut) for cut in cuts]
+    measures = work.config.measures([Measure("P", cut) for cut in cuts])
     scores = scores_of_classes("find-similar", test.texts, test.classes, labels.names, measures, work.config.seed)
     everyone = np.arange(len(test.rows))
     words = _lexical_rankings(work.config, test)
@@ -145,7 +145,7 @@ def similar_report(work: Work[Config]) -> SimilarReport:
     systems = {BASE: base, **({TUNED: tuned} if tuned is not None else {})}
     for name, vectors in systems.items():
         own = vectors[test.rows]
-        rankings = nearest(own, own, everyone, cuts[-1])
+        rankings = nearest(own, own, everyone, cuts[-1] if len(measures) == len(cuts) else 0)
         scores.scores[name] = class_scores(rankings, test.classes, test.classes, measures)
     results, comparisons, gates = compared(work, scores, P10 if P10 in measures else measures[0])
     scores.save(work.folder)
