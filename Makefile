@@ -52,6 +52,7 @@ $(READY)-docs: $(READY)
 
 docs: $(READY)-docs  ## the site, in site/: the command reference from the commands, the picture from the imports
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_map.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 package: $(READY)  ## the source archive and the wheel, in dist/

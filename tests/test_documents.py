@@ -4,6 +4,8 @@ import ast
 import csv
 import gc
 import re
+import subprocess
+import sys
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -152,6 +154,21 @@ def test_the_configurations_of_the_examples_are_valid(file: Path) -> None:
         lists = [terms for name in label.lists for terms in read_lists(file.parent / name)]
         check_lists(lists, config.data.labels, ["id", *config.data.columns])
         assert all((file.parent / name).is_file() for name in label.rules)
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_document_names_are_there(document: str) -> None:
+    named = re.findall(r"`((?:\w+/)+\w*(?:\.\w+)?)`", (ROOT / document).read_text(encoding="utf-8"))
+    places = (ROOT, ROOT / "src" / "honed")
+    assert len(named) > 20
+    ignored = ("model/", "index/", "output/", "work/")  # of bundles and results
+    missing = [name for name in named if not any((place / name).exists() for place in places)]
+    assert [name for name in missing if not name.startswith(ignored)] == []
+
+
+def test_the_picture_of_the_rooms_is_up_to_date() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "make_map.py"), "--check"]
+    assert subprocess.run(command, capture_output=True, text=True).returncode == 0
 
 
 def test_every_setting_is_documented() -> None:
