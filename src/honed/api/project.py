@@ -60,14 +60,15 @@ class _SearchOptions(TypedDict, total=False):
 class Project(CreatedWorkspace):
     """A team's data and all that honed makes of it: a folder with a honed.toml, or data that Python holds.
 
-    >>> from honed import Project
-    >>> project = Project.from_pairs(
-    ...     [("UdeG", "Universidad de Guadalajara"), ("UNAM", "Universidad Nacional Autónoma de México")]
-    ... )
-    >>> project.check().books.accepted
-    2
-    >>> project.settings["data"]["columns"]
-    {'label': 'label', 'alias': 'alias'}
+    Examples:
+        >>> from honed import Project
+        >>> project = Project.from_pairs(
+        ...     [("UdeG", "Universidad de Guadalajara"), ("UNAM", "Universidad Nacional Autónoma de México")]
+        ... )
+        >>> project.check().books.accepted
+        2
+        >>> project.settings["data"]["columns"]
+        {'label': 'label', 'alias': 'alias'}
     """
 
     def __init__(
