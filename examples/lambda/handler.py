@@ -36,7 +36,7 @@ def _search(request: SearchRequest) -> dict[str, Any]:
     answers = searcher.answer_many(
         request.texts,
         request.k,
-        direction=request.direction,
+        direction=request.way,
         where=request.filter,
         candidates=request.candidates,
         rerank=request.rerank,

@@ -1,10 +1,13 @@
 """The score of a hit: monotone, between its bounds, the same however it is asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from honed.core.records import Hit
 from honed.index.blend import Blend
+from honed.search.hits import HitList
 from honed.search.scores import (
     KNOWN_NAME,
     RankedLabels,
@@ -75,3 +78,10 @@ def test_what_is_not_known_of_a_hit_is_left_out() -> None:
     (hit,) = hits(0.5)
     assert set(hit.as_dict()) == {"doc_id", "text", "score", "cosine", "matched", "rank", "fields"}
     assert set(estimated_chances([hit], 0.5)[0].as_dict()) - set(hit.as_dict()) == {"chance"}
+
+
+def test_a_notebook_shows_hits_as_a_table() -> None:
+    hit = Hit(doc_id="a<b", text="A & B", score=0.5, cosine=0.25, matched="A+B", rank=1, chance=0.75)
+    shown = HitList([hit])._repr_html_()
+    assert all(part in shown for part in ("A &amp; B", "A+B", "0.500", "75 %", "0.250", "a&lt;b"))
+    assert "chance" not in HitList([replace(hit, chance=None)])._repr_html_()

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from honed.bundle.names import ALIAS, LABEL
+from honed.core.html import html_table
 from honed.core.protocols import Vectors
 from honed.core.records import Hit
 from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks, ScoredTexts
@@ -14,6 +15,21 @@ from honed.search.request import ALIAS_TO_LABEL
 from honed.search.scores import KNOWN_NAME, rounded
 
 Hits: TypeAlias = list[Hit]
+
+
+class HitList(list[Hit]):
+    """Hits, best first; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        chances = any(hit.chance is not None for hit in self)
+        head = ["", "name", "matched", "score", *(["chance"] if chances else []), "cosine", "id"]
+        rows = [
+            [hit.rank, hit.text, hit.matched if hit.matched != hit.text else "", f"{hit.score:.3f}"]
+            + ([f"{100 * (hit.chance or 0):.0f} %"] if chances else [])
+            + [f"{hit.cosine:.3f}", hit.doc_id]
+            for hit in self
+        ]
+        return html_table(head, rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,7 +25,7 @@ from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, Candidates, HybridIndex, Ranking
 from honed.index.stored import StoredVectors
 from honed.search.catalogue import UNFILTERED, Catalogue, EntityRecord, FilterMasks
-from honed.search.hits import Hits
+from honed.search.hits import HitList, Hits
 from honed.search.hybrid import AnswerQuery, HybridSearch
 from honed.search.nearest import nearest_hits, similar_hits
 from honed.search.request import (
@@ -35,6 +35,7 @@ from honed.search.request import (
     NO_HYBRID,
     NO_RERANKER,
     check_request,
+    direction_of,
 )
 from honed.search.scores import RankedLabels
 
@@ -143,24 +144,34 @@ class Searcher:
 
     # -- searching -------------------------------------------------------------------------------
 
-    def search(self, text: str, k: int = 10, *, direction: str = ALIAS_TO_LABEL, where: Filter | None = None) -> Hits:
+    def search(
+        self, text: str, k: int = 10, *, target: str = "", direction: str = "", where: Filter | None = None
+    ) -> HitList:
         """Return up to ``k`` hits for a text, best first; for their scores see `honed.search.scores`.
 
-        ``where`` is a filter on the fields of entities, see `honed.core.filters`.
+        ``target`` is what is looked for: "entities" (the default; documents and records are such too) or "aliases";
+        ``direction`` is the older word for it. ``where`` is a filter on the fields of entities, see
+        `honed.core.filters`.
         """
-        return self.search_many([text], k, direction=direction, where=where)[0]
+        return self.search_many([text], k, target=target, direction=direction, where=where)[0]
 
     def search_many(
-        self, texts: Sequence[str], k: int = 10, *, direction: str = ALIAS_TO_LABEL, where: Filter | None = None
-    ) -> list[Hits]:
-        """Return hits for each text.
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        target: str = "",
+        direction: str = "",
+        where: Filter | None = None,
+    ) -> list[HitList]:
+        """Return hits for each text; for ``target`` and ``direction`` see `search`.
 
-        ``alias-to-label`` returns entities: first those that bear the text as a known name, then those that the hybrid
-        ranks, or the nearest by meaning where there is none. Of several that bear a name those that write it the same
-        way are first, then those with the nearest labels.
-        ``label-to-alias`` returns aliases, each with its entity; an alias of several entities is a hit for each.
+        Entities: first those that bear the text as a known name, then those that the hybrid ranks, or the nearest by
+        meaning where there is none. Of several that bear a name those that write it the same way are first, then those
+        with the nearest labels. Aliases: each with its entity; an alias of several entities is a hit for each.
         """
-        return [list(answer.hits) for answer in self.answer_many(texts, k, direction=direction, where=where)]
+        answers = self.answer_many(texts, k, direction=direction_of(target, direction), where=where)
+        return [HitList(answer.hits) for answer in answers]
 
     def answer(self, text: str, k: int = 10, *, candidates: bool = False) -> Answer:
         """Return the hits of a text with the chance that the first is right, and a set of candidates if asked for.
@@ -254,14 +265,14 @@ class Searcher:
         vector, masks = self.encoder.encode([text], "query")[0], self.catalogue.masks(where, ALIAS_TO_LABEL)
         return self._hybrid_search().reasons(text, vector, hits, masks)
 
-    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> Hits:
+    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> HitList:
         """Return the ``k`` entities whose labels are nearest to that of an entity, by meaning alone.
 
         ``where`` is a filter on the fields of entities, see `honed.core.filters`. Itself, its group (see
         ``index.group_by``) and entities of the same text are left out; of each other group there is one. Raises
         `ConfigError` for an id that is not there.
         """
-        return similar_hits(self.catalogue, doc_id, k, where)
+        return HitList(similar_hits(self.catalogue, doc_id, k, where))
 
     def entity(self, entity_id: str) -> EntityRecord:
         """Return an entity with its fields and all its aliases; `ConfigError` for an unknown id."""

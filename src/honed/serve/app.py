@@ -107,7 +107,7 @@ class Handlers:
         """Answer a search, one result or several; what the bundle cannot answer is a `RequestError` (422)."""
         searcher = self._service.searcher
         work = SearchWork(
-            search.direction,
+            search.way,
             canonical_json(search.filter),
             candidates=search.candidates,
             rerank=search.rerank,
@@ -116,7 +116,7 @@ class Handlers:
         )
         try:
             searcher.check_parts(
-                search.direction,
+                search.way,
                 candidates=search.candidates,
                 rerank=search.rerank,
                 plain=not search.filter,
