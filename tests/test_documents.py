@@ -24,8 +24,12 @@ from tests.conftest import ROOT
 from tests.shipped import Server
 
 
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
+
+
 @pytest.mark.timeout(900)
-def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_runs_from_top_to_bottom(file: Path) -> None:
     import warnings
 
     import nbformat
@@ -34,17 +38,23 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")  # of the kernel's own libraries
         from nbclient import NotebookClient
 
-        notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
+        notebook = nbformat.read(file, as_version=4)
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT / "examples")}}).execute()
-    printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
-    assert "fine-tuned" in printed
+    shown = [
+        output.get("data", {}).get("text/html", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "execute_result"
+    ]
+    assert any("fine-tuned" in html and "base model" in html for html in shown)
 
 
-def test_the_committed_notebook_holds_no_outputs() -> None:
+def test_the_committed_notebooks_hold_no_outputs() -> None:
     import nbformat
 
-    notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
-    assert all(not cell.get("outputs") for cell in notebook.cells)
+    for file in NOTEBOOKS:
+        notebook = nbformat.read(file, as_version=4)
+        assert all(not cell.get("outputs") for cell in notebook.cells)
 
 
 def blocks(document: str, language: str) -> list[str]:
