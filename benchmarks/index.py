@@ -37,7 +37,7 @@ from honed.index.settings import IndexSettings
 from honed.index.stored import StoredVectors
 from honed.index.surface import ClusterProfile, WantedRows
 from honed.index.tune import TuneOptions, grid, tune
-from honed.project.tune import project_data
+from honed.project.tune_data import project_data
 from honed.stages.hybrid import Asked
 
 N_QUERIES, N_TUNED = 200, 100

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "index": {"core"},
     "evaluate": {"core"},
     "label": {"core"},
-    "explain": {"core", "encode"},
+    "explain": {"core", "encode", "pages"},
     "train": {"core", "encode", "index"},
     "config": {"core", "data", *METHODS},
     "artifacts": {"core", "data", *METHODS},
@@ -33,8 +33,13 @@ ALLOWED: dict[str, set[str]] = {
     "project": {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", *METHODS,
     },
-    "serve": {"core", "config", "search", "bundle", "project", "explain", "label", "shapes", "data"},
+    "serve": {"core", "config", "search", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
     "connect": {"core", "index", "search", "bundle"},
+    "pages": {"core"},
+    "api": {
+        "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", "project", "connect",
+        *METHODS,
+    },
 }  # fmt: skip
 ALLOWED["cli"] = set(ALLOWED)
 # the pages that change a project may know it; the server of a bundle may not

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from honed.core.version import __version__
+
 if TYPE_CHECKING:
     from honed.api.project import Project
     from honed.core.records import Hit
@@ -10,7 +12,6 @@ if TYPE_CHECKING:
     from honed.label.rules import rule
     from honed.search.searcher import Searcher
 
-__version__ = "0.1.0"
 __all__ = ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "rule"]
 
 # loaded on first use: `import honed` stays free of torch, and costs nothing

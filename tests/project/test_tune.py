@@ -14,7 +14,8 @@ from honed.core.errors import ConfigError, DataError
 from honed.index import tune as tuner
 from honed.index.search_space import SearchSpace
 from honed.project import tune as tuning
-from honed.project.tune import TuneRequest, file_data, project_data, tune_index, write_settings
+from honed.project.tune import TuneRequest, tune_index, write_settings
+from honed.project.tune_data import file_data, project_data
 
 AXES = SearchSpace(nlist=(16, 64), codes=(("full", 32), ("rabitq", 2), ("sign", 1)), rescore=(0, 50))
 

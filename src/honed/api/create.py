@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Self
+from weakref import finalize
 
 from honed.api import frames
 from honed.api.frames import Data
@@ -14,19 +16,27 @@ from honed.pipeline.runner import Listener
 from honed.project.init import propose
 from honed.project.workspace import Workspace
 
+# what a row that is a tuple holds, by shape
+TUPLE_ROLES: Mapping[str, Sequence[str]] = {
+    "aliases": ("alias", "label", "id", "split"),
+    "labels": ("id", "text", "label", "title", "split"),
+    "judgments": ("id", "text"),
+}
+
 
 class NewFolder:
-    """The folder of a new project: one that is named, or a temporary one, which goes with whoever keeps it."""
+    """The folder of a new project: one that is named, or a temporary one, which goes when nothing keeps this object."""
 
     def __init__(self, folder: str | Path | None) -> None:
-        self.temporary = None if folder else TemporaryDirectory(prefix="honed-", ignore_cleanup_errors=True)
-        self.path = Path(folder or (self.temporary.name if self.temporary else ""))
+        self.path = Path(folder or mkdtemp(prefix="honed-"))
+        if not folder:
+            finalize(self, rmtree, self.path, ignore_errors=True)
 
 
 class CreatedWorkspace(Workspace):
     """A workspace that can be made of data."""
 
-    _temporary: "TemporaryDirectory[str] | None" = None
+    _place: NewFolder | None = None
 
     @classmethod
     def from_data(
@@ -162,7 +172,7 @@ class CreatedWorkspace(Workspace):
         settings: Mapping[str, Json] | None,
     ) -> Self:
         place = NewFolder(folder)
-        names = [column or role for role, column in roles.items()]
+        names = [roles[role] or role for role in TUPLE_ROLES[shape]]
         paths = frames.paths_of(data) or [frames.write_parquet(data, place.path / "data" / f"{shape}.parquet", names)]
         return cls._proposed(
             place, paths, {role: column for role, column in roles.items() if column}, shape, settings, None
@@ -180,6 +190,6 @@ class CreatedWorkspace(Workspace):
     ) -> Self:
         proposal = propose(paths, place.path, given=columns, shape=shape, encoding="utf-8")
         project = cls.__new__(cls)
-        project._temporary = place.temporary
+        project._place = place
         project._open(with_overrides(proposal.tables(), settings or {}), place.path / FILE, listener)
         return project

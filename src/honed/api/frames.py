@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from honed.core.errors import ConfigError, DataError
+from honed.core.errors import DataError
 
 # paths, a data frame (pandas, polars, pyarrow or another with the Arrow or interchange protocol), rows, or columns
 Data: TypeAlias = object
@@ -83,13 +83,3 @@ def _rows_table(rows: list[object], names: Sequence[str]) -> pa.Table:
             )
     columns: list[list[object]] = [list(values) for values in zip(*rows, strict=True)]
     return pa.table(dict(zip(names, columns, strict=False)))
-
-
-def renamed(data: Data, columns: Mapping[str, str], names: Sequence[str]) -> pa.Table:
-    """Return data as a table whose columns have honed's names; ``columns`` maps those to the names that data has."""
-    table = table_of(data, names)
-    missing = [name for name in columns.values() if name not in table.column_names]
-    if missing:
-        raise ConfigError("E_OPTION", f"no column {missing[0]!r}; there are: {', '.join(table.column_names)}")
-    new = {old: name for name, old in columns.items()}
-    return table.rename_columns([new.get(name, name) for name in table.column_names])

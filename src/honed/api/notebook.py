@@ -5,7 +5,7 @@ import time
 from html import escape
 from typing import Protocol
 
-from honed.core.progress import BarFactory
+from honed.core.progress import BarFactory, LineBar
 
 _EVERY = 0.2  # seconds between two pictures of a bar
 
@@ -81,6 +81,8 @@ class NotebookBar:
             self._handle.update(_Html(""))
 
 
-def notebook_bars() -> BarFactory | None:
-    """Return what draws bars in a notebook; None anywhere else."""
-    return NotebookBar if in_notebook() else None
+def progress_bars() -> BarFactory | None:
+    """Return what shows progress here: bars in a notebook, lines in a terminal, nothing anywhere else."""
+    if in_notebook():
+        return NotebookBar
+    return LineBar if sys.stderr is not None and sys.stderr.isatty() else None

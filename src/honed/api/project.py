@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack, overload
 
 from honed.api import frames
-from honed.api.create import CreatedWorkspace
+from honed.api.create import TUPLE_ROLES, CreatedWorkspace
 from honed.api.frames import Data
-from honed.api.notebook import notebook_bars
+from honed.api.notebook import progress_bars
 from honed.api.server import BackgroundServer
 from honed.artifacts.data import Audit
 from honed.artifacts.index import IndexArtifact
@@ -18,7 +18,7 @@ from honed.core.artifacts import A, Artifact
 from honed.core.filters import Filter
 from honed.core.json import Json, JsonObject
 from honed.core.optional import require
-from honed.core.progress import show_progress_with
+from honed.core.progress import show_progress_by_default
 from honed.core.protocols import Role, Vectors
 from honed.core.records import Answer
 from honed.core.stage import Inputs
@@ -34,7 +34,8 @@ from honed.project.hub import export_hub
 from honed.project.labels import Suggestions, import_hand_labels, suggestions
 from honed.project.search import SearchOptions, answer_queries, write_passages
 from honed.project.seeds import SeedsReport, run_seeds
-from honed.project.tune import TuneRequest, project_data, tune_index
+from honed.project.tune import TuneRequest, tune_index
+from honed.project.tune_data import project_data
 from honed.project.update import Updated, UpdateOptions, update
 from honed.project.workspace import Workspace, refuse_failed
 from honed.search.hits import Hits
@@ -83,13 +84,16 @@ class Project(CreatedWorkspace):
     def _open(self, settings: JsonObject, file: Path, listener: Listener | None) -> None:
         super()._open(settings, file, listener)
         self._explainer: PairExplainer | None = None
-        if bars := notebook_bars():
-            show_progress_with(bars)
+        show_progress_by_default(progress_bars())
 
     def with_settings(self, settings: Mapping[str, Json]) -> Self:
-        """Return the same project with other settings (see `Project`); results of both stand side by side."""
+        """Return the same data with other settings (see `Project`): a project with results of its own.
+
+        Artifacts that do not depend on what is changed are shared; what the folder remembers as its last run stays.
+        """
         changed = self.changed(settings)
-        changed._temporary = self._temporary
+        changed.runner.keep_latest_apart()
+        changed._place = self._place
         return changed
 
     def write_settings(self) -> Path:
@@ -172,12 +176,14 @@ class Project(CreatedWorkspace):
     def update(self, data: Data, options: UpdateOptions | None = None) -> Updated:
         """Teach the trained model new rows, and take the result only where it did not forget.
 
-        ``data`` has the columns of the project's. Returns what was learned; raises `honed.core.errors.GateError` where
-        it forgot.
+        ``data`` has the columns of the project's, or is tuples as for the constructors. Returns what was learned;
+        raises `honed.core.errors.GateError` where it forgot.
         """
         number = len(list((self.root / "data").glob("update*.parquet")))
         file = self.root / "data" / f"update{number}.parquet"
-        paths = frames.paths_of(data) or [frames.write_parquet(data, file, list(self.config.data.columns.values()))]
+        columns = self.config.data.columns
+        names = [columns[role] for role in TUPLE_ROLES.get(self.config.data.shape, ()) if role in columns]
+        paths = frames.paths_of(data) or [frames.write_parquet(data, file, names)]
         updated = update(self, paths, options)
         self.forget_models()
         refuse_failed(updated.gates)

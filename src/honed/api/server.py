@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Self
@@ -25,7 +26,8 @@ class BackgroundServer:
         self.bundle, self.url = bundle, f"http://{host}:{port or _free_port(host)}"
         command = [sys.executable, "-m", "honed", "serve", str(bundle), "--host", host, "--port"]
         command.append(self.url.rpartition(":")[2])
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the server may write to it
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)  # noqa: S603 - our own
         self._await_answer()
 
     def _await_answer(self) -> None:
@@ -37,13 +39,17 @@ class BackgroundServer:
             except (URLError, OSError):
                 time.sleep(0.05)
         self._process.kill()
-        _, said = self._process.communicate()
-        raise StorageError("E_SERVER", f"{self.bundle}: the server does not answer: {said.strip()[-300:]}")
+        self._process.wait()
+        self._log.seek(0)
+        reason = self._log.read().strip()[-300:]
+        self._log.close()
+        raise StorageError("E_SERVER", f"{self.bundle}: the server does not answer: {reason}")
 
     def stop(self) -> None:
         """End the server; requests that are being answered are answered."""
         self._process.terminate()
-        self._process.communicate()
+        self._process.wait()
+        self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -52,8 +58,8 @@ class BackgroundServer:
         self.stop()
 
     def __del__(self) -> None:
-        if getattr(self, "_process", None) is not None and self._process.poll() is None:
-            self._process.terminate()
+        if getattr(self, "_process", None) is not None and not self._log.closed:
+            self.stop()
 
     def _repr_html_(self) -> str:
         return f'{self.bundle} at <a href="{self.url}" target="_blank">{self.url}</a>'

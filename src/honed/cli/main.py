@@ -12,10 +12,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 import typer
 from typer.exceptions import TyperException
 
-from honed import __version__
 from honed.cli import terminal
 from honed.core.errors import HonedError
 from honed.core.optional import is_installed, require
+from honed.core.version import __version__
 
 # command -> the module of honed.cli that holds it; only the one that is asked for is imported
 COMMANDS = {

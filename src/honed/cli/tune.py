@@ -10,7 +10,8 @@ from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
-    from honed.project.tune import TuneData, TuneRequest
+    from honed.project.tune import TuneRequest
+    from honed.project.tune_data import TuneData
 
 
 def register(app: typer.Typer) -> None:
@@ -89,13 +90,14 @@ def tune(
         return
     if write:
         raise ConfigError("E_OPTION", "--write goes with a project, not with --vectors")
-    from honed.project.tune import file_data
+    from honed.project.tune_data import file_data
 
     _tune(file_data(vectors, queries, relevant, request.queries), request, out or Path("tune"), json=json)
 
 
 def _tune_project(project: Path, request: "TuneRequest", out: Path | None, *, write: bool, json: bool) -> None:
-    from honed.project.tune import project_data, write_settings
+    from honed.project.tune import write_settings
+    from honed.project.tune_data import project_data
     from honed.project.workspace import Workspace
 
     opened = Workspace(project)

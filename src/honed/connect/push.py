@@ -12,7 +12,6 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from honed import __version__
 from honed.bundle.names import NameTable
 from honed.connect.database import (
     VECTOR_TYPES,
@@ -39,6 +38,7 @@ from honed.core.fingerprint import fingerprint
 from honed.core.progress import progress
 from honed.core.sections import check_options, limits
 from honed.core.text import fold
+from honed.core.version import __version__
 from honed.search.searcher import Searcher
 
 _BLOCK = 2048  # entities that are copied at a time

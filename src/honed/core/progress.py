@@ -29,7 +29,7 @@ class _Silent:
 
 
 BarFactory = Callable[[str, int | None], Bar]
-_factory: ContextVar[BarFactory | None] = ContextVar("honed_progress", default=None)
+_factory: ContextVar[BarFactory | None] = ContextVar("honed_progress")
 
 
 def show_progress_with(factory: BarFactory | None) -> None:
@@ -37,10 +37,18 @@ def show_progress_with(factory: BarFactory | None) -> None:
     _factory.set(factory)
 
 
+def show_progress_by_default(factory: BarFactory | None) -> None:
+    """Use ``factory`` for every bar from now on, unless something was chosen already."""
+    try:
+        _factory.get()
+    except LookupError:
+        _factory.set(factory)
+
+
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Bar]:
     """Open a bar for the length of a ``with`` block."""
-    factory = _factory.get()
+    factory = _factory.get(None)
     bar: Bar = factory(label, total) if factory else _Silent()
     try:
         yield bar

@@ -1,5 +1,7 @@
 """Explanations as data, the JSON of page, picture and API: what one or several models see in two texts."""
 
+from html import escape
+
 import msgspec
 
 
@@ -43,3 +45,21 @@ class ExplanationSet(msgspec.Struct, frozen=True, kw_only=True):
     """Explanations of the same two texts by several models, side by side."""
 
     models: list[Explanation]
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            f"<p><b>{escape(model.name)}</b>: cosine {model.cosine:.3f}</p>"
+            + "".join(f"<p>{_marked_words(text)}</p>" for text in model.texts)
+            for model in self.models
+        )
+
+
+def _marked_words(text: ExplainedText) -> str:
+    """Return a text as HTML: green words add to the cosine, red ones take from it, the stronger the more."""
+    most = max((abs(value) for value in text.contributions), default=0.0) or 1.0
+    shown, end = "", 0
+    for (start, stop), value in zip(text.places, text.contributions, strict=True):
+        colour = f"rgba({'46,160,67' if value > 0 else '218,54,51'},{0.7 * abs(value) / most:.2f})"
+        word = f'<span style="background:{colour}" title="{value:+.3f}">{escape(text.text[start:stop])}</span>'
+        shown, end = shown + escape(text.text[end:start]) + word, stop
+    return shown + escape(text.text[end:])

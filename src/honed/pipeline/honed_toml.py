@@ -37,7 +37,8 @@ def read_tables(path: Path) -> dict[str, Json]:
 def with_overrides(tables: JsonObject, overrides: Mapping[str, Json]) -> dict[str, Json]:
     """Return tables in which ``section.key`` has another value.
 
-    A name without a key is a whole section: its keys as a mapping, True for its defaults, None to leave it out.
+    A name without a key is a whole section: its keys as a mapping, True for its defaults. None leaves a key or a
+    section out.
     """
     changed: dict[str, Json] = {
         name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()
@@ -53,6 +54,7 @@ def with_overrides(tables: JsonObject, overrides: Mapping[str, Json]) -> dict[st
         if not isinstance(table, dict) or (not key and not isinstance(value, Mapping)):
             raise ConfigError("E_CONFIG_TYPE", f"{name}: {value!r} is no value of a setting; give section.key = value")
         table.update(value if not key and isinstance(value, Mapping) else {key: value})
+        changed[section] = {key: value for key, value in table.items() if value is not None}
     return changed
 
 

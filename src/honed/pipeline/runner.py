@@ -50,6 +50,11 @@ class Runner:
         self.output = root / config.paths.output
         self.store = ArtifactStore(self.output)
         self.tell: Listener = listener or (lambda *_: None)
+        self._own_latest: dict[str, str] | None = None
+
+    def keep_latest_apart(self) -> None:
+        """Take as the latest what this runner makes from now on, and leave what the folder remembers as it is."""
+        self._own_latest = {}
 
     def stages(self, until: str | None = None) -> list[Stage[Config]]:
         """Return the wanted stages, up to and with ``until``."""
@@ -108,6 +113,8 @@ class Runner:
 
     def updates(self) -> list[str]:
         """Return the files that the model in use has learned by updates since the last full run."""
+        if self._own_latest is not None:
+            return []
         try:
             return list(json.loads((self.output / UPDATES).read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -115,11 +122,14 @@ class Runner:
 
     def remember(self, artifacts: Mapping[str, Artifact], *, updates: Sequence[str] = ()) -> None:
         """Make artifacts the latest: what is searched, shown and exported. ``updates`` are the files learned since."""
+        latest = {name: artifact.key for name, artifact in artifacts.items()}
+        if self._own_latest is not None:
+            self._own_latest |= latest
+            return
         if updates:
             write_json(self.output / UPDATES, list(updates))
         elif "train" in artifacts:
             (self.output / UPDATES).unlink(missing_ok=True)
-        latest = {name: artifact.key for name, artifact in artifacts.items()}
         if self._latest() != latest:
             write_json(self.output / LATEST, {**self._latest(), **latest})
 
@@ -150,7 +160,8 @@ class Runner:
         found = self.latest_inputs().by_stage().get(stage)
         if found is None:
             raise ConfigError(
-                "E_NOT_RUN", f"nothing of the stage {stage} in {self.output} yet; make it with  honed run"
+                "E_NOT_RUN",
+                f"nothing of the stage {stage} in {self.output} yet; make it with  honed run  (Project.run)",
             )
         return found
 
@@ -166,6 +177,8 @@ class Runner:
         return Inputs({name: kinds[name].at(folder) for name, folder in places.items() if folder.is_dir()})
 
     def _latest(self) -> dict[str, str]:
+        if self._own_latest is not None:
+            return self._own_latest
         try:
             return dict(json.loads((self.output / LATEST).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError):

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
-from honed import __version__
+from honed.core.version import __version__
 from honed.serve.answers import ErrorAnswer
 from honed.serve.operations import OPERATIONS, Operation
 

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from honed import __version__
 from honed.bundle.manifest import Manifest
 from honed.core.errors import HonedError
 from honed.core.json import Json
+from honed.core.version import __version__
 from honed.search.searcher import Searcher
 from honed.serve import memory
 from honed.serve.batching import MicroBatcher
