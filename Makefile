@@ -50,9 +50,10 @@ $(READY)-docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $(READY)-docs
 
-docs: $(READY)-docs  ## the site, in site/: the command reference from the commands, the picture from the imports
+docs: $(READY)-docs  ## the site, in site/: the command reference, the picture and the schema of reports made from the code
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_map.py
+	$(BIN)/python docs/make_schema.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 package: $(READY)  ## the source archive and the wheel, in dist/

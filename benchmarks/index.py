@@ -38,7 +38,7 @@ from honed.index.stored import StoredVectors
 from honed.index.surface import ClusterProfile, WantedRows
 from honed.index.tune import TuneOptions, grid, tune
 from honed.project.tune_data import project_data
-from honed.stages.hybrid import Asked
+from honed.stages.encoded_queries import EncodedQueries
 
 N_QUERIES, N_TUNED = 200, 100
 NOISE = 0.02  # standard deviation for each of 384 dimensions: a copy has a cosine of about 0.93 with its original
@@ -51,7 +51,7 @@ def tell(**facts: Any) -> None:
 
 def asked_of(project: Project, split: str) -> tuple[StoredVectors, np.ndarray, list[np.ndarray]]:
     searcher = project.searcher()
-    asked = Asked.of(searcher, task.load_task(project.runner.latest("check").folder, task.FORWARD, split))
+    asked = EncodedQueries.of(searcher, task.load_task(project.runner.latest("check").folder, task.FORWARD, split))
     relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
     return searcher.searched_vectors(), asked.vectors, relevant
 

@@ -18,6 +18,7 @@ from honed.config.config import SECTIONS
 from honed.label.config import LabelConfig
 from honed.label.lists import check_lists, read_lists
 from honed.pipeline.honed_toml import read_config
+from honed.shapes.registry import all_shapes
 from tests.conftest import ROOT
 from tests.shipped import Server
 
@@ -171,7 +172,8 @@ def test_every_setting_is_documented() -> None:
     from dataclasses import fields
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for name, section in SECTIONS.items():
+    of_shapes = {name: kind for shape in all_shapes() for name, kind in shape.sections.items()}
+    for name, section in {**SECTIONS, **of_shapes}.items():
         part = re.search(rf"## \[{name}\]\n(.*?)(?=\n## |\Z)", text, re.DOTALL)
         assert part is not None, name
         for each in fields(section):

@@ -87,7 +87,7 @@ seed = 2
     )
     project = Project(tmp_path)
     project.run()
-    audit, report = project.audit(), project.report().as_dict()
+    audit, report = project.audit().data, project.report().as_dict()
     assert audit["import"]["rows_in"] == 32_874
     assert audit["import"]["rejected"] == 947
     assert audit["label_strings"] == report["n_candidates"] == 20_272

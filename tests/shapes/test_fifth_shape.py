@@ -49,7 +49,7 @@ def test_a_registered_shape_goes_all_the_way_to_search(customers: Path, tiny_mod
     project = Project(tmp_path, settings={"model.base": str(tiny_model), "train.epochs": 1})
     assert project.config.data.shape == "duplicates"
     project.run()
-    assert duplicates.SHAPE.describe_audit(project.audit()) == ["records: 127 of 71 groups"]
+    assert duplicates.SHAPE.describe_audit(project.audit().data) == ["records: 127 of 71 groups"]
     report = project.report()
     assert isinstance(report, JudgedReport)
     assert report.direction == "record-to-group"

@@ -211,7 +211,7 @@ def test_hits_of_words_are_completed_by_what_has_nothing_in_common() -> None:
     (found,) = completed(hits, 4, random)
     assert found.rows[0, :2].tolist() == [2, 0]
     assert sorted(found.rows[1].tolist()) == [0, 1, 2, 3]
-    (found,) = completed(hits, 4, random, own=np.array([2, 1]))
+    (found,) = completed(hits, 4, random, own_rows=np.array([2, 1]))
     assert found.rows.shape == (2, 3)
     assert found.rows[0, 0] == 0
     assert 1 not in found.rows[1]
@@ -256,8 +256,8 @@ def test_fine_tuning_on_the_example_moves_from_names_to_what_is_said(tmp_path: P
     )
     assert gain["difference"]["low"] > 0
     assert report["explained"]["difference"]["high"] < 0
-    base, tuned = Project(folder).explain("Cancel the ferry to Gotland", "Reserve the ferry to Gotland")["models"]
-    assert tuned["cosine"] < base["cosine"]
+    base, tuned = Project(folder).explain("Cancel the ferry to Gotland", "Reserve the ferry to Gotland").models
+    assert tuned.cosine < base.cosine
     for ways in report["explained"]["faithful"].values():
         assert ways["deletion"]["against"]["attention"]["high"] < 0
         assert ways["insertion"]["against"]["attention"]["low"] > 0

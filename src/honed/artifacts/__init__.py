@@ -1,1 +1,1 @@
-"""What the stages leave on disk, read by type instead of by file name."""
+"""The artifacts of the stages on disk, read by type instead of by file name."""

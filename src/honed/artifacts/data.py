@@ -1,4 +1,4 @@
-"""Records, training examples, judged tasks and names: what is made of the user's files."""
+"""Artifacts made of the user's files: records, training examples, judged tasks and names."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,9 @@ class Audit:
         books = self.books
         counted = f"{books.rows_in} rows = {books.accepted} accepted + {books.rejected} rejected"
         rows = [("", line) for line in (counted, *self.lines, *books.warning_samples)]
-        rows += [(code, f"{found.count}: {'; '.join(found.samples[:3])}") for code, found in self.findings.items()]
+        rows += [
+            (code, f"{finding.count}: {'; '.join(finding.samples[:3])}") for code, finding in self.findings.items()
+        ]
         return html_table(("", "what is in the data"), rows)
 
 
@@ -121,5 +123,5 @@ class BaseVectors(Artifact):
 
     def vectors(self) -> Vectors:
         """Return the vectors ``(n_records, dim)``."""
-        found: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
-        return found
+        values: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
+        return values

@@ -1,4 +1,4 @@
-"""What was measured: baselines' runs, the estimate before training, the report with the scores behind it."""
+"""Artifacts of measuring: baselines' runs, the estimate before training, the report with the scores behind it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +28,12 @@ class BaselinesArtifact(Artifact):
         return load_runs(self.folder / RUNS / direction)
 
     def base_spec(self) -> Json:
-        """Return how the base model is used, as plain data."""
+        """Return the specification of the base model (pooling, prompts, dimensions), as plain data."""
         return self.manifest.facts["base"]
 
 
 class HeadroomArtifact(Artifact):
-    """What was expected of fine-tuning before it began."""
+    """The estimate of the gain by fine-tuning, made before training."""
 
     def estimate(self) -> dict[str, Json]:
         """Return the estimate as plain data."""

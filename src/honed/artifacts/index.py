@@ -31,8 +31,8 @@ class IndexArtifact(Artifact):
 
     def vectors(self) -> Vectors:
         """Return the document vectors ``(n_texts, dim)``."""
-        found: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
-        return found
+        values: Vectors = np.load(self.path(VECTORS), allow_pickle=False)
+        return values
 
     def vector_of_text(self) -> dict[str, Vectors]:
         """Return the document vector ``(dim,)`` of each string."""
@@ -47,14 +47,14 @@ class IndexArtifact(Artifact):
         return task.load_entities(self.folder)
 
     def settings(self) -> JsonObject:
-        """Return what is set of the index, as plain data."""
+        """Return the settings of the index that differ from the defaults, as plain data."""
         return self.read(SETTINGS, dict[str, Json])
 
     def _encoder(self) -> dict[str, Json]:
         return self.read(ENCODER, dict[str, Json])
 
     def spec(self) -> EncoderSpec:
-        """Return how the encoder is to be used that made the vectors."""
+        """Return the specification of the encoder that made the vectors."""
         spec = self._encoder()["spec"]
         assert isinstance(spec, Mapping)
         return EncoderSpec.from_dict(spec)

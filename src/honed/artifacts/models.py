@@ -1,4 +1,4 @@
-"""What training leaves: models with their story, mined negatives with theirs."""
+"""Artifacts of training: models with their histories, mined negatives with their reports."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class TrainArtifact(ShippedModel):
     """The fine-tuned model."""
 
     def history(self) -> TrainingHistory:
-        """Return how the training went."""
+        """Return the training history."""
         return self.read(HISTORY, TrainingHistory)
 
 

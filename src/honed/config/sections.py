@@ -135,8 +135,8 @@ class IndexSection(IndexSettings):
 
     def settings(self) -> dict[str, Json]:
         """Return what is set, as plain data."""
-        own = {"names": self.names, "group_by": self.group_by}
-        return {**self.without_defaults(), **{name: value for name, value in own.items() if value}}
+        names = {"names": self.names, "group_by": self.group_by}
+        return {**self.without_defaults(), **{name: value for name, value in names.items() if value}}
 
     def check(self, where: str = "honed.toml") -> Self:
         """Return the section itself; `ConfigError` for parameters that do not go with the backend."""

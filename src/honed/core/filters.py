@@ -47,11 +47,11 @@ class Column:
 
     @cached_property
     def _by_flag(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {"true": [], "false": []}
+        codes: dict[str, list[int]] = {"true": [], "false": []}
         for code, value in enumerate(self.values):
-            if isinstance(value, (str, bool)) and (shown := str(value).lower()) in found:
-                found[shown].append(code)
-        return found
+            if isinstance(value, (str, bool)) and (shown := str(value).lower()) in codes:
+                codes[shown].append(code)
+        return codes
 
     @cached_property
     def _numbers(self) -> Any:
@@ -59,11 +59,11 @@ class Column:
 
     @cached_property
     def _by_number(self) -> dict[float, list[int]]:
-        found: dict[float, list[int]] = {}
+        codes: dict[float, list[int]] = {}
         for code, number in enumerate(self._numbers.tolist()):
             if not math.isnan(number):
-                found.setdefault(number, []).append(code)
-        return found
+                codes.setdefault(number, []).append(code)
+        return codes
 
     @cached_property
     def _in_order(self) -> tuple[list[str], Any]:
@@ -83,8 +83,8 @@ class Column:
             passes = np.zeros(len(self.values) + 1, dtype=np.bool_)
             for wanted in condition if isinstance(condition, (list, tuple)) else (condition,):
                 passes[self._equal(wanted)] = True
-        found: Mask = passes[self.codes]
-        return found
+        mask: Mask = passes[self.codes]
+        return mask
 
     def _equal(self, wanted: Value) -> list[int]:
         """Return the codes of the values that equal one."""
@@ -92,12 +92,12 @@ class Column:
             return self._by_flag[str(wanted).lower()]
         if not isinstance(wanted, str):
             return [code for code in self._by_number.get(float(wanted), []) if not isinstance(self.values[code], bool)]
-        found = [self._by_text[wanted]] if wanted in self._by_text else []
+        codes = [self._by_text[wanted]] if wanted in self._by_text else []
         if wanted.lower() in self._by_flag:
-            found += [code for code in self._by_flag[wanted.lower()] if isinstance(self.values[code], bool)]
+            codes += [code for code in self._by_flag[wanted.lower()] if isinstance(self.values[code], bool)]
         number = _number(wanted, math.nan)
-        own = self._by_number.get(number, []) if not math.isnan(number) else []
-        return found + [code for code in own if not isinstance(self.values[code], (str, bool))]
+        equal_numbers = self._by_number.get(number, []) if not math.isnan(number) else []
+        return codes + [code for code in equal_numbers if not isinstance(self.values[code], (str, bool))]
 
     def _within(self, name: str, bound: Value) -> Any:
         """Return which values pass one bound of a range."""
@@ -121,14 +121,14 @@ def number_of(value: Any, numbers: dict[Any, int]) -> int:
 def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
     """Return which of ``n`` documents pass all conditions; `ConfigError` for a field that no document has."""
     check_fields(where, columns)
-    found = np.ones(n, dtype=np.bool_)
+    allowed = np.ones(n, dtype=np.bool_)
     for name, condition in where.items():
-        found &= columns[name].mask(condition)
-    return found
+        allowed &= columns[name].mask(condition)
+    return allowed
 
 
 def check_fields(where: Filter, known: Iterable[str]) -> None:
-    """Raise `ConfigError` for what is no filter, or asks for a field that is not ``known``."""
+    """Raise `ConfigError` for an invalid filter, and for a field that is not ``known``."""
     check_filter(where)
     names = sorted(known)
     for name in where:
@@ -163,7 +163,7 @@ def parse_where(expressions: Sequence[str]) -> dict[str, Any]:
 
     A value that looks like a number is one in a range, and stands for the text and the number after ``=``.
     """
-    found: dict[str, Any] = {}
+    conditions: dict[str, Any] = {}
     for expression in expressions:
         match = _WHERE.fullmatch(expression)
         if match is None or not match["field"].strip() or not match["value"].strip():
@@ -172,20 +172,20 @@ def parse_where(expressions: Sequence[str]) -> dict[str, Any]:
             )
         name, sign, value = match["field"].strip(), match["sign"], match["value"].strip()
         if sign == "=":
-            if name in found:
+            if name in conditions:
                 raise ConfigError("E_FILTER", f"--where {expression!r}: {name} has a condition; for a set write a|b")
             values: list[Value] = []
-            for each in value.split("|"):
-                number = _number(each, math.nan)
-                values += [each.strip()] if math.isnan(number) else [each.strip(), number]
-            found[name] = values if len(values) > 1 else values[0]
+            for choice in value.split("|"):
+                number = _number(choice, math.nan)
+                values += [choice.strip()] if math.isnan(number) else [choice.strip(), number]
+            conditions[name] = values if len(values) > 1 else values[0]
             continue
         number = _number(value, math.nan)
-        bounds = found.setdefault(name, {})
+        bounds = conditions.setdefault(name, {})
         if not isinstance(bounds, dict) or _SIGNS[sign] in bounds:
             raise ConfigError("E_FILTER", f"--where {expression!r}: {name} has such a condition")
         bounds[_SIGNS[sign]] = value if math.isnan(number) else number
-    return found
+    return conditions
 
 
 def _number(value: Any, otherwise: float) -> float:
@@ -193,10 +193,10 @@ def _number(value: Any, otherwise: float) -> float:
     if isinstance(value, bool):
         return otherwise
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return otherwise
-    return found if math.isfinite(found) else otherwise
+    return number if math.isfinite(number) else otherwise
 
 
 def _is_value(value: Any) -> bool:

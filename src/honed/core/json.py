@@ -18,7 +18,7 @@ def parse(text: str | bytes) -> Json:
 
 def parse_object(text: str | bytes) -> dict[str, Json]:
     """Return the object that a JSON text holds; `ValueError` for anything else."""
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"expected an object, got {type(found).__name__}")
-    return found
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object, got {type(value).__name__}")
+    return value

@@ -73,7 +73,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:
             raise ConfigError("E_CONFIG_TYPE", f"{where}: expected a table, got {_kind(value)}")
         return {key: _value(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if origin in (typing.Union, types.UnionType):
-        hint = next(each for each in arguments if each is not type(None))
+        hint = next(argument for argument in arguments if argument is not type(None))
     if dataclasses.is_dataclass(hint):
         return read_section(typing.cast(type, hint), value, where.rsplit(": ", 1)[-1], where.split(": ", 1)[0])
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -99,8 +99,8 @@ def _check_limits(value: Any, metadata: Mapping[str, Any], where: str) -> None:
 
 def check_options(options: Any) -> None:
     """Raise `ConfigError` for a value of a dataclass that is out of its limits, named as the option of a command."""
-    for each in dataclasses.fields(options):
-        _check_limits(getattr(options, each.name), each.metadata, f"--{each.name.replace('_', '-')}")
+    for option in dataclasses.fields(options):
+        _check_limits(getattr(options, option.name), option.metadata, f"--{option.name.replace('_', '-')}")
 
 
 def _kind(value: Any) -> str:

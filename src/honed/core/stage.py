@@ -21,14 +21,14 @@ class Inputs:
 
     def find(self, kind: type[A]) -> A | None:
         """Return the artifact of a kind; of several, that of the last stage; None where none was made."""
-        return next((each for each in reversed(self._by_stage.values()) if isinstance(each, kind)), None)
+        return next((artifact for artifact in reversed(self._by_stage.values()) if isinstance(artifact, kind)), None)
 
     def need(self, kind: type[A]) -> A:
         """Return the artifact of a kind that must be there."""
-        found = self.find(kind)
-        if found is None:
+        artifact = self.find(kind)
+        if artifact is None:
             raise LookupError(f"no artifact of the kind {kind.__name__} among {', '.join(self._by_stage) or 'none'}")
-        return found
+        return artifact
 
     def by_stage(self) -> Mapping[str, Artifact]:
         """Return all artifacts by the name of their stage, in the order of the stages."""
@@ -75,4 +75,4 @@ class Stage(Generic[C]):
 
     def inputs(self, artifacts: Mapping[str, A], stages: Iterable["Stage[C]"]) -> dict[str, A]:
         """Return those of some artifacts, by the name of their stage, that are inputs."""
-        return {each.name: artifacts[each.name] for each in stages if each.name in artifacts and self.reads(each)}
+        return {stage.name: artifacts[stage.name] for stage in stages if stage.name in artifacts and self.reads(stage)}

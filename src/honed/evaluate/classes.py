@@ -1,4 +1,4 @@
-"""Texts in classes: how the class of a query stands in the ranking of a labelled corpus.
+"""Measures for texts in classes: all texts of the query's class are relevant.
 
 What is relevant to a query is all of its class, which may be thousands of texts, so that rankings are arrays here and
 are scored in blocks.
@@ -24,17 +24,17 @@ class Ranking(NamedTuple):
     likeness: npt.NDArray[np.float32]
 
 
-def nearest(asked: Any, corpus: Any, own: Rows | None = None, depth: int = 0) -> Iterator[Ranking]:
+def nearest(asked: Any, corpus: Any, own_rows: Rows | None = None, depth: int = 0) -> Iterator[Ranking]:
     """Yield the rankings of queries ``(n, dim)`` over a corpus ``(m, dim)``, in blocks, ties by row number.
 
-    ``own`` ``(n,)`` names the row of each query that stands in the corpus itself; it is left out of its ranking.
+    ``own_rows`` ``(n,)`` names the row of each query that stands in the corpus itself; it is left out of its ranking.
     ``depth`` > 0 ends the rankings there.
     """
-    depth = min(depth or len(corpus), len(corpus) - (own is not None))
+    depth = min(depth or len(corpus), len(corpus) - (own_rows is not None))
     for start in range(0, len(asked), _BLOCK):
         likeness = asked[start : start + _BLOCK] @ corpus.T
-        if own is not None:
-            likeness[np.arange(len(likeness)), own[start : start + _BLOCK]] = -np.inf
+        if own_rows is not None:
+            likeness[np.arange(len(likeness)), own_rows[start : start + _BLOCK]] = -np.inf
         if 4 * depth < len(corpus):
             rows = np.stack([top_rows(line, depth) for line in likeness])
         else:
@@ -43,18 +43,21 @@ def nearest(asked: Any, corpus: Any, own: Rows | None = None, depth: int = 0) ->
 
 
 def completed(
-    found: Sequence[Sequence[tuple[int, float]]], n: int, random: np.random.Generator, own: Rows | None = None
+    hits_of_queries: Sequence[Sequence[tuple[int, float]]],
+    n: int,
+    random: np.random.Generator,
+    own_rows: Rows | None = None,
 ) -> Iterator[Ranking]:
-    """Yield whole rankings from hits that leave out what has nothing in common: that comes last, in any order."""
-    for start in range(0, len(found), _BLOCK):
-        block = found[start : start + _BLOCK]
-        rows = np.empty((len(block), n - (own is not None)), dtype=np.int64)
+    """Yield rankings of the whole corpus from hits; documents without a hit come last, in random order."""
+    for start in range(0, len(hits_of_queries), _BLOCK):
+        block = hits_of_queries[start : start + _BLOCK]
+        rows = np.empty((len(block), n - (own_rows is not None)), dtype=np.int64)
         likeness = np.zeros(rows.shape, dtype=np.float32)
         for at, hits in enumerate(block):
-            left_out = int(own[start + at]) if own is not None else -1
+            left_out = int(own_rows[start + at]) if own_rows is not None else -1
             kept = [(row, score) for row, score in hits if row != left_out]
             rest = np.ones(n, dtype=bool)
-            rest[[left_out] if own is not None else []] = False
+            rest[[left_out] if own_rows is not None else []] = False
             rest[[row for row, _ in kept]] = False
             rows[at] = [*(row for row, _ in kept), *random.permutation(np.flatnonzero(rest))]
             likeness[at, : len(kept)] = [score for _, score in kept]

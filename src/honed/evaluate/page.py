@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from honed.evaluate.results import Comparison, SystemResult
+from honed.evaluate.results import Comparison, QueryOutcomes, SystemResult
 
 Geometry: TypeAlias = dict[str, object]  # what a template draws
 COLOURS = ("#0b7a5d", "#c2410c", "#2563eb", "#a21caf", "#ca8a04", "#0891b2", "#be123c", "#4d7c0f")
@@ -15,16 +15,16 @@ _WIDTH, _LABEL, _BAR = 720, 250, 22
 
 
 def environment(*packages: str, trained: Sequence[str] = ()) -> Environment:
-    """Return where pages come from: the templates of some packages, then those of this one; what they show is escaped.
+    """Return the environment of page templates: those of some packages, then honed's own; values are escaped.
 
     ``trained`` are the beginnings of the names of systems that are marked as ours.
     """
     loaders = [PackageLoader(package, "templates") for package in (*packages, "honed.evaluate")]
-    found = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    found.tests["ours"] = lambda name: name.startswith(tuple(trained))
-    found.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
-    found.filters["plain"] = msgspec.to_builtins
-    return found
+    templates = Environment(loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates.tests["ours"] = lambda name: name.startswith(tuple(trained))
+    templates.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.1f}"
+    templates.filters["plain"] = msgspec.to_builtins
+    return templates
 
 
 def bar_chart(
@@ -59,7 +59,7 @@ def bar_chart(
 
 
 def slices_shown(systems: Sequence[SystemResult]) -> list[tuple[str, int]]:
-    """Return the largest slices with their sizes; those of few queries show chance and are left out."""
+    """Return the largest slices with their sizes; slices of few queries are left out."""
     if not systems:
         return []
     sizes = [(name, systems[0].slice_size(name)) for name in systems[0].slices]
@@ -67,13 +67,26 @@ def slices_shown(systems: Sequence[SystemResult]) -> list[tuple[str, int]]:
 
 
 def comparison_sentence(comparison: Comparison) -> str:
-    """Return what a paired comparison says: who is better by how many points, and how sure that is."""
+    """Return a paired comparison as a sentence: the better system, by how many points, with which certainty."""
     gain = comparison.difference
     word = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not clearly different"
     return (
         f"{comparison.candidate} against {comparison.reference}: {100 * gain.mean:+.1f} points of {comparison.measure} "
         f"(95 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, p = {comparison.p_value:.4f}): {word}."
     )
+
+
+def outcomes_sentence(outcomes: QueryOutcomes) -> str:
+    """Return how many queries went wrong or were won, where most of them are, and one of them."""
+    what = (
+        f"won against {outcomes.reference} by {outcomes.system}" if outcomes.reference else f"wrong: {outcomes.system}"
+    )
+    slices = ", ".join(f"{name} {n}" for name, n in list(outcomes.by_slice.items())[:3])
+    sentence = f"{what}, {outcomes.n} of {outcomes.n_queries} first hits{f' ({slices})' if slices else ''}"
+    if not outcomes.queries:
+        return sentence
+    sample = outcomes.queries[0]
+    return f"{sentence}; such as {sample.query!r}: {sample.found or 'nothing'!r} in place of {sample.right[0]!r}"
 
 
 def still_ahead(systems: Sequence[SystemResult], tuned: str, measure: str, trained: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What was measured, typed: intervals, systems, paired comparisons, gates; the parts of every report."""
+"""The parts of every report, typed: intervals, systems, paired comparisons, gates."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -16,7 +16,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
     def rounded(self) -> "Interval":
-        """Return it with 5 places, as it is reported."""
+        """Return the interval rounded to 5 decimal places, as it is reported."""
         return Interval(mean=round(self.mean, 5), low=round(self.low, 5), high=round(self.high, 5))
 
 
@@ -28,10 +28,10 @@ class SystemResult(msgspec.Struct, frozen=True, kw_only=True):
     slices: dict[str, Slice]
 
     def in_slice(self, name: str, measure: str) -> Interval:
-        """Return a measure in a slice."""
-        found = self.slices[name][measure]
-        assert isinstance(found, Interval)
-        return found
+        """Return the interval of a measure in a slice."""
+        value = self.slices[name][measure]
+        assert isinstance(value, Interval)
+        return value
 
     def slice_size(self, name: str) -> int:
         """Return the number of queries of a slice."""
@@ -51,6 +51,46 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     wins: int
     losses: int
     n: int
+
+
+class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A test query with the texts of its right documents, and the first hit that it was given.
+
+    ``slice`` is the slice that it is a sample of, "" for none; ``found`` is None where nothing was found, ``rank`` that
+    of the first right document in the same list of hits, None where it was not in there.
+    """
+
+    query: str
+    slice: str
+    right: list[str]
+    found: str | None
+    rank: int | None
+
+
+class QueryOutcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """The queries that a system got wrong, or that it won against ``reference`` ("" for none), and samples of them.
+
+    ``n`` of ``n_queries`` are such queries, ``by_slice`` counts them for each slice, the most first. What samples were
+    given first is what ``reference`` found, or else ``system``.
+    """
+
+    system: str
+    reference: str
+    n: int
+    n_queries: int
+    by_slice: dict[str, int]
+    queries: list[QueryOutcome]
+
+
+class NextStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to do next, and the figures that speak for it."""
+
+    do: str
+    why: str
+
+    def sentence(self) -> str:
+        """Return step and reason as one sentence."""
+        return f"{self.do}: {self.why}."
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,12 +12,12 @@ _SCHEMA = pa.schema([("query_id", pa.string()), ("doc_id", pa.string()), ("score
 
 
 def save_run(folder: Path, run: Run) -> None:
-    """Write a run into a folder; its name is kept inside the file, which is named so that order stays."""
+    """Write a run into a folder, under the next number; the name of the run is kept inside the file."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [(query_id, doc_id, score) for query_id, hits in run.hits.items() for doc_id, score in hits]
     columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
     table = pa.table(
-        [pa.array(column, each.type) for column, each in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
+        [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
     )
     table = table.replace_schema_metadata({"name": run.name})
     number = len(list(folder.glob("*.parquet")))

@@ -92,8 +92,10 @@ class TaskScores:
 
     def _intervals(self, rows: Rows) -> dict[str, dict[str, Interval]]:
         columns = [scores[measure][rows] for scores in self.scores.values() for measure in self.measures]
-        found = iter(self._bootstrap_of(rows).intervals(np.stack(columns, axis=1)))
-        return {system: {str(measure): next(found).rounded() for measure in self.measures} for system in self.scores}
+        intervals = iter(self._bootstrap_of(rows).intervals(np.stack(columns, axis=1)))
+        return {
+            system: {str(measure): next(intervals).rounded() for measure in self.measures} for system in self.scores
+        }
 
     def compare(self, candidate: str, reference: str, measure: Measure, part: str = "") -> Comparison:
         """Return the paired comparison of two systems, in a slice or all: difference, interval, p, wins and losses."""
@@ -115,7 +117,7 @@ class TaskScores:
         )
 
     def best(self, names: Sequence[str], measure: Measure) -> str:
-        """Return the system with the highest mean among some."""
+        """Return the system of ``names`` with the highest mean."""
         return max(names, key=lambda name: float(self.scores[name][measure].mean()))
 
     def judge(self, gates: Sequence[Gate]) -> list[GateResult]:
@@ -136,13 +138,13 @@ class TaskScores:
 
     def judge_mean(self, name: str, what: str, values: Scores, *, at_least: float) -> GateResult:
         """Return a gate on the low bound of the mean of one value for each query ``(n_queries,)``."""
-        found = self.bootstrap.intervals(values[:, None])[0].rounded()
+        interval = self.bootstrap.intervals(values[:, None])[0].rounded()
         rule = f"low bound of {what} >= {at_least:g}"
-        return GateResult(name=name, rule=rule, value=found.mean, low=found.low, passed=found.low >= at_least)
+        return GateResult(name=name, rule=rule, value=interval.mean, low=interval.low, passed=interval.low >= at_least)
 
 
 def judge_limit(name: str, what: str, value: float, *, at_most: float, high: float | None = None) -> GateResult:
-    """Return a gate on a size or a time; ``high`` is the upper bound of what was measured more than once."""
+    """Return a gate on a size or a time; ``high`` is the upper bound of a mean of several measurements."""
     bound = value if high is None else high
     rule = f"{'high bound of ' if high is not None else ''}{what} <= {at_most:g}"
     return GateResult(name=name, rule=rule, value=round(value, 5), low=round(bound, 5), passed=bound <= at_most)

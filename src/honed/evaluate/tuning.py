@@ -1,4 +1,4 @@
-"""What a tuner found, as pictures and as one page: recall over time, recall over memory, clusters by bits."""
+"""The results of a tuner as pictures and as one page: recall over time, recall over memory, clusters by bits."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,20 +16,20 @@ def render_tuning(report: Mapping[str, Any]) -> str:
     pictures = draw(report, "svg") if is_installed("pictures") else {}
     shown = {name: content.decode("utf-8").partition("<svg")[2] for name, content in pictures.items()}
     page = environment().get_template("tuning.html.j2")
-    return page.render(report=report, pictures={name: "<svg" + each for name, each in shown.items()})
+    return page.render(report=report, pictures={name: "<svg" + picture for name, picture in shown.items()})
 
 
 def draw(report: Mapping[str, Any], form: str) -> dict[str, bytes]:
     """Return the pictures by name, as "png" or "svg"; needs matplotlib."""
     require("pictures")
     measure = "task_recall" if report["task"] else "index_recall"
-    found = {
+    pictures = {
         "recall-latency": _frontier(report, "ms", measure, "ms a query, one thread", form),
         "recall-memory": _frontier(report, "mb", measure, "MB in memory", form),
     }
     if report["map"]:
-        found["clusters-bits"] = _map(report["map"], measure, form)
-    return found
+        pictures["clusters-bits"] = _map(report["map"], measure, form)
+    return pictures
 
 
 def shown_name(settings: Mapping[str, Any]) -> str:
@@ -72,18 +72,18 @@ def _frontier(report: Mapping[str, Any], cost: str, measure: str, label: str, fo
     figure = _figure()
     axes = figure.add_subplot()
     for family, colour in zip(_FAMILIES, _COLOURS, strict=True):
-        some = [each for each in report["points"] if _family(each) == family]
-        if some:
+        members = [point for point in report["points"] if _family(point) == family]
+        if members:
             axes.scatter(
-                [each[cost] for each in some],
-                [each[measure] for each in some],
+                [point[cost] for point in members],
+                [point[measure] for point in members],
                 s=14,
                 color=colour,
                 alpha=0.55,
                 label={"flat": "every vector", "hnsw": "graph", "full": "clusters, full vectors"}.get(family, family),
             )
     edge = pareto(report["points"], cost, measure)
-    axes.plot([each[cost] for each in edge], [each[measure] for each in edge], color="#667085", lw=1, zorder=0)
+    axes.plot([point[cost] for point in edge], [point[measure] for point in edge], color="#667085", lw=1, zorder=0)
     if report["chosen"]:
         axes.scatter(
             [report["chosen"][cost]],
@@ -97,8 +97,8 @@ def _frontier(report: Mapping[str, Any], cost: str, measure: str, label: str, fo
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-    low = min((each[measure] for each in edge), default=0.0)
-    axes.set_ylim(max(0.0, min(low, 0.9 * max(each[measure] for each in report["points"]))) - 0.01, None)
+    low = min((point[measure] for point in edge), default=0.0)
+    axes.set_ylim(max(0.0, min(low, 0.9 * max(point[measure] for point in report["points"]))) - 0.01, None)
     axes.set_xlabel(label)
     axes.set_ylabel(_measure_name(report, measure))
     axes.grid(visible=True, which="both", alpha=0.2)
@@ -111,14 +111,14 @@ def _measure_name(report: Mapping[str, Any], measure: str) -> str:
     return f"R@{report['depth']}" if measure == "task_recall" else f"index recall@{report['k']}"
 
 
-def _map(found: Mapping[str, Any], measure: str, form: str) -> bytes:
-    figure = _figure(7.5, 1.4 + 0.45 * len(found["codes"]))
+def _map(heat_map: Mapping[str, Any], measure: str, form: str) -> bytes:
+    figure = _figure(7.5, 1.4 + 0.45 * len(heat_map["codes"]))
     axes = figure.add_subplot()
-    values = [[each[measure] for each in line] for line in found["cells"]]
+    values = [[cell[measure] for cell in line] for line in heat_map["cells"]]
     picture = axes.imshow(values, aspect="auto", cmap="viridis")
-    axes.set_xticks(range(len(found["nlist"])), [str(each) for each in found["nlist"]])
-    axes.set_yticks(range(len(found["codes"])), found["codes"])
-    axes.set_xlabel(f"clusters, so many searched that {100 * found['share']:.0f} % of the corpus is compared")
+    axes.set_xticks(range(len(heat_map["nlist"])), [str(nlist) for nlist in heat_map["nlist"]])
+    axes.set_yticks(range(len(heat_map["codes"])), heat_map["codes"])
+    axes.set_xlabel(f"clusters, so many searched that {100 * heat_map['share']:.0f} % of the corpus is compared")
     middle = (min(map(min, values)) + max(map(max, values))) / 2
     for row, line in enumerate(values):
         for column, value in enumerate(line):
@@ -130,8 +130,8 @@ def _map(found: Mapping[str, Any], measure: str, form: str) -> bytes:
 
 def pareto(points: Sequence[Mapping[str, Any]], cost: str, measure: str) -> list[Mapping[str, Any]]:
     """Return the points that no cheaper one reaches, cheapest first."""
-    found: list[Mapping[str, Any]] = []
-    for each in sorted(points, key=lambda point: (point[cost], -point[measure])):
-        if not found or each[measure] > found[-1][measure]:
-            found.append(each)
-    return found
+    edge: list[Mapping[str, Any]] = []
+    for candidate in sorted(points, key=lambda point: (point[cost], -point[measure])):
+        if not edge or candidate[measure] > edge[-1][measure]:
+            edge.append(candidate)
+    return edge

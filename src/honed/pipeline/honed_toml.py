@@ -61,8 +61,8 @@ def with_overrides(tables: JsonObject, overrides: Mapping[str, Json]) -> dict[st
 def config_of(tables: JsonObject, file: str) -> Config:
     """Read a configuration from plain tables; ``file`` is named in errors."""
     shapes = list(all_shapes())
-    own = {name: kind for shape in shapes for name, kind in shape.sections.items()}
-    known = {**SECTIONS, **own}
+    kinds_of_shapes = {name: kind for shape in shapes for name, kind in shape.sections.items()}
+    known = {**SECTIONS, **kinds_of_shapes}
     for name in tables:
         if name not in known:
             listed = ", ".join(known)
@@ -80,14 +80,14 @@ def config_of(tables: JsonObject, file: str) -> Config:
             raise ConfigError("E_CONFIG_MISSING", f"{file}: the section [{name}] is missing; see  honed init --help")
     config = Config(
         **{name: section for name, section in sections.items() if name in SECTIONS},
-        own={name: section for name, section in sections.items() if name in own},
+        own={name: section for name, section in sections.items() if name in kinds_of_shapes},
     )
     _check_together(config, sections, shapes, file)
     return config
 
 
 def _check_together(config: Config, sections: Mapping[str, object], shapes: list[Shape], file: str) -> None:
-    """Raise `ConfigError` for what one section alone cannot show."""
+    """Raise `ConfigError` for sections that do not go together."""
     shape = shape_of(config)
     for name in sections:
         takers = [other.name for other in shapes if name in other.sections or name in other.optional]

@@ -1,4 +1,4 @@
-"""What one of several processes that train together does: the work of a stage, until its parent is gone."""
+"""The work of a stage in one of several processes that train together; it ends when its parent does."""
 
 import json
 import os
@@ -28,17 +28,17 @@ def _watch_parent() -> None:
 
 
 def work_of(job: Path, stages: Mapping[str, Stage[Config]], executor: Executor) -> Work[Config]:
-    """Read what a process of a launch is to do."""
-    told = json.loads(job.read_text(encoding="utf-8"))
+    """Read the work of a stage from a launch's job file."""
+    description = json.loads(job.read_text(encoding="utf-8"))
     inputs: dict[str, Artifact] = {
-        name: stages[name].artifact.at(Path(folder)) for name, folder in told["inputs"].items()
+        name: stages[name].artifact.at(Path(folder)) for name, folder in description["inputs"].items()
     }
     return Work(
-        config=config_of(told["config"], "honed.toml"),
-        root=Path(told["root"]),
+        config=config_of(description["config"], "honed.toml"),
+        root=Path(description["root"]),
         inputs=Inputs(inputs),
-        folder=Path(told["folder"]),
-        logs=Path(told["logs"]),
+        folder=Path(description["folder"]),
+        logs=Path(description["logs"]),
         executor=executor,
     )
 

@@ -1,4 +1,4 @@
-"""Runs the stages in order; what stands is skipped, what depends on a change is made anew."""
+"""Runs the stages in order: finished artifacts are reused, those that depend on a change are made anew."""
 
 import contextlib
 import fcntl
@@ -87,7 +87,7 @@ class Runner:
         return plans
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
-        """Run what does not stand and return the artifact of each stage; they are the latest from then on."""
+        """Run the stages without a finished artifact; returns the artifact by stage and makes them the latest."""
         if left_out := [file for file in self.updates() if file not in self.config.paths.input]:
             raise ConfigError(
                 "E_UPDATED",
@@ -99,15 +99,15 @@ class Runner:
         return artifacts
 
     def make(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
-        """Do what `run` does, and leave the latest as they are."""
+        """Do what `run` does without making the artifacts the latest."""
         artifacts: dict[str, Artifact] = {}
         with self._locked():
             forced = self._forced(start)
             for stage in self.stages(until):
                 key = self._key(stage, {name: artifact.key for name, artifact in artifacts.items()})
-                found = None if stage.name in forced else self.store.find(key, stage.artifact)
-                artifacts[stage.name] = found or self._make(stage, key, artifacts)
-                if found:
+                stored = None if stage.name in forced else self.store.find(key, stage.artifact)
+                artifacts[stage.name] = stored or self._make(stage, key, artifacts)
+                if stored:
                     self.tell(stage.name, "stands", 0.0)
         return artifacts
 
@@ -150,20 +150,20 @@ class Runner:
 
     def latest(self, kind: type[A]) -> A:
         """Return the artifact of a kind from the last run; `ConfigError` when there is none."""
-        found = self.find_latest(kind)
-        if found is None:
+        artifact = self.find_latest(kind)
+        if artifact is None:
             return cast(A, self.latest_of(next(stage.name for stage in self.all if issubclass(stage.artifact, kind))))
-        return found
+        return artifact
 
     def latest_of(self, stage: str) -> Artifact:
         """Return the artifact of a stage from the last run; `ConfigError` when there is none."""
-        found = self.latest_inputs().by_stage().get(stage)
-        if found is None:
+        artifact = self.latest_inputs().by_stage().get(stage)
+        if artifact is None:
             raise ConfigError(
                 "E_NOT_RUN",
                 f"nothing of the stage {stage} in {self.output} yet; make it with  honed run  (Project.run)",
             )
-        return found
+        return artifact
 
     def find_latest(self, kind: type[A]) -> A | None:
         """Return the artifact of a kind from the last run, of several stages that of the last one; None without."""

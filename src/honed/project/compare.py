@@ -51,7 +51,7 @@ class ChangedScore(msgspec.Struct, kw_only=True):
 
 
 class ComparisonReport(msgspec.Struct, kw_only=True):
-    """How the second stands to the first: every measure that both have, the first measure by slice, and queries."""
+    """Two evaluations compared: every measure that both have, the first measure by slice, and queries won and lost."""
 
     a: Side
     b: Side
@@ -79,27 +79,27 @@ class Evaluated:
     def open(cls, place: Place) -> Self:
         """Read an evaluation from its folder, or the last one of a project; `ConfigError` for one of another shape."""
         if isinstance(place, Path) and (place / MANIFEST).is_file():
-            made = EvaluateArtifact.at(place.resolve())
+            artifact = EvaluateArtifact.at(place.resolve())
         else:
             project = place if isinstance(place, Workspace) else Workspace(place.resolve())
-            made = project.runner.latest(EvaluateArtifact)
-        where = made.folder
-        check = made.folder.resolve().parents[1] / "check" / made.manifest.inputs.get("check", "")
-        scored = made.manifest.stage.startswith("evaluate.") and made.has(SCORES)
+            artifact = project.runner.latest(EvaluateArtifact)
+        where = artifact.folder
+        check = artifact.folder.resolve().parents[1] / "check" / artifact.manifest.inputs.get("check", "")
+        scored = artifact.manifest.stage.startswith("evaluate.") and artifact.has(SCORES)
         if not scored or not (check / task.TASKS / task.FORWARD / "test").is_dir():
             raise ConfigError(
                 "E_COMPARE", f"{where}: no evaluation with scores for each query, as of names or of judged search"
             )
         test = CheckArtifact.at(check).task(task.FORWARD, "test")
-        systems, _ = made.scores()
+        systems, _ = artifact.scores()
         if any(len(values) != len(test.queries) for scores in systems.values() for values in scores.values()):
             raise ConfigError("E_COMPARE", f"{where}: its scores are not of its test queries")
-        settings = made.manifest.config.get("evaluate")
+        settings = artifact.manifest.config.get("evaluate")
         seed = settings.get("seed", 0) if isinstance(settings, Mapping) else 0
-        return cls(folder=made.folder, test=test, systems=systems, seed=seed if isinstance(seed, int) else 0)
+        return cls(folder=artifact.folder, test=test, systems=systems, seed=seed if isinstance(seed, int) else 0)
 
     def system(self, name: str) -> str:
-        """Return a system's name, by default what is shipped; `ConfigError` for one that was not measured."""
+        """Return a system's name, by default that of the shipped model; `ConfigError` for one that was not measured."""
         if not name:
             return next(system for system in (*SHIPPED, BASE, *self.systems) if system in self.systems)
         if name not in self.systems:
@@ -109,7 +109,7 @@ class Evaluated:
 
 
 def compare(first: Place, second: Place, names: Sequence[str] = ("", "")) -> ComparisonReport:
-    """Return how the second stands to the first.
+    """Return the second evaluation compared with the first.
 
     Raises `ConfigError` when the test queries are not the same.
     """
@@ -148,18 +148,18 @@ def _same_queries(one: Evaluated, other: Evaluated) -> None:
 
 
 def _compared(scores: TaskScores, measure: Measure, part: str = "") -> Compared:
-    found = scores.compare("b", "a", measure, part)
+    comparison = scores.compare("b", "a", measure, part)
     members = scores.task.slices[part] if part else frozenset(scores.query_ids)
     rows = np.flatnonzero([query in members for query in scores.query_ids])
     a, b = (round(float(scores.scores[name][measure][rows].mean()), 5) for name in ("a", "b"))
     return Compared(
         a=a,
         b=b,
-        difference=found.difference,
-        p_value=found.p_value,
-        wins=found.wins,
-        losses=found.losses,
-        n=found.n,
+        difference=comparison.difference,
+        p_value=comparison.p_value,
+        wins=comparison.wins,
+        losses=comparison.losses,
+        n=comparison.n,
     )
 
 

@@ -32,7 +32,7 @@ def examine(project: Path) -> dict[str, Any]:
     useful = [
         flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags
     ]
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "machine": {
             "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
             "cores": hardware.cpu_count(),
@@ -44,12 +44,12 @@ def examine(project: Path) -> dict[str, Any]:
         "parts": {part: "yes" if is_installed(part) else f"no (honed[{extra}])" for part, (_, extra) in PARTS.items()},
     }
     problems: list[str] = []
-    found["models"] = {"minilm": _where("minilm")}
-    found["would run"] = _would_run(found)
+    facts["models"] = {"minilm": _where("minilm")}
+    facts["would run"] = _would_run(facts)
     if (project / FILE).is_file():
         problems = _problems(project)
-    found["problems"] = problems
-    return found
+    facts["problems"] = problems
+    return facts
 
 
 def _gpus() -> dict[str, str]:
@@ -73,10 +73,10 @@ def _where(name: str) -> str:
     return f"{base.source}: {base.folder}"
 
 
-def _would_run(found: dict[str, Any]) -> dict[str, str]:
-    gpu = next((name for name in found["gpus"] if name.startswith("cuda")), None)
+def _would_run(facts: dict[str, Any]) -> dict[str, str]:
+    gpu = next((name for name in facts["gpus"] if name.startswith("cuda")), None)
     device = gpu or "cpu"
-    bf16 = "bf16" in found["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
+    bf16 = "bf16" in facts["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
     engines = f"fp32 and int8 by onnxruntime, bf16 by {best_engine('bf16')}; the first answers by numpy"
     threads = "" if gpu else f", {hardware.cpu_count()} threads"
     return {

@@ -71,7 +71,7 @@ def export_bundle(project: Workspace, target: Path, options: ExportOptions | Non
 
 
 def _content(project: Workspace, index: IndexArtifact, precision: str, key: bytes | None) -> BundleContent:
-    """Return everything of a bundle but what is measured on it."""
+    """Return the content of a bundle, before anything is measured on it."""
     texts, entities, spec = index.texts(), index.entities(), index.spec()
     graph = encoder_graph(index.model_folder(), spec, precision, texts)
     text_row = {text: row for row, text in enumerate(texts)}
@@ -110,9 +110,9 @@ class BundleCheck:
         labels = sorted({row for row, _, kind in self.content.names if kind == "label"})
         trained = ExactModel(folder=self.index.model_folder(), spec=self.content.spec).load()
         queries = parity_queries(self.project, self.content.texts)
-        found = compare(trained, self.content.vectors[labels], searcher, queries)
-        check_parity(found, most_flips, least_cosine)
-        plain: dict[str, Json] = msgspec.to_builtins(found)
+        measured = compare(trained, self.content.vectors[labels], searcher, queries)
+        check_parity(measured, most_flips, least_cosine)
+        plain: dict[str, Json] = msgspec.to_builtins(measured)
         return plain
 
     def teach(self, folder: Path) -> tuple[JsonObject, dict[str, Json]]:
@@ -140,8 +140,8 @@ def _hybrid(project: Workspace) -> HybridFiles | None:
     """Return the hybrid of the last run: plain data and tensors."""
     if project.config.hybrid is None:
         return None
-    made = project.runner.latest(HybridArtifact)
-    return HybridFiles(made.data(), made.tensors())
+    artifact = project.runner.latest(HybridArtifact)
+    return HybridFiles(artifact.data(), artifact.tensors())
 
 
 def _reranker(project: Workspace, texts: Sequence[str], precision: str) -> RerankerFiles | None:

@@ -35,8 +35,8 @@ class ProjectFacts(msgspec.Struct, kw_only=True):
 
     def as_dict(self) -> dict[str, Json]:
         """Return the facts as plain data."""
-        found: dict[str, Json] = msgspec.to_builtins(self)
-        return found
+        data: dict[str, Json] = msgspec.to_builtins(self)
+        return data
 
 
 def project_facts(project: Workspace) -> ProjectFacts:

@@ -58,7 +58,7 @@ def encoder_graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequen
     return EncoderGraph(model=aligned(model.SerializeToString()), numpy=layout, tokenizer=shown)
 
 
-def cross_encoder_graph(made: CrossEncoderArtifact, texts: Sequence[str], precision: str) -> RerankerFiles:
+def cross_encoder_graph(artifact: CrossEncoderArtifact, texts: Sequence[str], precision: str) -> RerankerFiles:
     """Return the cross-encoder as an ONNX file (bf16 in a bundle that is not fp32), its tokenizer, and facts.
 
     Its scores are compared with PyTorch's on pairs of labels; `ArtifactError` where they are far apart.
@@ -69,8 +69,8 @@ def cross_encoder_graph(made: CrossEncoderArtifact, texts: Sequence[str], precis
     from honed.encode.onnx_file import aligned
     from honed.encode.pair_graph import GraphCrossEncoder
 
-    folder = made.model
-    scorer = made.scorer("fp32").load()
+    folder = artifact.model
+    scorer = artifact.scorer("fp32").load()
     model = onnx_export.export_pairs(folder)
     raw = aligned((model if precision == "fp32" else onnx_precision.to_bf16(model)).SerializeToString())
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

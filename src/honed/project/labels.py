@@ -54,7 +54,7 @@ class Suggestions(msgspec.Struct, kw_only=True):
 
 
 def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
-    """Return all that labeling works on, and the labels of the last run, made where they do not stand.
+    """Return the labeling task and the latest labels; the stage "label" runs where it has to.
 
     Raises `ConfigError` without a section [label].
     """
@@ -62,9 +62,9 @@ def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
         raise ConfigError(
             "E_CONFIG_MISSING", 'labelling is for data.shape = "labels": honed.toml has no section [label]'
         )
-    made = Inputs(project.runner.run(until="label"))
-    task = LabelingTask.open(project.config, project.root, made.need(ImportArtifact), made.find(BaseVectors))
-    return task, made.need(LabelArtifact)
+    artifacts = Inputs(project.runner.run(until="label"))
+    task = LabelingTask.open(project.config, project.root, artifacts.need(ImportArtifact), artifacts.find(BaseVectors))
+    return task, artifacts.need(LabelArtifact)
 
 
 def worth_labeling(task: LabelingTask, shares: Probabilities, votes: npt.NDArray[np.int16], n: int) -> list[int]:
@@ -93,9 +93,9 @@ def terms_worth_adding(task: LabelingTask, shares: Probabilities, n: int) -> lis
 
 def suggestions(project: Workspace, n_terms: int, n_records: int) -> Suggestions:
     """Return terms worth adding to lists and records worth labelling next."""
-    task, made = open_labeling(project)
-    shares = made.probabilities().astype(np.float64)
-    rows = worth_labeling(task, shares, made.votes(), n_records)
+    task, artifact = open_labeling(project)
+    shares = artifact.probabilities().astype(np.float64)
+    rows = worth_labeling(task, shares, artifact.votes(), n_records)
     return Suggestions(
         terms=[msgspec.convert(term.as_dict(), SuggestedTerm) for term in terms_worth_adding(task, shares, n_terms)],
         records=[
@@ -123,10 +123,10 @@ def import_hand_labels(
         "label": label_column or refinery_columns(table.columns).get("manual") or "label",
     }
     _check_columns(file, table.columns, columns)
-    made = Inputs(project.runner.run(until="check"))
-    known = set(Records(made.need(ImportArtifact).table).column("id"))
+    artifacts = Inputs(project.runner.run(until="check"))
+    known = set(Records(artifacts.need(ImportArtifact).table).column("id"))
     classes = {fold(name): name for name in project.config.data.labels}
-    found = []
+    labels = []
     for row in table.rows:
         if isinstance(row, Reject):
             raise DataError(row.code, str(row))
@@ -136,8 +136,8 @@ def import_hand_labels(
             if classes and fold(label.label) not in classes:
                 near = did_you_mean(label.label, classes.values())
                 raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
-            found.append(replace(label, label=classes.get(fold(label.label), label.label)))
-    return LabelStore(project.root / label_section(project.config).store).add(found)
+            labels.append(replace(label, label=classes.get(fold(label.label), label.label)))
+    return LabelStore(project.root / label_section(project.config).store).add(labels)
 
 
 def _check_columns(file: Path, there: Sequence[str], columns: dict[str, str]) -> None:

@@ -47,25 +47,25 @@ def _use(facts: ProjectFacts, spec: EncoderSpec) -> list[str]:
 
 
 def _measures(facts: ProjectFacts) -> list[str]:
-    found = facts.measures
-    if not found:
+    values = facts.measures
+    if not values:
         return ["", "Nothing was measured at export."]
     note = (
         "of which training saw nothing"
-        if found.protocol == "held-out"
+        if values.protocol == "held-out"
         else "on pairs that training has seen: the model is asked what it was taught"
     )
-    names = list(next(iter(found.systems.values())))
+    names = list(next(iter(values.systems.values())))
     lines = [
         "",
-        f"## Measures, protocol {found.protocol}",
+        f"## Measures, protocol {values.protocol}",
         "",
-        f"{found.n_queries} queries, {note}; in percent, with 95 % intervals.",
+        f"{values.n_queries} queries, {note}; in percent, with 95 % intervals.",
         "",
         f"| system | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
     ]
-    for system, measures in found.systems.items():
+    for system, measures in values.systems.items():
         cells = [
             f"{100 * value.mean:.1f} ({100 * value.low:.1f} to {100 * value.high:.1f})" for value in measures.values()
         ]

@@ -24,10 +24,10 @@ def compare(trained: Encoder, labels: Vectors, searcher: Searcher, queries: Sequ
     tie, which either may break in its own way.
     """
     exact = trained.encode(queries, "query")
-    found = searcher.encoder.encode(queries, "query")
-    cosines = (exact * found).sum(axis=1)
+    vectors = searcher.encoder.encode(queries, "query")
+    cosines = (exact * vectors).sum(axis=1)
     their_scores, theirs = ExactIndex(labels).search(exact, 10)
-    our_scores, ours = searcher.search_labels(found, 10)
+    our_scores, ours = searcher.search_labels(vectors, 10)
     overlap = np.mean([len(set(left) & set(right)) for left, right in zip(ours, theirs, strict=True)]) / ours.shape[1]
     other = ours[:, 0] != theirs[:, 0]
     lower = their_scores[:, 0] - (exact * labels[ours[:, 0]]).sum(axis=1) > _TIE
@@ -43,17 +43,17 @@ def compare(trained: Encoder, labels: Vectors, searcher: Searcher, queries: Sequ
     )
 
 
-def check_parity(found: Parity, most_flips: float, least_cosine: float) -> None:
+def check_parity(parity: Parity, most_flips: float, least_cosine: float) -> None:
     """Raise `ArtifactError` where more answers differ than chance explains, or the vectors are too far.
 
     A share of few queries says little: what must not exceed the allowed share is its low 95 % bound.
     """
-    share, n = found.top1_flips, found.n_queries
+    share, n = parity.top1_flips, parity.n_queries
     low, _ = wilson(round(share * n), n)
-    if low > most_flips or found.mean_cosine < least_cosine:
+    if low > most_flips or parity.mean_cosine < least_cosine:
         raise ArtifactError(
             "E_PARITY",
             f"the bundle answers too often otherwise than the trained model: {100 * share:.2f} % of {n} top-1 answers "
             f"differ (allowed {100 * most_flips:g} %; {100 * low:.2f} % or more with 95 % confidence), mean cosine "
-            f"{found.mean_cosine} (at least {least_cosine}); export another precision, or raise --most-flips",
+            f"{parity.mean_cosine} (at least {least_cosine}); export another precision, or raise --most-flips",
         )

@@ -56,11 +56,11 @@ def _reranked(project: Workspace, texts: Sequence[str], options: SearchOptions) 
     if options.direction != ALIAS_TO_LABEL:
         raise ConfigError("E_OPTION", "the cross-encoder was trained from alias to label; rerank in that direction")
     wide = max(options.k, project.config.cross_encoder.depth)
-    found = project.searcher().search_many(texts, wide, direction=options.direction, where=options.where)
-    return [Answer(hits=hits[: options.k]) for hits in reranked_hits(texts, found, project.reranker())]
+    hits_of_texts = project.searcher().search_many(texts, wide, direction=options.direction, where=options.where)
+    return [Answer(hits=hits[: options.k]) for hits in reranked_hits(texts, hits_of_texts, project.reranker())]
 
 
 def write_passages(project: Workspace, texts: Sequence[str]) -> tuple[list[str], str]:
-    """Return for each query a passage that would answer it, and what that took of the [endpoint] (HyDE)."""
+    """Return a hypothetical passage for each query (HyDE), and the requests and tokens that the [endpoint] took."""
     endpoint = open_endpoint(project.config.endpoint, project.root / project.config.paths.output)
     return [hypothetical_passage(endpoint, text) for text in texts], str(endpoint.spent)

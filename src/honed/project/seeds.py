@@ -58,10 +58,10 @@ def run_seeds(project: Workspace, seeds: Sequence[int]) -> SeedsReport:
     drawn = [stage.name for stage in project.runner.stages() if stage.draws and project.config.has(stage.name)]
     scored = []
     for seed in seeds:
-        given: dict[str, Json] = {f"{name}.seed": seed for name in drawn}  # what training draws; splits stay
-        made = project.changed(given).runner.make(until="evaluate")["evaluate"]
-        assert isinstance(made, EvaluateArtifact)
-        scored.append(made.scores())
+        changes: dict[str, Json] = {f"{name}.seed": seed for name in drawn}  # what training draws; splits stay
+        artifact = project.changed(changes).runner.make(until="evaluate")["evaluate"]
+        assert isinstance(artifact, EvaluateArtifact)
+        scored.append(artifact.scores())
     report = _together([scores for scores, _ in scored], scored[0][1].tolist(), seeds)
     write_json(project.runner.output / FILE, report)
     return report

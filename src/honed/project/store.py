@@ -54,7 +54,7 @@ class StoreModel:
         return encoder_source(EncoderConfig(base=self.model)).load()
 
     def facts(self, encoder: Encoder) -> dict[str, Any]:
-        """Return what a store says of its model: the fingerprint that later users are compared with, and the source."""
+        """Return how a store names its model: its fingerprint, and the source it was loaded from."""
         source = {"bundle": str(self.bundle.resolve())} if self.bundle else {"model": self.model}
         return {"fingerprint": fingerprint(encoder.spec.as_dict()), "source": source}
 
@@ -102,10 +102,10 @@ def compact_store(path: Path, index: Path | None) -> Store:
 
 def record_of(store: Store, doc_id: str) -> Record:
     """Return a record; `ConfigError` for an unknown id."""
-    found = store.get(doc_id)
-    if found is None:
+    record = store.get(doc_id)
+    if record is None:
         raise ConfigError("E_ID_UNKNOWN", f"no record {doc_id!r} in {store.path}")
-    return found
+    return record
 
 
 def migrate_store(path: Path, source: StoreModel) -> Store:
@@ -153,11 +153,11 @@ def settings_of(file: Path | None) -> IndexSettings:
     if table is None:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: no section [index]")
     section = read_section(IndexSection, table, "index", str(file)).check(str(file))
-    return IndexSettings(**{each.name: getattr(section, each.name) for each in fields(IndexSettings)})
+    return IndexSettings(**{setting.name: getattr(section, setting.name) for setting in fields(IndexSettings)})
 
 
 def facts_of(store: Store) -> dict[str, Any]:
-    """Return what there is to tell of a store, as plain data."""
+    """Return facts about a store (records, segments, index, model), as plain data."""
     return {
         "version": store.version,
         "records": len(store),
@@ -176,16 +176,16 @@ def _batches(files: Sequence[Path], encoder: Encoder, columns: StoreColumns) -> 
         for record in _records(files, columns):
             waiting.append(record)
             if len(waiting) == _BATCH:
-                yield Batch(records=waiting, vectors=encoder.encode([each.text for each in waiting], "document"))
+                yield Batch(records=waiting, vectors=encoder.encode([entry.text for entry in waiting], "document"))
                 bar.advance(len(waiting))
                 waiting = []
         if waiting:
-            yield Batch(records=waiting, vectors=encoder.encode([each.text for each in waiting], "document"))
+            yield Batch(records=waiting, vectors=encoder.encode([entry.text for entry in waiting], "document"))
             bar.advance(len(waiting))
 
 
 def _records(files: Sequence[Path], columns: StoreColumns) -> Iterator[Record]:
-    for path in (each for file in files for each in table_files(file)):
+    for path in (table_file for file in files for table_file in table_files(file)):
         table = open_table(path, TableFormat())
         for name in (columns.doc_id, columns.text, *columns.keep):
             if name not in table.columns:
@@ -203,9 +203,9 @@ def _records(files: Sequence[Path], columns: StoreColumns) -> Iterator[Record]:
             for name, value in ((columns.doc_id, doc_id), (columns.text, text)):
                 if not isinstance(value, str) or is_blank(value):
                     raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {name}: no text")
-            own = columns.keep or [name for name in row.values if name not in (columns.doc_id, columns.text)]
+            kept = columns.keep or [name for name in row.values if name not in (columns.doc_id, columns.text)]
             shown: dict[str, str | float | int | bool] = {}
-            for name in own:
+            for name in kept:
                 value = row.values.get(name)
                 if value in (None, ""):
                     continue

@@ -52,12 +52,12 @@ class TuneRequest:
     exhaustive: bool = False
 
     def budget(self) -> Budget:
-        """Return what is asked of the index; `ConfigError` for a bound that nothing keeps."""
+        """Return the bounds that the index must keep; `ConfigError` for one that no index can."""
         for name, value in (("--ms", self.ms), ("--mb", self.mb)):
             if value is not None and value <= 0:
                 raise ConfigError("E_RANGE", f"{name}: {value:g}; more than 0 is needed")
-        given = (self.recall, self.task_recall, self.ms, self.mb)
-        recall = _DEFAULT_RECALL if all(each is None for each in given) else self.recall
+        bounds = (self.recall, self.task_recall, self.ms, self.mb)
+        recall = _DEFAULT_RECALL if all(bound is None for bound in bounds) else self.recall
         return Budget(index_recall=recall, task_recall=self.task_recall, ms=self.ms, mb=self.mb)
 
 
@@ -66,7 +66,7 @@ def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any
     require("vector index")
     budget = request.budget()
     dim = data.source.shape[1]
-    if not all(1 <= each < dim for each in request.dims):
+    if not all(1 <= width < dim for width in request.dims):
         raise ConfigError("E_RANGE", f"--dims: allowed are 1 to {dim - 1}, fewer than the vectors have")
     benchmark = IndexBenchmark(data.source, data.queries, data.relevant, depth=request.depth, width=data.width)
     space = SearchSpace.of(*data.source.shape, dims=(0, *request.dims))
@@ -123,12 +123,12 @@ def _report(
 ) -> dict[str, Any]:
     n, dim = data.source.shape
     measure = "task_recall" if benchmark.relevant else "index_recall"
-    points = [each.as_dict() for each in tuned.points]
+    points = [point.as_dict() for point in tuned.points]
     chosen = tuned.chosen
     edge = pareto(points, "ms", measure)
     shown = chosen.as_dict() if chosen else None
     if shown and shown not in edge:
-        edge = sorted([*edge, shown], key=lambda each: each["ms"])
+        edge = sorted([*edge, shown], key=lambda point: point["ms"])
     needs, parts, needs_of_what = _needs(data, tuned, budget)
     return {
         "title": data.title,
@@ -149,11 +149,11 @@ def _report(
         "pruned": tuned.pruned,
         "took_s": round(tuned.seconds, 1),
         "stopped": tuned.stopped,
-        "frontier": [{**each, "name": shown_name(each["settings"])} for each in edge],
+        "frontier": [{**point, "name": shown_name(point["settings"])} for point in edge],
         "full_mb": 4 * n * dim / 1e6,
         "map": heat_map(tuned, space, chosen),
         "filtered": _filtered(data, benchmark, chosen, stopped=tuned.stopped),
-        "needs": [each.as_dict() for each in needs],
+        "needs": [point.as_dict() for point in needs],
         "needs_of": needs_of_what,
         "parts": parts,
     }
@@ -179,21 +179,23 @@ def _said(budget: Budget, tuned: TuningResult, flat: Mapping[str, Any]) -> str:
 
 def heat_map(tuned: TuningResult, space: SearchSpace, chosen: OperatingPoint | None) -> dict[str, Any] | None:
     """Return recall by clusters and bits at equal scan cost; None where there are no clusters to compare."""
-    points = [each for each in (tuned.computed or tuned.points) if each.settings.backend == "composed"]
-    nlists = sorted({each.settings.nlist for each in points})
+    points = [point for point in (tuned.computed or tuned.points) if point.settings.backend == "composed"]
+    nlists = sorted({point.settings.nlist for point in points})
     if len(nlists) < 2:
         return None
     wanted = chosen.settings.rescore if chosen and chosen.settings.backend == "composed" else 100
-    n = max(each.scanned for each in points if each.settings.nprobe == each.settings.nlist)
-    kinds = [each for each in space.codes if any((p.settings.codes, p.settings.bits) == each for p in points)]
+    n = max(point.scanned for point in points if point.settings.nprobe == point.settings.nlist)
+    kinds = [code for code in space.codes if any((p.settings.codes, p.settings.bits) == code for p in points)]
     cells = []
     for codes, bits in kinds:
-        own = [p for p in points if (p.settings.codes, p.settings.bits) == (codes, bits) and not p.settings.dims]
-        rescore = 0 if codes == FULL else min({p.settings.rescore for p in own}, key=lambda each: abs(each - wanted))
+        of_code = [p for p in points if (p.settings.codes, p.settings.bits) == (codes, bits) and not p.settings.dims]
+        rescore = (
+            0 if codes == FULL else min({p.settings.rescore for p in of_code}, key=lambda width: abs(width - wanted))
+        )
         line = []
         for nlist in nlists:
-            some = [p for p in own if p.settings.nlist == nlist and p.settings.rescore == rescore]
-            line.append(_at_cost(some, _HEAT_SHARE * n))
+            beside = [p for p in of_code if p.settings.nlist == nlist and p.settings.rescore == rescore]
+            line.append(_at_cost(beside, _HEAT_SHARE * n))
         cells.append(line)
     return {
         "nlist": nlists,
@@ -207,15 +209,15 @@ def heat_map(tuned: TuningResult, space: SearchSpace, chosen: OperatingPoint | N
 
 def _at_cost(points: Sequence[OperatingPoint], scanned: float) -> dict[str, float]:
     """Return recall where so many vectors are compared, between the two points beside it."""
-    some = sorted(points, key=lambda each: each.scanned)
-    at = [each.scanned for each in some]
-    index = float(np.interp(np.log(scanned), np.log(at), [each.index_recall for each in some]))
-    task_recall = float(np.interp(np.log(scanned), np.log(at), [each.task_recall or 0.0 for each in some]))
+    ordered = sorted(points, key=lambda point: point.scanned)
+    at = [point.scanned for point in ordered]
+    index = float(np.interp(np.log(scanned), np.log(at), [point.index_recall for point in ordered]))
+    task_recall = float(np.interp(np.log(scanned), np.log(at), [point.task_recall or 0.0 for point in ordered]))
     return {"index_recall": round(index, 5), "task_recall": round(task_recall, 5)}
 
 
 def _needs(data: TuneData, tuned: TuningResult, budget: Budget) -> tuple[list[Any], list[Any], str]:
-    """Return what larger corpora need, what was measured for that, and of which index that is told."""
+    """Return time and memory that larger corpora need, the measurements behind that, and the name of the index."""
     point = tuned.chosen or tuned.nearest
     settings = point.settings
     if settings.backend != "composed":  # a graph or all vectors in memory: what a large corpus needs is codes
@@ -238,7 +240,7 @@ def _filtered(
     index = build_index(data.source, chosen.settings)
     rng = np.random.default_rng(data.seed)
     like = data.source.take(slice(None)) @ data.source.take(rng.integers(n, size=1))[0]
-    found = []
+    measured = []
     for share in FILTERS:
         count = max(1, round(share * n))
         masks = {"random": rng.permutation(n) < count, "alike": np.zeros(n, dtype=np.bool_)}
@@ -248,5 +250,5 @@ def _filtered(
             wanted = exact_among(data.source, np.flatnonzero(mask), data.queries, benchmark.k)[1]
             rows = index.search(data.queries, benchmark.k, allowed=mask)[1]
             line[name] = float(np.mean([np.isin(a, b).mean() for a, b in zip(wanted, rows, strict=True)]))
-        found.append(line)
-    return found
+        measured.append(line)
+    return measured

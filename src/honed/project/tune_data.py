@@ -15,7 +15,7 @@ from honed.index.hybrid import DEPTH
 from honed.index.stored import StoredVectors
 from honed.project.workspace import Workspace
 from honed.shapes.registry import shape_of
-from honed.stages.hybrid import Asked
+from honed.stages.encoded_queries import EncodedQueries
 
 _DRAWN = "drawn from the documents themselves"
 _ASKED = 40  # a search for ten hits asks for so many, since one entity may bear several
@@ -50,7 +50,7 @@ def project_data(project: Workspace, most: int) -> TuneData:
     rng = np.random.default_rng(seed)
     if directions:
         dev = project.runner.latest(CheckArtifact).task(directions[0].name, "dev")
-        asked = Asked.of(searcher, dev)
+        asked = EncodedQueries.of(searcher, dev)
         if len(asked.texts) > most:
             asked = asked.only(np.sort(rng.choice(len(asked.texts), most, replace=False)))
         relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
@@ -83,11 +83,11 @@ def file_data(vectors: Path, queries: Path | None, relevant: Path | None, most: 
     if asked.shape[1] != dim:
         raise DataError("E_VECTORS", f"{queries}: vectors of {asked.shape[1]} dimensions; the documents have {dim}")
     lists = _relevant(relevant, len(asked), n) if relevant is not None else []
-    some = np.sort(rng.choice(len(asked), min(most, len(asked)), replace=False))
+    chosen = np.sort(rng.choice(len(asked), min(most, len(asked)), replace=False))
     return TuneData(
         source=source,
-        queries=asked[some],
-        relevant=[lists[at] for at in some.tolist()] if lists else (),
+        queries=asked[chosen],
+        relevant=[lists[at] for at in chosen.tolist()] if lists else (),
         title=vectors.name,
         asked=f"of {queries.name}",
     )
@@ -95,16 +95,16 @@ def file_data(vectors: Path, queries: Path | None, relevant: Path | None, most: 
 
 def _vectors(path: Path) -> Any:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise DataError("E_VECTORS", f"{path}: not a .npy file of vectors: {error}") from None
-    if found.ndim != 2 or found.dtype != np.float32 or not len(found):
-        raise DataError("E_VECTORS", f"{path}: {found.dtype} of shape {found.shape}; float32 (n, dim) is needed")
-    return found
+    if vectors.ndim != 2 or vectors.dtype != np.float32 or not len(vectors):
+        raise DataError("E_VECTORS", f"{path}: {vectors.dtype} of shape {vectors.shape}; float32 (n, dim) is needed")
+    return vectors
 
 
 def _relevant(path: Path, n_queries: int, n: int) -> list[Any]:
-    found = []
+    rows_of_queries = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
             rows = json.loads(line)
@@ -112,7 +112,7 @@ def _relevant(path: Path, n_queries: int, n: int) -> list[Any]:
             rows = None
         if not isinstance(rows, list) or not all(type(row) is int and 0 <= row < n for row in rows):
             raise DataError("E_VALUE", f"{path}: line {number}: expected a JSON list of rows, 0 to {n - 1}")
-        found.append(np.array(rows, dtype=np.int64))
-    if len(found) != n_queries:
-        raise DataError("E_VALUE", f"{path}: {len(found)} lines for {n_queries} queries")
-    return found
+        rows_of_queries.append(np.array(rows, dtype=np.int64))
+    if len(rows_of_queries) != n_queries:
+        raise DataError("E_VALUE", f"{path}: {len(rows_of_queries)} lines for {n_queries} queries")
+    return rows_of_queries

@@ -65,7 +65,7 @@ class UpdateFacts(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Updated:
-    """What an update gave: the artifacts, its gates, and how many examples were new."""
+    """The result of an update: artifacts, gates, and the number of new examples."""
 
     artifacts: Mapping[str, Artifact]
     gates: Sequence[GateResult]
@@ -99,8 +99,8 @@ def update(project: Workspace, files: Sequence[Path], options: UpdateOptions | N
     artifacts = runner.make()
     after = Inputs(artifacts)
     gates = _regression(project.config, test, before, after, options)
-    if made := after.find(EvaluateArtifact):
-        gates += made.report(Report).gates
+    if evaluated := after.find(EvaluateArtifact):
+        gates += evaluated.report(Report).gates
     if all(gate.passed for gate in gates):
         runner.remember(artifacts, updates=learned)
     facts = after.need(TrainArtifact).read(RESULT, UpdateFacts)
@@ -108,7 +108,7 @@ def update(project: Workspace, files: Sequence[Path], options: UpdateOptions | N
 
 
 def _models_in_use(project: Workspace) -> Inputs:
-    """Return what an update goes on from: the examples and the models of the last run."""
+    """Return the examples and the models of the last run, which an update continues from."""
     kinds: list[type[Artifact]] = [CheckArtifact, TrainArtifact, *([DistilArtifact] if project.config.distil else [])]
     artifacts = [project.runner.latest(kind) for kind in kinds]
     return Inputs({artifact.folder.parent.name: artifact for artifact in artifacts})
@@ -136,7 +136,7 @@ def _relative(file: Path, root: Path) -> str:
 
 
 def _stages(config: Config, before: Inputs, options: UpdateOptions) -> tuple[Stage[Config], ...]:
-    """Return the pipeline with training replaced by going on from the model that is in use."""
+    """Return the stages with training replaced by continued training of the model in use."""
 
     def settings(config: Config, root: Path) -> dict[str, Json]:
         return {

@@ -85,10 +85,10 @@ class JudgedShape(ShapeBase):
 
 def judged_task(inputs: Inputs, direction: str, split: str) -> JudgedTask:
     """Load a judged task; `DataError` when its split is empty."""
-    found = inputs.need(CheckArtifact).task(direction, split)
-    if not found.queries:
+    task = inputs.need(CheckArtifact).task(direction, split)
+    if not task.queries:
         raise DataError("E_SPLIT_EMPTY", f"the {split} split is empty: too few entities, or set [split] test and dev")
-    return found
+    return task
 
 
 def dev_task(shape: JudgedShape, work: Work[Config]) -> JudgedTask:

@@ -44,8 +44,8 @@ def render_judged(report: JudgedReport, audit: Sequence[str]) -> str:
 
 
 def story(report: Report, measure: str) -> list[str]:
-    """Return what the numbers say, in sentences."""
-    sentences = [comparison_sentence(found) for found in report.comparisons if found.measure == measure]
+    """Return the findings of a report in sentences."""
+    sentences = [comparison_sentence(comparison) for comparison in report.comparisons if comparison.measure == measure]
     if report.headroom:
         sentences.append(str(report.headroom.get("said_after") or report.headroom["said"]))
     if ahead := still_ahead(report.systems, TUNED, measure, TRAINED):

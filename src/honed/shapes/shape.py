@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compiled:
-    """What the shape of the data is to the later stages.
+    """The result of compiling records: audit, training examples, judged tasks, entities and their names.
 
     ``audit`` is plain data, with ``findings`` by code; ``tasks`` are judged tasks with their split ("dev" or "test");
     ``entities`` and ``names`` are what is searched. What a shape makes in stages of its own stays empty here.
@@ -73,7 +73,7 @@ class DirectionPlan:
 
 
 class Evaluation(Protocol):
-    """What a shape may ask of the stage "evaluate" to make its report."""
+    """The services that the stage "evaluate" offers to a shape for its report."""
 
     @property
     def work(self) -> Work[Config]:
@@ -123,15 +123,15 @@ class Shape(Protocol):
         ...
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
-        """Return what shapes `compile` besides the imported records and the generic settings, as plain data."""
+        """Return the settings that `compile` depends on beside records and generic settings, as plain data."""
         ...
 
     def compile(self, source: Source) -> Compiled:
-        """Audit the records and turn them into what the later stages see."""
+        """Audit the records and compile them to training examples, judged tasks, entities and names."""
         ...
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit, in sentences."""
+        """Return the sentences that summarise an audit."""
         ...
 
     def depth(self, config: Config) -> int:
@@ -161,7 +161,7 @@ class Shape(Protocol):
         ...
 
     def dev_score(self, work: Work[Config]) -> DevScore:
-        """Return what scores a model in training on dev, higher is better."""
+        """Return the function that scores a model on dev during training; higher is better."""
         ...
 
     def record_vectors(self, work: Work[Config]) -> Mapping[str, Vectors] | None:
@@ -169,7 +169,7 @@ class Shape(Protocol):
         ...
 
     def evaluation_settings(self, config: Config) -> dict[str, Json]:
-        """Return what shapes the report besides the generic settings, as plain data."""
+        """Return the settings that the report depends on beside the generic ones, as plain data."""
         ...
 
     def sample_queries(self, inputs: Inputs, texts: Sequence[str]) -> list[str]:
@@ -183,7 +183,7 @@ class Shape(Protocol):
         """Measure what was trained and return the report."""
         ...
 
-    def read_report(self, made: EvaluateArtifact) -> Report:
+    def read_report(self, artifact: EvaluateArtifact) -> Report:
         """Return the report of an evaluation, as the type that `evaluate` returned."""
         ...
 
@@ -193,7 +193,7 @@ class Shape(Protocol):
 
 
 class ShapeBase:
-    """What most shapes have in common; a shape overrides what is different."""
+    """Defaults of a shape; a shape overrides what differs."""
 
     name: str = ""
     summary: str = ""
@@ -223,11 +223,11 @@ class ShapeBase:
         return None
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
-        """Return nothing more."""
+        """Return none."""
         return {}
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return nothing more than the findings tell."""
+        """Return none beside the findings."""
         return []
 
     def depth(self, config: Config) -> int:
@@ -235,7 +235,7 @@ class ShapeBase:
         return config.depth
 
     def index_settings(self, config: Config) -> dict[str, Json]:
-        """Return nothing."""
+        """Return none."""
         return {}
 
     def directions(self, config: Config) -> Sequence[DirectionPlan]:
@@ -261,12 +261,12 @@ class ShapeBase:
         return None
 
     def evaluation_settings(self, config: Config) -> dict[str, Json]:
-        """Return nothing more."""
+        """Return none."""
         return {}
 
-    def read_report(self, made: EvaluateArtifact) -> Report:
+    def read_report(self, artifact: EvaluateArtifact) -> Report:
         """Return the report as the type that the shape declares."""
-        return made.report(self.report)
+        return artifact.report(self.report)
 
     def _check_needs(self, config: Config, file: str, needs: Mapping[str, Sequence[str]]) -> None:
         """Raise `ConfigError` for a section without one that it needs."""

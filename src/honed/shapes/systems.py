@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
 from honed.core.progress import progress
-from honed.core.protocols import Encoder, Role, TextIndex, Vectors
+from honed.core.protocols import Encoder, PairScorer, Role, TextIndex, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import JudgedTask, Run
 from honed.core.text import fold
@@ -58,7 +57,7 @@ def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int)
 
 
 def word_runs(task: JudgedTask, language: str, k: int) -> list[Run]:
-    """Return the runs of word search: what documents and their queries are measured against."""
+    """Return the runs of word search, the baselines of document search."""
     analyzer = Analyzer(language)
     return [
         text_run(BM25, lambda texts: Bm25Index(texts, analyzer), task, k),
@@ -83,8 +82,8 @@ def text_run(name: str, build: Callable[[list[str]], TextIndex], task: JudgedTas
     with progress(name, len(task.queries)) as bar:
         for start in range(0, len(task.queries), 256):
             block = task.queries[start : start + 256]
-            found = index.search([query.text for query in block], k)
-            for query, rows in zip(block, found, strict=True):
+            hits_of_block = index.search([query.text for query in block], k)
+            for query, rows in zip(block, hits_of_block, strict=True):
                 hits[query.query_id] = [(task.corpus[row].doc_id, score) for row, score in rows]
             bar.advance(len(block))
     return Run.sorted(name, hits)
@@ -110,17 +109,9 @@ def encoder_run(name: str, encoder: Encoder, task: JudgedTask, k: int, *, stored
 def hits_of(task: JudgedTask, scores: Vectors, rows: Rows) -> dict[str, list[tuple[str, float]]]:
     """Return the hits of each query from scores and corpus rows, both ``(n_queries, k)``."""
     return {
-        query.query_id: [(task.corpus[row].doc_id, float(score)) for row, score in zip(*found, strict=True)]
-        for query, found in zip(task.queries, zip(rows, scores, strict=True), strict=True)
+        query.query_id: [(task.corpus[row].doc_id, float(score)) for row, score in zip(*hits, strict=True)]
+        for query, hits in zip(task.queries, zip(rows, scores, strict=True), strict=True)
     }
-
-
-class PairScorer(Protocol):
-    """What gives a pair of texts one score."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
-        """Return the scores ``(n_pairs,)``, higher is closer."""
-        ...
 
 
 def reranked(name: str, run: Run, task: JudgedTask, scorer: PairScorer, depth: int) -> Run:
@@ -132,10 +123,10 @@ def reranked(name: str, run: Run, task: JudgedTask, scorer: PairScorer, depth: i
     for (query, doc_id), score in zip(pairs, scores.tolist(), strict=True):
         first[query.query_id].append((doc_id, score))
     hits = {}
-    for query_id, found in first.items():
-        low = min((score for _, score in found), default=0.0)
+    for query_id, ranking in first.items():
+        low = min((score for _, score in ranking), default=0.0)
         rest = [(doc_id, low - 1 - place) for place, (doc_id, _) in enumerate(run.hits[query_id][depth:])]
-        hits[query_id] = found + rest
+        hits[query_id] = ranking + rest
     return Run.sorted(name, hits)
 
 
@@ -147,11 +138,11 @@ def with_known_names(name: str, run: Run, task: JudgedTask, names: Sequence[Name
     """
     exact = DictionaryIndex([doc.encoder_text() for doc in task.corpus], _known_rows(task, names))
     hits: dict[str, list[tuple[str, float]]] = {}
-    for query, found in zip(task.queries, exact.search([query.text for query in task.queries], k), strict=True):
+    for query, known in zip(task.queries, exact.search([query.text for query in task.queries], k), strict=True):
         scores = dict(run.hits[query.query_id])
         low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
         step = high - low + 2  # whatever the scale
-        first = {task.corpus[row].doc_id: 1 + (score > 1) for row, score in found}
+        first = {task.corpus[row].doc_id: 1 + (score > 1) for row, score in known}
         merged = scores | {doc: tier * step + scores.get(doc, low - 1) for doc, tier in first.items()}
         hits[query.query_id] = sorted(merged.items(), key=lambda hit: (-hit[1], hit[0]))[:k]
     return Run.sorted(name, hits)

@@ -42,11 +42,11 @@ GENERIC: tuple[Stage[Config], ...] = (
 def stages_of(shape: Shape) -> tuple[Stage[Config], ...]:
     """Return the stages of a shape; its own come as early as their inputs allow, in their order."""
     stages = list(GENERIC)
-    for own in shape.stages:
-        place = 1 + max(at for at, stage in enumerate(stages) if own.reads(stage))
+    for shape_stage in shape.stages:
+        place = 1 + max(at for at, stage in enumerate(stages) if shape_stage.reads(stage))
         while place < len(stages) and stages[place] in shape.stages:
             place += 1
-        stages.insert(place, own)
+        stages.insert(place, shape_stage)
     return tuple(stages)
 
 

@@ -32,7 +32,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
-    """Compile the records by their shape, and write what came of it."""
+    """Compile the records by their shape, and write the audit, examples, judged tasks and names."""
     imported = work.inputs.need(ImportArtifact)
     source = Source(
         config=work.config,

@@ -39,7 +39,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
-    """Train the student and save it with the story of its making."""
+    """Train the student and save it with its training history, sizes and dev scores."""
     require("fine-tuning")
     config = work.config.distil
     assert config is not None  # the stage is wanted only then
@@ -66,7 +66,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
 
 @dataclass(frozen=True)
 class _Distillation:
-    """What one student is trained with: the teacher, the dev queries that judge it, the settings, and its folder."""
+    """The inputs of one student's training: teacher, dev queries for scoring, settings, folder."""
 
     work: Work[Config]
     teacher: "TorchEncoder"
@@ -91,7 +91,7 @@ def _size(encoder: "TorchEncoder") -> float:
 
 
 def _untrained(teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig) -> "tuple[TorchEncoder, StudentFigures]":
-    """Return a student before its training, and its name, size and speed."""
+    """Return an untrained student with its name, size (MB of int8 weights) and ms for one query."""
     from honed.train.students import make_student
 
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
@@ -99,7 +99,7 @@ def _untrained(teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig) -
 
 
 def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
-    """Return which limit a student breaks, or nothing."""
+    """Return the limit that a student exceeds, as a phrase for messages; empty within the budget."""
     figures = {"mb": (student.mb, config.max_mb), "ms": (student.ms, config.max_ms)}
     over = [
         f"{value} {unit}; distil.max_{unit} is {most:g}" for unit, (value, most) in figures.items() if 0 < most < value
@@ -108,7 +108,7 @@ def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
 
 
 def _train(distillation: _Distillation, student: "TorchEncoder", figures: StudentFigures) -> StudentFigures:
-    """Train one student; returns its figures."""
+    """Train one student; returns its name, size, speed and dev score."""
     config = distillation.config
     method = _match if config.method == "match" else _by_pairs
     trained = method(distillation, student)
@@ -165,16 +165,16 @@ def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingR
 
 def with_cosines(examples: list[Example], teacher: Encoder) -> list[Example]:
     """Return examples with the teacher's cosines of their positives and negatives."""
-    anchors = list(dict.fromkeys(each.anchor for each in examples))
-    documents = list(dict.fromkeys(text for each in examples for text in (each.positive, *each.negatives)))
+    anchors = list(dict.fromkeys(example.anchor for example in examples))
+    documents = list(dict.fromkeys(text for example in examples for text in (example.positive, *example.negatives)))
     left = dict(zip(anchors, teacher.encode(anchors, "query"), strict=True))
     right = dict(zip(documents, teacher.encode(documents, "document"), strict=True))
     return [
         replace(
-            each,
-            teacher=tuple(float(left[each.anchor] @ right[text]) for text in (each.positive, *each.negatives)),
+            example,
+            teacher=tuple(float(left[example.anchor] @ right[text]) for text in (example.positive, *example.negatives)),
         )
-        for each in examples
+        for example in examples
     ]
 
 
@@ -219,11 +219,11 @@ def _with_best_chosen(tried: list[StudentFigures], config: DistilConfig) -> list
 
 
 def _take_chosen(folder: Path, tried: list[StudentFigures]) -> None:
-    """Copy the chosen candidate's files to where a student lies, then remove the candidates; may be done again."""
+    """Copy the chosen candidate's files to the student's folder, then remove the candidates; can be repeated."""
     best = next(student for student in tried if student.chosen)
-    made = folder / "candidates" / str(best.folder)
-    if made.is_dir():
-        shutil.copytree(made, folder, dirs_exist_ok=True)
+    best_folder = folder / "candidates" / str(best.folder)
+    if best_folder.is_dir():
+        shutil.copytree(best_folder, folder, dirs_exist_ok=True)
         shutil.rmtree(folder / "candidates")
 
 

@@ -28,10 +28,12 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
 from honed.evaluate.measures import MEASURES, Measure
-from honed.evaluate.results import Comparison
+from honed.evaluate.outcomes import OutcomeFinder
+from honed.evaluate.results import Comparison, QueryOutcomes
 from honed.evaluate.runs import save_run
 from honed.evaluate.score import TaskScores, agreement, task_ceiling
 from honed.shapes.judged import judged_task
+from honed.shapes.next_steps import next_steps
 from honed.shapes.registry import shape_of
 from honed.shapes.report_facts import report_facts
 from honed.shapes.shape import DirectionPlan
@@ -41,6 +43,7 @@ from honed.shapes.systems import (
     HYBRID_RANKS,
     KNOWN_NAMES,
     RERANKED,
+    SHIPPED,
     STUDENT,
     TUNED,
     encoder_run,
@@ -77,9 +80,10 @@ def _without_empty(section: EvaluateSection | GateSection | None, name: str) -> 
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
-    """Let the shape of the data measure, and write the report as data and as a page."""
+    """Evaluate by the shape of the data; writes ``report.json`` and ``report.html``, returns the gates."""
     shape = shape_of(work.config)
     report = shape.evaluate(JudgedEvaluation(work))
+    report.next_steps = next_steps(report)
     write_json(work.folder / REPORT, report)
     (work.folder / REPORT_PAGE).write_text(shape.render(report), encoding="utf-8")
     gates: Json = msgspec.to_builtins(report.gates)
@@ -110,7 +114,7 @@ class JudgedEvaluation:
 
 
 def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]:
-    """Return how well it is known whether a first hit is right, and what a query takes."""
+    """Return the report's parts on single queries: calibration of the answers, and latency."""
     if work.inputs.find(IndexArtifact) is None:
         return {"answers": None, "latency": None}
     config, fused = work.config, work.inputs.find(HybridArtifact) is not None
@@ -126,16 +130,16 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
 
 
 def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> dict[str, Json] | None:
-    """Return what was expected of fine-tuning, and what came of it."""
+    """Return the estimate made before training beside the gain that was measured."""
     estimated = work.inputs.find(HeadroomArtifact)
     if estimated is None:
         return None
     before = msgspec.convert(estimated.estimate(), Headroom)
     gain = next(
         (
-            found.difference
-            for found in comparisons
-            if (found.candidate, found.reference, found.measure) == (TUNED, BASE, str(R1))
+            comparison.difference
+            for comparison in comparisons
+            if (comparison.candidate, comparison.reference, comparison.measure) == (TUNED, BASE, str(R1))
         ),
         None,
     )
@@ -171,11 +175,23 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         comparisons=_comparisons(scores, lexical, measures),
         student=student.facts if student else None,
         gates=judged_gates(work, scores, lexical, student) if direction.main else [],
+        **_outcomes(test, [*baselines, *ours]),
     )
 
 
+def _outcomes(test: JudgedTask, runs: Sequence[Run]) -> dict[str, QueryOutcomes | None]:
+    """Return queries that what is shipped got wrong, and those that it won by fine-tuning; None without such runs."""
+    by_name, finder = {run.name: run for run in runs}, OutcomeFinder(test)
+    shipped = next((name for name in (*SHIPPED, BASE) if name in by_name), None)
+    tuned = TUNED in by_name and BASE in by_name
+    return {
+        "wrong": finder.wrong(by_name[shipped]) if shipped else None,
+        "won": finder.won(by_name[TUNED], by_name[BASE]) if tuned else None,
+    }
+
+
 def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
-    """Return the runs of what was trained, and of the hybrid."""
+    """Return the runs of the trained models and of the hybrid."""
     runs = _model_runs(work, test, direction)
     if not direction.main or work.inputs.find(HybridArtifact) is None:
         return runs
@@ -188,7 +204,7 @@ def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) ->
 
 
 def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:
-    """Return the runs of the teacher, the student, and what is shipped with its known names and reranked."""
+    """Return the runs of teacher and student, and of the shipped model reranked and with known names."""
     index, teacher = work.inputs.find(IndexArtifact), work.inputs.find(TrainArtifact)
     if index is None or teacher is None:
         return []
@@ -223,7 +239,7 @@ def _comparisons(scores: TaskScores, lexical: Sequence[str], measures: Sequence[
 
 
 def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Student | None:
-    """Return how the student stands to its teacher; None where there is none."""
+    """Return the student's agreement with its teacher; None without a student."""
     by_name, distilled = {run.name: run for run in runs}, work.inputs.find(DistilArtifact)
     if STUDENT not in by_name or distilled is None:
         return None

@@ -1,4 +1,4 @@
-"""The gates of judged search: what was learned, the student, slices, and what is shipped."""
+"""The gates of judged search: gain by training, loss of the student, slices, and what is shipped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def judged_gates(
 
 
 def _shipping_gates(work: Work[Config], rules: GateSection, scores: TaskScores) -> list[GateResult]:
-    """Return the gates on what is shipped: the size of its weights, the time of a query, the index."""
+    """Return the gates on the shipped model: size of its weights, latency of a query, recall of the index."""
     if rules.size_mb is None and rules.latency_ms is None and rules.index_recall is None:
         return []
     results, index = [], searcher_of(work, with_hybrid=False)

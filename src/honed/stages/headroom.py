@@ -42,7 +42,7 @@ class Expected(msgspec.Struct, kw_only=True):
 
 
 class Headroom(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Whether fine-tuning is likely to help, in R@1 on dev; after training also what came of it on test.
+    """Whether fine-tuning is likely to help, in R@1 on dev; after training also the gain on test.
 
     ``likely`` is "likely", "unlikely" or "unclear"; ``right`` tells whether that was so (None: it was left open).
     """
@@ -88,10 +88,10 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     scores.add(_exact_run(BASE, dev, queries, documents))
     scores.add(_exact_run(_PROBE, dev, apply_linear_map(queries, through), apply_linear_map(documents, through)))
     scores.add(text_run(INITIALS_LETTERS, InitialismTfidfIndex, dev, 10))
-    found = verdict(scores, task_ceiling(dev))
-    log.info(found.said)
-    write_json(work.folder / HEADROOM, found)
-    return {"likely": found.likely, "expected": msgspec.to_builtins(found.expected)}
+    estimate = verdict(scores, task_ceiling(dev))
+    log.info(estimate.said)
+    write_json(work.folder / HEADROOM, estimate)
+    return {"likely": estimate.likely, "expected": msgspec.to_builtins(estimate.expected)}
 
 
 def _exact_run(name: str, dev: JudgedTask, queries: Vectors, documents: Vectors) -> Run:
@@ -99,7 +99,7 @@ def _exact_run(name: str, dev: JudgedTask, queries: Vectors, documents: Vectors)
 
 
 def verdict(scores: TaskScores, ceiling: float) -> Headroom:
-    """Return what is expected of fine-tuning: the gain of the linear map is the least, the ceiling the most."""
+    """Return the expected gain of fine-tuning: at least that of the linear map, at most up to the ceiling."""
     measured = {name: float(np.mean(scores.scores[name][_R1])) for name in (BASE, _PROBE, INITIALS_LETTERS)}
     gain = scores.compare(_PROBE, BASE, _R1).difference
     most = max(0.0, ceiling - measured[BASE])
@@ -128,7 +128,7 @@ def _points(value: float) -> str:
 
 
 def compared_with_gain(before: Headroom, gain: Interval) -> Headroom:
-    """Return the estimate with what came of it: the paired gain of the fine-tuned model on test."""
+    """Return the estimate with the paired gain of the fine-tuned model on test."""
     expected, helped = before.expected, gain.low > 0
     right = {"likely": helped, "unlikely": not helped, "unclear": None}[before.likely]
     verdict_in_words = {True: "right", False: "wrong", None: "left open"}[right]

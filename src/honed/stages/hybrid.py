@@ -1,7 +1,7 @@
 """The hybrid retriever: built over the index, taught on dev with the encoder that is shipped, measured on test."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold, looks_like_acronym
-from honed.data.split import unit_interval
 from honed.encode.models import encoder_source
 from honed.evaluate.answers import Estimates, judge_answers
 from honed.index.answers import AnswerModel, answer_evidence
@@ -32,10 +31,11 @@ from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import HYBRID as HYBRID_SYSTEM
 from honed.shapes.systems import HYBRID_RANKS, HYBRID_RERANKED, sampled
+from honed.stages.encoded_queries import FOLDS, EncodedQueries
 from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
 
-_ASKED, _FOLDS, _BLOCK, _RERANKED, _FEWEST = 3000, 3, 256, 500, 20
+_ASKED, _BLOCK, _RERANKED, _FEWEST = 3000, 256, 500, 20
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -77,7 +77,7 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
     assert config.hybrid is not None
     names, section = searcher.names, config.hybrid
     texts = [searcher.label_text(number) for number in range(len(searcher.labels))]
-    bearers = [[names.entity(each)[2] for each in names.bearers(int(row), LABEL)] for row in searcher.labels]
+    bearers = [[names.entity(entity)[2] for entity in names.bearers(int(row), LABEL)] for row in searcher.labels]
     known = {name for entities in bearers for fields in entities for name in fields}
     for name in (*section.fields, *section.weights):
         if name not in known:
@@ -85,7 +85,9 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
             raise ConfigError("E_FIELD", f"hybrid: no field {name}{did_you_mean(name, known)} (known: {listed})")
 
     def values(name: str) -> list[str]:
-        return [" ".join(dict.fromkeys(each[name] for each in entities if each.get(name))) for entities in bearers]
+        return [
+            " ".join(dict.fromkeys(entity[name] for entity in entities if entity.get(name))) for entities in bearers
+        ]
 
     weighted = texts
     for name, weight in section.weights.items():
@@ -100,49 +102,6 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
 
 
 # -- learning ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Queries as a searcher sees them: texts, vectors ``(n, dim)``, grades of labels by number, parts ``(n,)``."""
-
-    texts: Sequence[str]
-    vectors: Any
-    grades: Sequence[Mapping[int, int]]
-    folds: Any
-
-    @classmethod
-    def of(cls, searcher: Searcher, asked: JudgedTask) -> "Asked":
-        """Encode the queries of a judged task, and find its documents among the labels."""
-        number = {searcher.label_text(at): at for at in range(len(searcher.labels))}
-        rows: dict[str, list[int]] = {}
-        for document in asked.corpus:
-            rows.setdefault(asked.judged_as(document.doc_id), []).append(number[document.encoder_text()])
-        texts = [query.text for query in asked.queries]
-        return cls(
-            texts=texts,
-            vectors=searcher.encoder.encode(texts, "query"),
-            grades=[_by_label(asked.qrels.grades[query.query_id], rows) for query in asked.queries],
-            folds=np.array([int(_FOLDS * unit_interval(7, asked.groups[query.query_id])) for query in asked.queries]),
-        )
-
-    def only(self, rows: Any) -> "Asked":
-        """Return some of the queries."""
-        texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
-        return Asked(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows])
-
-    def right(self, at: int) -> list[int]:
-        """Return the labels that are right for a query."""
-        return [number for number, grade in self.grades[at].items() if grade > 0]
-
-
-def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> dict[int, int]:
-    """Return the best grade of each label: several documents may have one text."""
-    found: dict[int, int] = {}
-    for doc, grade in grades.items():
-        for row in rows[doc]:
-            found[row] = max(found.get(row, grade), grade)
-    return found
 
 
 def known_names(check: CheckArtifact) -> frozenset[str]:
@@ -165,7 +124,7 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     """
     section, index = config.hybrid, searcher.hybrid
     assert section is not None and index is not None
-    asked = Asked.of(searcher, sampled(dev, _ASKED, config.seed))
+    asked = EncodedQueries.of(searcher, sampled(dev, _ASKED, config.seed))
     gathered = list(_gathered(searcher, asked, "hybrid, dev"))
     queries = [
         JudgedCandidates(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
@@ -181,8 +140,8 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
         new = np.flatnonzero([fold(text) not in known for text in asked.texts])
         searcher.answers = None
         if len(new) >= _FEWEST:
-            some = [queries[at] for at in new]
-            searcher.answers = _answers(searcher, asked.only(new), some, section.penalty, config.answers)
+            chosen = [queries[at] for at in new]
+            searcher.answers = _answers(searcher, asked.only(new), chosen, section.penalty, config.answers)
         facts["gap"] = searcher.answers.gap if searcher.answers else None
     return facts
 
@@ -191,7 +150,7 @@ def _grades(rows: Any, grades: Mapping[int, int]) -> Any:
     return np.array([grades.get(row, 0) for row in rows.tolist()], dtype=np.float32)
 
 
-def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPTH) -> Iterator[Candidates]:
+def _gathered(searcher: Searcher, asked: EncodedQueries, title: str, *, depth: int = DEPTH) -> Iterator[Candidates]:
     """Yield the candidates of each query."""
     with progress(title, len(asked.texts)) as bar:
         for start in range(0, len(asked.texts), _BLOCK):
@@ -202,7 +161,7 @@ def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPT
                 bar.advance()
 
 
-def _blend(searcher: Searcher, asked: Asked, gathered: Sequence[Candidates], penalty: float) -> Blend:
+def _blend(searcher: Searcher, asked: EncodedQueries, gathered: Sequence[Candidates], penalty: float) -> Blend:
     """Learn how much the cross-encoder counts beside the fused score, from the candidates of the first queries."""
     index = searcher.hybrid
     assert index is not None
@@ -219,31 +178,35 @@ def _blend(searcher: Searcher, asked: Asked, gathered: Sequence[Candidates], pen
 
 
 def _answers(
-    searcher: Searcher, asked: Asked, queries: Sequence[JudgedCandidates], penalty: float, section: AnswersSection
+    searcher: Searcher,
+    asked: EncodedQueries,
+    queries: Sequence[JudgedCandidates],
+    penalty: float,
+    section: AnswersSection,
 ) -> AnswerModel:
     """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
     index = searcher.hybrid
     assert index is not None and index.fusion is not None
     final = index.fusion
-    seen: list[Seen] = []
-    for part in range(_FOLDS):
-        others = [query for query, each in zip(queries, asked.folds, strict=True) if each != part]
+    seen: list[QueryEvidence] = []
+    for part in range(FOLDS):
+        others = [query for query, fold_number in zip(queries, asked.folds, strict=True) if fold_number != part]
         index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
-        own = asked.only(np.flatnonzero(asked.folds == part))
-        seen += _seen(searcher, own, f"answers, dev, part {part + 1} of {_FOLDS}")
+        of_part = asked.only(np.flatnonzero(asked.folds == part))
+        seen += _evidence(searcher, of_part, f"answers, dev, part {part + 1} of {FOLDS}")
     index.fusion = final
     return AnswerModel.fit(
-        np.stack([each.shown for each in seen]),
-        np.stack([each.hidden for each in seen]),
-        np.array([each.right for each in seen], dtype=np.float64),
-        np.array([each.distance for each in seen]),
+        np.stack([evidence.shown for evidence in seen]),
+        np.stack([evidence.hidden for evidence in seen]),
+        np.array([evidence.right for evidence in seen], dtype=np.float64),
+        np.array([evidence.distance for evidence in seen]),
         absent=section.absent,
         risk=section.risk,
         coverage=section.coverage,
     )
 
 
-class Seen(NamedTuple):
+class QueryEvidence(NamedTuple):
     """The evidence on a query with and without its answer, whether its first hit is right, and all its candidates.
 
     ``distance`` is that from the first score to the best right one, infinite where none is among the candidates.
@@ -256,8 +219,8 @@ class Seen(NamedTuple):
     wide: Ranking
 
 
-def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
-    """Yield what is seen of each query."""
+def _evidence(searcher: Searcher, asked: EncodedQueries, title: str) -> Iterator[QueryEvidence]:
+    """Yield the evidence on each query, ranked with its right labels and without them."""
     index = searcher.hybrid
     assert index is not None
     for at, candidates in enumerate(_gathered(searcher, asked, title, depth=WIDE)):
@@ -269,7 +232,7 @@ def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
         shown = index.rank(text, searcher.gather(text, vector, near))
         hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
         first = bool(len(shown.rows) and shown.rows[0] in right)
-        yield Seen(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
+        yield QueryEvidence(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
 
 
 # -- measuring -----------------------------------------------------------------------------------
@@ -288,16 +251,16 @@ def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
         HYBRID_RANKS: {},
         **({HYBRID_RERANKED: {}} if searcher.reranker else {}),
     }
-    queries = Asked.of(searcher, asked)
+    queries = EncodedQueries.of(searcher, asked)
 
     def listed(rows: Any, scores: Any) -> list[tuple[str, float]]:
-        some = zip(rows[:k].tolist(), scores[:k].tolist(), strict=True)
-        return [(doc, score) for row, score in some for doc in documents[searcher.label_text(row)]]
+        pairs = zip(rows[:k].tolist(), scores[:k].tolist(), strict=True)
+        return [(doc, score) for row, score in pairs for doc in documents[searcher.label_text(row)]]
 
     for at, candidates in enumerate(_gathered(searcher, queries, "hybrid")):
         query_id, text, vector = asked.queries[at].query_id, queries.texts[at], queries.vectors[at]
         ranked = index.rank(text, candidates)
-        rows = searcher.extend_ranking(text, vector, ranked.rows, k)
+        rows = searcher.extend_ranking(text, vector, ranked, k)
         below = ranked.scores.min(initial=0.0) - np.arange(1, len(rows) - len(ranked.rows) + 1)
         hits[HYBRID_SYSTEM][query_id] = listed(rows, np.concatenate([ranked.scores, below]))
         if searcher.reranker:
@@ -308,17 +271,17 @@ def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
             )  # what was not scored has none of that kind
         by_ranks = index.by_ranks(candidates)
         hits[HYBRID_RANKS][query_id] = listed(by_ranks.rows, by_ranks.scores)
-    return [Run.sorted(name, found) for name, found in hits.items()]
+    return [Run.sorted(name, ranking) for name, ranking in hits.items()]
 
 
 def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
     """Return what ``honed search`` answers with in this run, with the cross-encoder where there is one."""
     source = shipped_model(work.config, work.inputs)
     hybrid = work.inputs.need(HybridArtifact) if with_hybrid else None
-    found = open_searcher(work.inputs.need(IndexArtifact), hybrid, work.executor.model(source))
+    searcher = open_searcher(work.inputs.need(IndexArtifact), hybrid, work.executor.model(source))
     if judge := work.inputs.find(CrossEncoderArtifact):
-        found.reranker = work.executor.model(judge.scorer())
-    return found
+        searcher.reranker = work.executor.model(judge.scorer())
+    return searcher
 
 
 def judged_answers(
@@ -331,20 +294,20 @@ def judged_answers(
     model, new = searcher.answers, strangers(test, known)
     if model is None or not new.queries:
         return None
-    asked = Asked.of(searcher, sampled(new, _ASKED, seed))
+    asked = EncodedQueries.of(searcher, sampled(new, _ASKED, seed))
     rows = []
-    for seen in _seen(searcher, asked, "answers"):
+    for seen in _evidence(searcher, asked, "answers"):
         gap = np.inf if model.gap is None else model.gap
         held = np.isfinite(seen.distance) and seen.distance <= gap
         rows.append((model.chance(seen.shown), model.chance(seen.hidden), seen.right, model.within(seen.wide), held))
-    columns = (np.array(each, dtype=np.float64) for each in zip(*rows, strict=True))
+    columns = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     names = ("chances", "without", "right", "sizes", "held")
-    found = Estimates(**dict(zip(names, columns, strict=True)))
+    estimates = Estimates(**dict(zip(names, columns, strict=True)))
     return {
         "absent": section.absent,
         "wanted": section.coverage,
         "known_names": len(test.queries) - len(new.queries),
-        **judge_answers(found, absent=section.absent, risk=section.risk, reached=model.gap is not None),
+        **judge_answers(estimates, absent=section.absent, risk=section.risk, reached=model.gap is not None),
     }
 
 

@@ -20,9 +20,9 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     paths = [file for name in config.paths.input for file in table_files(root / name)]
     files = [(Path(os.path.relpath(path, root)).as_posix(), sha256_file(path)) for path in paths]
     for name, expected in config.data.sha256.items():
-        found = [digest for path, digest in files if name in (path, Path(path).name)]
-        if found != [expected]:
-            shown = " and ".join(found) or "of no input file"
+        digests = [digest for path, digest in files if name in (path, Path(path).name)]
+        if digests != [expected]:
+            shown = " and ".join(digests) or "of no input file"
             raise DataError("E_CHECKSUM", f"{name}: sha256 is {shown}, data.sha256 says {expected}")
     return {"files": [list(pair) for pair in files], **config.data.import_config().key()}
 

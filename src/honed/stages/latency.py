@@ -26,14 +26,14 @@ def latencies(searcher: Searcher, inputs: Inputs, texts: Sequence[str]) -> dict[
     def by_vectors(text: str) -> object:
         return searcher.nearest(searcher.encoder.encode([text], "query"), 10)
 
-    found: dict[str, Callable[[str], object]] = {shipped: by_vectors}
+    search_of_system: dict[str, Callable[[str], object]] = {shipped: by_vectors}
     if searcher.hybrid is not None:
         for part, name in _PARTS.items():
-            found[name] = _by_terms(searcher.hybrid.parts[part])
-        found[HYBRID] = searcher.search
+            search_of_system[name] = _by_terms(searcher.hybrid.parts[part])
+        search_of_system[HYBRID] = searcher.search
         if searcher.reranker is not None:
-            found[HYBRID + RERANKED] = lambda text: searcher.answer_many([text], rerank=True)
-    return {name: _timed(search, texts[:QUERIES]) for name, search in found.items()}
+            search_of_system[HYBRID + RERANKED] = lambda text: searcher.answer_many([text], rerank=True)
+    return {name: _timed(search, texts[:QUERIES]) for name, search in search_of_system.items()}
 
 
 def _by_terms(scorer: TermScorer) -> Callable[[str], object]:

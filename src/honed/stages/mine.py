@@ -35,19 +35,19 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     source = miner(work.config, draft)
     anchors = texts.anchors, work.executor.encode(source, texts.anchors, "query")
     documents = texts.documents, work.executor.encode(source, texts.documents, "document")
-    found = find_candidates(anchors, documents, texts.known, _lexical(work.config, texts.documents), config)
+    candidates = find_candidates(anchors, documents, texts.known, _lexical(work.config, texts.documents), config)
     unseen = None
     if draft is not None and (pairs := unseen_pairs(work)):
         queries, rows = pairs
         unseen = (work.executor.encode(source, queries, "query") * documents[1][rows]).sum(axis=1)
-    mined = choose_negatives(found, config, unseen)
-    save_candidates(work.folder, found)
+    mined = choose_negatives(candidates, config, unseen)
+    save_candidates(work.folder, candidates)
     task.save_examples(work.folder / task.EXAMPLES, texts.with_negatives(mined.negatives))
-    return save_mined(work, texts, found, mined)
+    return save_mined(work, texts, candidates, mined)
 
 
 def miner(config: Config, draft: DraftArtifact | None) -> EncoderSource:
-    """Return the model that candidates are found with: the first one that was trained, or the base model."""
+    """Return the model that candidates are searched with: the draft, or the base model."""
     return draft.source(config.model.precision) if draft else encoder_source(config.model)
 
 

@@ -1,4 +1,4 @@
-"""What the stages that mine have in common: the texts that are mined, and what is known to be right."""
+"""The texts that the mining stages work on, and the pairs among them that are known to be right."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -98,20 +98,24 @@ def known_documents(
 
 def unmined_examples(inputs: Inputs) -> list[Example]:
     """Return the examples that mining starts from: the last ones without mined negatives."""
-    made = [
+    unmined = [
         artifact
         for artifact in inputs.by_stage().values()
         if isinstance(artifact, Examples) and not isinstance(artifact, Mined)
     ]
-    return made[-1].examples()
+    return unmined[-1].examples()
 
 
-def save_mined(work: Work[Config], texts: MiningTexts, found: "Candidates", mined: "MinedNegatives") -> dict[str, Json]:
-    """Write how negatives were chosen, with samples; returns the figures that people look at first."""
+def save_mined(
+    work: Work[Config], texts: MiningTexts, candidates: "Candidates", mined: "MinedNegatives"
+) -> dict[str, Json]:
+    """Write the report on mining, with samples; returns its headline figures."""
     from honed.train.mine import sample_pairs
 
     seed = work.config.mine.seed if work.config.mine else 0
-    report = replace_fields(mined.report, samples=sample_pairs(texts.anchors, texts.documents, found, mined, seed=seed))
+    report = replace_fields(
+        mined.report, samples=sample_pairs(texts.anchors, texts.documents, candidates, mined, seed=seed)
+    )
     write_json(work.folder / MINING, report)
     return {
         "anchors": report.anchors,
@@ -120,10 +124,10 @@ def save_mined(work: Work[Config], texts: MiningTexts, found: "Candidates", mine
     }
 
 
-def save_candidates(folder: Path, found: "Candidates") -> None:
+def save_candidates(folder: Path, candidates: "Candidates") -> None:
     """Write candidates and their scores."""
-    np.savez(folder / CANDIDATES, allow_pickle=False, **{name: getattr(found, name) for name in ARRAYS})
-    write_json(folder / REJECTED, dict(found.rejected))
+    np.savez(folder / CANDIDATES, allow_pickle=False, **{name: getattr(candidates, name) for name in ARRAYS})
+    write_json(folder / REJECTED, dict(candidates.rejected))
 
 
 def unseen_pairs(work: Work[Config], most: int = 1_000_000) -> tuple[list[str], list[int]] | None:

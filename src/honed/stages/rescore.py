@@ -12,10 +12,10 @@ from honed.artifacts.data import Examples
 from honed.artifacts.models import MINING, CrossEncoderArtifact, MineArtifact, RescoreArtifact
 from honed.config.config import Config
 from honed.core.json import Json
+from honed.core.protocols import PairScorer
 from honed.core.records import Example
 from honed.core.stage import Stage, Work
 from honed.data import task
-from honed.shapes.systems import PairScorer
 from honed.stages.mining import REJECTED, MiningTexts, save_mined, unseen_pairs
 
 if TYPE_CHECKING:
@@ -35,40 +35,42 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     assert config is not None  # the stage is wanted only then
     scorer = work.executor.model(work.inputs.need(CrossEncoderArtifact).scorer())
     arrays = mined.candidates()
-    found = Candidates(**arrays, rejected=mined.read(REJECTED, dict[str, int]))
+    candidates = Candidates(**arrays, rejected=mined.read(REJECTED, dict[str, int]))
     examples = mined.examples()
     chosen = mined.manifest.facts["chosen"]
     if config.rescore:
         texts = MiningTexts.of(work)
-        found = rescored(found, texts.anchors, texts.documents, scorer)
+        candidates = rescored(candidates, texts.anchors, texts.documents, scorer)
         unseen = None
         if dev := unseen_pairs(work, _DEV_PAIRS):
             unseen = scorer.score([(query, texts.documents[row]) for query, row in zip(*dev, strict=True)])
-        negatives = choose_negatives(found, config, unseen)
+        negatives = choose_negatives(candidates, config, unseen)
         examples = texts.with_negatives(negatives.negatives)
-        chosen = save_mined(work, texts, found, negatives)["chosen"]
+        chosen = save_mined(work, texts, candidates, negatives)["chosen"]
     else:
         shutil.copyfile(mined.path(MINING), work.folder / MINING)
     task.save_examples(work.folder / task.EXAMPLES, with_scores(examples, scorer))
-    return {"chosen": chosen, "candidates": int((found.rows >= 0).sum())}
+    return {"chosen": chosen, "candidates": int((candidates.rows >= 0).sum())}
 
 
-def rescored(found: "Candidates", anchors: Sequence[str], documents: Sequence[str], scorer: PairScorer) -> "Candidates":
+def rescored(
+    candidates: "Candidates", anchors: Sequence[str], documents: Sequence[str], scorer: PairScorer
+) -> "Candidates":
     """Return candidates in the order, and with the scores, of a cross-encoder."""
     from honed.train.mine import Candidates
 
-    places = np.argwhere(found.rows >= 0)
-    pairs = [(anchors[anchor], documents[found.rows[anchor, at]]) for anchor, at in places.tolist()]
-    scores = np.full(found.rows.shape, -np.inf, dtype=np.float32)
+    places = np.argwhere(candidates.rows >= 0)
+    pairs = [(anchors[anchor], documents[candidates.rows[anchor, at]]) for anchor, at in places.tolist()]
+    scores = np.full(candidates.rows.shape, -np.inf, dtype=np.float32)
     scores[places[:, 0], places[:, 1]] = scorer.score(pairs)
     order = np.argsort(-scores, axis=1, kind="stable")
-    known = [(anchors[anchor], documents[row]) for anchor, row in found.positives.tolist()]
+    known = [(anchors[anchor], documents[row]) for anchor, row in candidates.positives.tolist()]
     return Candidates(
-        rows=np.take_along_axis(found.rows, order, axis=1),
+        rows=np.take_along_axis(candidates.rows, order, axis=1),
         scores=np.take_along_axis(scores, order, axis=1),
-        positives=found.positives,
+        positives=candidates.positives,
         positive_scores=scorer.score(known),
-        rejected=found.rejected,
+        rejected=candidates.rejected,
     )
 
 

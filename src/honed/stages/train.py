@@ -17,7 +17,7 @@ NAME = "train"
 
 
 def settings(config: Config, root: Path) -> dict[str, Json]:
-    """Return what shapes a fine-tuned model."""
+    """Return the settings that a fine-tuned model depends on, for its fingerprint."""
     model = encoder_source(config.model).identity()
     del model["precision"]
     if config.train is None:
@@ -27,7 +27,7 @@ def settings(config: Config, root: Path) -> dict[str, Json]:
 
 
 def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
-    """Fine-tune the base model on the last examples that were made; in several processes where that is asked for."""
+    """Fine-tune the base model on the examples of the latest stage that has some, in ``train.processes`` processes."""
     require("fine-tuning")
     from honed.train.fine_tune import fine_tune
     from honed.train.history import TrainingRun
@@ -49,7 +49,7 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
 
 
 def without_teachers(config: Config) -> Config:
-    """Return how a model is trained before there is anything that a first model must be there for."""
+    """Return the configuration of a first training: without mined negatives and without a cross-encoder's scores."""
     assert config.train is not None  # the caller trains
     objective = AUTO if needs_teacher(config.train.objective) else config.train.objective
     negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives

@@ -14,7 +14,7 @@ UnknownText = Callable[[str], bool]
 
 
 class AliasAudit(msgspec.Struct, kw_only=True):
-    """What is in a catalogue of names, and how well anything could do on it.
+    """The audit of a catalogue of names: counts, findings, and the best R@1 that any system could reach.
 
     ``splits`` and ``slices`` count pairs; ``overlap`` counts what test shares with train; ``ceiling`` is the best
     possible top-1 share from the alias alone, ``dictionary`` what a plain look-up scores: on held-out pairs, and when
@@ -34,7 +34,7 @@ class AliasAudit(msgspec.Struct, kw_only=True):
     slices: dict[str, int]
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
         return [
             f"{self.entities} entities, {self.label_strings} label strings, {self.pairs} alias pairs, "
@@ -72,7 +72,7 @@ def audit_aliases(
         label_strings=len({label for entity in catalogue.entities.values() for label in entity.labels}),
         pairs=len(catalogue.pairs),
         alias_strings=len({fold(pair.alias) for pair in catalogue.pairs}),
-        findings={code: found for code, found in findings.items() if found.count},
+        findings={code: result for code, result in findings.items() if result.count},
         splits=dict(Counter(split for pair_splits in splits for split in pair_splits)),
         overlap=split_overlap(catalogue, splits),
         ceiling=ceiling(catalogue),
@@ -114,7 +114,7 @@ def ceiling(catalogue: Catalogue) -> float:
 
 
 def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dict[str, float]:
-    """Return top-1 of a plain dictionary: taught the train pairs (and all labels), asked the test pairs.
+    """Return the top-1 accuracy on the test pairs of a dictionary that holds the train pairs and all labels.
 
     ``catalogue`` is the same with every pair taught: what a lookup scores when asked what it was told.
     """
@@ -131,8 +131,8 @@ def dictionary_accuracy(catalogue: Catalogue, splits: Sequence[set[str]]) -> dic
         right = sum(
             1
             for pair in asked
-            if (found := table.get(fold(pair.alias)))
-            and found.most_common(1)[0][0] == catalogue.entities[pair.entity_id].labels[0]
+            if (entities := table.get(fold(pair.alias)))
+            and entities.most_common(1)[0][0] == catalogue.entities[pair.entity_id].labels[0]
         )
         result[name] = right / len(asked) if asked else 0.0
     return result

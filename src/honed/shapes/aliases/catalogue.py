@@ -32,7 +32,7 @@ class Pair:
 
 @dataclass(kw_only=True)
 class Catalogue:
-    """All entities, their aliases, and what was found on the way in.
+    """All entities and their aliases, with counts and samples of dropped pairs.
 
     ``dropped`` counts records that gave no pair, by reason: records = pairs + dropped. ``conflicts`` are ids with more
     than one label: the labels are then names of one entity.
@@ -62,7 +62,7 @@ class Catalogue:
 
 
 def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quarantine: bool) -> Catalogue:
-    """Group records by entity, dropping (and counting) pairs that say nothing.
+    """Group records by entity; rows without an alias, or with a label's or a repeated one, are dropped and counted.
 
     Without an id column the label is the entity, so an alias that is itself a label contradicts the table; that is a
     `DataError`, or a counted drop under ``quarantine``. With ids it is an ambiguous name, which is kept.
@@ -233,14 +233,14 @@ def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> 
 
 def slices_of_pair(pair: Pair, named: Mapping[str, set[str]], slice_by: Sequence[str]) -> list[str]:
     """Return the slices of a pair: acronym, ambiguous, script:NAME, and one for each column of ``slice_by``."""
-    found = []
+    slices = []
     if looks_like_acronym(pair.alias):
-        found.append("acronym")
+        slices.append("acronym")
     if len(named[fold(pair.alias)]) > 1:
-        found.append("ambiguous")
+        slices.append("ambiguous")
     if (writing := script(pair.alias)) != "latin":
-        found.append(f"script:{writing}")
-    return [*found, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
+        slices.append(f"script:{writing}")
+    return [*slices, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
 
 
 def check_slices(catalogue: Catalogue, slice_by: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def alias_tasks(
     aliases = _documents((pair.alias, pair.entity_id) for pair in catalogue.pairs)
     tasks = {}
     for split in ("dev", "test"):
-        chosen = [index for index, each in enumerate(splits) if split in each]
+        chosen = [index for index, splits_of_pair in enumerate(splits) if split in splits_of_pair]
         tasks[FORWARD, split] = _forward(catalogue, chosen, labels, slice_by)
         tasks[REVERSE, split] = _reverse(catalogue, chosen, aliases)
     return tasks

@@ -49,7 +49,7 @@ class AliasShape(JudgedShape):
         return files.propose(self.name, mapping, _sections(fields))
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
-        """Return nothing more: the generic settings say it all."""
+        """Return none: the generic settings are all that matters."""
         return {}
 
     def compile(self, source: Source) -> Compiled:
@@ -61,8 +61,8 @@ class AliasShape(JudgedShape):
         if not catalogue.pairs:
             raise DataError("E_EMPTY", "no usable (alias, label) pair in the data; see the findings of  honed check")
         catalogues.check_slices(catalogue, data.slice_by)
-        given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
-        splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), given)
+        splits_given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
+        splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), splits_given)
         tasks = alias_tasks(catalogue, splits, data.slice_by)
         return Compiled(
             audit=msgspec.to_builtins(audit_aliases(catalogue, splits, data.slice_by, source.unknown)),
@@ -73,7 +73,7 @@ class AliasShape(JudgedShape):
         )
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, AliasAudit).lines()
 
     def directions(self, config: Config) -> Sequence[DirectionPlan]:

@@ -64,8 +64,8 @@ def neighbour_changes(queries: LabelledQueries, before: Rows, after: Rows, shown
             after=neighbour(after[row, 0]),
         )
 
-    def clearest(some: Rows, sign: int) -> list[ChangedQuery]:
-        order = some[np.argsort(-sign * gain[some], kind="stable")]
+    def clearest(rows: Rows, sign: int) -> list[ChangedQuery]:
+        order = rows[np.argsort(-sign * gain[rows], kind="stable")]
         return [case(int(row)) for row in order[:shown]]
 
     return NeighbourChanges(

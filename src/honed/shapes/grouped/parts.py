@@ -16,7 +16,7 @@ class TripletSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TripletReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How triplets were built: how many of what, what was ``dropped`` and what was odd, counted by reason."""
+    """How triplets were built: counts, sentences ``dropped`` and odd ones, by reason."""
 
     triplets: int
     sentences: int
@@ -64,7 +64,7 @@ class RemovalCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What fine-tuning changed in how texts are read, over ``pairs`` of held-out sentences.
+    """How fine-tuning changed the contributions of words, over ``pairs`` of held-out sentences.
 
     ``entity_words`` is the share of words that name an entity, ``entity_share`` what share of the contributions they
     have in each model, ``difference`` how far the fine-tuned model is from the base model. ``faithful`` holds for each

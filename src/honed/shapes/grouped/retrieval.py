@@ -59,7 +59,7 @@ class RetrievalReport(Report, kw_only=True):
 
 
 def labelled_measures(neighbours: int) -> list[Measure]:
-    """Return what is measured; ``neighbours`` vote for the label of a query."""
+    """Return the measures of labelled retrieval; ``neighbours`` is the k of k-NN."""
     hits = [Measure("Hit", cut) for cut in (1, 2, 3)]
     return [*hits, Measure("R", 10), Measure("R", 100), MAP, Measure("kNN", neighbours)]
 
@@ -105,7 +105,7 @@ def retrieval_report(work: Work[Config]) -> RetrievalReport:
 
 
 def _parts(work: Work[Config]) -> dict[str, Any]:
-    parts = [made.report_part() for made in work.inputs.by_stage().values() if isinstance(made, ReportPart)]
+    parts = [artifact.report_part() for artifact in work.inputs.by_stage().values() if isinstance(artifact, ReportPart)]
     return dict(parts)
 
 
@@ -131,7 +131,7 @@ def _add_words(scores: TaskScores, queries: LabelledQueries, config: Config) -> 
 def _annoy_rows(
     config: Config, queries: LabelledQueries, name: str, vectors: tuple[Vectors, Vectors], exact: Rows
 ) -> list[AnnoyRow]:
-    """Return what an Annoy index over a system's vectors finds, beside the ``exact`` first rows ``(n, 10)``."""
+    """Return recall, hits and times of an Annoy index over a system's vectors; ``exact`` rows are ``(n, 10)``."""
     section = retrieval_section(config)
     if not section.annoy_trees:
         return []
@@ -146,11 +146,11 @@ def _annoy_rows(
     rows = []
     for search_k in dict.fromkeys((section.annoy_search_k, 10 * section.annoy_trees * depth)):
         started = time.perf_counter()
-        found = index.search(vectors[0], depth, search_k=search_k)[1]
+        near = index.search(vectors[0], depth, search_k=search_k)[1]
         took = time.perf_counter() - started
         if queries.own is not None:
-            found = np.stack([_without(line, own) for line, own in zip(found, queries.own, strict=True)])
-        shares = np.array([len(np.intersect1d(a, b)) / len(a) for a, b in zip(exact, found, strict=True)])
+            near = np.stack([_without(line, own_row) for line, own_row in zip(near, queries.own, strict=True)])
+        shares = np.array([len(np.intersect1d(a, b)) / len(a) for a, b in zip(exact, near, strict=True)])
         rows.append(
             AnnoyRow(
                 name=name,
@@ -158,7 +158,7 @@ def _annoy_rows(
                 search_k=search_k or section.annoy_trees * depth,
                 n=exact.shape[1],
                 recall=bootstrap.intervals(shares[:, None])[0].rounded(),
-                hits=_hit_shares(queries, found),
+                hits=_hit_shares(queries, near),
                 exact_hits=exactly,
                 ms=round(1000 * took / len(queries.queries), 3),
                 build_s=round(built, 2),
@@ -173,6 +173,6 @@ def _hit_shares(queries: LabelledQueries, rows: Rows) -> dict[str, float]:
     return {str(k): round(float(right[:, :k].any(axis=1).mean()), 5) for k in (1, 2, 3)}
 
 
-def _without(line: Rows, own: int) -> Rows:
-    rest: Rows = line[line != own]
+def _without(line: Rows, own_row: int) -> Rows:
+    rest: Rows = line[line != own_row]
     return rest[: len(line) - 1]

@@ -45,7 +45,7 @@ class Duplicates(msgspec.Struct, kw_only=True):
 
 
 class RetrievalFacts(msgspec.Struct, kw_only=True):
-    """What is searched with what: how many texts, whether both sides are ``same``, and which queries have no answer.
+    """Sizes of corpus and queries, whether they are the ``same`` texts, and how many queries have no right answer.
 
     ``import`` on disk are the books of the section's own tables.
     """
@@ -61,10 +61,10 @@ class RetrievalFacts(msgspec.Struct, kw_only=True):
 
 
 class RetrievalTexts(SearchRecords):
-    """Labelled texts that are searched, and those that search them."""
+    """Labelled texts: the corpus that is searched, and the queries."""
 
     def facts(self) -> RetrievalFacts:
-        """Return what is searched with what."""
+        """Return the sizes of corpus and queries, and how they overlap."""
         return self.read(FACTS, RetrievalFacts)
 
     def side(self, name: str) -> list[LabelledText]:
@@ -170,7 +170,7 @@ def _write_sides(folder: Path, sides: dict[str, list[LabelledText]], *, fewest: 
 
 
 def _copy_key(text: str) -> str:
-    """Return what two copies of a text share; texts of signs alone keep them."""
+    """Return the key that copies of a text share: letters and digits, folded; a text of signs alone is its own key."""
     return bare(text) or fold(text)
 
 

@@ -15,26 +15,26 @@ from honed.shapes.judgments.read import Judgments, drawn_order
 from honed.shapes.judgments.synthetic import KINDS, Write, synthetic_examples
 
 
-def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
+def judged_examples(judgments: Judgments, config: JudgmentsConfig) -> list[Example]:
     """Return one example for each train query and right document, weighted by its grade, with judged wrong ones."""
-    best = max((grade for grades in found.grades.values() for grade in grades.values()), default=1)
+    best = max((grade for grades in judgments.grades.values() for grade in grades.values()), default=1)
     examples = []
-    for query, split in found.splits.items():
+    for query, split in judgments.splits.items():
         if split != "train":
             continue
-        grades = found.grades[query]
+        grades = judgments.grades[query]
         wrong = sorted(
             (doc for doc, grade in grades.items() if grade <= 0), key=lambda doc: drawn_order(config, query + doc)
         )
-        negatives = tuple(found.text_for(query, doc) for doc in wrong[: config.judged_negatives])
+        negatives = tuple(judgments.text_for(query, doc) for doc in wrong[: config.judged_negatives])
         right: dict[str, int] = {}
         for doc, grade in grades.items():
             if grade > 0:  # documents of one text count as the best of them
-                text = found.text_for(query, doc)
+                text = judgments.text_for(query, doc)
                 right[text] = max(right.get(text, 0), grade)
         examples += [
             Example(
-                anchor=found.queries[query],
+                anchor=judgments.queries[query],
                 positive=positive,
                 negatives=tuple(text for text in negatives if text != positive),
                 weight=grade / best,
@@ -46,35 +46,39 @@ def judged_examples(found: Judgments, config: JudgmentsConfig) -> list[Example]:
 
 
 def made_queries(
-    found: Judgments, config: JudgmentsConfig, left_out: frozenset[str], write: Write | None = None
+    judgments: Judgments, config: JudgmentsConfig, left_out: frozenset[str], write: Write | None = None
 ) -> list[Example]:
     """Return the synthetic examples that are wanted: queries made of documents, none of them in ``left_out`` (folded).
 
     ``write`` is what a language model is asked by, for queries of the kind "endpoint".
     """
-    documents = list(found.documents.values())
+    documents = list(judgments.documents.values())
     if config.synthetic_documents:
         documents = sorted(documents, key=lambda doc: drawn_order(config, doc.doc_id))[: config.synthetic_documents]
     kinds = config.synthetic_kinds or KINDS
     return synthetic_examples(documents, config.synthetic, kinds, config.seed, left_out, write)
 
 
-def queries_not_trained_on(found: Judgments) -> frozenset[str]:
+def queries_not_trained_on(judgments: Judgments) -> frozenset[str]:
     """Return the queries that people ask outside of train, folded."""
-    return frozenset(fold(found.queries[query]) for query, split in found.splits.items() if split != "train")
+    return frozenset(fold(judgments.queries[query]) for query, split in judgments.splits.items() if split != "train")
 
 
-def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str) -> JudgedTask:
+def judged_task(judgments: Judgments, config: JudgmentsConfig, name: str, split: str) -> JudgedTask:
     """Return the judged task of a split: all documents, its queries, their grades; equal queries are one group."""
-    queries = [Query(query_id=query, text=found.queries[query]) for query, own in found.splits.items() if own == split]
+    queries = [
+        Query(query_id=query, text=judgments.queries[query])
+        for query, split_of_query in judgments.splits.items()
+        if split_of_query == split
+    ]
     return JudgedTask(
         name=name,
         queries=queries,
-        corpus=list(found.documents.values()),
-        qrels=Qrels(grades={query.query_id: found.grades[query.query_id] for query in queries}),
+        corpus=list(judgments.documents.values()),
+        qrels=Qrels(grades={query.query_id: judgments.grades[query.query_id] for query in queries}),
         groups={query.query_id: fold(query.text) for query in queries},
         slices={},
-        parents={part.doc_id: doc_id for doc_id, parts in found.cut.items() for part in parts},
+        parents={part.doc_id: doc_id for doc_id, parts in judgments.cut.items() for part in parts},
     )
 
 
@@ -98,7 +102,7 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     qrels_import: dict[str, Json] = {}
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         passages = f"{self.passages} passages, " if self.passages else ""
         books = [
             f"rows of {name}: {rows['rows_in']} in = {rows['accepted']} accepted + {rows['rejected']} rejected"
@@ -117,26 +121,26 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
         return f"{grade} ({self.meanings[grade]})" if grade in self.meanings else grade
 
 
-def audit_judgments(found: Judgments, meanings: Mapping[str, str]) -> JudgmentAudit:
+def audit_judgments(judgments: Judgments, meanings: Mapping[str, str]) -> JudgmentAudit:
     """Return the audit: counts, grades, judgements a query, findings with samples."""
-    depth = [len(grades) for grades in found.grades.values()]
+    depth = [len(grades) for grades in judgments.grades.values()]
     by_text: dict[str, list[str]] = defaultdict(list)
-    for document in found.documents.values():
+    for document in judgments.documents.values():
         by_text[fold(document.text)].append(document.doc_id)
     copies = [ids for ids in by_text.values() if len(ids) > 1]
-    findings = {code: finding(count, found.samples[code]) for code, count in found.dropped.items()}
+    findings = {code: finding(count, judgments.samples[code]) for code, count in judgments.dropped.items()}
     if copies:
         findings["W_TEXT_DUP"] = finding(len(copies), [" = ".join(ids[:4]) for ids in copies[:SAMPLES]])
-    grades = Counter(grade for judged in found.grades.values() for grade in judged.values())
-    books = {f"{kind}_import": rows.as_dict() for kind, rows in found.books.items()}
+    grades = Counter(grade for judged in judgments.grades.values() for grade in judged.values())
+    books = {f"{kind}_import": rows.as_dict() for kind, rows in judgments.books.items()}
     return JudgmentAudit(
-        documents=len(found.cut or found.documents),
-        passages=len(found.documents) if found.cut else None,
-        queries=len(found.queries),
+        documents=len(judgments.cut or judgments.documents),
+        passages=len(judgments.documents) if judgments.cut else None,
+        queries=len(judgments.queries),
         judgements=sum(depth),
         judgements_a_query=round(sum(depth) / max(1, len(depth)), 2),
         grades={str(grade): count for grade, count in sorted(grades.items())},
-        splits=dict(Counter(found.splits.values())),
+        splits=dict(Counter(judgments.splits.values())),
         findings=findings,
         meanings=dict(meanings),
         **books,

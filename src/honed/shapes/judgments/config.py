@@ -83,8 +83,8 @@ class JudgmentsConfig:
 
 def fields_of(template: str) -> list[str]:
     """Return the fields that a template names; `ValueError` for one that is none."""
-    found = [(name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None]
-    for name, spec, how in found:
+    parts = [(name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None]
+    for name, spec, how in parts:
         if not re.fullmatch(r"[\w .-]+", name) or spec or how:
             raise ValueError(f"{{{name}}}: a field is a name in braces, nothing more")
-    return [name for name, _, _ in found]
+    return [name for name, _, _ in parts]

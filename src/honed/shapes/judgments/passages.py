@@ -21,12 +21,12 @@ def passages_of(document: Document, most: int, overlap: int) -> list[Document]:
     """
     parts = cut(document.text, most, overlap)
     title = document.fields.get("title", "").strip()
-    found = []
+    passages = []
     for number, part in enumerate(parts, 1):
         text = f"{title}: {part}" if title and number > 1 else part
         fields = {**document.fields, PARENT: document.doc_id}
-        found.append(replace(document, doc_id=f"{document.doc_id}#{number}", text=text, fields=fields))
-    return found
+        passages.append(replace(document, doc_id=f"{document.doc_id}#{number}", text=text, fields=fields))
+    return passages
 
 
 def cut(text: str, most: int, overlap: int) -> list[str]:

@@ -34,16 +34,16 @@ def judged_parts(files: Sequence[Path], form: TableFormat) -> Parts | None:
 
     A folder such as BEIR's (``corpus.jsonl``, ``queries.jsonl``, ``qrels/``) counts as the files in it.
     """
-    found: dict[str, list[Path]] = {"documents": [], "queries": [], "qrels": []}
+    files_of_part: dict[str, list[Path]] = {"documents": [], "queries": [], "qrels": []}
     columns: dict[str, str] = {}
     fields: list[str] = []
     for path in _opened(files):
         if path.is_dir():
-            found["qrels"].append(path)
+            files_of_part["qrels"].append(path)
             continue
         names = open_table(path, form).columns
         kind = _kind(path, names)
-        found[kind].append(path)
+        files_of_part[kind].append(path)
         if kind == "documents" and not columns:
             columns = {
                 role: next(guess for guess in guesses if guess in names)
@@ -51,9 +51,9 @@ def judged_parts(files: Sequence[Path], form: TableFormat) -> Parts | None:
                 if any(guess in names for guess in guesses)
             }
             fields = [name for name in names if name not in columns.values()]
-    if not all(found.values()) or "id" not in columns or not {"title", "text"} & set(columns):
+    if not all(files_of_part.values()) or "id" not in columns or not {"title", "text"} & set(columns):
         return None
-    return Parts(**{name: tuple(paths) for name, paths in found.items()}, columns=columns, fields=fields)
+    return Parts(**{name: tuple(paths) for name, paths in files_of_part.items()}, columns=columns, fields=fields)
 
 
 def _opened(files: Sequence[Path]) -> list[Path]:

@@ -64,7 +64,7 @@ class Judgments:
         return self.documents[doc_id].text
 
     def drop(self, reason: str, sample: str) -> None:
-        """Count what is left out, and keep the first few."""
+        """Count a dropped row under its reason, and keep the first few as samples."""
         self.dropped[reason] += 1
         if self.dropped[reason] <= _SAMPLES:
             self.samples[reason].append(sample)
@@ -72,17 +72,17 @@ class Judgments:
 
 def read_documents(records: Iterable[Record], config: JudgmentsConfig, columns: Mapping[str, str]) -> Judgments:
     """Return the documents of an import, cut into passages where that is asked for, and no queries yet."""
-    found = Judgments(documents={})
+    judgments = Judgments(documents={})
     for doc_id, text, fields in documents_of(records, config.template, columns):
         if is_blank(text):
-            found.drop("W_DOCUMENT_EMPTY", doc_id)
+            judgments.drop("W_DOCUMENT_EMPTY", doc_id)
             continue
         document = Document(doc_id=doc_id, text=text, fields=fields)
         parts = [document]
         if config.passages:
-            parts = found.cut[doc_id] = passages_of(document, config.passages, config.overlap)
-        found.documents |= {part.doc_id: part for part in parts}
-    return found
+            parts = judgments.cut[doc_id] = passages_of(document, config.passages, config.overlap)
+        judgments.documents |= {part.doc_id: part for part in parts}
+    return judgments
 
 
 class JudgedTables(PlainRows):
@@ -143,7 +143,7 @@ class JudgedTables(PlainRows):
 
 
 def _trec_values(line: str, n_columns: int) -> tuple[list[str], str]:
-    """Return the values of a line and an empty string, or what is wrong with it."""
+    """Return the values of a line and an empty string, or no values and the reason why it cannot be read."""
     if n_columns == 3:
         parts = line.split()
         if len(parts) != 4:
@@ -161,25 +161,25 @@ def read_judgments(
     The accounted records are written into ``folder``. Raises `DataError` for tables without the columns, one query
     judged twice with different grades, and when nothing is left to learn from or to measure with.
     """
-    found, given = documents, dict[str, str]()
-    _read_queries(found, given, _imported(QUERIES, found, config, root, form, folder))
-    _read_qrels(found, given, config, _imported(QRELS, found, config, root, form, folder))
+    judgments, given_splits = documents, dict[str, str]()
+    _read_queries(judgments, given_splits, _imported(QUERIES, judgments, config, root, form, folder))
+    _read_qrels(judgments, given_splits, config, _imported(QRELS, judgments, config, root, form, folder))
     unjudged = [
-        query for query in found.queries if not any(grade > 0 for grade in found.grades.get(query, {}).values())
+        query for query in judgments.queries if not any(grade > 0 for grade in judgments.grades.get(query, {}).values())
     ]
     for query in unjudged:
-        found.drop("W_QUERY_WITHOUT_ANSWER", found.queries[query])
-        del found.queries[query]
-        found.grades.pop(query, None)
-    found.splits = _divided(found, given, config, split)
+        judgments.drop("W_QUERY_WITHOUT_ANSWER", judgments.queries[query])
+        del judgments.queries[query]
+        judgments.grades.pop(query, None)
+    judgments.splits = _divided(judgments, given_splits, config, split)
     for name in ("test",) if config.synthetic else ("train", "test"):
-        if name not in found.splits.values():
+        if name not in judgments.splits.values():
             raise DataError("E_SPLIT_EMPTY", f"no judged query in {name}: too few, or see [split] and the split column")
-    return found
+    return judgments
 
 
 def _imported(
-    kind: str, found: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, folder: Path
+    kind: str, judgments: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, folder: Path
 ) -> Iterator[Record]:
     """Import the tables of queries or of judgements; yields their accepted records."""
     if kind == QUERIES:
@@ -191,56 +191,60 @@ def _imported(
         ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=form.format), tables
     )
     (folder / kind).mkdir(parents=True, exist_ok=True)
-    found.books[kind] = importer.run([root / name for name in names], folder / kind)
+    judgments.books[kind] = importer.run([root / name for name in names], folder / kind)
     return iterate_records(folder / kind)
 
 
-def _note_split(given: dict[str, str], query: str, split: str, where: str) -> None:
+def _note_split(given_splits: dict[str, str], query: str, split: str, where: str) -> None:
     """Note the split of a query; `DataError` where it has another one already."""
-    if split and given.setdefault(query, split) != split:
-        raise DataError("E_SPLIT_LEAK", f"{where}: query {query} stands in {given[query]} and in {split}")
+    if split and given_splits.setdefault(query, split) != split:
+        raise DataError("E_SPLIT_LEAK", f"{where}: query {query} stands in {given_splits[query]} and in {split}")
 
 
-def _read_queries(found: Judgments, given: dict[str, str], records: Iterator[Record]) -> None:
+def _read_queries(judgments: Judgments, given_splits: dict[str, str], records: Iterator[Record]) -> None:
     for record in records:
         query, text = record["query_id"], record["text"]
-        if found.queries.setdefault(query, text) != text:
+        if judgments.queries.setdefault(query, text) != text:
             raise DataError("E_ID_DUP", f"{record['where']}: query {query} stands twice, with different texts")
-        _note_split(given, query, record["split"], record["where"])
+        _note_split(given_splits, query, record["split"], record["where"])
 
 
-def _read_qrels(found: Judgments, given: dict[str, str], config: JudgmentsConfig, records: Iterator[Record]) -> None:
+def _read_qrels(
+    judgments: Judgments, given_splits: dict[str, str], config: JudgmentsConfig, records: Iterator[Record]
+) -> None:
     for record in records:
         query, doc, grade, where = record["query_id"], record["doc_id"], int(record["grade"]), record["where"]
-        if query not in found.queries:
-            found.drop("W_QREL_UNKNOWN_QUERY", f"{where}: {query}")
-        elif not found.is_known(doc):
-            found.drop("W_QREL_UNKNOWN_DOCUMENT", f"{where}: {doc}")
+        if query not in judgments.queries:
+            judgments.drop("W_QREL_UNKNOWN_QUERY", f"{where}: {query}")
+        elif not judgments.is_known(doc):
+            judgments.drop("W_QREL_UNKNOWN_DOCUMENT", f"{where}: {doc}")
         else:
             right = grade if grade >= config.relevant_from else min(grade, 0)
-            if found.grades.setdefault(query, {}).setdefault(doc, right) != right:
+            if judgments.grades.setdefault(query, {}).setdefault(doc, right) != right:
                 raise DataError(
                     "E_QREL_CONFLICT", f"{where}: query {query} and document {doc} are judged twice, differently"
                 )
-            _note_split(given, query, record["split"], where)
+            _note_split(given_splits, query, record["split"], where)
 
 
-def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig, split: SplitConfig) -> dict[str, str]:
+def _divided(
+    judgments: Judgments, given_splits: Mapping[str, str], config: JudgmentsConfig, split: SplitConfig
+) -> dict[str, str]:
     """Return the split of each query: as given, or drawn by the query's text where none is given at all.
 
     Queries without a split among others that have one are trained on. A query that is asked in test is withheld from
     dev, and one that is asked in either from train.
     """
-    draws = {query: unit_interval(split.seed, fold(text)) for query, text in found.queries.items()}
+    draws = {query: unit_interval(split.seed, fold(text)) for query, text in judgments.queries.items()}
     if (
-        given
+        given_splits
         and not config.synthetic
-        and "train" not in set(given.values()) | ({"train"} if len(given) < len(draws) else set())
+        and "train" not in set(given_splits.values()) | ({"train"} if len(given_splits) < len(draws) else set())
     ):
-        found.drop("W_SPLIT_DRAWN", "no query is given for train: the splits are drawn")
-        given = {}
-    if given:
-        splits = {query: given.get(query, "train") for query in found.queries}
+        judgments.drop("W_SPLIT_DRAWN", "no query is given for train: the splits are drawn")
+        given_splits = {}
+    if given_splits:
+        splits = {query: given_splits.get(query, "train") for query in judgments.queries}
         present = set(splits.values())
         if "test" not in present:  # what others call dev is what they measure on
             splits = {query: "test" if name == "dev" else name for query, name in splits.items()}
@@ -254,10 +258,10 @@ def _divided(found: Judgments, given: Mapping[str, str], config: JudgmentsConfig
             for query, draw in draws.items()
         }
     for earlier, later in (("dev", ("test",)), ("train", ("dev", "test"))):
-        asked = {fold(found.queries[query]) for query, name in splits.items() if name in later}
+        asked = {fold(judgments.queries[query]) for query, name in splits.items() if name in later}
         for query, name in splits.items():
-            if name == earlier and fold(found.queries[query]) in asked:
-                found.drop("W_QUERY_WITHHELD", found.queries[query])
+            if name == earlier and fold(judgments.queries[query]) in asked:
+                judgments.drop("W_QUERY_WITHHELD", judgments.queries[query])
                 splits[query] = "withheld"
     for name in ("train", "dev", "test"):
         most = int(getattr(config, f"{name}_queries"))

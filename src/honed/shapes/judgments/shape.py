@@ -80,7 +80,7 @@ class JudgmentShape(JudgedShape):
     def compile(self, source: Source) -> Compiled:
         """Read documents, queries and judgements; synthetic queries follow unless a language model writes them."""
         config, section = source.config, _section(source.config)
-        found = read_judgments(
+        judgments = read_judgments(
             read_documents(source.imported.records(), section, config.data.columns),
             section,
             source.root,
@@ -88,20 +88,20 @@ class JudgmentShape(JudgedShape):
             config.split.split_config(),
             source.folder,
         )
-        examples = judged_examples(found, section)
+        examples = judged_examples(judgments, section)
         if not section.writes_queries:
-            examples += made_queries(found, section, queries_not_trained_on(found))
-        entities = document_entities(list(found.documents.values()))
+            examples += made_queries(judgments, section, queries_not_trained_on(judgments))
+        entities = document_entities(list(judgments.documents.values()))
         return Compiled(
-            audit=msgspec.to_builtins(audit_judgments(found, section.grades)),
+            audit=msgspec.to_builtins(audit_judgments(judgments, section.grades)),
             examples=examples,
-            tasks=[(judged_task(found, section, FORWARD, split), split) for split in ("dev", "test")],
+            tasks=[(judged_task(judgments, section, FORWARD, split), split) for split in ("dev", "test")],
             entities=entities,
             names=label_names(entities),
         )
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, JudgmentAudit).lines()
 
     def depth(self, config: Config) -> int:

@@ -42,7 +42,7 @@ def synthetic_examples(
     examples = []
     for document in documents:
         rng = random.Random(f"{seed} {document.doc_id}")  # noqa: S311
-        made: dict[str, str] = {}
+        query_by_key: dict[str, str] = {}
         turns = [kinds[turn % len(kinds)] for turn in range(per_document)]
         asked = turns.count(WRITTEN)
         written = iter(write(document.text, asked) if write and asked else ())
@@ -51,10 +51,11 @@ def synthetic_examples(
                 next(written, "") if kind == WRITTEN else _query(kind, document, words_of[document.doc_id], rarity, rng)
             )
             key = fold(query)
-            if query and key not in made and key not in left_out and key != fold(document.text):
-                made[key] = query
+            if query and key not in query_by_key and key not in left_out and key != fold(document.text):
+                query_by_key[key] = query
         examples += [
-            Example(anchor=query, positive=document.text, weight=1.0, source="synthetic") for query in made.values()
+            Example(anchor=query, positive=document.text, weight=1.0, source="synthetic")
+            for query in query_by_key.values()
         ]
     return examples
 
@@ -81,7 +82,7 @@ def _phrase(words: Sequence[str], rarity: Mapping[str, float], rng: random.Rando
 
 
 def _span(text: str, rng: random.Random) -> str:
-    """Return some words in a row from one sentence."""
+    """Return a run of words from one sentence."""
     sentence = rng.choice(_SENTENCE.split(text))
     words = sentence.split()
     size = rng.randint(*_SPAN)

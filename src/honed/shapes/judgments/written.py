@@ -58,7 +58,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
 
 
 def _telling(endpoint: Endpoint) -> Write:
-    """Return what writes queries for a text, and tells every now and then what that took so far."""
+    """Return the function that has a language model write queries for a text, and logs what that took."""
 
     def write(text: str, n: int) -> list[str]:
         queries = written_queries(endpoint, text, n)

@@ -25,7 +25,7 @@ class LabelAudit(msgspec.Struct, kw_only=True):
     findings: dict[str, Finding]
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         labels = ", ".join(f"{label} {count}" for label, count in self.labels.items())
         return [f"records: {self.records}, labelled {self.labelled} ({labels})"]
 

@@ -64,11 +64,11 @@ class LabelArtifact(Examples, LabelledRecords):
 
     def probabilities(self) -> npt.NDArray[np.float32]:
         """Return the probability of each class ``(n_records, n_classes)``."""
-        found: npt.NDArray[np.float32] = np.load(self.path(SHARES), allow_pickle=False)
-        return found
+        shares: npt.NDArray[np.float32] = np.load(self.path(SHARES), allow_pickle=False)
+        return shares
 
     def votes(self) -> npt.NDArray[np.int16]:
-        """Return what each rule says of each record ``(n_records, n_rules)``: a class by number, or -1."""
+        """Return the votes ``(n_records, n_rules)`` of the rules: the number of a class, or -1."""
         with np.load(self.path(VOTES), allow_pickle=False) as stored:
             votes: npt.NDArray[np.int16] = stored["votes"]
             return votes
@@ -82,7 +82,7 @@ def _vector_settings(config: Config, root: Path) -> dict[str, Json]:
 
 
 def encode_records(work: Work[Config]) -> dict[str, Json]:
-    """Encode every record with the base model, once, whatever rules and labels change later."""
+    """Encode every record with the base model; changed rules and labels do not make it run again."""
     records = Records(work.inputs.need(ImportArtifact).table)
     model = encoder_source(work.config.model)
     if label_section(work.config).learner == "fields":
@@ -98,7 +98,7 @@ def encode_records(work: Work[Config]) -> dict[str, Json]:
 
 
 def _label_settings(config: Config, root: Path) -> dict[str, Json]:
-    """Return what shapes the labels: settings, rules, lists, and hand labels given so far."""
+    """Return the settings that the labels depend on: section, rules, lists, and hand labels."""
     section = label_section(config)
     files = [root / name for name in (*section.rules, *section.lists, section.store, section.terms) if name]
     contents: dict[str, Json] = {
@@ -178,11 +178,11 @@ def _report(
 
 def fit_thresholds(shares: Probabilities, labeling: LabelingTask) -> Probabilities:
     """Return the threshold of each class, from the records that are not test."""
-    own = shares[labeling.splits != "test"]
+    known = shares[labeling.splits != "test"]
     if labeling.settings.threshold == "balance":
-        return balanced_thresholds(own, labeling.settings.coverage)
+        return balanced_thresholds(known, labeling.settings.coverage)
     if labeling.settings.threshold == "precision":
-        return precise_thresholds(own, labeling.settings.precision)
+        return precise_thresholds(known, labeling.settings.precision)
     return np.zeros(len(labeling.classes))
 
 
@@ -212,11 +212,11 @@ def _disputed(labeling: LabelingTask, voted: RuleVotes) -> list[DisputedRecord]:
 def _write(folder: Path, labeling: LabelingTask, shares: Probabilities, kept: Mask, by_hand: Mask) -> None:
     """Write the labels, the examples to train with, and the records as entities that an index can hold."""
     top, confidence = shares.argmax(axis=1), shares.max(axis=1)
-    given = np.where(by_hand, labeling.truth, np.where(kept, top, -1))
+    classes = np.where(by_hand, labeling.truth, np.where(kept, top, -1))
     sure = np.where(by_hand, 1.0, confidence)
     rows, sources = [], np.where(by_hand, "hand", np.where(kept, "weak", "none"))
     for row, record in enumerate(labeling.ids):
-        name = labeling.classes[given[row]] if given[row] >= 0 else ""
+        name = labeling.classes[classes[row]] if classes[row] >= 0 else ""
         rows.append(
             {
                 "id": record,
@@ -229,10 +229,10 @@ def _write(folder: Path, labeling: LabelingTask, shares: Probabilities, kept: Ma
             }
         )
     task.write_rows(folder / LABELS, rows, task.LABELS)
-    taught = np.flatnonzero((given >= 0) & (labeling.splits == "train"))
+    taught = np.flatnonzero((classes >= 0) & (labeling.splits == "train"))
     examples = group_examples(
         [labeling.texts[row] for row in taught],
-        [labeling.classes[given[row]] for row in taught],
+        [labeling.classes[classes[row]] for row in taught],
         sure[taught].tolist(),
         [str(sources[row]) for row in taught],
         labeling.settings.seed,
@@ -240,8 +240,8 @@ def _write(folder: Path, labeling: LabelingTask, shares: Probabilities, kept: Ma
     task.save_examples(folder / "examples.parquet", examples)
     fields = [{"label": row["label"], "confidence": f"{row['confidence']:.3f}"} if row["label"] else {} for row in rows]
     entities = [
-        task.Entity(entity_id=record, label=text, fields=own)
-        for record, text, own in zip(labeling.ids, labeling.texts, fields, strict=True)
+        task.Entity(entity_id=record, label=text, fields=record_fields)
+        for record, text, record_fields in zip(labeling.ids, labeling.texts, fields, strict=True)
     ]
     task.save_names(folder, entities, task.label_names(entities))
 

@@ -20,18 +20,18 @@ class Cloud(msgspec.Struct, kw_only=True):
 
 
 def render_labeling(labels: LabelReport, title: str) -> str:
-    """Return the page of what ``honed label`` found."""
+    """Return the page of a labeling report."""
     page = environment(TEMPLATES).get_template("labelling.html.j2")
     return page.render(report={"title": title}, labels=labels, **labeling_pictures(labels))
 
 
 def labeling_pictures(labels: LabelReport) -> dict[str, Any]:
-    """Return the geometry of accuracy over coverage, on test and on hand labels, with what stands beside it."""
+    """Return the geometry of the plots of accuracy over coverage, on test and on hand labels."""
     parts = {"on_test": labels.on_test, "on_hand_labels": labels.on_hand_labels}
-    evaluated = {part: found for part, found in parts.items() if found is not None}
+    evaluated = {part: part_report for part, part_report in parts.items() if part_report is not None}
     return {
         "shown": [(part, _PARTS[part]) for part in evaluated],
-        "pictures": [_picture(_PARTS[part], found) for part, found in evaluated.items()],
+        "pictures": [_picture(_PARTS[part], part_report) for part, part_report in evaluated.items()],
     }
 
 

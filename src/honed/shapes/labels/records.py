@@ -43,12 +43,12 @@ class Records(Sequence[Mapping[str, str]]):
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):
             start, stop, _ = at.indices(len(self))
-            return [self._row(each) for each in self.table.slice(start, max(0, stop - start)).to_pylist()]
+            return [self._row(row) for row in self.table.slice(start, max(0, stop - start)).to_pylist()]
         return self._row(self.table.slice(int(at), 1).to_pylist()[0])
 
     def _row(self, record: Mapping[str, Any]) -> dict[str, str]:
-        own = {name: record[name] for name in ("id", "title", "text")}
-        values: dict[str, str] = self.extra | json.loads(record["fields"]) | own
+        known = {name: record[name] for name in ("id", "title", "text")}
+        values: dict[str, str] = self.extra | json.loads(record["fields"]) | known
         return values
 
     def __iter__(self) -> Iterator[Mapping[str, str]]:
@@ -60,7 +60,7 @@ class Records(Sequence[Mapping[str, str]]):
         return [str(value) for value in self.table.column(name).to_pylist()]
 
     def texts(self) -> list[str]:
-        """Return what an encoder reads of each record: title and text, one after the other."""
+        """Return the texts that are encoded: title and text of each record."""
         pairs = zip(self.column("title"), self.column("text"), strict=True)
         return [whole_text(title, text) for title, text in pairs]
 
@@ -85,18 +85,18 @@ def splits_of(
     them. Dev is drawn from labelled records only, since the others are there to be learned from. Where the user gave
     splits they hold; dev is drawn from their train records where none was given.
     """
-    found = np.array([each or "train" for each in given], dtype="<U5")
-    first, last = (test, test + dev) if "test" not in found else (0.0, 0.0 if "dev" in found else dev)
+    splits = np.array([split or "train" for split in given], dtype="<U5")
+    first, last = (test, test + dev) if "test" not in splits else (0.0, 0.0 if "dev" in splits else dev)
     keys = [fold(text) for text in texts]
-    labelled = {key for key, each in zip(keys, truth.tolist(), strict=True) if each >= 0}
+    labelled = {key for key, label in zip(keys, truth.tolist(), strict=True) if label >= 0}
     draws = {key: unit_interval(seed, key) for key in dict.fromkeys(keys)} if last else {}
-    for row in np.flatnonzero(found == "train").tolist() if last else ():
+    for row in np.flatnonzero(splits == "train").tolist() if last else ():
         draw = draws[keys[row]]
         if draw < first:
-            found[row] = "test"
+            splits[row] = "test"
         elif draw < last and keys[row] in labelled:
-            found[row] = "dev"
-    return found
+            splits[row] = "dev"
+    return splits
 
 
 def group_examples(

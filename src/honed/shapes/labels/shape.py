@@ -78,12 +78,12 @@ class LabelShape(GroupedShape):
             return None
         kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
         known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}
-        given = InitFiles(
+        renamed = InitFiles(
             paths=files.paths, project=files.project, given={**known, **files.given}, encoding=files.encoding
         )
-        mapping = given.mapping(self.roles, _COLUMN_NAMES, _ORDER)
+        mapping = renamed.mapping(self.roles, _COLUMN_NAMES, _ORDER)
         abstain = 'empty_label = "abstain"  # an empty label means: not labelled'
-        return given.propose(self.name, mapping, _SECTIONS, data=[abstain])
+        return renamed.propose(self.name, mapping, _SECTIONS, data=[abstain])
 
     def check_config(self, config: Config, file: str) -> None:
         """Raise `ConfigError` when there is nothing to read, and for sections that do not go together."""
@@ -107,7 +107,7 @@ class LabelShape(GroupedShape):
         return Compiled(audit=msgspec.to_builtins(audit))
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, LabelAudit).lines()
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
@@ -132,10 +132,10 @@ class LabelShape(GroupedShape):
             return retrieval_report(evaluation.work)
         return similar_report(evaluation.work)
 
-    def read_report(self, made: EvaluateArtifact) -> Report:
+    def read_report(self, artifact: EvaluateArtifact) -> Report:
         """Return the report of find-similar, or of labelled texts that find each other."""
-        kind = RetrievalReport if "retrieval" in made.report_json() else SimilarReport
-        return made.report(kind)
+        kind = RetrievalReport if "retrieval" in artifact.report_json() else SimilarReport
+        return artifact.report(kind)
 
     def render(self, report: Report) -> str:
         """Return the page of the report."""

@@ -55,7 +55,7 @@ class ClassifierReport(msgspec.Struct, kw_only=True):
 
 
 class Classification(msgspec.Struct, kw_only=True):
-    """Classifiers that were ``taught`` so many labels of train, asked the test records."""
+    """Classifiers trained on ``taught`` labels of train, measured on the test records."""
 
     taught: int
     systems: list[ClassifierReport]
@@ -82,7 +82,7 @@ class LabelledRows:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What the stage "label" left, read once: a row for each record, its text, and the names of the classes."""
+    """The result of the stage "label": a row for each record, its text, and the names of the classes."""
 
     rows: list[dict[str, str]]
     texts: list[str]
@@ -113,7 +113,7 @@ class Labels:
 
 
 def similar_dev_score(work: Work[Config]) -> DevScore:
-    """Return what scores a model in training: average precision of dev's records among all hand-labelled ones.
+    """Return the dev score of training: mean average precision of dev's records among all hand-labelled ones.
 
     Hand labels only: weak ones would reward a model for the mistakes that it was taught.
     """
@@ -144,8 +144,8 @@ def similar_report(work: Work[Config]) -> SimilarReport:
     scores.scores[TFIDF] = class_scores(words, test.classes, test.classes, measures)
     systems = {BASE: base, **({TUNED: tuned} if tuned is not None else {})}
     for name, vectors in systems.items():
-        own = vectors[test.rows]
-        rankings = nearest(own, own, everyone, cuts[-1] if len(measures) == len(cuts) else 0)
+        test_vectors = vectors[test.rows]
+        rankings = nearest(test_vectors, test_vectors, everyone, cuts[-1] if len(measures) == len(cuts) else 0)
         scores.scores[name] = class_scores(rankings, test.classes, test.classes, measures)
     results, comparisons, gates = compared(work, scores, P10 if P10 in measures else measures[0])
     scores.save(work.folder)
@@ -186,7 +186,7 @@ def _lexical_rankings(config: Config, test: LabelledRows) -> "list[Ranking]":
 
 
 def _classification(seed: int, labels: Labels, test: LabelledRows, systems: Mapping[str, Vectors]) -> Classification:
-    """Return a classification report for each system: a classifier taught the training labels, asked the test."""
+    """Return a classification report for each system: trained on the training labels, measured on test."""
     rows, number = labels.rows, {name: at for at, name in enumerate(labels.names)}
     taught = [place for place, row in enumerate(rows) if row["label"] and row["split"] == "train"]
     taught = sorted(np.random.default_rng(seed).permutation(taught)[:_TAUGHT].tolist())
@@ -220,8 +220,8 @@ def _class_report(answers: Rows, test: LabelledRows, number: int) -> ClassReport
 def _main_plane(vectors: Vectors, test: LabelledRows) -> list[tuple[float, float, int]]:
     """Return points ``(x, y, class)`` of test records on the two main directions of their vectors."""
     spread = np.linspace(0, len(test.rows) - 1, min(len(test.rows), _DOTS)).astype(int)
-    own = vectors[test.rows]
-    centred = own - own.mean(axis=0)
+    test_vectors = vectors[test.rows]
+    centred = test_vectors - test_vectors.mean(axis=0)
     directions = np.linalg.svd(centred[spread], full_matrices=False)[2][:2]
     directions *= np.where(directions[np.arange(2), np.abs(directions).argmax(axis=1)] < 0, -1, 1)[:, None]
     return [

@@ -53,12 +53,14 @@ class LabelingTask:
         """
         settings = label_section(config)
         records = Records(imported.table)
-        ids, given = records.column("id"), records.column("label")
+        ids, hand_labels = records.column("id"), records.column("label")
         store = LabelStore(root / settings.store).latest() if settings.store else {}
         lists = all_lists(root, settings)
-        classes = _classes(config, given, [label.label for label in store.values()], lists)
+        classes = _classes(config, hand_labels, [label.label for label in store.values()], lists)
         numbers = {fold(name): row for row, name in enumerate(classes)}
-        named = [store[record].label if record in store else label for record, label in zip(ids, given, strict=True)]
+        named = [
+            store[record].label if record in store else label for record, label in zip(ids, hand_labels, strict=True)
+        ]
         odd = next((name for name in named if name and fold(name) not in numbers), None)
         if odd:
             raise DataError(
@@ -94,14 +96,14 @@ class LabelingTask:
         return np.isin(np.arange(len(self.truth)), self.hand)
 
     def voted(self) -> RuleVotes:
-        """Run all rules and lists; labels that another tool gave are one more voice."""
+        """Run all rules and lists; labels imported from another tool are one more rule."""
         files = [self.root / name for name in self.settings.rules]
-        found = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
+        outcome = run_rules(self.records, self.classes, files, self.lists, time_limit=self.settings.time_limit)
         imported = self._imported()
         if (imported >= 0).any():
-            found.names.append(_IMPORTED)
-            found.votes = np.concatenate([found.votes, imported[:, None]], axis=1)
-        return found
+            outcome.names.append(_IMPORTED)
+            outcome.votes = np.concatenate([outcome.votes, imported[:, None]], axis=1)
+        return outcome
 
     def _imported(self) -> npt.NDArray[np.int16]:
         numbers = {fold(name): row for row, name in enumerate(self.classes)}
@@ -110,7 +112,7 @@ class LabelingTask:
         return np.array(votes, dtype=np.int16)
 
     def evidence(self, voted: RuleVotes) -> Evidence:
-        """Return what rules, learner and hand labels give to decide on."""
+        """Return votes, learner's probabilities and hand labels, from which labels are decided."""
         return Evidence(
             n_classes=len(self.classes),
             votes=voted.votes,
@@ -129,11 +131,11 @@ class LabelingTask:
         return combine(evidence, self.settings.combine, evidence.n_sources)
 
     def statistics(self, voted: RuleVotes) -> list[RuleStatistics]:
-        """Return what each rule is worth on the hand labels."""
+        """Return accuracy and coverage of the rules on the hand labels."""
         return rule_statistics(voted, self.hand, self.truth[self.hand], self.classes)
 
     def broken(self, voted: RuleVotes) -> DataError:
-        """Return the error that names every broken rule, with the record, and says what the others do."""
+        """Return the error that names every broken rule with the record it failed on."""
         bad = {problem.rule for problem in voted.problems}
         good = [f"{rule.rule} ({rule.records} records)" for rule in self.statistics(voted) if rule.rule not in bad]
         listed = "; ".join(
@@ -145,7 +147,7 @@ class LabelingTask:
         )
 
     def votes_of(self, voted: RuleVotes, row: int) -> dict[str, str]:
-        """Return what each rule that speaks says of a record."""
+        """Return the class that each voting rule gives to a record, by the name of the rule."""
         said = voted.votes[row].tolist()
         return {name: self.classes[vote] for name, vote in zip(voted.names, said, strict=True) if vote >= 0}
 
@@ -166,9 +168,11 @@ def own_lists(root: Path, settings: LabelConfig) -> list[TermList]:
     return read_lists(terms) if settings.terms and terms.is_file() else []
 
 
-def _classes(config: Config, given: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:
+def _classes(config: Config, hand_labels: Sequence[str], stored: Sequence[str], lists: Sequence[TermList]) -> list[str]:
     spelled: dict[str, str] = {}
-    seen = config.data.labels or sorted({name for name in (*given, *stored, *(terms.label for terms in lists)) if name})
+    seen = config.data.labels or sorted(
+        {name for name in (*hand_labels, *stored, *(terms.label for terms in lists)) if name}
+    )
     for name in seen:
         spelled.setdefault(fold(name), name)
     if len(spelled) < 2:

@@ -50,7 +50,7 @@ class SentenceAudit(msgspec.Struct, kw_only=True):
     findings: dict[str, Finding]
 
     def lines(self) -> list[str]:
-        """Return what people should know first, in sentences."""
+        """Return the summary in sentences."""
         labels = ", ".join(f"{label} {count}" for label, count in self.labels.items())
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
         return [f"records: {self.records}, labelled {self.labelled} ({labels})", f"splits by relation: {splits}"]
@@ -58,8 +58,8 @@ class SentenceAudit(msgspec.Struct, kw_only=True):
 
 def sentences_of(config: Config, imported: ImportArtifact) -> list[Sentence]:
     """Return all sentences of the import, each with its split."""
-    given = "split" in config.data.columns
-    return read_sentences(imported.records(), config.split.split_config(), given=given)
+    has_splits = "split" in config.data.columns
+    return read_sentences(imported.records(), config.split.split_config(), given=has_splits)
 
 
 def sentences_read(work: Work[Config]) -> list[Sentence]:

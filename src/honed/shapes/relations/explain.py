@@ -50,10 +50,10 @@ _Taken = tuple[
 
 
 class ExplainArtifact(ReportPart):
-    """What fine-tuning changed in how texts are read."""
+    """How fine-tuning changed the contributions of words."""
 
     def report(self) -> ExplanationReport:
-        """Return what changed."""
+        """Return the report on changed contributions."""
         return self.read(CHANGED, ExplanationReport)
 
     def report_part(self) -> tuple[str, msgspec.Struct]:
@@ -119,23 +119,23 @@ def held_out_pairs(sentences: Sequence[Sentence], n: int, seed: int) -> list[tup
 
     Raises `DataError` where none is held out.
     """
-    split = held_out({each.split for each in sentences})
+    split = held_out({sentence.split for sentence in sentences})
     by_relation: dict[str, list[Sentence]] = defaultdict(list)
-    for each in sentences:
-        if each.split == split:
-            by_relation[each.relation].append(each)
+    for sentence in sentences:
+        if sentence.split == split:
+            by_relation[sentence.relation].append(sentence)
     random = np.random.default_rng(seed)
     orders = {
-        relation: [found[row] for row in random.permutation(len(found))]
-        for relation, found in sorted(by_relation.items())
-        if len(found) > 1
+        relation: [members[row] for row in random.permutation(len(members))]
+        for relation, members in sorted(by_relation.items())
+        if len(members) > 1
     }
-    turns = max((len(found) for found in orders.values()), default=0) // 2
+    turns = max((len(members) for members in orders.values()), default=0) // 2
     pairs = [
-        (found[2 * turn], found[2 * turn + 1])
+        (members[2 * turn], members[2 * turn + 1])
         for turn in range(turns)
-        for found in orders.values()
-        if 2 * turn + 1 < len(found)
+        for members in orders.values()
+        if 2 * turn + 1 < len(members)
     ]
     if len(pairs) < 2:
         raise DataError("E_SPLIT_EMPTY", "[explain] needs pairs of held-out sentences: test and dev have none")
@@ -206,7 +206,7 @@ def _faithful(name: str, explainer: "Explainer", taken: Sequence[_Taken], seed: 
     return {
         way: RemovalCheck(
             area={order: _mean(groups, values) for order, values in areas[way].items()},
-            curve={order: np.mean(found, axis=0).round(5).tolist() for order, found in lines[way].items()},
+            curve={order: np.mean(drawn, axis=0).round(5).tolist() for order, drawn in lines[way].items()},
             against={
                 order: _difference(groups, areas[way]["attribution"], areas[way][order])
                 for order in ("attention", "random")

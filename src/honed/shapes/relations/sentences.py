@@ -36,23 +36,23 @@ class Sentence:
     split: str = "train"
 
     def entity(self, side: str) -> str:
-        """Return an entity as it stands, from a mention within the sentence where there is one: no capital by place."""
+        """Return an entity's text, of a mention within the sentence where there is one: no capital by place."""
         spans: tuple[Span, ...] = getattr(self, side)
         start, end = next((span for span in spans if span[0] > 0), spans[0])
         return self.text[start:end]
 
     def kind(self, side: str) -> str:
         """Return the type of an entity: the given one, or what its letters show: a number, a name, a common word."""
-        given: str = getattr(self, f"{side}_type")
-        if given:
-            return given
+        stated: str = getattr(self, f"{side}_type")
+        if stated:
+            return stated
         text = self.entity(side)
         if any(letter.isdigit() for letter in text):
             return "number"
         return "name" if any(letter.isupper() for letter in text) else "word"
 
     def frame(self) -> frozenset[str]:
-        """Return the words around the entities: what is left of the sentence whoever it speaks of."""
+        """Return the distinct words around the entities, folded: equal where sentences differ in entities alone."""
         return frozenset(bare(self.swapped("", "")).split())
 
     def swapped(self, head: str, tail: str) -> str:
@@ -64,7 +64,7 @@ class Sentence:
         return text
 
     def without_overlap(self) -> "Sentence | None":
-        """Return the sentence with such mentions only as do not lie in each other; None where one entity loses all."""
+        """Return the sentence without mentions that overlap earlier ones; None where an entity has no mention left."""
         kept: dict[str, list[Span]] = {"head": [], "tail": []}
         for side in SIDES:
             for start, end in getattr(self, side):
@@ -113,17 +113,17 @@ def placed(
         starts.append(starts[-1] + len(token) + 1)
     spans = {}
     for side in SIDES:
-        found = _mentions(values, columns, side, by_token=offsets == "token")
+        places = _mentions(values, columns, side, by_token=offsets == "token")
         length = len(tokens) if offsets == "token" else len(text)
         unit = "tokens" if offsets == "token" else "characters"
-        for start, end in found:
+        for start, end in places:
             if not 0 <= start < end <= length:
                 raise SpanError(side, f"the {side} stands at {start} to {end} of {length} {unit}")
         if offsets == "token":
-            found = [(starts[start], starts[end] - 1) for start, end in found]
-        if any(not text[start:end].strip() for start, end in found):
+            places = [(starts[start], starts[end] - 1) for start, end in places]
+        if any(not text[start:end].strip() for start, end in places):
             raise SpanError(side, f"the {side} is blank")
-        spans[side] = sorted(set(found))
+        spans[side] = sorted(set(places))
     return text, spans
 
 

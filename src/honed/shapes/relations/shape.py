@@ -133,7 +133,7 @@ class RelationShape(GroupedShape):
         return Compiled(audit=audit, entities=entities, names=label_names(entities))
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
-        """Return what people should know first of an audit."""
+        """Return the sentences that summarise an audit."""
         return msgspec.convert(audit, SentenceAudit).lines()
 
     def searches_labelled(self, config: Config) -> bool:

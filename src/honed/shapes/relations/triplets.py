@@ -45,10 +45,10 @@ class TripletConfig:
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for unknown kinds of negatives."""
-        for each in self.negatives:
-            if each not in NEGATIVES:
+        for kind in self.negatives:
+            if kind not in NEGATIVES:
                 raise ConfigError(
-                    "E_CONFIG_RANGE", f"{file}: triplets.negatives: {each} is not one of {', '.join(NEGATIVES)}"
+                    "E_CONFIG_RANGE", f"{file}: triplets.negatives: {kind} is not one of {', '.join(NEGATIVES)}"
                 )
 
 
@@ -60,37 +60,37 @@ class TripletBuilder:
         self.dropped: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.sentences = self._distinct(sentences)
-        self.frames = [each.frame() for each in self.sentences]
-        self.kinds = [(each.kind("head"), each.kind("tail")) for each in self.sentences]
+        self.frames = [sentence.frame() for sentence in self.sentences]
+        self.kinds = [(sentence.kind("head"), sentence.kind("tail")) for sentence in self.sentences]
         self.by_relation: dict[str, list[int]] = defaultdict(list)
         self.by_kinds: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for row, each in enumerate(self.sentences):
-            self.by_relation[each.relation].append(row)
-            self.by_kinds[self.kinds[row]][each.relation].append(row)
+        for row, sentence in enumerate(self.sentences):
+            self.by_relation[sentence.relation].append(row)
+            self.by_kinds[self.kinds[row]][sentence.relation].append(row)
         if len(self.by_relation) < 2:
             raise DataError("E_RELATIONS", "the train split has fewer than two relations: nothing to tell apart")
 
     def _distinct(self, sentences: Sequence[Sentence]) -> list[Sentence]:
         """Return the sentences that can be swapped, each frame once, at most so many of a relation as are wanted."""
-        found: list[Sentence] = []
+        chosen: list[Sentence] = []
         seen: set[tuple[str, frozenset[str]]] = set()
         taken: Counter[str] = Counter()
-        order = sorted(sentences, key=lambda each: unit_interval(self.config.seed, each.sentence_id))
-        for each in order if self.config.per_relation else sentences:
-            if self.config.per_relation and taken[each.relation] >= self.config.per_relation:
+        order = sorted(sentences, key=lambda sentence: unit_interval(self.config.seed, sentence.sentence_id))
+        for sentence in order if self.config.per_relation else sentences:
+            if self.config.per_relation and taken[sentence.relation] >= self.config.per_relation:
                 continue
-            clear = each.without_overlap()
+            clear = sentence.without_overlap()
             if clear is None:
                 self.dropped["the entities lie in each other"] += 1
                 continue
-            key = (each.relation, clear.frame())
+            key = (sentence.relation, clear.frame())
             if key in seen:
                 self.dropped["a copy of another sentence of its relation"] += 1
                 continue
             seen.add(key)
-            taken[each.relation] += 1
-            found.append(clear)
-        return found
+            taken[sentence.relation] += 1
+            chosen.append(clear)
+        return chosen
 
     def build(self) -> list[Example]:
         """Return the examples; what could not be built is counted in ``dropped``."""
@@ -110,32 +110,32 @@ class TripletBuilder:
             self.dropped["no other sentence of its relation with other entities of their types"] += 1
             return None
         negatives = [self._negative(row, kind, rng) for kind in self.config.negatives]
-        found = {text: group for text, group in negatives if text and fold(text) != fold(positive)}
-        if self.config.negatives and not found:
+        group_of_text = {text: group for text, group in negatives if text and fold(text) != fold(positive)}
+        if self.config.negatives and not group_of_text:
             self.dropped["no sentence for a negative"] += 1
             return None
         published = self.config.negatives == ("same-relation",)
         return Example(
             anchor=sentence.text,
             positive=positive,
-            negatives=tuple(found),
+            negatives=tuple(group_of_text),
             source=sentence.relation,
             group="" if published else sentence.relation,
-            negative_groups=tuple(found.values()),
+            negative_groups=tuple(group_of_text.values()),
         )
 
     def _positive(self, row: int, rng: random.Random) -> str | None:
-        own = self.sentences[row]
-        peers = self._alike(own.relation, row)
+        sentence = self.sentences[row]
+        peers = self._alike(sentence.relation, row)
         if self.config.positive == "swap":
             donor = self._drawn(peers, rng, lambda other: self._other_entities(row, other))
             return None if donor is None else self._with_entities(row, donor)
-        every = self.by_relation[own.relation]
+        every = self.by_relation[sentence.relation]
         other = self._drawn(every, rng, lambda other: other != row and not self._near(row, other))
         if other is None or self.config.positive == "sentence":
             return None if other is None else self.sentences[other].text
         donor = self._drawn(
-            self._alike(own.relation, other),
+            self._alike(sentence.relation, other),
             rng,
             lambda third: third != row and self._other_entities(other, third) and self._other_entities(row, third),
         )
@@ -143,16 +143,16 @@ class TripletBuilder:
 
     def _negative(self, row: int, kind: str, rng: random.Random) -> tuple[str, str]:
         """Return a negative and its group, which is none where it is of the relation itself; empty where none is."""
-        own = self.sentences[row]
+        sentence = self.sentences[row]
         if kind == "same-relation":
-            pool = self._alike(own.relation, row)
+            pool = self._alike(sentence.relation, row)
             other = self._drawn(pool, rng, lambda other: other != row and not self._near(row, other))
         else:
             other = self._of_another_relation(row, rng)
         if other is None:
             return "", ""
         group = self.sentences[other].relation
-        return self._with_entities(other, row), "" if group == own.relation else group
+        return self._with_entities(other, row), "" if group == sentence.relation else group
 
     def _of_another_relation(self, row: int, rng: random.Random) -> int | None:
         relation = self.sentences[row].relation
@@ -162,9 +162,9 @@ class TripletBuilder:
             self.notes["negatives of other types, for want of any of their own"] += 1
             pools, names = self.by_relation, [name for name in self.by_relation if name != relation]
         for _ in range(_TRIES):
-            found = rng.choice(pools[rng.choice(names)])
-            if not self._near(row, found):
-                return found
+            donor = rng.choice(pools[rng.choice(names)])
+            if not self._near(row, donor):
+                return donor
         return None
 
     def _alike(self, relation: str, row: int) -> list[int]:
@@ -172,9 +172,9 @@ class TripletBuilder:
 
     def _drawn(self, pool: Sequence[int], rng: random.Random, fits: Any) -> int | None:
         for _ in range(_TRIES):
-            found = rng.choice(pool)
-            if fits(found):
-                return found
+            donor = rng.choice(pool)
+            if fits(donor):
+                return donor
         return None
 
     def _other_entities(self, row: int, other: int) -> bool:
@@ -186,8 +186,8 @@ class TripletBuilder:
         return len(left & right) >= self.config.near_copy * len(left | right)
 
     def _with_entities(self, row: int, donor: int) -> str:
-        given = self.sentences[donor]
-        return self.sentences[row].swapped(given.entity("head"), given.entity("tail"))
+        source = self.sentences[donor]
+        return self.sentences[row].swapped(source.entity("head"), source.entity("tail"))
 
     def report(self, examples: Sequence[Example], samples: int = 12) -> TripletReport:
         """Return what was built, with some examples spread over all."""

@@ -1,0 +1,57 @@
+"""Queries of a judged task as a searcher's encoder sees them, with the labels of the index that are right for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from honed.core.protocols import Vectors
+from honed.core.ranking import Rows
+from honed.core.records import JudgedTask
+from honed.data.split import unit_interval
+from honed.search.searcher import Searcher
+
+FOLDS = 3  # of cross-fitting
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedQueries:
+    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, cross-fitting folds ``(n,)``."""
+
+    texts: Sequence[str]
+    vectors: Vectors
+    grades: Sequence[Mapping[int, int]]
+    folds: Rows
+
+    @classmethod
+    def of(cls, searcher: Searcher, task: JudgedTask) -> "EncodedQueries":
+        """Encode the queries of a judged task, and find its documents among the labels."""
+        number = {searcher.label_text(at): at for at in range(len(searcher.labels))}
+        rows: dict[str, list[int]] = {}
+        for document in task.corpus:
+            rows.setdefault(task.judged_as(document.doc_id), []).append(number[document.encoder_text()])
+        texts = [query.text for query in task.queries]
+        return cls(
+            texts=texts,
+            vectors=searcher.encoder.encode(texts, "query"),
+            grades=[_by_label(task.qrels.grades[query.query_id], rows) for query in task.queries],
+            folds=np.array([int(FOLDS * unit_interval(7, task.groups[query.query_id])) for query in task.queries]),
+        )
+
+    def only(self, rows: Rows) -> "EncodedQueries":
+        """Return some of the queries."""
+        texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
+        return EncodedQueries(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows])
+
+    def right(self, at: int) -> list[int]:
+        """Return the labels that are right for a query."""
+        return [number for number, grade in self.grades[at].items() if grade > 0]
+
+
+def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> dict[int, int]:
+    """Return the best grade of each label: several documents may have one text."""
+    best: dict[int, int] = {}
+    for doc, grade in grades.items():
+        for row in rows[doc]:
+            best[row] = max(best.get(row, grade), grade)
+    return best
