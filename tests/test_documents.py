@@ -2,7 +2,6 @@
 
 import ast
 import csv
-import gc
 import re
 import subprocess
 import sys
@@ -108,7 +107,6 @@ def judged(count: int = 40) -> dict[str, list[tuple[str, ...]]]:
     }
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (code,) = blocks("README.md", "python")
@@ -117,8 +115,6 @@ def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None
     shapes = [found[name].config.data.shape for name in ("names", "texts", "sentences", "search")]
     assert shapes == ["aliases", "labels", "relations", "judgments"]
     assert found["search"].check().books.accepted == 40
-    found.clear()
-    gc.collect()  # temporary folders of projects go now
 
 
 def test_the_python_of_the_first_page_works(
