@@ -19,7 +19,7 @@ demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shi
 	@echo
 	$(BIN)/honed search "UdeG" -k 3 --project examples/institutions
 	$(BIN)/honed search "Guadalajara Univercity" -k 3 --project examples/institutions
-	$(BIN)/honed search "University of Guadalajara" -k 3 --direction label-to-alias --project examples/institutions
+	$(BIN)/honed search "University of Guadalajara" -k 3 --target aliases --project examples/institutions
 
 test: $(READY)  ## the default suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

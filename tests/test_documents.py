@@ -22,7 +22,6 @@ from honed.shapes.registry import all_shapes
 from tests.conftest import ROOT
 from tests.shipped import Server
 
-
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from honed.evaluate.answers import Estimates, auroc, judge_answers
+from honed.evaluate.answers import CandidateSets, Estimates, auroc, judge_answers
 
 
 def estimates() -> Estimates:
@@ -19,22 +19,20 @@ def estimates() -> Estimates:
 
 def test_answers_by_hand() -> None:
     found = judge_answers(estimates(), absent=0.5, risk=0.1, reached=True)
-    assert found["auroc"] == pytest.approx(14 / 16)
-    assert found["auroc_right"] == pytest.approx(7 / 8)
-    assert found["answered"] == {
-        "risk": 0.1,
-        "share": pytest.approx(3 / 8),
-        "wrong": pytest.approx(2 / 3, abs=1e-4),
-        "absent_answered": 0.25,
-    }
-    assert found["sets"] == {"reached": True, "coverage": 0.75, "mean_size": 4.0, "median_size": 2.5}
-    assert sum(each["share"] for each in found["bins"]) == pytest.approx(1, abs=1e-4)
+    assert found.auroc == pytest.approx(14 / 16)
+    assert found.auroc_right == pytest.approx(7 / 8)
+    answered = found.answered
+    assert (answered.risk, answered.absent_answered) == (0.1, 0.25)
+    assert answered.share == pytest.approx(3 / 8)
+    assert answered.wrong == pytest.approx(2 / 3, abs=1e-4)
+    assert found.sets == CandidateSets(reached=True, coverage=0.75, mean_size=4.0, median_size=2.5)
+    assert sum(chances.share for chances in found.bins) == pytest.approx(1, abs=1e-4)
 
 
 def test_the_share_without_an_answer_counts() -> None:
     few, many = (judge_answers(estimates(), absent=share, risk=0.1, reached=True) for share in (0.1, 0.9))
-    assert few["answered"]["wrong"] < many["answered"]["wrong"]
-    assert few["auroc_mixed"] != many["auroc_mixed"]
+    assert few.answered.wrong < many.answered.wrong
+    assert few.auroc_mixed != many.auroc_mixed
 
 
 def test_auroc_is_that_of_sklearn_ties_and_weights_included() -> None:

@@ -11,9 +11,9 @@ from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
 from honed.data import task
+from honed.evaluate.headroom import Expected, Headroom, compared_with_gain
 from honed.evaluate.results import Interval
 from honed.pipeline.honed_toml import read_config
-from honed.stages.headroom import Expected, Headroom, compared_with_gain
 from honed.stages.mining import known_documents
 from tests.conftest import write_training_project as write
 

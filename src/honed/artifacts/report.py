@@ -6,6 +6,8 @@ import msgspec
 
 from honed.core.html import html_table
 from honed.core.json import Json
+from honed.evaluate.answers import AnswerQuality
+from honed.evaluate.headroom import Headroom
 from honed.evaluate.page import comparison_sentence, outcomes_sentence
 from honed.evaluate.results import (
     Comparison,
@@ -33,7 +35,7 @@ class Report(msgspec.Struct, kw_only=True):
     published: list[PublishedFigure]
     audit: dict[str, Json]
     training: TrainingHistory | None = None
-    headroom: dict[str, Json] | None = None
+    headroom: Headroom | None = None
     seed: int
     versions: dict[str, str | None]
     direction: str
@@ -56,8 +58,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     def fact_lines(self) -> list[str]:
         """Return what was found beside the tables, in sentences."""
-        outcome = (self.headroom or {}).get("said_after")
-        return [outcome] if isinstance(outcome, str) and outcome else []
+        return [self.headroom.said_after] if self.headroom and self.headroom.said_after else []
 
     def as_dict(self) -> dict[str, Json]:
         """Return the report as plain data, as ``report.json`` holds it."""
@@ -117,7 +118,7 @@ class JudgedReport(Report, kw_only=True):
 
     student: StudentComparison | None = None
     reverse: Direction | None = None
-    answers: dict[str, Json] | None = None
+    answers: AnswerQuality | None = None
     latency: dict[str, dict[str, float]] | None = None
     mining: MiningReport | None = None
     model: Json = None
@@ -128,7 +129,7 @@ class JudgedReport(Report, kw_only=True):
         """Return what came of the estimate before training, of chances and sets, of the student, and of queries."""
         lines = super().fact_lines()
         if self.answers:
-            lines.append(msgspec.convert(self.answers, _Answers).line())
+            lines.append(self.answers.line())
         if self.student:
             same = self.student.agreement
             lines.append(
@@ -136,30 +137,3 @@ class JudgedReport(Report, kw_only=True):
                 f"({100 * same.low:.1f} to {100 * same.high:.1f})"
             )
         return lines + [outcomes_sentence(outcomes) for outcomes in (self.wrong, self.won) if outcomes and outcomes.n]
-
-
-class _Answered(msgspec.Struct):
-    risk: float
-    share: float
-    wrong: float | None
-
-
-class _Sets(msgspec.Struct):
-    coverage: float
-    mean_size: float
-
-
-class _Answers(msgspec.Struct):
-    auroc_right: float | None
-    answered: _Answered
-    sets: _Sets
-    wanted: float
-
-    def line(self) -> str:
-        answered, sets = self.answered, self.sets
-        wrong = "" if answered.wrong is None else f", {100 * answered.wrong:.1f} % of them wrong"
-        return (
-            f"is there an answer: AUROC {self.auroc_right or 0.0:.3f} (right against none); {100 * answered.share:.1f} "
-            f"% answered at a risk of {100 * answered.risk:g} %{wrong}; candidate sets hold the right one for "
-            f"{100 * sets.coverage:.1f} % (wanted {100 * self.wanted:g}), {sets.mean_size} on average"
-        )

@@ -126,7 +126,8 @@ class BundleCheck:
         facts = hybrid.teach(searcher, check.task(main, "dev"), config, known)
         if config.answers is not None:
             test = check.task(main, "test")
-            facts["answers"] = hybrid.judged_answers(searcher, test, config.answers, config.seed, known)
+            judged = hybrid.judged_answers(searcher, test, config.answers, config.seed, known)
+            facts["answers"] = msgspec.to_builtins(judged)
         return hybrid.hybrid_data(searcher), facts
 
 

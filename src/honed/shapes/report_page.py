@@ -47,7 +47,7 @@ def story(report: Report, measure: str) -> list[str]:
     """Return the findings of a report in sentences."""
     sentences = [comparison_sentence(comparison) for comparison in report.comparisons if comparison.measure == measure]
     if report.headroom:
-        sentences.append(str(report.headroom.get("said_after") or report.headroom["said"]))
+        sentences.append(report.headroom.said_after or report.headroom.said)
     if ahead := still_ahead(report.systems, TUNED, measure, TRAINED):
         sentences.append(ahead)
     if report.protocol == "catalogue":

@@ -27,6 +27,7 @@ from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
+from honed.evaluate.headroom import Headroom, compared_with_gain
 from honed.evaluate.measures import MEASURES, Measure
 from honed.evaluate.outcomes import OutcomeFinder
 from honed.evaluate.results import Comparison, QueryOutcomes
@@ -52,7 +53,6 @@ from honed.shapes.systems import (
     with_known_names,
 )
 from honed.stages.gates import Student, judged_gates
-from honed.stages.headroom import Headroom, compared_with_gain
 from honed.stages.hybrid import hybrid_runs, judged_answers, known_names, searcher_of
 from honed.stages.latency import QUERIES, latencies
 
@@ -129,7 +129,7 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
     return {"answers": answers, "latency": latencies(searcher, work.inputs, texts) if timed else None}
 
 
-def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> dict[str, Json] | None:
+def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> Headroom | None:
     """Return the estimate made before training beside the gain that was measured."""
     estimated = work.inputs.find(HeadroomArtifact)
     if estimated is None:
@@ -143,8 +143,7 @@ def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> di
         ),
         None,
     )
-    after: dict[str, Json] = msgspec.to_builtins(compared_with_gain(before, gain) if gain else before)
-    return after
+    return compared_with_gain(before, gain) if gain else before
 
 
 # -- one direction -------------------------------------------------------------------------------

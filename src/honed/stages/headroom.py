@@ -19,8 +19,8 @@ from honed.core.stage import Stage, Work
 from honed.core.text import fold
 from honed.data import task
 from honed.encode.models import encoder_source
+from honed.evaluate.headroom import Expected, Headroom
 from honed.evaluate.measures import Measure
-from honed.evaluate.results import Interval
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.exact import FlatIndex
 from honed.index.lexical import InitialismTfidfIndex
@@ -31,33 +31,6 @@ from honed.shapes.systems import BASE, INITIALS_LETTERS, hits_of, text_run
 log = logging.getLogger("honed.train")
 _R1 = Measure("R", 1)
 _PROBE = "linear map over the base model"
-
-
-class Expected(msgspec.Struct, kw_only=True):
-    """The gain in R@1 that is expected: at least, by a linear map over the base model, and at most."""
-
-    at_least: float
-    linear_map: float
-    at_most: float
-
-
-class Headroom(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Whether fine-tuning is likely to help, in R@1 on dev; after training also the gain on test.
-
-    ``likely`` is "likely", "unlikely" or "unclear"; ``right`` tells whether that was so (None: it was left open).
-    """
-
-    likely: str
-    expected: Expected
-    base: float
-    lexical: float
-    ceiling: float
-    n_queries: int
-    said: str
-    realised: Interval | None = None
-    right: bool | None | msgspec.UnsetType = msgspec.UNSET
-    within_expected: bool | msgspec.UnsetType = msgspec.UNSET
-    said_after: str = ""
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -125,22 +98,6 @@ def verdict(scores: TaskScores, ceiling: float) -> Headroom:
 
 def _points(value: float) -> str:
     return f"{100 * value:.1f}"
-
-
-def compared_with_gain(before: Headroom, gain: Interval) -> Headroom:
-    """Return the estimate with the paired gain of the fine-tuned model on test."""
-    expected, helped = before.expected, gain.low > 0
-    right = {"likely": helped, "unlikely": not helped, "unclear": None}[before.likely]
-    verdict_in_words = {True: "right", False: "wrong", None: "left open"}[right]
-    return msgspec.structs.replace(
-        before,
-        realised=gain,
-        right=right,
-        within_expected=expected.at_least <= gain.mean <= expected.at_most,
-        said_after=f"tuning gained {100 * gain.mean:+.1f} points on test ({100 * gain.low:+.1f} to "
-        f"{100 * gain.high:+.1f}); foretold were {100 * expected.at_least:+.1f} to "
-        f"{100 * expected.at_most:+.1f}: {verdict_in_words}",
-    )
 
 
 def _wanted(config: Config) -> bool:

@@ -21,7 +21,7 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold, looks_like_acronym
 from honed.encode.models import encoder_source
-from honed.evaluate.answers import Estimates, judge_answers
+from honed.evaluate.answers import AnswerQuality, Estimates, judge_answers
 from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
 from honed.index.fusion import JudgedCandidates, LearnedFusion
@@ -286,7 +286,7 @@ def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
 
 def judged_answers(
     searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int, known: frozenset[str]
-) -> dict[str, Any] | None:
+) -> AnswerQuality | None:
     """Return how a searcher's estimates hold on test queries that are no ``known`` name; None where nothing is known.
 
     Of more than 3,000 queries it is a fixed draw.
@@ -303,12 +303,14 @@ def judged_answers(
     columns = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     names = ("chances", "without", "right", "sizes", "held")
     estimates = Estimates(**dict(zip(names, columns, strict=True)))
-    return {
-        "absent": section.absent,
-        "wanted": section.coverage,
-        "known_names": len(test.queries) - len(new.queries),
-        **judge_answers(estimates, absent=section.absent, risk=section.risk, reached=model.gap is not None),
-    }
+    return judge_answers(
+        estimates,
+        absent=section.absent,
+        risk=section.risk,
+        reached=model.gap is not None,
+        wanted=section.coverage,
+        known_names=len(test.queries) - len(new.queries),
+    )
 
 
 def _wanted(config: Config) -> bool:
