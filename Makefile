@@ -5,12 +5,12 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SCRATCH ?= .shipped
 
-.PHONY: demo test test-avx2 check bench bench-serve docs clean
+.PHONY: demo test test-avx2 check bench bench-serve docs package clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,openvino,sign,offline,explain,postgres,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^annoy==' constraints.txt)" 2>/dev/null || echo 'no C++ compiler: Annoy is left out'
 	touch $(READY)
 
@@ -46,8 +46,18 @@ bench-serve: $(READY)  ## cold start and load of the demo's bundle (needs make d
 	$(BIN)/python benchmarks/cold_start.py $(SCRATCH)/bundle $(SCRATCH)/hub
 	$(BIN)/python benchmarks/load.py $(SCRATCH)/bundle
 
-docs: $(READY)  ## the command reference, from the commands themselves
+$(READY)-docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $(READY)-docs
+
+docs: $(READY)-docs  ## the site, in site/: the command reference, the picture and the schema of reports made from the code
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_map.py
+	$(BIN)/python docs/make_schema.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+package: $(READY)  ## the source archive and the wheel, in dist/
+	$(BIN)/python -m build --no-isolation --outdir dist
 
 clean:
-	rm -rf $(VENV) examples/*/work
+	rm -rf $(VENV) dist site examples/*/work

@@ -48,6 +48,25 @@ def made_int8(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return export_bundle(project, tmp_path_factory.mktemp("bundle") / "i", options)
 
 
+def with_sections(project: Project, sections: str) -> Project:
+    text = project.file.read_text()
+    project.file.write_text(text.replace("[evaluate]", f"{sections}[evaluate]"))
+    return Project(project.file.parent)
+
+
+@pytest.fixture(scope="session")
+def fused(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
+    found = exact_project(tmp_path_factory.mktemp("fused"), tiny_model, institutions)
+    found = with_sections(found, "[hybrid]\n[answers]\ncoverage = 0.5\nrisk = 0.4\n")
+    found.run(until="hybrid")
+    return found
+
+
+@pytest.fixture(scope="session")
+def whole(fused: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_bundle(fused, tmp_path_factory.mktemp("bundle") / "b")
+
+
 @pytest.fixture
 def bundle(made: Path, tmp_path: Path) -> Path:
     """A copy to damage."""

@@ -1,14 +1,25 @@
 """README, examples and notebook do what they say."""
 
+import ast
+import csv
+import gc
 import re
+import subprocess
+import sys
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from honed import Project, Searcher, Store
 from honed.cli.main import run_command
 from honed.config.config import SECTIONS
+from honed.label.config import LabelConfig
 from honed.label.lists import check_lists, read_lists
 from honed.pipeline.honed_toml import read_config
+from honed.shapes.registry import all_shapes
 from tests.conftest import ROOT
 from tests.shipped import Server
 
@@ -36,20 +47,21 @@ def test_the_committed_notebook_holds_no_outputs() -> None:
     assert all(not cell.get("outputs") for cell in notebook.cells)
 
 
+def blocks(document: str, language: str) -> list[str]:
+    """The code blocks of a document, by their language."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
 def test_the_commands_of_the_readme_work(
     tmp_path: Path, institutions: list[dict[str, str]], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first block of commands, in an empty folder with a table of that name (tiny model, to be quick)."""
-    import csv
-
-    with (tmp_path / "institutions.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(institutions[0]))
-        writer.writeheader()
-        writer.writerows(institutions[:800])
+    """All of its commands, in an empty folder with a table of that name (tiny model, to be quick)."""
+    write_institutions(tmp_path, institutions)
     monkeypatch.chdir(tmp_path)
-    block = re.search(r"```console\n(\$ honed init.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
-    for line in block[1].splitlines():
+    lines = [line for block in blocks("README.md", "console") for line in block.splitlines() if "$ honed" in line]
+    assert [line.split()[2] for line in lines] == ["init", "run", "search", "export", "search", "serve"]
+    for line in lines:
         words = line.split("#")[0].removeprefix("$ honed").replace('"', "").split()
         if words[0] == "serve":
             server = Server(tmp_path / words[1], log=tmp_path / "log")
@@ -65,10 +77,70 @@ def test_the_commands_of_the_readme_work(
             Path("honed.toml").write_text(text)
 
 
-def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
-    found = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    (tmp_path / "honed.toml").write_text(found[1])
+def write_institutions(folder: Path, institutions: list[dict[str, str]]) -> None:
+    with (folder / "institutions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(institutions[0]))
+        writer.writeheader()
+        writer.writerows(institutions[:800])
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def judged(count: int = 40) -> dict[str, list[tuple[str, ...]]]:
+    """Documents, queries and judgments, enough for a split."""
+    numbers = [str(number) for number in range(count)]
+    return {
+        "documents": [(f"d{number}", f"The thing of number {number}") for number in numbers],
+        "queries": [(f"q{number}", f"thing {number}") for number in numbers],
+        "judgments": [(f"q{number}", f"d{number}", "1") for number in numbers],
+    }
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_python_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (code,) = blocks("README.md", "python")
+    found: dict[str, Any] = dict(judged())
+    exec(code, found)
+    shapes = [found[name].config.data.shape for name in ("names", "texts", "sentences", "search")]
+    assert shapes == ["aliases", "labels", "relations", "judgments"]
+    assert found["search"].check().books.accepted == 40
+    found.clear()
+    gc.collect()  # temporary folders of projects go now
+
+
+def test_the_python_of_the_first_page_works(
+    tmp_path: Path, institutions: list[dict[str, str]], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_institutions(tmp_path, institutions)
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("docs/getting-started.md", "python")
+    quick = f', settings={{"model.base": {str(tiny_model)!r}, "train.epochs": 1, "gate": None}})'
+    exec(code.replace('folder="schools")', f'folder="schools"{quick}'), {})
+    assert (tmp_path / "bundle" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_python_of_a_document_calls_what_exists(file: Path) -> None:
+    """Names that are imported, methods of projects and searchers, and their arguments."""
+    kinds = {"Project": Project, "project": Project, "searcher": Searcher, "Searcher": Searcher, "Store": Store}
+    for code in blocks(f"docs/{file.name}", "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom):
+                module = import_module(str(node.module))
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = node.func.value
+                if isinstance(owner, ast.Name) and owner.id in kinds:
+                    parameters = signature(getattr(kinds[owner.id], node.func.attr)).parameters
+                    assert {word.arg for word in node.keywords} <= set(parameters), ast.unparse(node)
+
+
+@pytest.mark.parametrize("file", ["docs/aliases.md", "docs/judgments.md"])
+def test_the_configuration_of_a_guide_is_valid(file: str, tmp_path: Path) -> None:
+    (tmp_path / "honed.toml").write_text(blocks(file, "toml")[0])
     read_config(tmp_path / "honed.toml")
 
 
@@ -78,18 +150,34 @@ def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     ids=lambda path: f"{path.parent.name}-{path.name}",
 )
 def test_the_configurations_of_the_examples_are_valid(file: Path) -> None:
-    found = read_config(file)
-    if found.label is not None:
-        lists = [terms for each in found.label.lists for terms in read_lists(file.parent / each)]
-        check_lists(lists, found.data.labels, ["id", *found.data.columns])
-        assert all((file.parent / each).is_file() for each in found.label.rules)
+    config = read_config(file)
+    if label := config.section(LabelConfig):
+        lists = [terms for name in label.lists for terms in read_lists(file.parent / name)]
+        check_lists(lists, config.data.labels, ["id", *config.data.columns])
+        assert all((file.parent / name).is_file() for name in label.rules)
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_document_names_are_there(document: str) -> None:
+    named = re.findall(r"`((?:\w+/)+\w*(?:\.\w+)?)`", (ROOT / document).read_text(encoding="utf-8"))
+    places = (ROOT, ROOT / "src" / "honed")
+    assert len(named) > 20
+    ignored = ("model/", "index/", "output/", "work/")  # of bundles and results
+    missing = [name for name in named if not any((place / name).exists() for place in places)]
+    assert [name for name in missing if not name.startswith(ignored)] == []
+
+
+def test_the_picture_of_the_rooms_is_up_to_date() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "make_map.py"), "--check"]
+    assert subprocess.run(command, capture_output=True, text=True).returncode == 0
 
 
 def test_every_setting_is_documented() -> None:
     from dataclasses import fields
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for name, section in SECTIONS.items():
+    of_shapes = {name: kind for shape in all_shapes() for name, kind in shape.sections.items()}
+    for name, section in {**SECTIONS, **of_shapes}.items():
         part = re.search(rf"## \[{name}\]\n(.*?)(?=\n## |\Z)", text, re.DOTALL)
         assert part is not None, name
         for each in fields(section):

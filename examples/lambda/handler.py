@@ -36,10 +36,11 @@ def _search(request: SearchRequest) -> dict[str, Any]:
     answers = searcher.answer_many(
         request.texts,
         request.k,
-        direction=request.direction,
+        direction=request.way,
         where=request.filter,
         candidates=request.candidates,
         rerank=request.rerank,
+        explain=request.explain,
         budget_ms=LIMITS.rerank_ms,
     )
     results = [{"query": text, **answer.as_dict()} for text, answer in zip(request.texts, answers, strict=True)]

@@ -54,7 +54,7 @@ def test_search_prints_json_to_stdout_and_nothing_else(project: Path, capsys: py
     hits = json.loads(out)
     assert code == 0
     assert [hit["rank"] for hit in hits] == [1, 2]
-    assert set(hits[0]) == {"doc_id", "text", "score", "matched", "rank", "fields"}
+    assert set(hits[0]) == {"doc_id", "text", "score", "cosine", "matched", "rank", "fields"}
 
 
 def test_many_queries_from_a_file_give_a_line_each(

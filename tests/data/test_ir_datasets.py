@@ -39,7 +39,7 @@ def test_a_collection_becomes_a_project(collection: str, tmp_path: Path, capsys:
     assert files == {"corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/test.tsv"}
     assert run_command(["init", str(folder), "--project", str(tmp_path)]) == 0
     Project(tmp_path).run(until="check")
-    audit = Project(tmp_path).audit()
+    audit = Project(tmp_path).audit().data
     assert audit["documents"] == 12
     assert audit["grades"] == {"1": 6, "2": 6}
     assert audit["splits"]["test"] == 8

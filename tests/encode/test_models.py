@@ -11,7 +11,7 @@ import pytest
 from honed.core.errors import ArtifactError, ConfigError, MissingPartError
 from honed.core.executor import ModelSource
 from honed.core.protocols import Encoder
-from honed.encode.base_models import resolve
+from honed.encode.base_models import read_spec, resolve
 from honed.encode.config import EncoderConfig
 from honed.encode.encoders import ENCODERS, split_base
 from honed.encode.hashing import HashEncoder
@@ -50,13 +50,13 @@ def test_the_base_model_of_a_section_is_loaded_in_the_wanted_precision(tiny_mode
     wanted = BaseModel(config, precision="bf16").load()
     assert wanted.precision == "bf16"
     assert wanted.spec.query_prompt == "query: "
-    assert BaseModel(config).weights() == resolve(str(tiny_model)).weights == wanted.spec.weights
+    assert BaseModel(config).identity()["weights"] == resolve(str(tiny_model)).weights == wanted.spec.weights
 
 
 def test_a_trained_model_is_loaded_with_its_spec(trained: Path) -> None:
     encoder = TrainedModel(trained, "fp32").load()
     assert encoder.spec.query_prompt == "query: "
-    assert TrainedModel(trained).weights() == encoder.spec.weights
+    assert encoder.spec.weights == read_spec(trained).weights
 
 
 def test_a_cross_encoder_is_loaded_and_nothing_else_is_taken_for_one(cross_encoder: Path, trained: Path) -> None:
@@ -125,7 +125,7 @@ class TestEncodersThatAreCode:
         assert encoder.encode(TEXTS, "document").shape == (3, 8)
         assert np.array_equal(encoder.encode(TEXTS, "document"), HashModel(8).load().encode(TEXTS, "query"))
         assert not np.array_equal(encoder.encode(TEXTS, "query"), encoder.encode(TEXTS, "document"))
-        assert source.weights() == HashModel(8).weights() == "hash-8"
+        assert source.identity()["weights"] == HashModel(8).load().spec.weights == "hash-8"
 
     def test_a_base_model_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for base in ("minilm", "intfloat/e5-base-v2", "/models/a:b", "./a:b"):
@@ -153,7 +153,7 @@ class TestEncodersThatAreCode:
 
     def test_it_is_not_taken_for_a_model_on_disk(self) -> None:
         with pytest.raises(ConfigError, match="can be searched with and evaluated, not trained or exported"):
-            BaseModel(EncoderConfig(base="hash:8")).weights()
+            BaseModel(EncoderConfig(base="hash:8")).identity()
         with pytest.raises(ConfigError, match="not trained or exported"):
             BaseModel(EncoderConfig(base="hash:8")).load()
 

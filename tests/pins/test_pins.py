@@ -13,6 +13,7 @@ import pytest
 
 from honed import Project
 from tests.pins.projects import SHAPES, write
+from tests.test_schema import validate
 
 HERE = Path(__file__).parent
 # what differs from run to run, or is long and follows from the rest
@@ -30,7 +31,9 @@ def reported(shape: str, folder: Path) -> object:
     project = Project(folder)
     project.run()
     evaluated = project.runner.latest_of("evaluate")
-    return essence(json.loads(evaluated.path("report.json").read_text(encoding="utf-8")))
+    report = json.loads(evaluated.path("report.json").read_text(encoding="utf-8"))
+    validate(report)
+    return essence(report)
 
 
 def essence(value: object) -> object:

@@ -189,21 +189,22 @@ def test_requests_out_of_bounds_are_refused(project: Path, text: str, k: int, di
 def test_an_index_refuses_another_model(project: Path) -> None:
     import dataclasses
 
+    from honed.artifacts.index import IndexArtifact
     from honed.core.artifacts import write_json
     from honed.core.errors import ArtifactError
     from honed.core.fingerprint import sha256_file
     from honed.stages.searching import open_searcher
 
-    artifact = Project(project).runner.latest_of("index")
+    artifact, encoder = Project(project).runner.latest(IndexArtifact), Project(project).searcher().encoder
     source = artifact.read_json("encoder.json")
     source["spec"]["weights"] = "0" * 64
     write_json(artifact.folder / "encoder.json", source)
     with pytest.raises(ArtifactError, match=r"encoder.json: bytes differ"):
-        open_searcher(artifact.folder)
+        open_searcher(IndexArtifact.at(artifact.folder), None, encoder)
     files = {**artifact.manifest.files, "encoder.json": sha256_file(artifact.folder / "encoder.json")}
     write_json(artifact.folder / MANIFEST, dataclasses.replace(artifact.manifest, files=files).as_dict())
     with pytest.raises(ArtifactError, match="made with another model"):
-        open_searcher(artifact.folder)
+        open_searcher(IndexArtifact.at(artifact.folder), None, encoder)
 
 
 def test_a_damaged_index_is_refused(project: Path) -> None:

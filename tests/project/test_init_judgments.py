@@ -31,8 +31,8 @@ def test_a_folder_in_beirs_layout(beir: Path, tmp_path: Path, capsys: pytest.Cap
     assert "queries: queries.jsonl" in shown
     assert "kept as fields: brand" in shown
     Project(tmp_path).run(until="check")
-    audit = Project(tmp_path).audit()
-    assert (audit.data["documents"], audit.data["queries"], audit.data["splits"]["test"]) == (9, 9, 5)
+    audit = Project(tmp_path).audit().data
+    assert (audit["documents"], audit["queries"], audit["splits"]["test"]) == (9, 9, 5)
 
 
 def test_three_files_in_any_order(beir: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,30 +13,12 @@ from safetensors.numpy import load_file, save_file
 from honed import Project, Searcher
 from honed.cli.main import run_command
 from honed.core.errors import ArtifactError, ConfigError, GateError
+from honed.core.records import Hit
 from honed.index.blend import Blend
 from honed.project.export import ExportOptions, export_bundle
-from tests.shipped import Server, exact_project, reseal
+from tests.shipped import Server, exact_project, reseal, with_sections
 
 QUERIES = ("universidad nacional", "UNAM", "college of arts", "state", "zzzz")
-
-
-def with_sections(project: Project, sections: str) -> Project:
-    text = project.file.read_text()
-    project.file.write_text(text.replace("[evaluate]", f"{sections}[evaluate]"))
-    return Project(project.file.parent)
-
-
-@pytest.fixture(scope="module")
-def fused(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
-    found = exact_project(tmp_path_factory.mktemp("fused"), tiny_model, institutions)
-    found = with_sections(found, "[hybrid]\n[answers]\ncoverage = 0.5\nrisk = 0.4\n")
-    found.run(until="hybrid")
-    return found
-
-
-@pytest.fixture(scope="module")
-def whole(fused: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_bundle(fused, tmp_path_factory.mktemp("bundle") / "b")
 
 
 def test_a_bundle_answers_as_the_project_does(fused: Project, whole: Path) -> None:
@@ -93,7 +76,7 @@ def test_a_quantised_bundle_is_taught_by_its_own_answers(fused: Project, tmp_pat
     manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["hybrid"]["answers"]["n"] > 0
     weights = json.loads((made / "index/hybrid.json").read_text())["fusion"]["weights"]
-    before = fused.runner.latest("hybrid").read_json("hybrid.json")["fusion"]["weights"]
+    before = fused.runner.latest_of("hybrid").read_json("hybrid.json")["fusion"]["weights"]
     assert np.shape(weights) == np.shape(before)
     assert weights != before
     assert Searcher.load(made).answer("UNAM").chance is not None
@@ -168,9 +151,9 @@ def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institut
 def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
     judging: Project, tmp_path: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [system["name"] for system in judging.report()["systems"]]
+    names = [system.name for system in judging.report().systems]
     assert "hybrid, learned + reranked" in names
-    blend = judging.runner.latest("hybrid").read_json("hybrid.json")["rerank"]
+    blend = judging.runner.latest_of("hybrid").read_json("hybrid.json")["rerank"]
     assert blend["depth"] == 12
     place = export_bundle(judging, tmp_path / "b")
     searcher = Searcher.load(place)
@@ -183,6 +166,9 @@ def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
     (ours,) = searcher.answer_many(["college"], 12, rerank=True)
     scores = searcher.reranker.score([("college", hit.text) for hit in ours.hits])
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+    (longer,) = searcher.answer_many(["college"], 60, rerank=True)
+    assert falls(ours.hits) and falls(longer.hits)
+    assert [hit.score for hit in longer.hits[:12]] == [hit.score for hit in ours.hits]
     server = serve(place)
     server.wait_ready()
     status, found, _ = server.ask("POST", "/v1/search", {"query": QUERIES[0], "k": 5, "rerank": True})
@@ -214,7 +200,88 @@ def test_the_first_hits_do_not_depend_on_how_many_are_asked_for(whole: Path) -> 
     searcher = Searcher.load(whole)
     for text in (*QUERIES, "AB", "KU", "US"):
         few, many = searcher.search(text, 5), searcher.search(text, 150)
-        assert [hit.doc_id for hit in few] == [hit.doc_id for hit in many[:5]]
+        assert [(hit.doc_id, hit.score) for hit in few] == [(hit.doc_id, hit.score) for hit in many[:5]]
+
+
+def falls(hits: Sequence[Hit]) -> bool:
+    """Whether scores never rise down a list of hits, and those that rank by a share stay below a known name."""
+    scores = [hit.score for hit in hits]
+    return bool(scores) and scores == sorted(scores, reverse=True) and scores[0] <= 1
+
+
+def test_scores_never_rise_down_the_list(whole: Path, made: Path) -> None:
+    for searcher in (Searcher.load(whole), Searcher.load(made)):
+        labels = [searcher.label_text(row) for row in (3, 40)]
+        for text in (*QUERIES, *labels):
+            for direction in ("alias-to-label", "label-to-alias"):
+                for where in ({}, {"country": ["Brazil", "Austria"]}):
+                    assert falls(searcher.search(text, 200, direction=direction, where=where)), (text, direction, where)
+        assert falls(searcher.similar(searcher.search(labels[0])[0].doc_id, 50))
+        assert [hit.score for hit in searcher.search(labels[0], 1)] == [1.0]
+
+
+def test_the_score_is_the_share_of_the_hybrid_and_the_cosine_is_beside_it(whole: Path) -> None:
+    searcher = Searcher.load(whole)
+    assert searcher.hybrid is not None
+    vector = searcher.encoder.encode(["college of arts"], "query")
+    ranked = searcher.hybrid.rank("college of arts", searcher.gather(*ranked_with(searcher, "college of arts")))
+    exps = np.exp(ranked.scores - ranked.scores.max())
+    by_label = dict(zip(map(searcher.label_text, ranked.rows.tolist()), exps / exps.sum(), strict=True))
+    for hit in searcher.search("college of arts", 10):
+        assert hit.score == pytest.approx(by_label[hit.text], rel=1e-4)
+        document = searcher.encoder.encode([hit.matched], "document")[0]
+        assert hit.cosine == pytest.approx(float(document @ vector[0]), abs=1e-4)
+
+
+def ranked_with(searcher: Searcher, text: str) -> tuple[str, Any, Any]:
+    vector = searcher.encoder.encode([text], "query")
+    return text, vector[0], searcher.nearest(vector, 60)[0]
+
+
+def test_every_way_in_shows_the_same_hits_and_scores(
+    whole: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(whole)
+    server.wait_ready()
+    searcher = Searcher.load(whole)
+    searcher.warm()
+    for text in QUERIES:
+        wanted = [hit.as_dict() for hit in searcher.search(text, 5)]
+        assert run_command(["search", text, "-k", "5", "--bundle", str(whole), "--json"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        answered = server.ask("POST", "/v1/search", {"query": text, "k": 5})[1]["hits"]
+        for shown in (printed, answered):
+            assert [hit["doc_id"] for hit in shown] == [hit["doc_id"] for hit in wanted]
+            for name in ("score", "cosine", "chance"):
+                assert [hit[name] for hit in shown] == pytest.approx([hit[name] for hit in wanted], abs=1e-4)
+            assert all(set(hit) == set(wanted[0]) for hit in shown)
+
+
+def test_the_chance_of_a_hit_is_that_of_the_answer_and_falls(whole: Path) -> None:
+    for answer in Searcher.load(whole).answer_many(QUERIES, 20):
+        chances = [hit.chance or 0.0 for hit in answer.hits]
+        assert chances[0] == answer.chance
+        assert chances == sorted(chances, reverse=True)
+    (filtered,) = Searcher.load(whole).answer_many(["UNAM"], where={"country": "Brazil"})
+    assert {hit.chance for hit in filtered.hits} == {None}
+
+
+def test_reasons_come_with_the_hits_where_they_are_asked_for(
+    whole: Path, made: Path, serve: Callable[..., Server]
+) -> None:
+    searcher = Searcher.load(whole)
+    (answer,) = searcher.answer_many(["state university"], 5, explain=True)
+    for hit, reasons in zip(answer.hits, searcher.reasons("state university", list(answer.hits)), strict=True):
+        assert hit.reasons == pytest.approx(reasons, abs=1e-3)
+    log_odds = [np.log(hit.score) - sum((hit.reasons or {}).values()) for hit in answer.hits]
+    assert log_odds == pytest.approx([log_odds[0]] * 5, abs=0.02)  # the parts are what makes the difference
+    with pytest.raises(ConfigError, match="nothing to explain by"):
+        Searcher.load(made).answer_many(["a"], explain=True)
+    server = serve(whole)
+    status, found, _ = server.ask("POST", "/v1/search", {"query": "state university", "k": 2, "explain": True})
+    assert status == 200
+    assert found["hits"][0]["reasons"].keys() == (answer.hits[0].reasons or {}).keys()
+    assert "reasons" not in server.ask("POST", "/v1/search", {"query": "state university"})[1]["hits"][0]
 
 
 def test_entities_of_one_name_stand_as_the_hybrid_ranks_them(fused: Project) -> None:

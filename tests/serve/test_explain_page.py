@@ -10,6 +10,7 @@ import pytest
 
 from honed import Project
 from honed.cli.main import run_command
+from honed.explain.page import static_page
 from tests.browser import Page, browser, needs_browser
 from tests.conftest import ROOT
 from tests.shipped import Server
@@ -55,7 +56,7 @@ def test_before_any_training_there_is_the_base_model(project: Path, tmp_path: Pa
     bare.mkdir()
     for name in ("honed.toml", "sentences.csv", "utterances.csv"):
         shutil.copy(project / name, bare)
-    assert [model["name"] for model in Project(bare).explain("a", "b")["models"]] == ["base model"]
+    assert [model.name for model in Project(bare).explain("a", "b").models] == ["base model"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_two_texts_are_typed_and_seen_side_by_side(server: Server, browser: Any)
 def test_the_file_needs_nothing_but_itself(project: Path, tmp_path: Path, browser: Any) -> None:
     opened = Project(project)
     file = tmp_path / "why.html"
-    file.write_text(opened.explanation_page(opened.explain(*TEXTS)), encoding="utf-8")
+    file.write_text(static_page(opened.explain(*TEXTS)), encoding="utf-8")
     context = browser.new_context(offline=True)
     page, wrong = context.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))

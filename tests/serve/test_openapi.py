@@ -95,6 +95,7 @@ def test_every_call_answers_as_described(described: Described) -> None:
     described.ask("POST", "/v1/encode", {"texts": ["a", "b c"], "role": "document"})
     described.ask("GET", f"/v1/entities/{hit['doc_id']}", route="/v1/entities/{entity_id}")
     described.ask("GET", "/v1/bundle")
+    described.ask("GET", "/v1/overview")
     described.ask("POST", "/v1/reload")
     assert described.ask("POST", "/v1/session", {"key": "none is needed"})[0] == 204
     for path in ("/healthz", "/readyz", "/metrics", "/report", "/", "/openapi.json"):

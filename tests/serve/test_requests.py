@@ -51,6 +51,18 @@ def refused(call: Any, *arguments: Any) -> tuple[int, str, str]:
         ({"query": "a", "k": 0}, 422, "E_RANGE", "k is 0; allowed: 1..max_k, which is 100"),
         ({"query": "a", "k": 10**400}, 422, "E_RANGE", "k is a huge number; allowed: 1..max_k, which is 100"),
         ({"query": "a", "direction": "up"}, 422, "E_RANGE", "direction is not one of alias-to-label, label-to-alias"),
+        (
+            {"query": "a", "target": "names"},
+            422,
+            "E_RANGE",
+            "target is not one of entities, documents, records, aliases",
+        ),
+        (
+            {"query": "a", "target": "aliases", "direction": "label-to-alias"},
+            422,
+            "E_OPTION",
+            "target and direction say the same: give one of them",
+        ),
         ({"query": "a", "direction": 1}, 422, "E_RANGE", "direction is not one of alias-to-label, label-to-alias"),
         ({"query": "a", "candidates": 1}, 422, "E_TYPE", "candidates is a number; expected true or false"),
         ({"query": "a", "rerank": "yes"}, 422, "E_TYPE", "rerank is a text; expected true or false"),
@@ -58,7 +70,7 @@ def refused(call: Any, *arguments: Any) -> tuple[int, str, str]:
             {"query": "a", "K": 1},
             422,
             "E_UNKNOWN_FIELD",
-            "unknown field 'K' (known: query, queries, k, direction, filter, candidates, rerank)",
+            "unknown field 'K' (known: query, queries, k, target, direction, filter, candidates, rerank, explain)",
         ),
         ({"query": "a", "filter": []}, 422, "E_FILTER", "filter: expected a table of up to 64 fields and conditions"),
         (
@@ -92,7 +104,7 @@ def test_what_is_asked_is_what_is_read() -> None:
 
 def test_a_query_string_holds_numbers_as_texts() -> None:
     search = decode_search_parameters({"query": "a", "k": "12"}, LIMITS)
-    assert (search.texts, search.k, search.direction) == (["a"], 12, "alias-to-label")
+    assert (search.texts, search.k, search.way) == (["a"], 12, "alias-to-label")
     wrong = {"query": "a", "k": "three"}
     assert refused(decode_search_parameters, wrong, LIMITS)[1:] == ("E_TYPE", "k is a text; expected a whole number")
     assert refused(decode_search_parameters, {"query": "a", "k": "9" * 40}, LIMITS)[1] == "E_RANGE"

@@ -35,6 +35,8 @@ class TestAnswers:
         status, found, _ = server.ask("POST", "/v1/search", {"query": "university", "k": 4, "direction": direction})
         assert status == 200
         wanted = Searcher.load(made).search("university", 4, direction=direction)
+        target = "entities" if direction == "alias-to-label" else "aliases"
+        assert server.ask("POST", "/v1/search", {"query": "university", "k": 4, "target": target})[1] == found
         assert [hit["text"] for hit in found["hits"]] == [hit.text for hit in wanted]
         assert found["truncated"] is False
 

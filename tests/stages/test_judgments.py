@@ -215,12 +215,12 @@ def test_a_language_model_may_write_queries_and_passages(shop: Path, capsys: pyt
     assert "endpoint: 1 requests" in found.err
     query, passage = (project.searcher().encoder.encode([text], role)[0] for text, role in ASKED)
     middle = (query + passage) / np.linalg.norm(query + passage)
-    hits = {hit["doc_id"]: hit["score"] for hit in json.loads(found.out)}
-    assert hits  # scores are cosines with the middle of query and passage
-    for doc_id, score in hits.items():
+    hits = {hit["doc_id"]: hit["cosine"] for hit in json.loads(found.out)}
+    assert hits  # cosines with the middle of query and passage
+    for doc_id, cosine in hits.items():
         text_of = next(hit.text for hit in project.search("home", 48) if hit.doc_id == doc_id)
         vector = project.searcher().encoder.encode([text_of], "document")[0]
-        assert score == pytest.approx(float(vector @ middle), abs=1e-3)
+        assert cosine == pytest.approx(float(vector @ middle), abs=1e-3)
     file.write_text(text.replace(section, ""))
     with pytest.raises(ConfigError, match=r"needs \[endpoint\]"):
         Project(shop)

@@ -256,8 +256,8 @@ def test_fine_tuning_on_the_example_moves_from_names_to_what_is_said(tmp_path: P
     )
     assert gain["difference"]["low"] > 0
     assert report["explained"]["difference"]["high"] < 0
-    base, tuned = Project(folder).explain("Cancel the ferry to Gotland", "Reserve the ferry to Gotland")["models"]
-    assert tuned["cosine"] < base["cosine"]
+    base, tuned = Project(folder).explain("Cancel the ferry to Gotland", "Reserve the ferry to Gotland").models
+    assert tuned.cosine < base.cosine
     for ways in report["explained"]["faithful"].values():
         assert ways["deletion"]["against"]["attention"]["high"] < 0
         assert ways["insertion"]["against"]["attention"]["low"] > 0

@@ -10,7 +10,7 @@ import pytest
 
 from honed.core.records import EncoderSpec, Example
 from honed.encode.config import EncoderConfig
-from honed.encode.cross_encoder import PairScorer
+from honed.encode.cross_encoder import TorchCrossEncoder
 from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 from honed.train.cross_encoder import train_cross_encoder
@@ -67,7 +67,7 @@ def test_the_history_of_a_students_training(base: TorchEncoder, tmp_path: Path) 
 def test_the_history_of_a_cross_encoder(tiny_model: Path, tmp_path: Path) -> None:
     config = CrossEncoderConfig(epochs=1.0, batch_size=4, evaluations=1, track="none")
     trained = train_cross_encoder(
-        PairScorer.new(str(tiny_model)), EXAMPLES, lambda _: 0.5, config, TrainingRun(folder=tmp_path)
+        TorchCrossEncoder.new(str(tiny_model)), EXAMPLES, lambda _: 0.5, config, TrainingRun(folder=tmp_path)
     )
     content = written(tmp_path, trained.history)
     assert list(content) == [*BEGINNING, "objective", "negatives", *END]

@@ -38,7 +38,7 @@ from honed.project.tune import TuneRequest, tune_index
 from honed.project.tune_data import project_data
 from honed.project.update import Updated, UpdateOptions, update
 from honed.project.workspace import Workspace, refuse_failed
-from honed.search.hits import Hits
+from honed.search.hits import HitList
 from honed.search.request import direction_of
 from honed.shapes.grouped.parts import TripletReport
 from honed.shapes.labels.labeling import LabelArtifact
@@ -60,14 +60,15 @@ class _SearchOptions(TypedDict, total=False):
 class Project(CreatedWorkspace):
     """A team's data and all that honed makes of it: a folder with a honed.toml, or data that Python holds.
 
-    >>> from honed import Project
-    >>> project = Project.from_pairs(
-    ...     [("UdeG", "Universidad de Guadalajara"), ("UNAM", "Universidad Nacional Autónoma de México")]
-    ... )
-    >>> project.check().books.accepted
-    2
-    >>> project.settings["data"]["columns"]
-    {'label': 'label', 'alias': 'alias'}
+    Examples:
+        >>> from honed import Project
+        >>> project = Project.from_pairs(
+        ...     [("UdeG", "Universidad de Guadalajara"), ("UNAM", "Universidad Nacional Autónoma de México")]
+        ... )
+        >>> project.check().books.accepted
+        2
+        >>> project.settings["data"]["columns"]
+        {'label': 'label', 'alias': 'alias'}
     """
 
     def __init__(
@@ -195,9 +196,9 @@ class Project(CreatedWorkspace):
     # -- asking ------------------------------------------------------------------------------------
 
     @overload
-    def search(self, texts: str, k: int = 10, **options: Unpack[_SearchOptions]) -> Hits: ...  # type: ignore[overload-overlap]
+    def search(self, texts: str, k: int = 10, **options: Unpack[_SearchOptions]) -> HitList: ...  # type: ignore[overload-overlap]
     @overload
-    def search(self, texts: Sequence[str], k: int = 10, **options: Unpack[_SearchOptions]) -> list[Hits]: ...
+    def search(self, texts: Sequence[str], k: int = 10, **options: Unpack[_SearchOptions]) -> list[HitList]: ...
 
     def search(
         self,
@@ -208,7 +209,7 @@ class Project(CreatedWorkspace):
         direction: str = "",
         where: Filter | None = None,
         rerank: bool = False,
-    ) -> Hits | list[Hits]:
+    ) -> HitList | list[HitList]:
         """Return up to ``k`` hits for a text, best first, or such a list for each of several texts.
 
         ``target`` is what is looked for: "entities" (or "documents"), or their "aliases"; ``direction`` is the older
@@ -217,8 +218,8 @@ class Project(CreatedWorkspace):
         """
         many = [texts] if isinstance(texts, str) else texts
         options = SearchOptions(k=k, direction=direction_of(target, direction), where=where, rerank=rerank)
-        found = [list(answer.hits) for answer in answer_queries(self, many, options)]
-        return found[0] if isinstance(texts, str) else found
+        hits = [HitList(answer.hits) for answer in answer_queries(self, many, options)]
+        return hits[0] if isinstance(texts, str) else hits
 
     def answer(self, text: str, k: int = 10, *, candidates: bool = False, hyde: bool = False) -> Answer:
         """Return the hits of a text with the chance that the first is right, and a set of candidates if asked for.
@@ -228,7 +229,7 @@ class Project(CreatedWorkspace):
         passages = write_passages(self, [text])[0] if hyde else []
         return answer_queries(self, [text], SearchOptions(k=k, candidates=candidates, passages=passages))[0]
 
-    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> Hits:
+    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> HitList:
         """Return the ``k`` entities nearest to one, by meaning alone; see `honed.search.searcher.Searcher.similar`."""
         return self.searcher().similar(doc_id, k, where=where)
 

@@ -6,8 +6,16 @@ import msgspec
 
 from honed.core.html import html_table
 from honed.core.json import Json
-from honed.evaluate.page import comparison_sentence
-from honed.evaluate.results import Comparison, GateResult, Interval, PublishedFigure, SystemResult
+from honed.evaluate.page import comparison_sentence, outcomes_sentence
+from honed.evaluate.results import (
+    Comparison,
+    GateResult,
+    Interval,
+    NextStep,
+    PublishedFigure,
+    QueryOutcomes,
+    SystemResult,
+)
 from honed.train.history import TrainingHistory
 from honed.train.reports import MiningReport, StudentReport
 
@@ -17,7 +25,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     ``headline`` names the measures that are looked at first, ``ceiling`` is the best that any system could reach in the
     first of them (None where nothing bounds it), ``n_candidates`` how many documents were searched. ``audit`` is that
-    of the stage "check", ``training`` the history of the fine-tuning.
+    of the stage "check", ``training`` the history of the fine-tuning, ``next_steps`` what the figures speak for.
     """
 
     title: str
@@ -36,15 +44,20 @@ class Report(msgspec.Struct, kw_only=True):
     systems: list[SystemResult]
     comparisons: list[Comparison]
     gates: list[GateResult]
+    next_steps: list[NextStep] = []
 
     def system(self, name: str) -> SystemResult | None:
         """Return a system by its name, or None."""
         return next((system for system in self.systems if system.name == name), None)
 
     def more_lines(self) -> list[str]:
-        """Return further sentences for the summary of the report."""
-        afterwards = (self.headroom or {}).get("said_after")
-        return [afterwards] if isinstance(afterwards, str) and afterwards else []
+        """Return what else people look for at first, in sentences."""
+        return [*self.fact_lines(), *(f"next: {step.sentence()}" for step in self.next_steps)]
+
+    def fact_lines(self) -> list[str]:
+        """Return what was found beside the tables, in sentences."""
+        outcome = (self.headroom or {}).get("said_after")
+        return [outcome] if isinstance(outcome, str) and outcome else []
 
     def as_dict(self) -> dict[str, Json]:
         """Return the report as plain data, as ``report.json`` holds it."""
@@ -79,7 +92,7 @@ class StudentComparison(StudentReport, frozen=True, kw_only=True):
 
 
 class Direction(msgspec.Struct, kw_only=True):
-    """The tables of one direction of search."""
+    """The tables of one direction of search, with queries that went wrong and queries that fine-tuning won."""
 
     direction: str
     n_queries: int
@@ -89,6 +102,8 @@ class Direction(msgspec.Struct, kw_only=True):
     comparisons: list[Comparison]
     student: StudentComparison | None
     gates: list[GateResult]
+    wrong: QueryOutcomes | None = None
+    won: QueryOutcomes | None = None
 
 
 class JudgedReport(Report, kw_only=True):
@@ -96,7 +111,8 @@ class JudgedReport(Report, kw_only=True):
 
     ``student`` tells how it stands to its teacher, ``reverse`` is the other direction of search, ``answers`` how well
     it is known whether a first hit is right, ``latency`` what a query takes (ms), ``mining`` how negatives were chosen,
-    ``model`` how the base model is used.
+    ``model`` how the base model is used. ``wrong`` are queries that what is shipped got wrong, ``won`` those that the
+    base model got wrong and fine-tuning right.
     """
 
     student: StudentComparison | None = None
@@ -105,10 +121,12 @@ class JudgedReport(Report, kw_only=True):
     latency: dict[str, dict[str, float]] | None = None
     mining: MiningReport | None = None
     model: Json = None
+    wrong: QueryOutcomes | None = None
+    won: QueryOutcomes | None = None
 
-    def more_lines(self) -> list[str]:
-        """Return sentences on the estimate before training, the calibration of answers, and the student."""
-        lines = super().more_lines()
+    def fact_lines(self) -> list[str]:
+        """Return what came of the estimate before training, of chances and sets, of the student, and of queries."""
+        lines = super().fact_lines()
         if self.answers:
             lines.append(msgspec.convert(self.answers, _Answers).line())
         if self.student:
@@ -117,7 +135,7 @@ class JudgedReport(Report, kw_only=True):
                 f"first hits that student and teacher share: {100 * same.mean:.1f} % "
                 f"({100 * same.low:.1f} to {100 * same.high:.1f})"
             )
-        return lines
+        return lines + [outcomes_sentence(outcomes) for outcomes in (self.wrong, self.won) if outcomes and outcomes.n]
 
 
 class _Answered(msgspec.Struct):

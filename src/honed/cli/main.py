@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 from honed.cli import terminal
 from honed.core.errors import HonedError
-from honed.core.optional import require
+from honed.core.optional import is_installed, require
 from honed.core.version import __version__
 
 # command -> the module of honed.cli that holds it; only the one that is asked for is imported
@@ -46,7 +46,7 @@ COMMANDS = {
 }
 
 
-WITHOUT_TABLES = ("search", "serve", "push")  # all that honed[serve] is for; the others read and write tables
+WITHOUT_TABLES = ("search", "serve", "push", "doctor")  # what honed[serve] is for; the others read and write tables
 
 
 def make_app(command: str | None = None) -> typer.Typer:
@@ -62,6 +62,8 @@ def make_app(command: str | None = None) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_root)
     wanted = [COMMANDS[command]] if command in COMMANDS else list(dict.fromkeys(COMMANDS.values()))
+    if command not in COMMANDS and not is_installed("reading tables"):
+        wanted.remove("stages")  # the stages import what reads tables; the help then lists the other commands
     for name in wanted:
         import_module(f"honed.cli.{name}").register(app)
     return app

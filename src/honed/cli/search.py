@@ -261,9 +261,18 @@ def _why(query: str, hit: "Hit", reasons: Mapping[str, float]) -> str:
 
 
 def _print_hits(hits: "Sequence[Hit]", why: Sequence[str] = ()) -> None:
+    has_chances = any(hit.chance is not None for hit in hits)
     rows = []
     for at, hit in enumerate(hits):
         matched = "" if hit.matched == hit.text else hit.matched
         extra = hit.fields.get("label", "") or hit.fields.get("description", "") or hit.fields.get("country", "")
-        rows.append([str(hit.rank), f"{hit.score:.3f}", hit.text, matched, why[at] if why else extra])
-    terminal.table(["#", "score", "name", "matched", "why" if why else "about"], rows)
+        chance = [f"{100 * (hit.chance or 0):.0f} %"] if has_chances else []
+        figures = [str(hit.rank), _score(hit.score), *chance, f"{hit.cosine:.3f}"]
+        rows.append([*figures, hit.text, matched, why[at] if why else extra])
+    chances = ["chance"] if has_chances else []
+    terminal.table(["#", "score", *chances, "cosine", "name", "matched", "why" if why else "about"], rows)
+
+
+def _score(score: float) -> str:
+    """Return a score with three places; a share below them is not nothing."""
+    return "<0.001" if 0 < score < 0.0005 else f"{score:.3f}"

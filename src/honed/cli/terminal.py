@@ -100,7 +100,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 
     grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
-        numbers = bool(rows) and all(re.fullmatch(r"[-+.,\d ]*(to[-+.,\d ]*)?", row[number]) for row in rows)
+        numbers = bool(rows) and all(re.fullmatch(r"[-+.,<%\d ]*(to[-+.,\d ]*)?", row[number]) for row in rows)
         grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for number, row in enumerate(rows):
         grid.add_row(*row, style="bold" if number == bold else None)

@@ -28,11 +28,12 @@ from honed.core.protocols import Encoder, Vectors
 from honed.core.records import Hit
 from honed.core.text import fold
 from honed.search.request import ALIAS_TO_LABEL, check_request
+from honed.search.scores import KNOWN_NAME, rounded
 
 _STATEMENT_MS = 60_000
 _MOST_WIDTH = 1000  # of hnsw.ef_search
 _ITERATIVE_SCAN = (0, 8)  # the pgvector that goes on looking where a filter leaves too few
-_COLUMNS = "id, label, fields, aliases, -(embedding <#> {}) AS score"
+_COLUMNS = "id, label, fields, aliases, -(embedding <#> {}) AS cosine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,9 @@ class Collection:
         nearest = self._nearest_rows(connection, query, query.k + len(known))
         named = [(row, _name_borne(query.text, row)) for row in known]
         named.sort(key=lambda pair: (pair[1] != query.text, -pair[0][4], pair[0][0]))
-        hits = [_hit(row, name, _name_score(encoder, query.vector, name)) for row, name in named]
+        hits = [_hit(row, name, KNOWN_NAME, _name_cosine(encoder, query.vector, name)) for row, name in named]
         ids = {row[0] for row in known}
-        hits += [_hit(row, row[1], row[4]) for row in nearest if row[0] not in ids]
+        hits += [_hit(row, row[1], row[4], row[4]) for row in nearest if row[0] not in ids]
         return [replace(hit, rank=rank) for rank, hit in enumerate(hits[: query.k], 1)]
 
     def _known_rows(self, connection: Connection, query: _Query) -> list[TupleRow]:
@@ -167,13 +168,13 @@ def _name_borne(text: str, row: TupleRow) -> str:
     return min(names, key=lambda name: name != text, default=str(row[1]))
 
 
-def _name_score(encoder: Encoder, vector: Vectors, name: str) -> float:
+def _name_cosine(encoder: Encoder, vector: Vectors, name: str) -> float:
     """Return the cosine of a query vector with a name, read as a document."""
     return float(encoder.encode([name], "document")[0] @ vector)
 
 
-def _hit(row: TupleRow, matched: str, score: float) -> Hit:
+def _hit(row: TupleRow, matched: str, score: float, cosine: float) -> Hit:
     """Return the hit of a row (id, label, fields, ...); its rank is 0."""
+    score, cosine = (rounded(max(-1.0, min(float(value), 1.0))) for value in (score, cosine))
     fields = {name: str(value) for name, value in row[2].items()}
-    score = round(max(-1.0, min(float(score), 1.0)), 6)
-    return Hit(doc_id=row[0], text=row[1], score=score, matched=matched, rank=0, fields=fields)
+    return Hit(doc_id=row[0], text=row[1], score=score, cosine=cosine, matched=matched, rank=0, fields=fields)

@@ -9,6 +9,7 @@ PARTS = {
     "reading tables": ("pyarrow", "train"),
     "report page": ("jinja2", "train"),
     "fine-tuning": ("sentence_transformers", "train"),
+    "model hub": ("huggingface_hub", "train"),
     "torch encoder": ("sentence_transformers", "train"),
     "lexical baselines": ("bm25s", "train"),
     "TF-IDF": ("sklearn", "train"),

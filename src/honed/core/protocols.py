@@ -58,3 +58,11 @@ class TextIndex(Protocol):
     def search(self, texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
         """Return for each text up to ``k`` (row number, score > 0), best first, ties by row number."""
         ...
+
+
+class PairScorer(Protocol):
+    """What gives a pair of texts one score: a cross-encoder."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
+        """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
+        ...

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from honed.core.errors import ArtifactError
+from honed.core.json import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,25 +86,41 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """One answer of a search: ``score`` is a cosine in [-1, 1], ``rank`` starts at 1."""
+    """One answer of a search.
+
+    ``score`` is the number by which hits are ranked, higher is better: 1 for a known name, otherwise the share that the
+    hybrid or the cross-encoder gives to the hit, between 0 and 1, or the cosine where meaning alone ranks; see
+    `honed.search.scores`. ``cosine`` is that of the query and ``matched``, in [-1, 1]. ``rank`` starts at 1. ``chance``
+    is the estimated chance that the hit is right, and ``reasons`` is what each part of the hybrid added, in log-odds,
+    the most first; None where that was not learned, or not asked for.
+    """
 
     doc_id: str
     text: str
     score: float
+    cosine: float
     matched: str
     rank: int
     fields: Mapping[str, str] = field(default_factory=dict)
+    chance: float | None = None
+    reasons: Mapping[str, float] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the hit as plain data for JSON."""
-        return {
+    def as_dict(self) -> dict[str, Json]:
+        """Return the hit as plain data for JSON; what is not known is left out."""
+        shown: dict[str, Json] = {
             "doc_id": self.doc_id,
             "text": self.text,
             "score": self.score,
+            "cosine": self.cosine,
             "matched": self.matched,
             "rank": self.rank,
             "fields": dict(self.fields),
         }
+        if self.chance is not None:
+            shown["chance"] = self.chance
+        if self.reasons is not None:
+            shown["reasons"] = dict(self.reasons)
+        return shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,14 +136,14 @@ class Answer:
     match: bool | None = None
     candidates: Sequence[Hit] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Return the answer as plain data for JSON; what is not known is left out."""
-        data: dict[str, Any] = {"hits": [hit.as_dict() for hit in self.hits]}
+        shown: dict[str, Json] = {"hits": [hit.as_dict() for hit in self.hits]}
         if self.chance is not None:
-            data |= {"chance": self.chance, "match": self.match}
+            shown |= {"chance": self.chance, "match": self.match}
         if self.candidates is not None:
-            data["candidates"] = [{"doc_id": hit.doc_id, "text": hit.text} for hit in self.candidates]
-        return data
+            shown["candidates"] = [{"doc_id": hit.doc_id, "text": hit.text} for hit in self.candidates]
+        return shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

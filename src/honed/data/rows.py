@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from honed.core.errors import DataError, did_you_mean
 from honed.core.json import Json
 from honed.core.text import bidi_controls, fold, invisible_names, is_blank
-from honed.data.tables import Row, TableFormat, json_kind
+from honed.data.json_tables import json_kind
+from honed.data.table import Row, TableFormat
 
 SPLITS = ("train", "dev", "test")
 Record = dict[str, str]  # role -> text; "where" is the place in the file, "fields" the other columns as JSON

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import sha256_file, sha256_files
-from honed.core.optional import is_installed
+from honed.core.optional import is_installed, require
 from honed.core.records import EncoderSpec
 from honed.encode.encoders import split_base
 
@@ -150,6 +150,7 @@ def _hub_cache(repo: str) -> Path | None:
 
 
 def _from_hub(repo: str) -> Path:
+    require("model hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from honed.evaluate.results import Comparison, SystemResult
+from honed.evaluate.results import Comparison, QueryOutcomes, SystemResult
 
 Geometry: TypeAlias = dict[str, object]  # what a template draws
 COLOURS = ("#0b7a5d", "#c2410c", "#2563eb", "#a21caf", "#ca8a04", "#0891b2", "#be123c", "#4d7c0f")
@@ -74,6 +74,19 @@ def comparison_sentence(comparison: Comparison) -> str:
         f"{comparison.candidate} against {comparison.reference}: {100 * gain.mean:+.1f} points of {comparison.measure} "
         f"(95 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, p = {comparison.p_value:.4f}): {word}."
     )
+
+
+def outcomes_sentence(outcomes: QueryOutcomes) -> str:
+    """Return how many queries went wrong or were won, where most of them are, and one of them."""
+    what = (
+        f"won against {outcomes.reference} by {outcomes.system}" if outcomes.reference else f"wrong: {outcomes.system}"
+    )
+    slices = ", ".join(f"{name} {n}" for name, n in list(outcomes.by_slice.items())[:3])
+    sentence = f"{what}, {outcomes.n} of {outcomes.n_queries} first hits{f' ({slices})' if slices else ''}"
+    if not outcomes.queries:
+        return sentence
+    sample = outcomes.queries[0]
+    return f"{sentence}; such as {sample.query!r}: {sample.found or 'nothing'!r} in place of {sample.right[0]!r}"
 
 
 def still_ahead(systems: Sequence[SystemResult], tuned: str, measure: str, trained: Sequence[str]) -> str:

@@ -53,6 +53,46 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     n: int
 
 
+class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A test query with the texts of its right documents, and the first hit that it was given.
+
+    ``slice`` is the slice that it is a sample of, "" for none; ``found`` is None where nothing was found, ``rank`` that
+    of the first right document in the same list of hits, None where it was not in there.
+    """
+
+    query: str
+    slice: str
+    right: list[str]
+    found: str | None
+    rank: int | None
+
+
+class QueryOutcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """The queries that a system got wrong, or that it won against ``reference`` ("" for none), and samples of them.
+
+    ``n`` of ``n_queries`` are such queries, ``by_slice`` counts them for each slice, the most first. What samples were
+    given first is what ``reference`` found, or else ``system``.
+    """
+
+    system: str
+    reference: str
+    n: int
+    n_queries: int
+    by_slice: dict[str, int]
+    queries: list[QueryOutcome]
+
+
+class NextStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to do next, and the figures that speak for it."""
+
+    do: str
+    why: str
+
+    def sentence(self) -> str:
+        """Return step and reason as one sentence."""
+        return f"{self.do}: {self.why}."
+
+
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     """A rule and whether it was met; ``low`` is the bound that was compared, None where the system is not there."""
 

@@ -25,9 +25,23 @@ class Blend:
 
         ``fused`` ``(n,)`` are the scores of the ranking, ``scores`` those of the cross-encoder for its first hits.
         """
+        mixed = self._mixed(fused, scores)
+        return np.concatenate([np.argsort(-mixed, kind="stable"), np.arange(len(scores), len(fused))])
+
+    def odds(self, fused: Vectors, scores: Vectors) -> Vectors:
+        """Return the log-odds ``(n,)`` of a ranking in its new order, never rising; for its arguments see `order`.
+
+        What the cross-encoder did not score lies as far below the last that it did as it lay before.
+        """
         n = len(scores)
-        mixed = self.ours * fused[:n] + self.theirs * scores
-        return np.concatenate([np.argsort(-mixed, kind="stable"), np.arange(n, len(fused))])
+        if not n:
+            return fused
+        first: Vectors = -np.sort(-self._mixed(fused, scores))
+        return np.concatenate([first, first[-1] + fused[n:] - fused[n - 1]])
+
+    def _mixed(self, fused: Vectors, scores: Vectors) -> Vectors:
+        mixed: Vectors = self.ours * fused[: len(scores)] + self.theirs * scores
+        return mixed
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""

@@ -6,11 +6,10 @@ from typing import Any
 
 from honed.config.config import FILE
 from honed.core.errors import HonedError
-from honed.core.optional import PARTS, installed_version, is_installed
+from honed.core.optional import PARTS, installed_version, is_installed, require
 from honed.encode import hardware
 from honed.encode.base_models import resolve
 from honed.encode.engines import best_engine
-from honed.pipeline.honed_toml import read_config
 
 _PACKAGES = (
     "honed",
@@ -89,6 +88,9 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
 
 def _problems(project: Path) -> list[str]:
     try:
+        require("reading tables")
+        from honed.pipeline.honed_toml import read_config  # with the shapes, and what reads tables
+
         config = read_config(project / FILE)
         resolve(config.model.base)
     except HonedError as error:

@@ -14,13 +14,12 @@ from honed.config.config import FILE, Config
 from honed.core.artifacts import Artifact
 from honed.core.errors import GateError
 from honed.core.json import Json, JsonObject
-from honed.core.protocols import Vectors
+from honed.core.protocols import PairScorer, Vectors
 from honed.evaluate.results import GateResult
 from honed.pipeline.honed_toml import config_of, read_tables, with_overrides
 from honed.pipeline.runner import Listener, Plan, Runner
 from honed.search.searcher import Searcher
 from honed.shapes.registry import shape_of
-from honed.shapes.systems import PairScorer
 from honed.stages.searching import open_searcher
 
 

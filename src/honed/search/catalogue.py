@@ -42,10 +42,14 @@ UNFILTERED = FilterMasks()
 
 
 class ScoredTexts(NamedTuple):
-    """Rows of texts ``(n,)``, best first, with the cosine of each to the query; a row is -1 where there was no more."""
+    """Rows of texts ``(n,)``, best first; a row is -1 where there was no more.
+
+    ``scores`` are the numbers by which they are ranked, see `honed.search.scores`, ``cosines`` those to the query.
+    """
 
     rows: Rows
     scores: Vectors
+    cosines: Vectors
 
 
 class NameIndex:
@@ -60,7 +64,7 @@ class NameIndex:
         allowed = None if masks.texts is None else masks.texts[self._rows]
         scores, places = self.vectors.search(vectors, k, allowed=allowed)
         rows = places if isinstance(self._rows, slice) else np.where(places < 0, -1, self._rows[places])
-        return [ScoredTexts(line, values) for line, values in zip(rows, scores, strict=True)]
+        return [ScoredTexts(line, values, values) for line, values in zip(rows, scores, strict=True)]
 
 
 class Catalogue:
@@ -164,10 +168,10 @@ class Catalogue:
         """Return the numbers of the labels that do not pass a filter."""
         return np.empty(0, np.int64) if masks.texts is None else np.flatnonzero(~masks.texts[self.labels])
 
-    def scored_labels(self, numbers: Rows, vector: Vectors) -> ScoredTexts:
-        """Return labels, by their numbers, with their cosines to a query vector ``(dim,)``."""
-        rows = self.labels[numbers]
-        return ScoredTexts(rows, self.vectors.take(rows) @ vector)
+    def label_cosines(self, numbers: Rows, vector: Vectors) -> Vectors:
+        """Return the cosines ``(n,)`` of labels, by their numbers, to a query vector ``(dim,)``."""
+        cosines: Vectors = self.vectors.take(self.labels[numbers]) @ vector
+        return cosines
 
     def most_examined(self, n_names: int) -> int:
         """Return how many of ``n_names`` a search may examine: all, or a few thousand where one of a group counts."""

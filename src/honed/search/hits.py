@@ -7,12 +7,29 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from honed.bundle.names import ALIAS, LABEL
+from honed.core.html import html_table
 from honed.core.protocols import Vectors
 from honed.core.records import Hit
 from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks, ScoredTexts
 from honed.search.request import ALIAS_TO_LABEL
+from honed.search.scores import KNOWN_NAME, rounded
 
 Hits: TypeAlias = list[Hit]
+
+
+class HitList(list[Hit]):
+    """Hits, best first; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        chances = any(hit.chance is not None for hit in self)
+        head = ["", "name", "matched", "score", *(["chance"] if chances else []), "cosine", "id"]
+        rows = [
+            [hit.rank, hit.text, hit.matched if hit.matched != hit.text else "", f"{hit.score:.3f}"]
+            + ([f"{100 * (hit.chance or 0):.0f} %"] if chances else [])
+            + [f"{hit.cosine:.3f}", hit.doc_id]
+            for hit in self
+        ]
+        return html_table(head, rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +67,7 @@ class HitBuilder:
         self._names, self._vectors = catalogue.names, catalogue.vectors
 
     def known(self, query: HitQuery) -> Hits:
-        """Return the entities that bear the query as a known name, with the cosine to the name as it is written there.
+        """Return the entities that bear the query as a known name, by the name as it is written there.
 
         Those that write it like the query come before those that write it in other case; their ranks are 0.
         """
@@ -62,8 +79,8 @@ class HitBuilder:
                     bearers.setdefault(entity, row)
         hits = []
         for bearer in self._nearest_first([_Bearer(*pair) for pair in bearers.items()], query.vector):
-            score = float(self._vectors.take(np.array([bearer.text]))[0] @ query.vector)
-            hits.append(self.hit(bearer.entity, self._names.text(bearer.text), score))
+            cosine = float(self._vectors.take(np.array([bearer.text]))[0] @ query.vector)
+            hits.append(self.hit(bearer.entity, self._names.text(bearer.text), KNOWN_NAME, cosine))
         return sorted(hits, key=lambda hit: hit.matched != query.text)
 
     def build(self, query: HitQuery, known: Hits, ranked: ScoredTexts) -> Hits:
@@ -73,25 +90,25 @@ class HitBuilder:
             known = self._first_of_groups(known)
         hits = [replace(hit, rank=rank) for rank, hit in enumerate(known[: query.k], 1)]
         taken = {key for hit in hits for key in self._keys(hit, "", grouped=grouped)}
-        for row, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
+        for row, score, cosine in zip(*(column.tolist() for column in ranked), strict=True):
             if len(hits) >= query.k:
                 break
             if row < 0:  # an approximate index may find fewer
                 continue
-            for hit in self._hits_of_text(query, row, score):
+            for hit in self._hits_of_text(query, row, score, cosine):
                 keys = self._keys(hit, "" if query.by_entity else hit.matched, grouped=grouped)
                 if not keys & taken and len(hits) < query.k:
                     taken |= keys
                     hits.append(replace(hit, rank=len(hits) + 1))
         return hits
 
-    def _hits_of_text(self, query: HitQuery, row: int, score: float) -> Iterable[Hit]:
+    def _hits_of_text(self, query: HitQuery, row: int, score: float, cosine: float) -> Iterable[Hit]:
         """Yield a hit for each entity that bears a text and passes the filter, those with the nearest labels first."""
         kinds = self._catalogue.kinds(query.direction)
         bearers = [_Bearer(entity, row) for entity in self._names.bearers(row, kinds) if query.masks.allows(entity)]
         text = self._names.text(row)
         for bearer in self._nearest_first(bearers, query.vector):
-            yield self.hit(bearer.entity, text, score, by_entity=query.by_entity)
+            yield self.hit(bearer.entity, text, score, cosine, by_entity=query.by_entity)
 
     def _nearest_first(self, bearers: Sequence[_Bearer], vector: Vectors) -> list[_Bearer]:
         """Return bearers of one name by how near the entity's label is to the query, ties by id."""
@@ -120,7 +137,7 @@ class HitBuilder:
         """Return what a hit shares with others of which only one is to be seen; empty where nothing."""
         return str(hit.fields.get(self._catalogue.group_by, "")) if self._catalogue.group_by else ""
 
-    def hit(self, entity: int, matched: str, score: float, *, by_entity: bool = True) -> Hit:
+    def hit(self, entity: int, matched: str, score: float, cosine: float, *, by_entity: bool = True) -> Hit:
         """Return an entity that was found by one of its names, or that name with the entity's label among the fields.
 
         The rank is 0: whoever puts hits in order sets it.
@@ -129,7 +146,8 @@ class HitBuilder:
         return Hit(
             doc_id=entity_id,
             text=label if by_entity else matched,
-            score=round(max(-1.0, min(score, 1.0)), 6),
+            score=rounded(max(-1.0, min(score, 1.0))),
+            cosine=rounded(max(-1.0, min(cosine, 1.0))),
             matched=matched,
             rank=0,
             fields=fields if by_entity else {**fields, "label": label},

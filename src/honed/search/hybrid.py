@@ -1,29 +1,21 @@
 """Answers by the hybrid: known names first, then what it ranks, with the chance that the first is right."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from honed.core.errors import ConfigError
-from honed.core.protocols import Vectors
+from honed.core.protocols import PairScorer, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.encode.pair_graph import score_until
 from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, WIDE, Candidates, HybridIndex, Ranking
-from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks
+from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks, ScoredTexts
 from honed.search.hits import HitBuilder, HitQuery, Hits
-
-
-class PairScorer(Protocol):
-    """A cross-encoder."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
-        """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
-        ...
+from honed.search.scores import RankedLabels, estimated_chances, known_chances, log_total, shares
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +23,14 @@ class AnswerQuery(HitQuery):
     """A query whose answer is asked for, with what the hybrid adds to hits.
 
     ``candidates`` asks for a set of candidates; with ``rerank_until``, a time of ``time.perf_counter``, a cross-encoder
-    judges as many of the first labels as it can begin by then; ``estimated`` asks for the chance of the first hit.
+    judges as many of the first labels as it can begin by then; ``estimated`` asks for the chances of hits,
+    ``explained`` for what every part adds to them.
     """
 
     candidates: bool = False
     rerank_until: float | None = None
     estimated: bool = True
+    explained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +52,21 @@ class HybridSearch:
         """Return the labels that may answer a query; see `Catalogue.nearest_labels` for ``near``."""
 
         def cosines(numbers: Rows) -> Vectors:
-            return self.catalogue.scored_labels(numbers, vector).scores
+            return self.catalogue.label_cosines(numbers, vector)
 
         return self.index.gather(text, near[near >= 0], cosines, depth=depth, hidden=hidden)
 
     def extend_ranking(
-        self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED
-    ) -> Rows:
-        """Return a ranking of at least ``n`` labels, where there are so many: the given one, then deeper candidates."""
+        self, text: str, vector: Vectors, ranking: RankedLabels, n: int, masks: FilterMasks = UNFILTERED
+    ) -> RankedLabels:
+        """Return a ranking with ``n`` labels or more, where there are so many: what is there, then what is deeper."""
         hidden = self.catalogue.hidden_labels(masks)
         depth, most = DEPTH, len(self.catalogue.labels) - len(hidden)
-        while len(ranking) < min(n, most) and depth < most:
-            depth = min(max(4 * depth, n - len(ranking)), most)
+        while len(ranking.numbers) < min(n, most) and depth < most:
+            depth = min(max(4 * depth, n - len(ranking.numbers)), most)
             near = self.catalogue.nearest_labels(vector[None], depth, masks)[0]
-            deeper = self.index.rank(text, self.gather(text, vector, near, depth=depth, hidden=hidden)).rows
-            ranking = np.concatenate([ranking, deeper[~np.isin(deeper, ranking)]])
+            deeper = self.index.rank(text, self.gather(text, vector, near, depth=depth, hidden=hidden))
+            ranking = ranking.followed_by(RankedLabels(deeper.rows, deeper.scores))
         return ranking
 
     def pair_scores(self, text: str, ranking: Rows, until: float = np.inf) -> Vectors:
@@ -85,35 +79,57 @@ class HybridSearch:
     def answer(self, query: AnswerQuery, near: Rows) -> Answer:
         """Return the answer to a query; ``near`` are its nearest labels, see `Catalogue.nearest_labels`."""
         hidden = self.catalogue.hidden_labels(query.masks)
-        ranked = self.index.rank(query.text, self.gather(query.text, query.vector, near, hidden=hidden))
+        found = self.gather(query.text, query.vector, near, hidden=hidden)
+        ranked = self.index.rank(query.text, found)
         known = self._in_ranked_order(HitBuilder(self.catalogue).known(query), ranked.rows, query.text)
-        ranking = ranked.rows
-        if query.rerank_until is not None:
-            scores = self.pair_scores(query.text, ranking, query.rerank_until)
-            ranking = ranking[self.blend.order(ranked.scores, scores)]
-        hits = self._hits(query, known, ranking)
+        ranking = self._judged(query, ranked)
+        total = log_total(ranking.odds)
+        hits = self._hits(query, known, ranking, total)
+        if query.explained:
+            hits = self._explained(query.text, found, hits)
         if self.answers is None or query.rerank_until is not None or not query.estimated:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
         chance = 1 / len(known) if known else self.answers.chance(answer_evidence(query.text, ranked))
-        candidates = (known or self._candidates(query, self.answers)) if query.candidates else None
+        hits = known_chances(hits, len(known)) if known else estimated_chances(hits, chance)
+        candidates = (known or self._candidates(query, self.answers, total)) if query.candidates else None
         return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=candidates)
 
-    def _hits(self, query: AnswerQuery, known: Hits, ranking: Rows) -> Hits:
-        """Return ``k`` hits where there are so many: ``k`` may be large, and many labels of one group or entity."""
+    def _judged(self, query: AnswerQuery, ranked: Ranking) -> RankedLabels:
+        """Return a ranking, its first labels in the order of a cross-encoder where that is asked for."""
+        if query.rerank_until is None:
+            return RankedLabels(ranked.rows, ranked.scores)
+        scores = self.pair_scores(query.text, ranked.rows, query.rerank_until)
+        order, odds = self.blend.order(ranked.scores, scores), self.blend.odds(ranked.scores, scores)
+        return RankedLabels(ranked.rows[order], odds)
+
+    def _hits(self, query: AnswerQuery, known: Hits, ranking: RankedLabels, total: float) -> Hits:
+        """Return ``k`` hits where there are so many: ``k`` may be large, and many labels of one group or entity.
+
+        ``total`` is the `log_total` of the candidates that shares are of.
+        """
         builder, width = HitBuilder(self.catalogue), 4 * query.k
         while True:
             ranking = self.extend_ranking(query.text, query.vector, ranking, width, query.masks)
-            hits = builder.build(query, known, self.catalogue.scored_labels(ranking, query.vector))
-            enough = len(hits) >= query.k or len(ranking) < width
+            hits = builder.build(query, known, self._scored(query, ranking, total))
+            enough = len(hits) >= query.k or len(ranking.numbers) < width
             if enough or width >= self.catalogue.most_examined(len(self.catalogue.labels)):
                 return hits
             width *= 4
 
-    def _candidates(self, query: AnswerQuery, answers: AnswerModel) -> Hits:
+    def _scored(self, query: AnswerQuery, ranking: RankedLabels, total: float) -> ScoredTexts:
+        """Return ranked labels as rows of texts, with the share of each in the odds of all candidates."""
+        return ScoredTexts(
+            rows=self.catalogue.labels[ranking.numbers],
+            scores=shares(ranking.odds, total),
+            cosines=self.catalogue.label_cosines(ranking.numbers, query.vector),
+        )
+
+    def _candidates(self, query: AnswerQuery, answers: AnswerModel, total: float) -> Hits:
         """Return all entities within the distance of the first that holds the truth at the chosen rate."""
         ranked = self._ranked_wide(query)
-        labels = self.catalogue.scored_labels(ranked.rows[: answers.within(ranked)], query.vector)
+        n = answers.within(ranked)
+        labels = self._scored(query, RankedLabels(ranked.rows[:n], ranked.scores[:n]), total)
         everything = HitQuery(text=query.text, vector=query.vector, k=self.catalogue.names.n_entities, grouped=False)
         return HitBuilder(self.catalogue).build(everything, [], labels)
 
@@ -141,13 +157,21 @@ class HybridSearch:
     def reasons(self, text: str, vector: Vectors, hits: Hits, masks: FilterMasks) -> list[dict[str, float]]:
         """Return for each hit what every part adds to its score, see `honed.search.searcher.Searcher.reasons`."""
         near = self.catalogue.nearest_labels(vector[None], DEPTH, masks)[0]
-        candidates = self.gather(text, vector, near, hidden=self.catalogue.hidden_labels(masks))
+        return self._reasons(text, self.gather(text, vector, near, hidden=self.catalogue.hidden_labels(masks)), hits)
+
+    def _explained(self, text: str, candidates: Candidates, hits: Hits) -> Hits:
+        """Return hits with what every part adds to each."""
+        return [
+            replace(hit, reasons=added) for hit, added in zip(hits, self._reasons(text, candidates, hits), strict=True)
+        ]
+
+    def _reasons(self, text: str, candidates: Candidates, hits: Hits) -> list[dict[str, float]]:
         parts = self.index.reasons(text, candidates)
         place = {number: at for at, number in enumerate(candidates.rows.tolist())}
-        return [_shares(parts, place.get(number)) for number in self.label_numbers(hits)]
+        return [_added(parts, place.get(number)) for number in self.label_numbers(hits)]
 
 
-def _shares(parts: dict[str, Vectors], at: int | None) -> dict[str, float]:
+def _added(parts: dict[str, Vectors], at: int | None) -> dict[str, float]:
     """Return what every part adds to the score of one candidate, the most first; empty for no candidate."""
     if at is None:
         return {}

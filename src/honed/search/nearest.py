@@ -49,7 +49,7 @@ def similar_hits(catalogue: Catalogue, doc_id: str, k: int, where: Filter | None
     assert index is not None  # the entity has a label
     text = names.text(int(names.label_of[entity]))
     vectors, masks = catalogue.label_vectors(np.array([entity])), catalogue.masks(where, ALIAS_TO_LABEL)
-    group = builder.group_of(builder.hit(entity, text, 1.0))
+    group = builder.group_of(builder.hit(entity, text, 1.0, 1.0))
     width = 4 * (k + 1)
     while True:
         texts = index.search(vectors, min(width, index.n_names), masks)[0]

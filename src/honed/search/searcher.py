@@ -17,16 +17,16 @@ from honed.bundle.reranker import BundleReranker
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.filters import Column, Filter
 from honed.core.json import JsonObject
-from honed.core.protocols import Encoder, Vectors
+from honed.core.protocols import Encoder, PairScorer, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.index.answers import AnswerModel
 from honed.index.blend import Blend
-from honed.index.hybrid import DEPTH, Candidates, HybridIndex
+from honed.index.hybrid import DEPTH, Candidates, HybridIndex, Ranking
 from honed.index.stored import StoredVectors
 from honed.search.catalogue import UNFILTERED, Catalogue, EntityRecord, FilterMasks
-from honed.search.hits import Hits
-from honed.search.hybrid import AnswerQuery, HybridSearch, PairScorer
+from honed.search.hits import HitList, Hits
+from honed.search.hybrid import AnswerQuery, HybridSearch
 from honed.search.nearest import nearest_hits, similar_hits
 from honed.search.request import (
     ALIAS_TO_LABEL,
@@ -35,7 +35,9 @@ from honed.search.request import (
     NO_HYBRID,
     NO_RERANKER,
     check_request,
+    direction_of,
 )
+from honed.search.scores import RankedLabels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,24 +144,34 @@ class Searcher:
 
     # -- searching -------------------------------------------------------------------------------
 
-    def search(self, text: str, k: int = 10, *, direction: str = ALIAS_TO_LABEL, where: Filter | None = None) -> Hits:
-        """Return up to ``k`` hits for a text, best first; scores are cosines in [-1, 1].
+    def search(
+        self, text: str, k: int = 10, *, target: str = "", direction: str = "", where: Filter | None = None
+    ) -> HitList:
+        """Return up to ``k`` hits for a text, best first; for their scores see `honed.search.scores`.
 
-        ``where`` is a filter on the fields of entities, see `honed.core.filters`.
+        ``target`` is what is looked for: "entities" (the default; documents and records are such too) or "aliases";
+        ``direction`` is the older word for it. ``where`` is a filter on the fields of entities, see
+        `honed.core.filters`.
         """
-        return self.search_many([text], k, direction=direction, where=where)[0]
+        return self.search_many([text], k, target=target, direction=direction, where=where)[0]
 
     def search_many(
-        self, texts: Sequence[str], k: int = 10, *, direction: str = ALIAS_TO_LABEL, where: Filter | None = None
-    ) -> list[Hits]:
-        """Return hits for each text.
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        target: str = "",
+        direction: str = "",
+        where: Filter | None = None,
+    ) -> list[HitList]:
+        """Return hits for each text; for ``target`` and ``direction`` see `search`.
 
-        ``alias-to-label`` returns entities: first those that bear the text as a known name, then those that the hybrid
-        ranks, or the nearest by meaning where there is none. Of several that bear a name those that write it the same
-        way are first, then those with the nearest labels.
-        ``label-to-alias`` returns aliases, each with its entity; an alias of several entities is a hit for each.
+        Entities: first those that bear the text as a known name, then those that the hybrid ranks, or the nearest by
+        meaning where there is none. Of several that bear a name those that write it the same way are first, then those
+        with the nearest labels. Aliases: each with its entity; an alias of several entities is a hit for each.
         """
-        return [list(answer.hits) for answer in self.answer_many(texts, k, direction=direction, where=where)]
+        answers = self.answer_many(texts, k, direction=direction_of(target, direction), where=where)
+        return [HitList(answer.hits) for answer in answers]
 
     def answer(self, text: str, k: int = 10, *, candidates: bool = False) -> Answer:
         """Return the hits of a text with the chance that the first is right, and a set of candidates if asked for.
@@ -179,6 +191,7 @@ class Searcher:
         passages: Sequence[str] = (),
         rerank: bool = False,
         budget_ms: float = 0.0,
+        explain: bool = False,
     ) -> list[Answer]:
         """Return the answer to each text; see `answer` and `search_many`.
 
@@ -186,11 +199,11 @@ class Searcher:
         searched with lies half way to theirs (HyDE). ``rerank`` lets a cross-encoder judge the first hits, as many as
         ``budget_ms`` for all queries allow (0: all that it was taught for). The chance is learned from plain queries in
         the hybrid's own order: it is not told with either, nor with a filter ``where``, which leaves ``k`` hits of what
-        passes, where there are so many.
+        passes, where there are so many. ``explain`` adds its `reasons` to each hit.
         """
         check_request(texts, k, direction)
         plain = not passages and not where
-        self.check_parts(direction, candidates=candidates, rerank=rerank, plain=plain)
+        self.check_parts(direction, candidates=candidates, rerank=rerank, plain=plain, explain=explain)
         index, masks = self.catalogue.index(direction), self.catalogue.masks(where, direction)
         if index is None or not texts:
             return [Answer(hits=[]) for _ in texts]
@@ -208,6 +221,7 @@ class Searcher:
                 candidates=candidates,
                 rerank_until=until,
                 estimated=plain,
+                explained=explain,
             )
             for text, vector in zip(texts, vectors, strict=True)
         ]
@@ -216,8 +230,10 @@ class Searcher:
         hybrid, near = self._hybrid_search(), self.catalogue.nearest_labels(vectors, DEPTH, masks)
         return [hybrid.answer(query, numbers) for query, numbers in zip(queries, near, strict=True)]
 
-    def check_parts(self, direction: str, *, candidates: bool, rerank: bool, plain: bool) -> None:
-        """Raise `ConfigError` for candidate sets or reranking that this catalogue or direction does not have.
+    def check_parts(
+        self, direction: str, *, candidates: bool, rerank: bool, plain: bool, explain: bool = False
+    ) -> None:
+        """Raise `ConfigError` for candidate sets, reranking or reasons that this catalogue or direction does not have.
 
         ``plain`` tells that there is neither a filter nor a passage: candidate sets are learned from such queries.
         """
@@ -226,6 +242,8 @@ class Searcher:
             raise ConfigError("E_NO_ANSWERS", NO_ANSWERS)
         if rerank and (self.reranker is None or self.hybrid is None or not forward):
             raise ConfigError("E_NO_RERANKER", NO_RERANKER)
+        if explain and (self.hybrid is None or not forward):
+            raise ConfigError("E_NO_HYBRID", NO_HYBRID)
 
     def _query_vectors(self, texts: Sequence[str], passages: Sequence[str]) -> Vectors:
         """Return the unit vectors ``(n_texts, dim)`` of queries, half way to those of passages where there are some."""
@@ -247,14 +265,14 @@ class Searcher:
         vector, masks = self.encoder.encode([text], "query")[0], self.catalogue.masks(where, ALIAS_TO_LABEL)
         return self._hybrid_search().reasons(text, vector, hits, masks)
 
-    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> Hits:
+    def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> HitList:
         """Return the ``k`` entities whose labels are nearest to that of an entity, by meaning alone.
 
         ``where`` is a filter on the fields of entities, see `honed.core.filters`. Itself, its group (see
         ``index.group_by``) and entities of the same text are left out; of each other group there is one. Raises
         `ConfigError` for an id that is not there.
         """
-        return similar_hits(self.catalogue, doc_id, k, where)
+        return HitList(similar_hits(self.catalogue, doc_id, k, where))
 
     def entity(self, entity_id: str) -> EntityRecord:
         """Return an entity with its fields and all its aliases; `ConfigError` for an unknown id."""
@@ -276,11 +294,9 @@ class Searcher:
         """Return the labels that the hybrid finds for a query; see `HybridSearch.gather`."""
         return self._hybrid_search().gather(text, vector, near, depth=depth, hidden=hidden)
 
-    def extend_ranking(
-        self, text: str, vector: Vectors, ranking: Rows, n: int, masks: FilterMasks = UNFILTERED
-    ) -> Rows:
-        """Return a ranking with ``n`` labels or more; see `HybridSearch.extend_ranking`."""
-        return self._hybrid_search().extend_ranking(text, vector, ranking, n, masks)
+    def extend_ranking(self, text: str, vector: Vectors, ranking: Ranking, n: int) -> Rows:
+        """Return the numbers of ``n`` labels or more, best first; see `HybridSearch.extend_ranking`."""
+        return self._hybrid_search().extend_ranking(text, vector, RankedLabels(ranking.rows, ranking.scores), n).numbers
 
     def pair_scores(self, text: str, ranking: Rows, until: float = np.inf) -> Vectors:
         """Return the cross-encoder's scores of a query with the first ranked labels; see `HybridSearch.pair_scores`."""

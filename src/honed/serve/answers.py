@@ -1,6 +1,6 @@
 """What is answered over HTTP: the classes of answers, as they are written and as they are documented."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -9,6 +9,44 @@ from msgspec import UNSET, Meta, UnsetType
 from honed.core.records import Answer, EncoderSpec, Hit
 
 JsonValue: TypeAlias = Any  # any JSON; msgspec knows it by this name
+
+
+class SearchHit(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One answer of a search."""
+
+    doc_id: str
+    text: str
+    score: Annotated[
+        float,
+        Meta(
+            description="The number by which hits are ranked: 1 for a known name, otherwise the share that the hybrid "
+            "or the cross-encoder gives to the hit, or the cosine where meaning alone ranks."
+        ),
+    ]
+    cosine: Annotated[float, Meta(description="The cosine of the query and what matched.")]
+    matched: Annotated[str, Meta(description="The name that matched.")]
+    rank: int
+    fields: Mapping[str, str]
+    chance: Annotated[float | None, Meta(description="The estimated chance that the hit is right.")] = None
+    reasons: Annotated[
+        Mapping[str, float] | None,
+        Meta(description="What each part of the hybrid added, in log-odds, where it was asked for."),
+    ] = None
+
+    @classmethod
+    def of(cls, hit: Hit) -> "SearchHit":
+        """Return a hit of a searcher as it is written."""
+        return cls(
+            doc_id=hit.doc_id,
+            text=hit.text,
+            score=hit.score,
+            cosine=hit.cosine,
+            matched=hit.matched,
+            rank=hit.rank,
+            fields=hit.fields,
+            chance=hit.chance,
+            reasons=hit.reasons,
+        )
 
 
 class Candidate(msgspec.Struct, kw_only=True, frozen=True):
@@ -23,7 +61,7 @@ class SearchResult(msgspec.Struct, kw_only=True, frozen=True):
 
     query: str
     truncated: Annotated[bool, Meta(description="Whether the model did not see the end of the query.")]
-    hits: Sequence[Hit]
+    hits: list[SearchHit]
     chance: Annotated[float, Meta(description="The estimated chance that the first hit is right.")] | UnsetType = UNSET
     match: Annotated[bool, Meta(description="Whether the chance is high enough.")] | UnsetType = UNSET
     candidates: (
@@ -38,7 +76,7 @@ class SearchResult(msgspec.Struct, kw_only=True, frozen=True):
         return cls(
             query=query,
             truncated=truncated,
-            hits=list(answer.hits),
+            hits=[SearchHit.of(hit) for hit in answer.hits],
             chance=UNSET if answer.chance is None else answer.chance,
             match=UNSET if answer.match is None else answer.match,
             candidates=(
@@ -60,6 +98,15 @@ class EncodeResult(msgspec.Struct, kw_only=True, frozen=True):
     vectors: list[list[float]]
 
 
+class BundleParts(msgspec.Struct, kw_only=True, frozen=True):
+    """What a search can be asked for."""
+
+    hybrid: Annotated[bool, Meta(description="Whether hits can be explained.")]
+    reranker: Annotated[bool, Meta(description="Whether a cross-encoder can judge the first hits.")]
+    risk: Annotated[float | None, Meta(description="The chance of a wrong answer that a match may have.")]
+    coverage: Annotated[float | None, Meta(description="How often a set of candidates holds the right answer.")]
+
+
 class BundleInfo(msgspec.Struct, kw_only=True, frozen=True):
     """What is served: the manifest of the bundle (there is more in it than is listed here), and the server."""
 
@@ -70,6 +117,7 @@ class BundleInfo(msgspec.Struct, kw_only=True, frozen=True):
     index: dict[str, JsonValue]
     counts: Annotated[dict[str, int], Meta(description="How many entities, names and texts.")]
     files: Annotated[dict[str, int], Meta(description="The size of every file in bytes.")]
+    parts: BundleParts
     fingerprint: Annotated[str, Meta(description="The sha256 of the manifest.")] = msgspec.field(name="self")
     engine: str
     honed: Annotated[str, Meta(description="The version of the server.")]

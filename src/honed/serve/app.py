@@ -83,6 +83,7 @@ class Handlers:
             (operations.ENCODE, self.encode),
             (operations.ENTITY, self.entity),
             (operations.ABOUT, self.about),
+            (operations.OVERVIEW, self.overview),
             (operations.RELOAD, self.reload),
             (operations.SESSION, self.session),
             (operations.HEALTH, self.health),
@@ -106,15 +107,20 @@ class Handlers:
         """Answer a search, one result or several; what the bundle cannot answer is a `RequestError` (422)."""
         searcher = self._service.searcher
         work = SearchWork(
-            search.direction,
+            search.way,
             canonical_json(search.filter),
             candidates=search.candidates,
             rerank=search.rerank,
+            explain=search.explain,
             budget_ms=self._limits.rerank_ms,
         )
         try:
             searcher.check_parts(
-                search.direction, candidates=search.candidates, rerank=search.rerank, plain=not search.filter
+                search.way,
+                candidates=search.candidates,
+                rerank=search.rerank,
+                plain=not search.filter,
+                explain=search.explain,
             )
             answers = await self._wait(request, work, search.texts, search.k)
         except ConfigError as error:  # a filter on a field that is not there: known where the fields are read
@@ -162,6 +168,10 @@ class Handlers:
     async def about(self, _: Request) -> Response:
         """Answer with the manifest of the bundle, the engine and the version of the server."""
         return json_response(self._service.about())
+
+    async def overview(self, _: Request) -> Response:
+        """Tell what there is to search."""
+        return json_response(await asyncio.to_thread(self._service.overview))
 
     async def reload(self, _: Request) -> Response:
         """Load the bundle again."""

@@ -41,6 +41,7 @@ class SearchWork:
     filter: str = "{}"
     candidates: bool = False
     rerank: bool = False
+    explain: bool = False
     budget_ms: float = 0.0
 
     def run(self, searcher: Searcher, texts: Sequence[str], k: int) -> list[Answer]:
@@ -52,6 +53,7 @@ class SearchWork:
             where=json.loads(self.filter),
             candidates=self.candidates,
             rerank=self.rerank,
+            explain=self.explain,
             budget_ms=self.budget_ms,
         )
 

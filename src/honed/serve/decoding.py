@@ -7,7 +7,8 @@ import json
 import re
 import typing
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from types import UnionType
+from typing import Literal, TypeVar, Union
 
 import msgspec
 
@@ -132,7 +133,6 @@ def _explained(kind: type[msgspec.Struct], message: str) -> RequestError:
 
 def _choices(kind: type[msgspec.Struct], path: str) -> tuple[str, ...]:
     """Return the values that a field can have, where its type lists them."""
-    hint = typing.get_type_hints(kind, include_extras=True).get(path)
-    while typing.get_origin(hint) is typing.Annotated:
-        hint = typing.get_args(hint)[0]
-    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+    hint = typing.get_type_hints(kind).get(path)
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (UnionType, Union) else (hint,)
+    return next((typing.get_args(part) for part in parts if typing.get_origin(part) is Literal), ())

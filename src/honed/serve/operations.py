@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from honed.search.catalogue import EntityRecord
+from honed.search.overview import CatalogueOverview
 from honed.serve.answers import BundleInfo, EncodeResult, Reloaded, SearchResult, SearchResults, Status
 from honed.serve.requests import EncodeRequest, SearchParameters, SearchRequest, SessionRequest
 
@@ -84,7 +85,7 @@ SEARCH = Operation(
         _TEXT,
         _ENCODED,
         _BATCH,
-        {422: ("E_FILTER", "E_NO_ANSWERS", "E_NO_RERANKER")},
+        {422: ("E_FILTER", "E_NO_ANSWERS", "E_NO_HYBRID", "E_NO_RERANKER")},
     ),
 )
 SEARCH_BY_URL = Operation(
@@ -115,6 +116,12 @@ ABOUT = Operation(
     path="/v1/bundle",
     summary="What is served: manifest, measures, engine",
     answers={200: BundleInfo},
+)
+OVERVIEW = Operation(
+    method="GET",
+    path="/v1/overview",
+    summary="What there is to search: fields with their most frequent values, names to try",
+    answers={200: CatalogueOverview},
 )
 RELOAD = Operation(
     method="POST",
@@ -166,6 +173,7 @@ OPERATIONS = (
     ENCODE,
     ENTITY,
     ABOUT,
+    OVERVIEW,
     RELOAD,
     SESSION,
     HEALTH,

@@ -11,11 +11,19 @@ from honed.core.filters import check_filter
 from honed.core.json import JsonObject
 from honed.core.protocols import Role
 from honed.core.text import is_blank
+from honed.search.request import direction_of
 from honed.serve.decoding import decode, decode_leniently
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
 
 Direction: TypeAlias = Literal["alias-to-label", "label-to-alias"]
+Target: TypeAlias = Annotated[
+    Literal["entities", "documents", "records", "aliases"] | UnsetType,
+    Meta(description="What is looked for: entities (documents and records are such too), or aliases."),
+]
+OldDirection: TypeAlias = Annotated[
+    Direction | UnsetType, Meta(description="The older word for target: alias-to-label finds entities.")
+]
 Value: TypeAlias = str | bool | int | float
 Condition: TypeAlias = Value | list[Value] | dict[str, Value]
 HitCount: TypeAlias = Annotated[
@@ -29,7 +37,8 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     query: Annotated[str, Meta(description="One text.", examples=["UdeG"])] | UnsetType = UNSET
     queries: Annotated[list[str], Meta(description="Several texts, up to max_batch of the server.")] | UnsetType = UNSET
     k: HitCount = 10
-    direction: Direction = "alias-to-label"
+    target: Target = UNSET
+    direction: OldDirection = UNSET
     filter: Annotated[
         dict[str, Condition],
         Meta(
@@ -39,6 +48,12 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     ] = {}
     candidates: Annotated[bool, Meta(description="Also return a set that holds the right answer.")] = False
     rerank: Annotated[bool, Meta(description="Let the cross-encoder judge the first hits.")] = False
+    explain: Annotated[bool, Meta(description="Say what each part of the hybrid added to a hit.")] = False
+
+    @property
+    def way(self) -> str:
+        """The direction in which what is looked for is found, see `honed.search.request.direction_of`."""
+        return direction_of(self.target or "", self.direction or "")
 
     @property
     def has_many(self) -> bool:
@@ -60,6 +75,8 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
             check_texts(self.queries, "queries", limits)
         if self.query is not UNSET:
             check_text(self.query, "query", limits)
+        if self.target is not UNSET and self.direction is not UNSET:
+            raise RequestError(422, "E_OPTION", "target and direction say the same: give one of them")
         if not 1 <= self.k <= limits.max_k:
             shown = self.k if abs(self.k) < 10**12 else "a huge number"
             raise RequestError(422, "E_RANGE", f"k is {shown}; allowed: 1..max_k, which is {limits.max_k}")
@@ -71,7 +88,8 @@ class SearchParameters(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
 
     query: Annotated[str, Meta(description="The text.", examples=["UdeG"])] = ""
     k: HitCount = 10
-    direction: Direction = "alias-to-label"
+    target: Target = UNSET
+    direction: OldDirection = UNSET
 
 
 class EncodeRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +122,8 @@ def decode_search(fields: JsonObject, limits: Limits) -> SearchRequest:
 def decode_search_parameters(fields: Mapping[str, str], limits: Limits) -> SearchRequest:
     """Return the search that a query string asks for, checked; `RequestError` names the field that is wrong."""
     search = decode_leniently(fields, SearchParameters)
-    return SearchRequest(query=search.query, k=search.k, direction=search.direction).check(limits)
+    asked = SearchRequest(query=search.query, k=search.k, target=search.target, direction=search.direction)
+    return asked.check(limits)
 
 
 def check_texts(texts: Sequence[str], name: str, limits: Limits) -> None:

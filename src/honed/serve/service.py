@@ -9,6 +9,7 @@ from honed.bundle.manifest import Manifest
 from honed.core.errors import HonedError
 from honed.core.json import Json
 from honed.core.version import __version__
+from honed.search.overview import CatalogueOverview, catalogue_overview
 from honed.search.searcher import Searcher
 from honed.serve import memory
 from honed.serve.batching import MicroBatcher
@@ -41,6 +42,7 @@ class Service:
         self.ready = threading.Event()
         self.fault = ""
         self._reloading = threading.Lock()
+        self._overview: tuple[Searcher, CatalogueOverview] | None = None
         threading.Thread(target=self._warm, daemon=True).start()
 
     def _load(self) -> Searcher:
@@ -98,10 +100,29 @@ class Service:
         return {
             **public,
             "files": sizes,
+            "parts": parts_of(self.searcher),
             "engine": getattr(self.searcher.encoder, "engine", ""),
             "honed": __version__,
         }
 
+    def overview(self) -> CatalogueOverview:
+        """Return what the page offers before anything is typed; a bundle is read for it once."""
+        searcher = self.searcher
+        if self._overview is None or self._overview[0] is not searcher:
+            self._overview = searcher, catalogue_overview(searcher.catalogue)
+        return self._overview[1]
+
     def state(self) -> str:
         """Return "ready", "loading", or why the fast engine cannot be used."""
         return self.fault or ("ready" if self.ready.is_set() else "loading")
+
+
+def parts_of(searcher: Searcher) -> dict[str, Json]:
+    """Return what a search can be asked for, see `honed.serve.answers.BundleParts`."""
+    answers = searcher.answers
+    return {
+        "hybrid": searcher.hybrid is not None,
+        "reranker": searcher.hybrid is not None and searcher.reranker is not None,
+        "risk": answers.risk if answers else None,
+        "coverage": answers.coverage if answers else None,
+    }

@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
 from honed.core.progress import progress
-from honed.core.protocols import Encoder, Role, TextIndex, Vectors
+from honed.core.protocols import Encoder, PairScorer, Role, TextIndex, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import JudgedTask, Run
 from honed.core.text import fold
@@ -113,14 +112,6 @@ def hits_of(task: JudgedTask, scores: Vectors, rows: Rows) -> dict[str, list[tup
         query.query_id: [(task.corpus[row].doc_id, float(score)) for row, score in zip(*hits, strict=True)]
         for query, hits in zip(task.queries, zip(rows, scores, strict=True), strict=True)
     }
-
-
-class PairScorer(Protocol):
-    """A model that scores pairs of texts."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
-        """Return the scores ``(n_pairs,)``, higher is closer."""
-        ...
 
 
 def reranked(name: str, run: Run, task: JudgedTask, scorer: PairScorer, depth: int) -> Run:

@@ -9,12 +9,13 @@ from honed.artifacts.models import CrossEncoderArtifact, DraftArtifact
 from honed.config.config import Config
 from honed.core.json import Json
 from honed.core.optional import require
+from honed.core.protocols import PairScorer
 from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
 from honed.encode.models import NewCrossEncoder, encoder_source
 from honed.shapes.judged import DEV_CHARS, judged_task
 from honed.shapes.registry import shape_of
-from honed.shapes.systems import PairScorer, encoder_run, mean_reciprocal_rank, narrowed, reranked, sampled
+from honed.shapes.systems import encoder_run, mean_reciprocal_rank, narrowed, reranked, sampled
 from honed.stages.mine import miner
 
 log = logging.getLogger("honed.train")

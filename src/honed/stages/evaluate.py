@@ -28,10 +28,12 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
 from honed.evaluate.measures import MEASURES, Measure
-from honed.evaluate.results import Comparison
+from honed.evaluate.outcomes import OutcomeFinder
+from honed.evaluate.results import Comparison, QueryOutcomes
 from honed.evaluate.runs import save_run
 from honed.evaluate.score import TaskScores, agreement, task_ceiling
 from honed.shapes.judged import judged_task
+from honed.shapes.next_steps import next_steps
 from honed.shapes.registry import shape_of
 from honed.shapes.report_facts import report_facts
 from honed.shapes.shape import DirectionPlan
@@ -41,6 +43,7 @@ from honed.shapes.systems import (
     HYBRID_RANKS,
     KNOWN_NAMES,
     RERANKED,
+    SHIPPED,
     STUDENT,
     TUNED,
     encoder_run,
@@ -80,6 +83,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     """Evaluate by the shape of the data; writes ``report.json`` and ``report.html``, returns the gates."""
     shape = shape_of(work.config)
     report = shape.evaluate(JudgedEvaluation(work))
+    report.next_steps = next_steps(report)
     write_json(work.folder / REPORT, report)
     (work.folder / REPORT_PAGE).write_text(shape.render(report), encoding="utf-8")
     gates: Json = msgspec.to_builtins(report.gates)
@@ -171,7 +175,19 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         comparisons=_comparisons(scores, lexical, measures),
         student=student.facts if student else None,
         gates=judged_gates(work, scores, lexical, student) if direction.main else [],
+        **_outcomes(test, [*baselines, *ours]),
     )
+
+
+def _outcomes(test: JudgedTask, runs: Sequence[Run]) -> dict[str, QueryOutcomes | None]:
+    """Return queries that what is shipped got wrong, and those that it won by fine-tuning; None without such runs."""
+    by_name, finder = {run.name: run for run in runs}, OutcomeFinder(test)
+    shipped = next((name for name in (*SHIPPED, BASE) if name in by_name), None)
+    tuned = TUNED in by_name and BASE in by_name
+    return {
+        "wrong": finder.wrong(by_name[shipped]) if shipped else None,
+        "won": finder.won(by_name[TUNED], by_name[BASE]) if tuned else None,
+    }
 
 
 def _our_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> list[Run]:

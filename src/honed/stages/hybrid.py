@@ -260,7 +260,7 @@ def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
     for at, candidates in enumerate(_gathered(searcher, queries, "hybrid")):
         query_id, text, vector = asked.queries[at].query_id, queries.texts[at], queries.vectors[at]
         ranked = index.rank(text, candidates)
-        rows = searcher.extend_ranking(text, vector, ranked.rows, k)
+        rows = searcher.extend_ranking(text, vector, ranked, k)
         below = ranked.scores.min(initial=0.0) - np.arange(1, len(rows) - len(ranked.rows) + 1)
         hits[HYBRID_SYSTEM][query_id] = listed(rows, np.concatenate([ranked.scores, below]))
         if searcher.reranker:

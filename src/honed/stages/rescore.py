@@ -12,10 +12,10 @@ from honed.artifacts.data import Examples
 from honed.artifacts.models import MINING, CrossEncoderArtifact, MineArtifact, RescoreArtifact
 from honed.config.config import Config
 from honed.core.json import Json
+from honed.core.protocols import PairScorer
 from honed.core.records import Example
 from honed.core.stage import Stage, Work
 from honed.data import task
-from honed.shapes.systems import PairScorer
 from honed.stages.mining import REJECTED, MiningTexts, save_mined, unseen_pairs
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 
 const query = $("query"), list = $("hits"), state = $("state"), details = $("entity");
 const HELP = state.textContent;
+let bundle = null;
 let hits = [], chosen = -1, lastSearch = 0, pending = null, timer = 0;
 
 let keyAsked = null;
@@ -23,46 +24,91 @@ access.unlock = () => {
   return keyAsked;
 };
 
-// -- search ---------------------------------------------------------------------------------------
+async function info() { return bundle ??= await call("v1/bundle"); }
+
+// -- what is searched, as an address ---------------------------------------------------------------
+
+// ?query=UNAM&target=aliases&where=country=MX&where=founded>=1900: a condition has a field, a sign and a value; several
+// values of one field are a set.
+const CONDITION = /^([^<>=]+)(>=|<=|=|>|<)([^]+)$/;
+const BOUNDS = { ">=": "gte", ">": "gt", "<=": "lte", "<": "lt" };
+let conditions = [];
 
 const direction = () => document.querySelector("input[name=direction]:checked").value;
+const forward = () => direction() === "alias-to-label";
+const shownCondition = ({ field, sign, value }) => `${field}${sign}${value}`;
+const isSet = (condition) => conditions.some((other) => shownCondition(other) === shownCondition(condition));
+
+function filterOf() {
+  const filter = {};
+  for (const { field, sign, value } of conditions) {
+    if (sign === "=") (Array.isArray(filter[field]) ? filter[field] : filter[field] = []).push(value);
+    else filter[field] = { ...filter[field], [BOUNDS[sign]]: value.trim() && isFinite(value) ? Number(value) : value };
+  }
+  return filter;
+}
+
+function address() {
+  const parameters = new URLSearchParams();
+  if (query.value) parameters.set("query", query.value);
+  if (!forward()) parameters.set("target", "aliases");
+  conditions.forEach((condition) => parameters.append("where", shownCondition(condition)));
+  const shown = parameters.toString();
+  return `${location.pathname}${shown && `?${shown}`}`;
+}
+
+function readAddress() {
+  const parameters = new URLSearchParams(location.search);
+  const older = new URLSearchParams(location.hash.split("?")[1] ?? ""); // #/?q=UNAM&to=aliases, of earlier pages
+  query.value = parameters.get("query") ?? older.get("q") ?? "";
+  const aliases = parameters.get("target") === "aliases" || older.get("to") === "aliases";
+  document.querySelector(`input[value=${aliases ? "label-to-alias" : "alias-to-label"}]`).checked = true;
+  conditions = parameters.getAll("where").map((text) => CONDITION.exec(text)).filter(Boolean)
+    .map(([, field, sign, value]) => ({ field: field.trim(), sign, value }));
+}
+
+// Typing changes the address in place; a step (an example, a filter) can be gone back from.
+function searchFor(text, { step = true } = {}) {
+  query.value = text;
+  clearTimeout(timer);
+  if (step && `${location.pathname}${location.search}` !== address()) history.pushState(null, "", address());
+  search();
+}
+
+// -- search ---------------------------------------------------------------------------------------
 
 async function search() {
   const text = query.value;
   const number = ++lastSearch;
   pending?.abort();
   pending = new AbortController();
-  if (!text.trim()) { show([]); state.textContent = HELP; return; }
-  remember(text);
-  const started = performance.now();
+  if (!location.hash.startsWith("#/report") && !location.hash.startsWith("#/about")) history.replaceState(null, "", address());
+  showConditions();
+  $("examples").hidden = text.trim() !== "" || !$("examples").dataset.filled;
+  if (!text.trim()) { show({ hits: [] }); state.textContent = HELP; return; }
   try {
-    const answer = await call("v1/search", { query: text, k: 10, direction: direction() }, { signal: pending.signal });
+    const { parts } = await info();
+    const filter = filterOf();
+    const started = performance.now();
+    const answer = await call("v1/search", {
+      query: text, k: 10, direction: direction(), filter, explain: parts.hybrid && forward(),
+      candidates: parts.coverage !== null && forward() && !conditions.length,
+    }, { signal: pending.signal });
     if (number !== lastSearch) return;
-    show(answer.hits);
+    show(answer);
     const time = `${Math.max(1, Math.round(performance.now() - started))} ms`;
     const cut = answer.truncated ? " The query is longer than the model reads; its end was not seen." : "";
-    state.textContent = answer.hits.length ? `${answer.hits.length} results in ${time}.${verdict(answer)}${cut}` : `Nothing found (${time}).`;
+    state.textContent = answer.hits.length ? `${answer.hits.length} results in ${time}.${cut}` : `Nothing found (${time}).`;
   } catch (error) {
     if (error.name === "AbortError" || number !== lastSearch) return;
-    show([]);
+    show({ hits: [] });
     state.textContent = error.code === "E_BUSY" ? "The server is busy; trying again." : error.message;
     if (error.code === "E_BUSY") timer = setTimeout(search, 1000);
   }
 }
 
-function verdict(answer) {
-  if (answer.chance === undefined) return "";
-  const chance = ` The first is right with a chance of ${percent(answer.chance)}`;
-  return answer.match ? `${chance}.` : `${chance}: probably no match.`;
-}
-
-function remember(text) {
-  const parameters = new URLSearchParams({ q: text, ...(direction() === "alias-to-label" ? {} : { to: "aliases" }) });
-  history.replaceState(null, "", `#/?${parameters}`);
-}
-
-function show(answered) {
-  hits = answered; chosen = -1;
+function show(answer) {
+  hits = answer.hits; chosen = -1;
   details.hidden = true;
   query.setAttribute("aria-expanded", String(hits.length > 0));
   query.removeAttribute("aria-activedescendant");
@@ -70,9 +116,33 @@ function show(answered) {
     id: `hit-${number}`, role: "option", "aria-selected": "false", on: { click: () => open(number) },
   },
     make("div", { class: "line" },
-      make("span", { class: "name" }, hit.text), make("span", { class: "score" }, hit.score.toFixed(3))),
-    make("progress", { class: "bar", max: "1", value: Math.max(0, hit.score).toFixed(4), "aria-label": `score ${hit.score.toFixed(3)}` }),
-    describe(hit))));
+      make("span", { class: "name" }, hit.text),
+      hit.chance === undefined ? null : make("span", { class: "chance", title: "estimated chance that this is right" }, percent(hit.chance)),
+      make("span", { class: "score", title: `the number by which hits are ranked; cosine ${hit.cosine.toFixed(3)}` }, score(hit))),
+    make("progress", { class: "bar", max: "1", value: Math.max(0, hit.score).toFixed(4), "aria-label": `score ${score(hit)}` }),
+    describe(hit), reasons(hit))));
+  showVerdict(answer);
+}
+
+const score = (hit) => (hit.score > 0 && hit.score < 0.0005 ? "<0.001" : hit.score.toFixed(3));
+
+function showVerdict(answer) {
+  const verdict = $("verdict"), set = $("candidates");
+  verdict.hidden = answer.chance === undefined || !hits.length;
+  if (!verdict.hidden) {
+    verdict.className = answer.match ? "match" : "no-match";
+    const chance = `the first is right with a chance of ${percent(answer.chance)}`;
+    verdict.textContent = answer.match ? `Match: ${chance}.` : `No match: ${chance}, too little for the risk that is taken.`;
+  }
+  set.hidden = !answer.candidates?.length;
+  if (set.hidden) return;
+  const shown = answer.candidates.slice(0, 20), more = answer.candidates.length - shown.length;
+  const rate = percent(bundle.parts.coverage);
+  set.replaceChildren(
+    make("summary", {}, `${answer.candidates.length} ${answer.candidates.length === 1 ? "candidate" : "candidates"}: the right one is among them in ${rate} of queries`),
+    make("ul", { class: "aliases" }, ...shown.map(({ doc_id: id, text }) => make("li", {},
+      make("button", { type: "button", on: { click: () => openEntity(id) } }, text)))),
+    more ? make("p", { class: "soft" }, `and ${more.toLocaleString()} more`) : null);
 }
 
 function describe(hit) {
@@ -83,6 +153,57 @@ function describe(hit) {
   return line;
 }
 
+// What the parts of the hybrid added, in log-odds; those that decide, and a known name before all of them.
+function reasons(hit) {
+  if (!hit.reasons) return null;
+  const parts = Object.entries(hit.reasons).filter(([, added]) => Math.abs(added) >= 0.05).slice(0, 4)
+    .map(([part, added]) => make("span", { class: added > 0 ? "part" : "part against" }, `${part} ${added > 0 ? "+" : "−"}${Math.abs(added).toFixed(1)}`));
+  const known = hit.score === 1 ? [make("span", { class: "part" }, "known name")] : [];
+  return make("div", { class: "parts", title: "what each part added to the score, in log-odds" }, ...known, ...parts);
+}
+
+// -- filters and examples ---------------------------------------------------------------------------
+
+async function overview() {
+  const { facets, examples } = await call("v1/overview");
+  $("examples").replaceChildren("Try ", ...examples.map((text) =>
+    make("button", { type: "button", on: { click: () => { searchFor(text); query.focus(); } } }, text)));
+  if (examples.length) $("examples").dataset.filled = "yes";
+  $("examples").hidden = !examples.length || query.value.trim() !== "";
+  $("fields").replaceChildren(...facets.map(({ field, values, n_values: n }) => make("fieldset", {},
+    make("legend", {}, field),
+    ...values.map(({ value, count }) => make("label", {}, facetBox(field, String(value)), ` ${value} `, make("span", { class: "soft" }, count.toLocaleString()))),
+    n > values.length ? make("span", { class: "soft" }, `and ${(n - values.length).toLocaleString()} more`) : null)));
+  $("filters").dataset.filled = facets.length ? "yes" : "";
+  showConditions();
+}
+
+function facetBox(field, value) {
+  const condition = { field, sign: "=", value };
+  const box = make("input", { type: "checkbox", "data-condition": shownCondition(condition), on: { change: () => toggle(condition) } });
+  box.checked = isSet(condition);
+  return box;
+}
+
+function toggle(condition) {
+  conditions = isSet(condition)
+    ? conditions.filter((other) => shownCondition(other) !== shownCondition(condition)) : [...conditions, condition];
+  searchFor(query.value);
+}
+
+function showConditions() {
+  document.querySelectorAll("[data-condition]").forEach((box) => {
+    box.checked = conditions.some((condition) => shownCondition(condition) === box.dataset.condition);
+  });
+  $("filters").hidden = !$("filters").dataset.filled;
+  $("filters").querySelector("summary").textContent = conditions.length ? `Filters (${conditions.length})` : "Filters";
+  $("conditions").hidden = !conditions.length;
+  $("conditions").replaceChildren(...conditions.map((condition) => make("li", {}, make("button", {
+    type: "button", title: "remove this filter", on: { click: () => toggle(condition) } }, `${shownCondition(condition)} ×`))));
+}
+
+// -- hits and details -------------------------------------------------------------------------------
+
 function choose(number) {
   if (!hits.length) return;
   chosen = (number + hits.length) % hits.length;
@@ -91,12 +212,16 @@ function choose(number) {
   query.setAttribute("aria-activedescendant", `hit-${chosen}`);
 }
 
-async function open(number) {
+function open(number) {
   choose(number);
-  const hit = hits[number];
+  return openEntity(hits[number].doc_id);
+}
+
+async function openEntity(id) {
+  const search = lastSearch;
   try {
-    const entity = await call(`v1/entities/${encodeURIComponent(hit.doc_id)}`);
-    if (hits[number] !== hit) return;
+    const entity = await call(`v1/entities/${encodeURIComponent(id)}`);
+    if (search !== lastSearch) return;
     const fields = Object.entries(entity.fields).filter(([, value]) => value);
     details.replaceChildren(
       make("h2", {}, entity.label),
@@ -104,7 +229,7 @@ async function open(number) {
         ...fields.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, link(value))])),
       make("strong", {}, entity.aliases.length ? `${entity.aliases.length} aliases` : "no aliases"),
       make("ul", { class: "aliases" }, ...entity.aliases.map((alias) => make("li", {},
-        make("button", { type: "button", on: { click: () => { query.value = alias; query.focus(); search(); } } }, alias)))),
+        make("button", { type: "button", on: { click: () => { searchFor(alias); query.focus(); } } }, alias)))),
       make("button", { type: "button", on: { click: close } }, "Close"));
     details.hidden = false;
     details.focus({ preventScroll: innerWidth >= 832 });
@@ -119,11 +244,11 @@ function link(value) {
 function close() { details.hidden = true; query.focus(); }
 
 query.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, 80); });
-$("form").addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); if (chosen >= 0) open(chosen); else search(); });
-document.querySelectorAll("input[name=direction]").forEach((choice) => choice.addEventListener("change", search));
+$("form").addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); if (chosen >= 0) open(chosen); else searchFor(query.value); });
+document.querySelectorAll("input[name=direction]").forEach((choice) => choice.addEventListener("change", () => searchFor(query.value)));
 const closeIfOpen = () => { if (details.hidden) return false; close(); };
 onKeys({
-  "/": () => { location.hash = location.hash.startsWith("#/?") ? location.hash : "#/"; query.focus(); query.select(); },
+  "/": () => { location.hash = "#/"; query.focus(); query.select(); },
   Escape: closeIfOpen,
 });
 onKeys({
@@ -134,9 +259,8 @@ onKeys({
 
 // -- report and about -----------------------------------------------------------------------------
 
-let bundle = null;
 async function about() {
-  bundle ??= await call("v1/bundle");
+  await info();
   $("title").textContent = bundle.title ?? "";
   const counts = bundle.counts, parity = bundle.parity ?? {};
   const facts = {
@@ -168,7 +292,7 @@ async function report() {
 }
 
 function route() {
-  const [page, parameters] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page] = location.hash.replace(/^#\/?/, "").split("?");
   const name = ["report", "about"].includes(page) ? page : "search";
   document.querySelectorAll("[data-view]").forEach((view) => { view.hidden = view.id !== name; });
   document.querySelectorAll("nav a").forEach((anchor) => {
@@ -177,17 +301,20 @@ function route() {
   const failed = (error) => { $("title").textContent = error.message; };
   if (name === "report") report().catch(failed);
   else if (name === "about") about().catch(failed);
-  else {
-    about().catch(failed);
-    const linked = new URLSearchParams(parameters ?? "");
-    if (linked.has("q") && linked.get("q") !== query.value) {
-      query.value = linked.get("q");
-      document.querySelector(`input[value=${linked.get("to") === "aliases" ? "label-to-alias" : "alias-to-label"}]`).checked = true;
-      search();
-    }
-    query.focus();
-  }
+  else { about().catch(failed); query.focus(); }
+}
+
+function start() {
+  readAddress();
+  route();
+  overview().catch(() => {}); // without it there are no filters and no examples
+  if (query.value || conditions.length) search(); else showConditions();
 }
 
 addEventListener("hashchange", route);
-route();
+addEventListener("popstate", () => {
+  const before = address();
+  readAddress();
+  if (before !== address()) search();
+});
+start();
