@@ -51,7 +51,7 @@ def tell(**facts: Any) -> None:
 
 def asked_of(project: Project, split: str) -> tuple[StoredVectors, np.ndarray, list[np.ndarray]]:
     searcher = project.searcher()
-    asked = EncodedQueries.of(searcher, task.load_task(project.runner.latest("check").folder, task.FORWARD, split))
+    asked = EncodedQueries.of(searcher, task.load_task(project.runner.latest_of("check").folder, task.FORWARD, split))
     relevant = [np.array(asked.right(at), dtype=np.int64) for at in range(len(asked.texts))]
     return searcher.searched_vectors(), asked.vectors, relevant
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What an artifact is: its stage, the key that names it, what it was made from and the hash of every file."""
+    """The manifest of an artifact: stage, key, settings and inputs it was made from, and the hash of every file."""
 
     stage: str
     key: str
@@ -101,7 +101,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageKey:
-    """What names a stage's result: stage with its version, configuration, and the keys of its inputs."""
+    """The identity of a stage's result: stage with its version, settings, and the keys of its inputs."""
 
     stage: str
     version: int

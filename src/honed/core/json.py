@@ -12,7 +12,7 @@ JsonObject: TypeAlias = Mapping[str, Json]
 
 
 def parse(text: str | bytes) -> Json:
-    """Return what a JSON text holds; `ValueError` for anything else."""
+    """Return the value of a JSON text; `ValueError` for invalid JSON."""
     return cast(Json, json.loads(text))
 
 

@@ -18,7 +18,7 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """An item to be found."""
+    """A document that can be retrieved."""
 
     doc_id: str
     text: str
@@ -26,7 +26,7 @@ class Document:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def encoder_text(self) -> str:
-        """Return what an encoder reads: title and text, one after the other."""
+        """Return the text that is encoded: title and text."""
         return f"{self.title} {self.text}" if self.title else self.text
 
 

@@ -37,7 +37,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work(Generic[C]):
-    """What a stage is given: configuration, folder of honed.toml, inputs, where to write, and who does the work."""
+    """The arguments of a stage: configuration, folder of honed.toml, inputs, output folder, and the executor."""
 
     config: C
     root: Path

@@ -45,7 +45,7 @@ class BaseModel:
         return TorchEncoder.load(replace(self.config, precision=self.precision or self.config.precision))
 
     def identity(self) -> dict[str, Json]:
-        """Return what identifies the model and how it is used, as plain data; its files are looked at, not loaded."""
+        """Return the hash of the model's files and its settings, as plain data, for fingerprints; nothing is loaded."""
         return {**asdict(self.config), "weights": resolve(self.config.base).weights}
 
 
@@ -139,7 +139,7 @@ class PluginModel:
         return encoder
 
     def identity(self) -> dict[str, Json]:
-        """Return what identifies the encoder and how it is used, with the fingerprint that its spec states."""
+        """Return the settings of the encoder with the fingerprint in its spec, as plain data, for fingerprints."""
         return {**asdict(self.config), "weights": self.load().spec.weights}
 
 

@@ -158,7 +158,7 @@ class NumpyEncoder:
 
 
 def unknown_to_numpy(config: JsonObject, spec: EncoderSpec) -> str:
-    """Return what of a model the numpy encoder cannot run, such as "model_type 'mpnet'"; empty where it can run it."""
+    """Return what the numpy encoder does not support of a model, such as "model_type 'mpnet'"; empty: nothing."""
     unknown = [
         f"{key} {config.get(key)!r}"
         for key, known in {"model_type": "bert", "hidden_act": "gelu"}.items()

@@ -89,7 +89,7 @@ def _config(folder: Path) -> dict[str, Json]:
 
 
 def _digest(array: Array) -> tuple[tuple[int, ...], int]:
-    """Return what is the same for arrays of the same shape and numbers."""
+    """Return a digest of an array's shape and numbers."""
     return array.shape, hash(np.ascontiguousarray(array).tobytes())
 
 

@@ -78,7 +78,7 @@ class _Padding(NamedTuple):
     source: Tensor  # (n_texts * longest,)
 
     def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return what is added to the scores ``(n_texts, 1, 1, longest)``: minus infinity where no token is."""
+        """Return the additive attention mask ``(n_texts, 1, 1, longest)``: 0, and minus infinity on padding."""
         mask = torch.zeros(self.inside.shape, dtype=dtype, device=self.inside.device)
         return mask.masked_fill_(~self.inside, float("-inf"))[:, None, None, :]
 

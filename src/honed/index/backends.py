@@ -74,7 +74,7 @@ def is_saved(settings: IndexSettings) -> bool:
 
 
 def tensors_of(index: VectorIndex) -> dict[str, Array]:
-    """Return what of an index is worth saving, as named arrays; nothing of one that is built in no time."""
+    """Return the arrays by name that an index is restored from; empty for one that is built anew each time."""
     return index.tensors() if isinstance(index, SavedIndex) else {}
 
 

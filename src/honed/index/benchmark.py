@@ -49,7 +49,7 @@ class OperatingPoint:
 
 
 class TimedResults(NamedTuple):
-    """Rows that were found for each query ``(n_queries, width)``, and the ms that each took ``(n_queries,)``."""
+    """Hits of every query as rows ``(n_queries, width)``, and the ms that the search took ``(n_queries,)``."""
 
     rows: Rows
     ms: npt.NDArray[np.float64]

@@ -33,7 +33,7 @@ class Budget:
         )
 
     def cost(self, point: OperatingPoint, *, close: float = 1.0) -> tuple[float, float]:
-        """Return what is to be least, in order: ms and MB where a recall is demanded, else missing recall and ms."""
+        """Return the key to minimise: (ms, MB) where a recall is demanded, else (missing recall, ms)."""
         if self.wants_recall:
             return (close * point.ms, point.mb)
         recall = point.index_recall if point.task_recall is None else point.task_recall

@@ -65,7 +65,7 @@ class ComposedIndex:
 
     @property
     def memory_bytes(self) -> int:
-        """What a search holds in memory, in bytes: codes, row numbers, centroids and what the codes learned."""
+        """Memory of a search in bytes: codes, row numbers, centroids and codebooks."""
         return self.memory_with(np.diff(self._saved["offsets"]))
 
     def memory_with(self, sizes: npt.NDArray[np.integer]) -> int:

@@ -64,7 +64,7 @@ class HnswIndex:
 
     @property
     def memory_bytes(self) -> int:
-        """What a search holds in memory, in bytes: the vectors and the links."""
+        """Memory of a search in bytes: vectors and links."""
         return int(4 * self.index.ntotal * self.index.d + sum(array.nbytes for array in self.tensors().values()))
 
     def tensors(self) -> dict[str, Array]:

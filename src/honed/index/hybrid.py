@@ -153,7 +153,7 @@ class HybridIndex:
     def gather(
         self, text: str, near: Rows, cosines: Cosines, *, depth: int = DEPTH, hidden: Sequence[int] | Rows = ()
     ) -> Candidates:
-        """Return what may answer a query: the best ``depth`` of each part, and the first of ``near`` by their vectors.
+        """Return a query's candidates: the best ``depth`` of each part, and the first of ``near`` by their vectors.
 
         ``hidden`` rows are left out, as if they had never been there; ``near`` is longer by as many.
         """
@@ -242,7 +242,7 @@ class HybridIndex:
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def as_dict(self) -> dict[str, Json]:
-        """Return what the tensors do not hold, as plain data."""
+        """Return settings, names and weights beside the tensors, as plain data."""
         return {
             "names": self.names,
             "language": self.analyzer.language,

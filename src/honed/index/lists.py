@@ -59,7 +59,7 @@ class CodedLists(Protocol):
         ...
 
     def tensors(self) -> dict[str, Array]:
-        """Return what was learned, as named arrays."""
+        """Return the learned parameters, as named arrays."""
         ...
 
     def restore(self, tensors: Tensors) -> None:
@@ -82,7 +82,7 @@ class IndexCode:
     part: str = "vector index"
 
     def group(self, bits: int) -> int:
-        """Return how many dimensions one code stands for."""
+        """Return the number of dimensions that one code covers."""
         return self.group_bits // bits if self.group_bits else 1
 
     def divides(self, bits: int, dims: int) -> bool:
@@ -158,7 +158,7 @@ class FaissLists:
         return scores, rows.astype(np.int64)
 
     def tensors(self) -> dict[str, Array]:
-        """Return what was learned, as named arrays."""
+        """Return the learned parameters, as named arrays."""
         import faiss
 
         if self._learned is None:

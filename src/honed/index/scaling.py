@@ -106,7 +106,7 @@ def estimate_sizes(
 def _measure_parts(
     source: StoredVectors, queries: Vectors, settings: IndexSettings, recall: float
 ) -> tuple[list[PartMeasurement], CodeProfile | None]:
-    """Return what parts of the vectors need, and the codes of the largest; None where that cannot be told."""
+    """Return measurements on parts of the vectors and the codes of the largest; None where no estimate is possible."""
     n = source.shape[0]
     order = np.random.default_rng(settings.seed).permutation(n)
     sizes = [round(share * n) for share in SHARES if share * n >= _LEAST]

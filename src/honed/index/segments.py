@@ -59,7 +59,7 @@ class BuildLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentFacts:
-    """What a version of a store says of a segment: its number of records, its index, and the sha256 of each file."""
+    """A segment's entry in a version of a store: number of records, index settings, and the sha256 of each file."""
 
     n: int
     settings: IndexSettings

@@ -19,7 +19,7 @@ _MOST_CLUSTERS = 65_536
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackendFacts:
-    """What settings must know of a backend: the names of those that it takes, and its kind of codes.
+    """The facts about a backend that settings are checked by: names of the settings it takes, and its kind of codes.
 
     ``codes`` is empty for a backend without clusters and codes, and for one that takes the setting of that name.
     """
@@ -104,7 +104,7 @@ class IndexSettings:
         return "codes" in self.takes or bool(BACKENDS[self.backend].codes)
 
     def resolved(self, n: int, dim: int) -> "IndexSettings":
-        """Return the settings with every 0 that stands for a choice made, for ``n`` vectors of ``dim``.
+        """Return the settings with every automatic value (0) replaced, for ``n`` vectors of ``dim``.
 
         Raises `ConfigError` where the dimensions cannot be divided into the groups that the codes need.
         """

@@ -272,7 +272,7 @@ class _Refinement:
 
 
 def _kind(settings: IndexSettings) -> IndexSettings:
-    """Return the settings that tell kinds of codes apart, whatever the clusters and widths are."""
+    """Return the settings that define the codes (kind, bits, dims), without clusters and search widths."""
     return replace(settings, nlist=1, nprobe=1, rescore=IndexSettings().rescore)
 
 

@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
 
 class LossSettings(Protocol):
-    """What losses read of the section [train]; `honed.train.config.TrainConfig` tells what each is."""
+    """The settings of [train] that losses read; `honed.train.config.TrainConfig` explains them."""
 
     @property
     def scale(self) -> float:

@@ -84,7 +84,7 @@ class HistoryFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What a training run gives: the spec of the saved model and the history of the run."""
+    """The result of a training run: the spec of the saved model and the history."""
 
     spec: EncoderSpec
     history: TrainingHistory

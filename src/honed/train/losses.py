@@ -57,7 +57,7 @@ OBJECTIVES: Registry[Objective] = Registry(
 
 
 class ObjectiveNames(Collection[str]):
-    """What ``train.objective`` may say: "auto", the names of objectives, plug-ins included, and synonyms."""
+    """The values of ``train.objective``: "auto", the names of objectives, plug-ins included, and synonyms."""
 
     def __contains__(self, name: object) -> bool:
         return name in (AUTO, *SYNONYMS) or (name in OBJECTIVES and name not in _OF_STUDENTS)
