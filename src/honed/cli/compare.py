@@ -34,26 +34,26 @@ def compare(
     """
     from honed.project.compare import compare as compared
 
-    found = compared(a, b, (system_a, system_b))
+    comparison = compared(a, b, (system_a, system_b))
     if json:
-        terminal.emit_json(found)
+        terminal.emit_json(comparison)
         return
-    for name, side in (("A", found.a), ("B", found.b)):
+    for name, side in (("A", comparison.a), ("B", comparison.b)):
         terminal.emit(f"{name}: {side.system}, {side.folder}")
-    if not found.same_documents:
+    if not comparison.same_documents:
         terminal.emit("the documents are not the same: a difference may be theirs")
-    terminal.emit(f"{found.n_queries} queries, in percent; B - A with its 95 % interval, paired")
+    terminal.emit(f"{comparison.n_queries} queries, in percent; B - A with its 95 % interval, paired")
     terminal.table(
         ["measure", "A", "B", "B - A", "95 %", "p", "won", "lost"],
-        [[name, *_cells(row)] for name, row in found.measures.items()],
+        [[name, *_cells(row)] for name, row in comparison.measures.items()],
     )
-    if found.slices:
-        head = next(iter(found.measures))
+    if comparison.slices:
+        head = next(iter(comparison.measures))
         terminal.table(
             [f"{head} of", "A", "B", "B - A", "95 %", "p", "won", "lost", "n"],
-            [[name, *_cells(row), str(row.n)] for name, row in found.slices.items()],
+            [[name, *_cells(row), str(row.n)] for name, row in comparison.slices.items()],
         )
-    for what, queries in (("won", found.won), ("lost", found.lost)):
+    for what, queries in (("won", comparison.won), ("lost", comparison.lost)):
         if queries:
             terminal.emit(f"{what}: {'; '.join(query.text for query in queries)}")
 

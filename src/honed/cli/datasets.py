@@ -25,11 +25,17 @@ def list_datasets(*, json: Json = False) -> None:
     from honed.data.datasets import REGISTRY
 
     if json:
-        terminal.emit_json([each.as_dict() for each in REGISTRY])
+        terminal.emit_json([dataset.as_dict() for dataset in REGISTRY])
         return
     rows = [
-        [each.name, each.shape, f"{sum(file.size for file in each.files) / 1e6:.1f} MB", each.licence, each.title]
-        for each in REGISTRY
+        [
+            dataset.name,
+            dataset.shape,
+            f"{sum(file.size for file in dataset.files) / 1e6:.1f} MB",
+            dataset.licence,
+            dataset.title,
+        ]
+        for dataset in REGISTRY
     ]
     terminal.table(["name", "shape", "size", "licence", "what"], rows)
 
@@ -49,8 +55,8 @@ def fetch_dataset(
     if name.startswith(PREFIX):
         if mirror:
             raise ConfigError("E_OPTION", "--from goes with names from  honed datasets list")
-        found = fetch_ir(name.removeprefix(PREFIX), to)
+        paths = fetch_ir(name.removeprefix(PREFIX), to)
     else:
-        found = fetch(find(name), to, mirror=mirror)
-    for path in found:
+        paths = fetch(find(name), to, mirror=mirror)
+    for path in paths:
         terminal.emit(str(path))

@@ -18,16 +18,16 @@ def doctor(project: Folder = Path(), *, json: Json = False) -> None:
     """Say what this machine has and what would run where; exit code 2 when honed.toml asks for what cannot run."""
     from honed.project.doctor import examine
 
-    found = examine(project)
+    checked = examine(project)
     if json:
-        terminal.emit_json(found)
+        terminal.emit_json(checked)
     else:
-        for section, lines in found.items():
+        for section, lines in checked.items():
             if isinstance(lines, dict):
                 terminal.emit(section)
                 for name, value in lines.items():
                     terminal.emit(f"  {name:<24} {value}")
-        for problem in found["problems"]:
+        for problem in checked["problems"]:
             terminal.emit(f"PROBLEM {problem}")
-    if found["problems"]:
-        raise ConfigError("E_CANNOT_RUN", found["problems"][0])
+    if checked["problems"]:
+        raise ConfigError("E_CANNOT_RUN", checked["problems"][0])

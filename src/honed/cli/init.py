@@ -31,7 +31,7 @@ def init(
     """Look at the data and write honed.toml."""
     from honed.project.init import propose
 
-    given = dict(_pair(each) for each in columns or [])
+    given = dict(_pair(column) for column in columns or [])
     target = project / "honed.toml"
     if target.exists() and not force:
         raise ConfigError("E_EXISTS", f"{target}: exists already; --force replaces it")
@@ -44,7 +44,7 @@ def init(
 
 
 def _pair(text: str) -> tuple[str, str]:
-    role, found, column = text.partition("=")
-    if not found or not role or not column:
+    role, sign, column = text.partition("=")
+    if not sign or not role or not column:
         raise ConfigError("E_OPTION", f"--map {text}: expected ROLE=COLUMN, such as label=name")
     return role, column

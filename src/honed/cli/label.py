@@ -132,21 +132,21 @@ def suggest(
     from honed.project.labels import suggestions
 
     opened = Project(project, listener=terminal.stage_line)
-    found = suggestions(opened, n, records)
+    suggested = suggestions(opened, n, records)
     if json:
-        terminal.emit_json(found)
+        terminal.emit_json(suggested)
         return
     terminal.table(
         ["class", "term", "records", "precision", "low"],
         [
             [term.label, term.term, str(term.records), _percent(term.precision), _percent(term.low)]
-            for term in found.terms
+            for term in suggested.terms
         ],
     )
     terminal.emit("")
     terminal.table(
         ["record", "likeliest", "text"],
-        [[record.id, f"{record.likeliest} {record.confidence:.2f}", record.text[:100]] for record in found.records],
+        [[record.id, f"{record.likeliest} {record.confidence:.2f}", record.text[:100]] for record in suggested.records],
     )
 
 

@@ -92,7 +92,7 @@ def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     debug = "--debug" in arguments
     try:
-        command = next((each for each in arguments if not each.startswith("-")), None)
+        command = next((argument for argument in arguments if not argument.startswith("-")), None)
         if command in COMMANDS and command not in WITHOUT_TABLES and not {"-h", "--help"} & set(arguments):
             require("reading tables")
         result = make_app(command)(args=arguments, standalone_mode=False)

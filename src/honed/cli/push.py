@@ -54,12 +54,12 @@ def push(
     name = f"{schema}.{collection}"
     if not facts["pushed"]:
         terminal.say(f"{name}: version {facts['version']} holds just this; nothing was written")
-    found = ""
+    graph = ""
     if facts["index"] == "hnsw":
-        found = f"; the graph finds {100 * facts['index_recall']:.1f} % at hnsw.ef_search = {facts['search_width']}"
+        graph = f"; the graph finds {100 * facts['index_recall']:.1f} % at hnsw.ef_search = {facts['search_width']}"
     terminal.emit(
         f"{name}: version {facts['version']}, {facts['records']:,} records of {facts['dim']} dimensions as "
-        f"{facts['type']}{found}"
+        f"{facts['type']}{graph}"
     )
     terminal.emit(
         f"nearest in SQL: ORDER BY embedding <#> '[...]'::{facts['type']}, of {name} (id, label, fields, ...)"

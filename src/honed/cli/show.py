@@ -26,18 +26,18 @@ def show(
     from honed.api.project import Project
 
     folder = Path(artifact)
-    found = Artifact.at(folder) if folder.is_dir() else Project(project).runner.latest_of(artifact)
+    shown = Artifact.at(folder) if folder.is_dir() else Project(project).runner.latest_of(artifact)
     if verify:
-        found.verify()
+        shown.verify()
     if json:
-        terminal.emit_json({"folder": str(found.folder), **found.manifest.as_dict()})
+        terminal.emit_json({"folder": str(shown.folder), **shown.manifest.as_dict()})
         return
-    terminal.emit(f"{found.manifest.stage}  {found.key}\nfolder  {found.folder}")
-    for name, key in found.manifest.inputs.items():
+    terminal.emit(f"{shown.manifest.stage}  {shown.key}\nfolder  {shown.folder}")
+    for name, key in shown.manifest.inputs.items():
         terminal.emit(f"input   {name} {key}")
-    for name, value in found.manifest.facts.items():
+    for name, value in shown.manifest.facts.items():
         terminal.emit(f"fact    {name} = {value}")
-    for name in found.manifest.files:
+    for name in shown.manifest.files:
         terminal.emit(f"file    {name}")
     if verify:
         terminal.emit("every file is as it was written")

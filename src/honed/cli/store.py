@@ -143,11 +143,11 @@ def show(
     from honed import Store
     from honed.project.store import record_of
 
-    found = Store.open(store, verify=verify)
+    opened = Store.open(store, verify=verify)
     if record is None:
-        _tell(found, json=json)
+        _tell(opened, json=json)
         return
-    wanted = record_of(found, record)
+    wanted = record_of(opened, record)
     terminal.emit_json({"id": wanted.doc_id, "text": wanted.text, "fields": dict(wanted.fields)})
 
 

@@ -141,12 +141,12 @@ def print_report(report: "Report") -> None:
         table(["system", *measures, f"95 % of {measures[0]}"], rows)
     for figure in report.published:
         emit(f"published, same protocol: {figure.name}: {figure.measure} {100 * figure.value:.2f} {figure.note}")
-    for found in report.comparisons:
-        if found.measure in report.headline:
-            gain = found.difference
+    for compared in report.comparisons:
+        if compared.measure in report.headline:
+            gain = compared.difference
             emit(
-                f"{found.candidate} - {found.reference}: {100 * gain.mean:+.1f} points of {found.measure} "
-                f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}, p = {found.p_value:.4f})"
+                f"{compared.candidate} - {compared.reference}: {100 * gain.mean:+.1f} points of {compared.measure} "
+                f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}, p = {compared.p_value:.4f})"
             )
     for line in report.more_lines():
         emit(line)

@@ -131,26 +131,26 @@ def _print(report: dict[str, Any]) -> None:
     columns = ["index", *([f"R@{report['depth']}"] if task else []), f"recall@{report['k']}", "ms", "MB"]
     rows = [
         [
-            each["name"],
-            *([f"{100 * each['task_recall']:.1f}"] if task else []),
-            f"{100 * each['index_recall']:.1f}",
-            f"{each['ms']:.3f}",
-            f"{each['mb']:.1f}",
+            point["name"],
+            *([f"{100 * point['task_recall']:.1f}"] if task else []),
+            f"{100 * point['index_recall']:.1f}",
+            f"{point['ms']:.3f}",
+            f"{point['mb']:.1f}",
         ]
-        for each in report["frontier"]
+        for point in report["frontier"]
     ]
-    bold = next((at for at, each in enumerate(report["frontier"]) if _is_chosen(each, report)), None)
+    bold = next((at for at, point in enumerate(report["frontier"]) if _is_chosen(point, report)), None)
     terminal.table(columns, rows, title="the frontier of recall and time", bold=bold)
     if report["needs"]:
         title = f"larger corpora: clusters and {report['needs_of']}"
         rows = [
             [
-                f"{each['n']:,}",
-                f"{each['mb'] / 1000:.1f}",
-                f"{each['disk_mb'] / 1000:.0f}",
-                f"{each['ms']:.1f} ({each['ms_low']:.1f} to {each['ms_high']:.1f})",
+                f"{need['n']:,}",
+                f"{need['mb'] / 1000:.1f}",
+                f"{need['disk_mb'] / 1000:.0f}",
+                f"{need['ms']:.1f} ({need['ms_low']:.1f} to {need['ms_high']:.1f})",
             ]
-            for each in report["needs"]
+            for need in report["needs"]
         ]
         terminal.table(["documents", "GB in memory", "GB on disk", "ms a query (95 %)"], rows, title=title)
     if report["toml"]:

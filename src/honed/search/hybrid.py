@@ -79,14 +79,14 @@ class HybridSearch:
     def answer(self, query: AnswerQuery, near: Rows) -> Answer:
         """Return the answer to a query; ``near`` are its nearest labels, see `Catalogue.nearest_labels`."""
         hidden = self.catalogue.hidden_labels(query.masks)
-        found = self.gather(query.text, query.vector, near, hidden=hidden)
-        ranked = self.index.rank(query.text, found)
+        gathered = self.gather(query.text, query.vector, near, hidden=hidden)
+        ranked = self.index.rank(query.text, gathered)
         known = self._in_ranked_order(HitBuilder(self.catalogue).known(query), ranked.rows, query.text)
         ranking = self._judged(query, ranked)
         total = log_total(ranking.odds)
         hits = self._hits(query, known, ranking, total)
         if query.explained:
-            hits = self._explained(query.text, found, hits)
+            hits = self._explained(query.text, gathered, hits)
         if self.answers is None or query.rerank_until is not None or not query.estimated:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be

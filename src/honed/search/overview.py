@@ -83,8 +83,8 @@ def examples(catalogue: Catalogue) -> list[str]:
     names, n = catalogue.names, catalogue.names.n_entities
     rows = np.unique(np.linspace(0, max(n - 1, 0), min(n, _N_LOOKED_AT)).astype(int)).tolist() if n else []
     aliases, labels = list(_short_aliases(catalogue, rows)), [names.entity(row).label for row in rows]
-    found = list(dict.fromkeys(aliases or [label for label in labels if 0 < len(label) <= _LONGEST]))
-    return [found[at] for at in np.unique(np.linspace(0, len(found) - 1, _N_EXAMPLES).astype(int))] if found else []
+    texts = list(dict.fromkeys(aliases or [label for label in labels if 0 < len(label) <= _LONGEST]))
+    return [texts[at] for at in np.unique(np.linspace(0, len(texts) - 1, _N_EXAMPLES).astype(int))] if texts else []
 
 
 def _short_aliases(catalogue: Catalogue, rows: list[int]) -> Iterator[str]:
