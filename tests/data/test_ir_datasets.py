@@ -40,9 +40,9 @@ def test_a_collection_becomes_a_project(collection: str, tmp_path: Path, capsys:
     assert run_command(["init", str(folder), "--project", str(tmp_path)]) == 0
     Project(tmp_path).run(until="check")
     audit = Project(tmp_path).audit()
-    assert audit["documents"] == 12
-    assert audit["grades"] == {"1": 6, "2": 6}
-    assert audit["splits"]["test"] == 8
+    assert audit.data["documents"] == 12
+    assert audit.data["grades"] == {"1": 6, "2": 6}
+    assert audit.data["splits"]["test"] == 8
 
 
 def test_an_unknown_name_is_refused_with_a_near_one(collection: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Folder, Json
+from honed.cli.options import Encoding, Folder, Json
 from honed.core.errors import ConfigError
 from honed.core.progress import log_to_stderr
 from honed.label.report import LabelReport
@@ -156,6 +156,7 @@ def import_labels(
     who: Annotated[str, typer.Option(help="The name that the labels are kept under.")] = "",
     id_column: Annotated[str, typer.Option("--id", help="Column of the record's id.")] = "",
     label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
+    encoding: Encoding = None,
 ) -> None:
     """Add hand labels from a file to the store; labels of records that are not there are refused."""
     from honed.api.project import Project
@@ -163,5 +164,5 @@ def import_labels(
     from honed.shapes.labels.task import label_section
 
     opened = Project(project, listener=terminal.stage_line)
-    n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column)
+    n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column, encoding=encoding)
     terminal.emit(f"{n} labels added to {label_section(opened.config).store}")

@@ -11,7 +11,7 @@ from honed.core.json import Json
 from honed.core.sections import limits
 from honed.data.rows import ImportConfig
 from honed.data.split import SplitConfig
-from honed.data.tables import TableFormat
+from honed.data.tables import QUOTING, TableFormat
 from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
@@ -47,13 +47,18 @@ class DataSection:
     """What the files hold; ``columns`` maps a role of the shape to a column; ``licence`` is noted in bundles.
 
     ``offsets`` of entities count "token"s or "character"s; "auto" means tokens where a text is a list of them.
+    ``header`` names the columns of delimited files without a line of names. ``separator`` stands between the aliases of
+    a cell that holds several. ``decimal`` maps columns to their decimal mark, where it is no point.
     """
 
     shape: str
     columns: Mapping[str, str]
     encoding: str = "utf-8"
     delimiter: str = ""
-    quoting: str = field(default="csv", metadata=limits(one_of=("csv", "none")))
+    quoting: str = field(default="csv", metadata=limits(one_of=QUOTING))
+    header: tuple[str, ...] = ()
+    separator: str = ""
+    decimal: Mapping[str, str] = field(default_factory=dict)
     on_bad_row: str = field(default="stop", metadata=limits(one_of=("stop", "quarantine")))
     max_text_chars: int = field(default=100_000, metadata=limits(low=1, high=10_000_000))
     labels: tuple[str, ...] = ()
@@ -78,13 +83,19 @@ class DataSection:
                 delimiter=self.delimiter,
                 quoting=self.quoting,
                 max_text_chars=self.max_text_chars,
+                header=self.header,
             ),
+            separator=self.separator,
+            decimal=dict(self.decimal),
         )
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a delimiter of several characters and an encoding that does not exist."""
         if len(self.delimiter) > 1:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {self.delimiter!r} is not one character")
+        for column, mark in self.decimal.items():
+            if mark not in (",", "."):
+                raise ConfigError("E_CONFIG_RANGE", f'{file}: data.decimal.{column}: {mark!r} is not "," or "."')
         try:
             codecs.lookup(self.encoding)
         except LookupError:

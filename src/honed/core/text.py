@@ -6,6 +6,11 @@ from functools import lru_cache
 
 _SPACES = re.compile(r"\s+")
 _WORDS = re.compile(r"\w+")
+# what Unicode calls default-ignorable: signs that change no text that is seen (DerivedCoreProperties.txt)
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}  # fillers
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -26,12 +31,27 @@ _SCRIPTS = {
 
 
 def fold(text: str) -> str:
-    """Return the key under which two strings count as the same: NFKC, case-folded, blanks collapsed.
+    """Return the key under which two strings count as the same: Unicode's NFKC_Casefold, blanks collapsed.
 
-    >>> fold("  Ｒefund ") == fold("refund")
+    What cannot be seen in a text (zero-width signs, marks of direction, soft hyphens) makes no difference.
+
+    >>> fold("  Ｒefund ") == fold("refund") == fold("re\u00adfund\u200b")
     True
     """
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", visible(folded))
+    return _SPACES.sub(" ", folded).strip()
+
+
+def visible(text: str) -> str:
+    """Return a text without the characters that Unicode calls default-ignorable."""
+    return text if text.isascii() else _IGNORABLE.sub("", text)
+
+
+def as_seen(text: str) -> str:
+    """Return a text as it looks: composed letters, single blanks, without what cannot be seen; case is kept."""
+    return _SPACES.sub(" ", visible(unicodedata.normalize("NFC", text))).strip()
 
 
 def fold_accents(text: str) -> str:

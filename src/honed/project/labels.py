@@ -111,15 +111,23 @@ def suggestions(project: Workspace, n_terms: int, n_records: int) -> Suggestions
 
 
 def import_hand_labels(
-    project: Workspace, file: Path, *, who: str = "", id_column: str = "", label_column: str = ""
+    project: Workspace,
+    file: Path,
+    *,
+    who: str = "",
+    id_column: str = "",
+    label_column: str = "",
+    encoding: str | None = None,
 ) -> int:
     """Add the labels of a table to the project's store; returns how many.
 
-    Raises `DataError` for a label that is no class and a record that is not there; nothing is added then.
+    Raises `DataError` for a label that is no class, several of one record, and a record that is not there; nothing is
+    added then.
     """
-    table = open_table(file, project.config.data.import_config().format)
+    form = project.config.data.import_config().format
+    table = open_table(file, replace(form, encoding=encoding or form.encoding, header=()))
     columns = {
-        "id": id_column or project.config.data.columns["id"],
+        "id": id_column or project.config.data.columns.get("id", "id"),
         "label": label_column or refinery_columns(table.columns).get("manual") or "label",
     }
     _check_columns(file, table.columns, columns)

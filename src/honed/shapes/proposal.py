@@ -12,7 +12,7 @@ from honed.core.json import Json
 from honed.core.sections import toml_string
 from honed.core.text import fold
 from honed.data.rows import Role
-from honed.data.tables import Row, Table, TableFormat, open_table, table_files
+from honed.data.tables import Reject, Row, Table, TableFormat, open_tables, table_files
 
 # role -> column names that mean it, best first
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -57,22 +57,29 @@ class InitFiles:
     @cached_property
     def tables(self) -> Sequence[Table]:
         """All tables among the files."""
-        return [open_table(file, self.format) for path in self.paths for file in table_files(path)]
+        return [table for path in self.paths for file in table_files(path) for table in open_tables(file, self.format)]
 
     @property
     def columns(self) -> Sequence[str]:
         """The columns of the first table."""
+        if not self.tables[0].columns:
+            assert not self.rows  # no row tells columns: the first bad one says why
         return self.tables[0].columns
 
     @cached_property
     def rows(self) -> Sequence[Row]:
-        """The first rows of the first table."""
-        rows = []
+        """The first rows of the first table; `DataError` with the first bad row's reason where all are bad."""
+        rows: list[Row] = []
+        bad: list[Reject] = []
         for row in self.tables[0].rows:
             if isinstance(row, Row):
                 rows.append(row)
-            if len(rows) >= _LOOK:
+            else:
+                bad.append(row)
+            if len(rows) >= _LOOK or len(bad) >= _LOOK:
                 break
+        if bad and not rows:
+            raise DataError(bad[0].code, f"{bad[0]}; no row of {self.tables[0].file} can be read")
         return rows
 
     def relative(self, paths: Sequence[Path]) -> list[str]:
@@ -102,7 +109,7 @@ class InitFiles:
             column = None if role in mapping else self.find(role, list(mapping.values()), names.get(role, ()))
             if column and (role != "split" or self._is_split(column)):
                 mapping[role] = column
-        missing = [role.name for role in roles if role.required and role.name not in mapping]
+        missing = [role.name for role in roles if role.required and not role.numbered and role.name not in mapping]
         if missing:
             raise DataError(
                 "E_HEADER_MISSING",

@@ -90,7 +90,7 @@ def retrieval_stage(own_texts: OwnTexts, *, among_themselves: bool, wanted: Call
             "columns": dict(section.columns),
             "splits": [list(section.corpus), list(section.queries)],
             "exclude": section.exclude_duplicates,
-            "format": asdict(config.data.import_config().format),
+            "format": config.data.import_config().format.key(),
             "split": asdict(config.split),
             "given": "split" in config.data.columns,
         }

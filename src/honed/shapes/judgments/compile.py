@@ -10,7 +10,7 @@ from honed.core.text import fold
 from honed.evaluate.results import Finding
 from honed.shapes.findings import SAMPLES, finding
 from honed.shapes.judgments.config import JudgmentsConfig
-from honed.shapes.judgments.read import Judgments, drawn_order
+from honed.shapes.judgments.read import Judgments, drawn_order, unknown_judgements
 from honed.shapes.judgments.synthetic import KINDS, Write, synthetic_examples
 
 
@@ -83,6 +83,8 @@ def judged_task(found: Judgments, config: JudgmentsConfig, name: str, split: str
 class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is in queries, documents and judgements; ``passages`` where documents were cut.
 
+    ``unknown`` tells of judgements of documents or queries that are not there.
+
     ``queries_import`` and ``qrels_import`` are the books of their tables: rows in, accepted, rejected by reason.
     """
 
@@ -94,6 +96,7 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     grades: dict[str, int]
     splits: dict[str, int]
     findings: dict[str, Finding]
+    unknown: str = ""
     queries_import: dict[str, Json] = {}
     qrels_import: dict[str, Json] = {}
 
@@ -106,6 +109,7 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
             if rows
         ]
         return [
+            *([self.unknown] if self.unknown else []),
             *books,
             f"{self.documents} documents, {passages}{self.queries} queries, {self.judgements} judgements "
             f"({self.judgements_a_query} a query)",
@@ -135,5 +139,6 @@ def audit_judgments(found: Judgments) -> JudgmentAudit:
         grades={str(grade): count for grade, count in sorted(grades.items())},
         splits=dict(Counter(found.splits.values())),
         findings=findings,
+        unknown=unknown_judgements(found),
         **books,
     )

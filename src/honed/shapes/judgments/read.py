@@ -5,7 +5,7 @@ Queries and judgements are tables, or TREC's files; their rows are accounted for
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
@@ -15,7 +15,7 @@ from honed.core.text import fold, is_blank
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record, Role
 from honed.data.split import SplitConfig, unit_interval
-from honed.data.tables import SUFFIXES, Reject, Row, Table, TableFormat, open_table, table_files
+from honed.data.tables import Reject, Row, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
 from honed.shapes.judgments.documents import documents_of
 from honed.shapes.judgments.passages import passages_of
@@ -97,11 +97,12 @@ class JudgedTables(PlainRows):
 
     def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
         """Yield the tables of a path with roles for columns; those that a file lacks are empty."""
-        if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        if path.is_file() and not is_table_file(path):
             yield self._trec(path, form)
             return
         for file in table_files(path):
-            yield self._renamed(file, open_table(file, form))
+            for table in open_tables(file, form):
+                yield self._renamed(file, table)
 
     def _renamed(self, file: Path, table: Table) -> Table:
         columns = {
@@ -123,7 +124,13 @@ class JudgedTables(PlainRows):
                     row = Row(file=row.file, where=row.where, values=values | ({"split": named} if named else {}))
                 yield row
 
-        return Table(file=table.file, columns=[role.name for role in self.roles], rows=rows(), format=table.format)
+        return Table(
+            file=table.file,
+            columns=[role.name for role in self.roles],
+            rows=rows(),
+            format=table.format,
+            notes=table.notes,
+        )
 
     def _trec(self, path: Path, form: TableFormat) -> Table:
         """Read TREC files: judgements of "query 0 document grade", topics of "query<TAB>text"."""
@@ -164,6 +171,7 @@ def read_judgments(
     found, given = documents, dict[str, str]()
     _read_queries(found, given, _imported(QUERIES, found, config, root, form, folder))
     _read_qrels(found, given, config, _imported(QRELS, found, config, root, form, folder))
+    _refuse_foreign(found)
     unjudged = [
         query for query in found.queries if not any(grade > 0 for grade in found.grades.get(query, {}).values())
     ]
@@ -178,6 +186,24 @@ def read_judgments(
     return found
 
 
+def unknown_judgements(found: Judgments) -> str:
+    """Return a sentence on judgements of documents and queries that are not there, empty where all are."""
+    n = found.books[QRELS].accepted
+    parts = []
+    for code, kind in (("W_QREL_UNKNOWN_DOCUMENT", "documents"), ("W_QREL_UNKNOWN_QUERY", "queries")):
+        if count := found.dropped[code]:
+            example = found.samples[code][0].rsplit(": ", 1)[-1]
+            parts.append(f"{count} of {n} judgements name unknown {kind}, such as {example}")
+    return "; ".join(parts)
+
+
+def _refuse_foreign(found: Judgments) -> None:
+    """Raise `DataError` where no judgement is of a query and a document that are there."""
+    if not any(found.grades.values()) and (said := unknown_judgements(found)):
+        known = f"the documents have ids such as {next(iter(found.cut or found.documents), 'none')}"
+        raise DataError("E_QREL_UNKNOWN", f"{said}; {known}: are these files of one collection?")
+
+
 def _imported(
     kind: str, found: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, folder: Path
 ) -> Iterator[Record]:
@@ -188,7 +214,8 @@ def _imported(
         tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS), config.qrels
     columns = {role.name: role.name for role in tables.roles}
     importer = Importer(
-        ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=form.format), tables
+        ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=replace(form.format, header=())),
+        tables,
     )
     (folder / kind).mkdir(parents=True, exist_ok=True)
     found.books[kind] = importer.run([root / name for name in names], folder / kind)

@@ -60,7 +60,7 @@ class LabelShape(GroupedShape):
     name = "labels"
     summary = "texts of which a few have a label: weak labels with confidence, and find similar"
     roles: Sequence[Role] = (
-        Role(name="id", kind="id", required=True, unique=True),
+        Role(name="id", kind="id", required=True, unique=True, numbered=True),
         Role(name="title", kind="text", required=False, may_be_empty=True),
         Role(name="text", kind="text", required=False),
         Role(name="label", kind="label", required=False),
