@@ -32,7 +32,7 @@ def test_a_folder_in_beirs_layout(beir: Path, tmp_path: Path, capsys: pytest.Cap
     assert "kept as fields: brand" in shown
     Project(tmp_path).run(until="check")
     audit = Project(tmp_path).audit()
-    assert (audit["documents"], audit["queries"], audit["splits"]["test"]) == (9, 9, 5)
+    assert (audit.data["documents"], audit.data["queries"], audit.data["splits"]["test"]) == (9, 9, 5)
 
 
 def test_three_files_in_any_order(beir: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Parquet, Arrow and Feather: rows by batches, page checksums verified where a Parquet file has them."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,17 +50,39 @@ def open_arrow(source: Source) -> Table:
 
 def _table(source: Source, schema: pa.Schema, batches: Iterable[pa.RecordBatch], code: str) -> Table:
     check_header(source.name, schema.names)
-    return Table(file=source.name, columns=list(schema.names), rows=_rows(source.name, batches, code))
+    classes = _classes(schema)
+    return Table(file=source.name, columns=list(schema.names), rows=_rows(source.name, batches, code, classes))
 
 
-def _rows(name: str, batches: Iterable[pa.RecordBatch], code: str) -> Iterator[Row | Reject]:
+def _classes(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the names of classes by column, where the library datasets wrote numbers for them."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        named = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+    return {name: [str(text) for text in names] for name, names in named.items()}
+
+
+def _rows(
+    name: str, batches: Iterable[pa.RecordBatch], code: str, classes: Mapping[str, Sequence[str]]
+) -> Iterator[Row | Reject]:
     number = 0
     try:
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH):
                 for values in batch.slice(start, _BATCH).to_pylist():
                     plain = {column: plain_value(value) for column, value in values.items()}
+                    for column, names in classes.items():
+                        plain[column] = _class_name(plain.get(column), names)
                     yield Row(file=name, where=f"row {number}", values=plain)
                     number += 1
     except (pa.ArrowException, OSError) as error:
         raise DataError(code, f"{name}, row {number} or later: damaged: {error}") from error
+
+
+def _class_name(value: object, names: Sequence[str]) -> object:
+    """Return the name of a class by its number, None for -1 (no class); what is no number stays."""
+    if not isinstance(value, int) or value >= len(names):
+        return value
+    return names[value] if value >= 0 else None

@@ -12,7 +12,7 @@ from honed.core.errors import DataError
 from honed.core.text import visible
 from honed.data.lines import Line, numbered_lines
 from honed.data.source import Source
-from honed.data.table import Notes, Reject, Row, Table, TableFormat
+from honed.data.table import Notes, Reject, Row, Table, TableFormat, is_headerless
 
 _AHEAD = 30  # lines that are looked at to find the header
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
@@ -146,7 +146,12 @@ def open_csv(source: Source, form: TableFormat) -> Table:
     columns = list(form.header) or _header(source.name, reader)
     reader.width = len(columns)
     named = [name for name in columns if name]
-    check_header(source.name, named)
+    if not is_headerless(named):
+        check_header(source.name, named)
+    else:
+        shown = ", ".join(f"column{place}" for place in range(1, len(named) + 1))
+        text = f"{source.name}: its first line looks like a row; without a line of names set  header = [{shown}]"
+        notes.warn("W_NO_HEADER", text)
     rows = _CsvRows(file=source.name, columns=columns, reader=reader, notes=notes)
     return Table(file=source.name, columns=named, rows=iter(rows), format=form, notes=notes)
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.progress import progress
 from honed.core.text import is_blank
+from honed.data.csv_tables import check_header
 from honed.data.rows import Accounting, BadRowError, ImportConfig, Record, Role, RowReader
 from honed.data.tables import Reject, Row, Table, TableFormat, open_tables, skipped_files, table_files
 
@@ -167,6 +168,7 @@ class Importer:
         for name in self.config.columns:
             if name not in known:
                 raise ConfigError("E_CONFIG_KEY", f"data.columns.{name}: unknown role{did_you_mean(name, known)}")
+        check_header(table.file, table.columns)
         if not table.columns:  # no record of the file could be read: its rejects say more than a missing column
             return
         for role in self.roles:

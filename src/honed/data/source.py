@@ -37,7 +37,7 @@ class _Opened(io.BufferedReader):
 
 PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
 _PACKED_MARKS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
-_ZIP_MARK = b"PK\x03\x04"
+ZIP_MARK = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def unpacked(source: Source) -> Iterator[Source]:
     if packing:
         opened = replace(source, open=_unpacker(packing, source), path=None)
         yield from unpacked(opened)
-    elif start.startswith(_ZIP_MARK) and not is_workbook(source):
+    elif start.startswith(ZIP_MARK) and not is_workbook(source):
         yield from _members(source)
     else:
         yield source

@@ -1,9 +1,12 @@
 """An open table: its columns, its rows as they stand in the file, and what is wrong with a row."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from honed.core.json import Json
+
+_ROW_ID = re.compile(r"[A-Za-z]{0,4}\d+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,3 +75,14 @@ class Table:
     format: TableFormat = field(default_factory=TableFormat)
     open_columns: bool = False  # records may leave columns out
     notes: Notes = field(default_factory=Notes)
+
+
+def is_headerless(columns: Sequence[str]) -> bool:
+    """Tell whether the names of columns look like a row: the first is an id with digits, the others no short names.
+
+    Files of MS MARCO and TREC have no line of names; what pandas writes for columns without names (0, 1, 2) is one.
+    """
+    if len(columns) < 2 or list(columns) == [str(place) for place in range(len(columns))]:
+        return False
+    numbers = sum(name.lstrip("-").isdigit() for name in columns)
+    return _ROW_ID.fullmatch(columns[0]) is not None and (numbers >= 3 or any(name.count(" ") >= 2 for name in columns))

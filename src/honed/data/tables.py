@@ -7,15 +7,18 @@ as a number, ``NA`` read as nothing, text after a NUL) is a row with a counted r
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError
+from honed.data.cell_tables import open_sheet
 from honed.data.columnar_tables import ARROW_MARK, FEATHER_MARK, PARQUET_MARK, open_arrow, open_parquet
 from honed.data.csv_tables import open_csv
 from honed.data.encodings import unmarked_utf16
 from honed.data.json_tables import json_kind, open_json
 from honed.data.lines import UTF16_MARKS, codec_name
-from honed.data.source import PACKED_ENDINGS, Source, ending_of, file_source, is_hidden, unpacked
+from honed.data.source import PACKED_ENDINGS, ZIP_MARK, Source, ending_of, file_source, is_hidden, unpacked
+from honed.data.sqlite_tables import SQLITE_MARK, open_sqlite
 from honed.data.table import Reject, Row, Table, TableFormat
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "Table",
     "TableFormat",
     "checked_format",
+    "file_of",
+    "folder_files",
     "is_table_file",
     "json_kind",
     "open_table",
@@ -35,8 +40,12 @@ __all__ = [
 QUOTING = ("csv", "none", "trusted")
 _DELIMITED, _JSON = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson", ".json")
 _COLUMNAR = {".parquet": open_parquet, ".arrow": open_arrow, ".feather": open_arrow}
-SUFFIXES = (*_DELIMITED, *_JSON, *_COLUMNAR)
-_FOREIGN = {b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls): save it as .xlsx", b"%PDF": "a PDF: export a table"}
+_BOOKS, _DATABASES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), (".db", ".sqlite", ".sqlite3")
+SUFFIXES = (*_DELIMITED, *_JSON, *_COLUMNAR, *_BOOKS, *_DATABASES)
+_OLD_BOOK = b"\xd0\xcf\x11\xe0"
+_HUB_SHARD = re.compile(r"(?P<split>[\w.]+?)-\d{5}-of-\d{5}\.\w+")
+_SPLIT_NAMES = frozenset({"train", "dev", "test", "validation", "valid", "val", "eval"})
+_SAVED_SPLITS, _SAVED = "dataset_dict.json", "dataset_info.json"  # what `datasets` writes beside Arrow files
 
 
 def checked_format(form: TableFormat) -> TableFormat:
@@ -56,61 +65,109 @@ def is_table_file(path: Path) -> bool:
 
 def skipped_files(path: Path) -> list[str]:
     """Return what of a folder is not read: subfolders and files of other endings (hidden ones aside)."""
-    if not path.is_dir():
+    if not path.is_dir() or (path / _SAVED_SPLITS).is_file() or (path / _SAVED).is_file():
         return []
     return sorted(item.name for item in path.iterdir() if not is_table_file(item) and not is_hidden(item.name))
+
+
+def file_of(path: Path) -> Path:
+    """Return the file that a path names: itself, or ``book.xlsx`` of ``book.xlsx#sheet``."""
+    file, _, part = path.name.partition("#")
+    return path.with_name(file) if file and part and not path.exists() else path
 
 
 def table_files(path: Path) -> list[Path]:
     """Return the table files that a path names: itself, or those directly in a folder, by name; hidden ones are none.
 
-    Raises `DataError` when there is none, or when it is not a regular file (a pipe, a device).
+    A path may name a sheet or a table of a file (``book.xlsx#sheet``); of a folder that the library datasets saved its
+    Arrow files are read, those of each split. Raises `DataError` when there is none, or when it is not a regular file
+    (a pipe, a device).
     """
     known = ", ".join((*SUFFIXES, ".zip"))
     if path.is_dir():
-        files = sorted(item for item in path.iterdir() if is_table_file(item))
+        files = folder_files(path)
         if not files:
             raise DataError("E_NO_FILES", f"{path}: no table in this folder; known endings: {known}")
         return [item for file in files for item in table_files(file)]
+    file = file_of(path)
     try:
-        mode = path.stat().st_mode
+        mode = file.stat().st_mode
     except FileNotFoundError:
         raise DataError("E_NO_FILE", f"{path}: no such file") from None
     if not stat.S_ISREG(mode):
         raise DataError("E_NOT_A_FILE", f"{path}: not a regular file (a pipe or a device cannot be imported)")
-    if ending_of(path.name) not in (*SUFFIXES, ".zip"):
+    if ending_of(file.name) not in (*SUFFIXES, ".zip"):
         packed = f", each also as {', '.join(PACKED_ENDINGS)}"
-        raise DataError("E_FILE_TYPE", f"{path}: unknown ending {path.suffix!r}; known: {known}{packed}")
+        raise DataError("E_FILE_TYPE", f"{path}: unknown ending {file.suffix!r}; known: {known}{packed}")
     return [path]
+
+
+def folder_files(folder: Path) -> list[Path]:
+    """Return the table files of a folder, by name; none is no error."""
+    return _saved_files(folder) or sorted(item for item in folder.iterdir() if is_table_file(item))
+
+
+def _saved_files(folder: Path) -> list[Path]:
+    """Return the Arrow files of a folder that the library datasets saved, those of its splits too; else none."""
+    if (folder / _SAVED_SPLITS).is_file():
+        return [file for split in sorted(folder.iterdir()) if split.is_dir() for file in _saved_files(split)]
+    return sorted(folder.glob("*.arrow")) if (folder / _SAVED).is_file() else []
+
+
+def _split_of(path: Path) -> str:
+    """Return the split that the names of a file or of its folder tell, as the Hub and the library datasets name them.
+
+    Empty where they tell none.
+    """
+    name = path.parent.name if (path.parent.parent / _SAVED_SPLITS).is_file() else ""
+    shard = _HUB_SHARD.fullmatch(path.name)
+    name = name or (shard["split"] if shard else "")
+    return name if name in _SPLIT_NAMES else ""
 
 
 def open_table(path: Path, form: TableFormat) -> Table:
     """Open a file that is one table; see `open_tables`. `DataError` for a file of several."""
-    tables = list(_sources(path))
-    if len(tables) > 1:
-        names = ", ".join(source.name for source in tables)
-        raise DataError("E_SEVERAL_TABLES", f"{path.name}: holds {len(tables)} tables ({names}); expected one")
-    return _open(tables[0], form)
+    sources = list(_sources(path))
+    if len(sources) > 1:
+        names = ", ".join(source.name for source in sources)
+        raise DataError("E_SEVERAL_TABLES", f"{path.name}: holds {len(sources)} tables ({names}); expected one")
+    return _open(sources[0], form)
 
 
 def open_tables(path: Path, form: TableFormat) -> Iterator[Table]:
     """Open the tables of a file, one but in archives.
 
-    Errors of the whole file are `DataError`, errors of a row are `Reject` rows.
+    Files that the Hub or the library datasets named after a split have it as a column. Errors of the whole file are
+    `DataError`, errors of a row are `Reject` rows.
     """
-    return (_open(source, form) for source in _sources(path))
+    split = _split_of(path)
+    return (_with_split(_open(source, form), split) for source in _sources(path))
+
+
+def _with_split(table: Table, split: str) -> Table:
+    if not split or "split" in table.columns:
+        return table
+    rows = (replace(row, values={**row.values, "split": split}) if isinstance(row, Row) else row for row in table.rows)
+    return replace(table, columns=[*table.columns, "split"], rows=rows)
 
 
 def _sources(path: Path) -> Iterator[Source]:
-    if path.stat().st_size == 0:
+    file = file_of(path)
+    if file.stat().st_size == 0:
         raise DataError("E_EMPTY", f"{path.name}: the file is empty (0 bytes)")
-    return unpacked(file_source(path))
+    return unpacked(file_source(file, path.name[len(file.name) + 1 :]))
 
 
 def _open(source: Source, form: TableFormat) -> Table:
     start = source.start()
     if not start:
         raise DataError("E_EMPTY", f"{source.name}: the file is empty (0 bytes)")
+    if start.startswith((ZIP_MARK, _OLD_BOOK)):
+        return open_sheet(source)
+    if start.startswith(SQLITE_MARK):
+        return open_sqlite(source)
+    if source.ending in (*_BOOKS, *_DATABASES):
+        raise DataError("E_FILE_TYPE", f"{source.name}: its content is no {source.ending[1:]} file")
     if source.ending in _COLUMNAR:
         return _COLUMNAR[source.ending](source)
     if start.startswith(PARQUET_MARK):
@@ -122,9 +179,8 @@ def _open(source: Source, form: TableFormat) -> Table:
 
 
 def _check_start(source: Source, start: bytes, form: TableFormat) -> None:
-    for mark, what in _FOREIGN.items():
-        if start.startswith(mark):
-            raise DataError("E_FILE_TYPE", f"{source.name}: is {what}")
+    if start.startswith(b"%PDF"):
+        raise DataError("E_FILE_TYPE", f"{source.name}: is a PDF; export its table")
     wide = re.sub(r"\W", "", codec_name(form.encoding)).startswith(("utf16", "utf32"))
     if start.startswith(UTF16_MARKS) and not wide:
         raise DataError(

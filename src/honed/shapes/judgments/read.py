@@ -15,6 +15,7 @@ from honed.core.text import fold, is_blank
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record, Role
 from honed.data.split import SplitConfig, unit_interval
+from honed.data.table import is_headerless
 from honed.data.tables import Reject, Row, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
 from honed.shapes.judgments.documents import documents_of
@@ -102,7 +103,11 @@ class JudgedTables(PlainRows):
             return
         for file in table_files(path):
             for table in open_tables(file, form):
-                yield self._renamed(file, table)
+                known = {name for names in self.known.values() for name in names}
+                if is_headerless(table.columns) and not known & set(table.columns):
+                    yield self._trec(file, form)
+                else:
+                    yield self._renamed(file, table)
 
     def _renamed(self, file: Path, table: Table) -> Table:
         columns = {
@@ -113,6 +118,8 @@ class JudgedTables(PlainRows):
             if role.required and columns[role.name] not in table.columns:
                 listed = ", ".join(table.columns)
                 message = f"{file.name}: no column for the {role.name}; found: {listed}"
+                if file.suffix.lower() == ".tsv":
+                    message += "; a file without a line of names, in TREC's form, is to be named .txt"
                 raise DataError("E_HEADER_MISSING", message)
         there = {role: column for role, column in columns.items() if column in table.columns}
         named = file.stem if file.parent.name == "qrels" and "grade" in self.known and "split" not in there else ""

@@ -12,7 +12,7 @@ from honed.core.errors import ConfigError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject
 from honed.data.rows import Role
-from honed.data.tables import table_files
+from honed.data.tables import file_of, table_files
 from honed.data.task import FORWARD, document_entities, label_names
 from honed.shapes.judged import JudgedShape
 from honed.shapes.judgments import written
@@ -75,7 +75,7 @@ class JudgmentShape(JudgedShape):
             del settings["passages"], settings["overlap"]
         if not section.synthetic_documents:
             del settings["synthetic_documents"]
-        return {"judgments": settings, "files": [[file.name, sha256_file(file)] for file in files]}
+        return {"judgments": settings, "files": [[file.name, sha256_file(file_of(file))] for file in files]}
 
     def compile(self, source: Source) -> Compiled:
         """Read documents, queries and judgements; synthetic queries follow unless a language model writes them."""

@@ -1,6 +1,7 @@
 """The shape "labels": texts of which a few have a label, with keyword lists and rules."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -78,9 +79,7 @@ class LabelShape(GroupedShape):
             return None
         kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
         known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}
-        given = InitFiles(
-            paths=files.paths, project=files.project, given={**known, **files.given}, encoding=files.encoding
-        )
+        given = replace(files, given={**known, **files.given})
         mapping = given.mapping(self.roles, _COLUMN_NAMES, _ORDER)
         abstain = 'empty_label = "abstain"  # an empty label means: not labelled'
         return given.propose(self.name, mapping, _SECTIONS, data=[abstain])
