@@ -20,7 +20,7 @@ OFFSETS = ("auto", "token", "character")
 LANGUAGES = (
     "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
     "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
-    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto",
 )
 # fmt: on
 
@@ -125,7 +125,10 @@ class SplitSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselinesSection:
-    """The lexical systems to measure against; ``language`` is a Snowball stemmer's."""
+    """The lexical systems to measure against; ``language`` is a Snowball stemmer's; "auto" finds out which.
+
+    With "auto" words are stemmed by their script, those in Latin letters by the commonest language of the texts.
+    """
 
     language: str = field(default="english", metadata=limits(one_of=LANGUAGES))
 

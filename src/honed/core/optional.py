@@ -29,6 +29,8 @@ PARTS = {
     "Weights & Biases": ("wandb", "wandb"),
     "PostgreSQL": ("psycopg", "postgres"),
     "signatures": ("cryptography", "sign"),
+    "words of every script": ("regex", "serve"),
+    "language detection": ("py3langid", "languages"),
     "zstd files": ("zstandard", "tables"),
     "spreadsheets": ("python_calamine", "tables"),
     "databases": ("sqlalchemy", "sql"),

@@ -3,6 +3,13 @@
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from honed.core.optional import require
+
+if TYPE_CHECKING:
+    import regex
 
 _SPACES = re.compile(r"\s+")
 _WORDS = re.compile(r"\w+")
@@ -13,6 +20,8 @@ _IGNORABLE = re.compile(
 )
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}  # fillers
+# combining classes of marks that make another letter: none, nukta, kana voicing, virama, Thai, Lao and Tibetan signs
+_LETTER_MARKS = frozenset({0, 7, 8, 9, 103, 107, 118, 122, 129, 130, 132})
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _SCRIPTS = {
@@ -55,14 +64,79 @@ def as_seen(text: str) -> str:
 
 
 def fold_accents(text: str) -> str:
-    """Return ``fold(text)`` without combining marks, so that "México" meets "mexico"."""
-    decomposed = unicodedata.normalize("NFKD", fold(text))
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    """Return ``fold(text)`` without accents, so that "México" meets "mexico".
+
+    Marks that make another letter stay: voiced kana, vowel signs and viramas of Indic scripts, tones of Thai and Lao.
+    """
+    folded = fold(text)
+    if folded.isascii():
+        return folded
+    decomposed = unicodedata.normalize("NFKD", folded)
+    kept = "".join(char for char in decomposed if unicodedata.combining(char) in _LETTER_MARKS)
+    return unicodedata.normalize("NFC", kept)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of ``fold_accents(text)``: runs of letters, digits and underscores; marks stay in their word."""
+    folded = fold_accents(text)
+    if folded.isascii():
+        return _WORDS.findall(folded)
+    found: list[str] = _patterns().words.findall(folded)
+    return found
+
+
+def terms(text: str) -> list[str]:
+    """Return the words of a text, those of scripts that set no blanks as pairs of neighbouring signs.
+
+    As Lucene's CJKBigramFilter does for Han, kana and Hangul; Thai, Lao, Khmer and Burmese likewise, by what is seen as
+    one sign. A sign alone stands for itself.
+
+    >>> terms("Hotels in 東京都")
+    ['hotels', 'in', '東京', '京都']
+    """
+    found = []
+    for word in words(text):
+        found += [word] if word.isascii() else _pairs_of_signs(word)
+    return found
+
+
+def _pairs_of_signs(word: str) -> list[str]:
+    patterns, found = _patterns(), []
+    for part in patterns.parts.findall(word):
+        if not patterns.unspaced.match(part):
+            found.append(part)
+            continue
+        signs = patterns.signs.findall(part)
+        found += ["".join(pair) for pair in pairwise(signs)] or signs
+    return found
+
+
+class _Patterns(NamedTuple):
+    words: "regex.Pattern[str]"
+    unspaced: "regex.Pattern[str]"
+    parts: "regex.Pattern[str]"
+    signs: "regex.Pattern[str]"
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> _Patterns:
+    """Return patterns over Unicode's properties; loaded for texts outside of ASCII alone."""
+    require("words of every script")
+    import regex
+
+    scripts = ("Han", "Hiragana", "Katakana", "Hangul", "Thai", "Lao", "Khmer", "Myanmar")
+    unspaced = "".join(rf"\p{{Script_Extensions={name}}}" for name in scripts)
+    return _Patterns(
+        words=regex.compile(r"[\w\p{M}]+"),
+        unspaced=regex.compile(rf"[{unspaced}]"),
+        parts=regex.compile(rf"(?:[{unspaced}]\p{{M}}*)+|(?:(?![{unspaced}]).)+"),
+        signs=regex.compile(r"\X"),
+    )
 
 
 def bare(text: str) -> str:
     """Return only the words of ``fold_accents(text)``: the key for near-duplicates."""
-    return " ".join(_WORDS.findall(fold_accents(text)))
+    return " ".join(words(text))
 
 
 def is_blank(text: str) -> bool:

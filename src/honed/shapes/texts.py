@@ -1,12 +1,9 @@
 """Texts of records and documents: what an encoder reads, and which passage a query is about."""
 
-import re
 from collections.abc import Sequence
 
 from honed.core.records import Document
-from honed.core.text import fold_accents
-
-_WORD = re.compile(r"\w+")
+from honed.core.text import terms
 
 
 def whole_text(title: str, text: str) -> str:
@@ -16,5 +13,5 @@ def whole_text(title: str, text: str) -> str:
 
 def nearest_passage(query: str, passages: Sequence[Document]) -> Document:
     """Return the passage that has the most different words of a query; of equal ones the first."""
-    wanted = set(_WORD.findall(fold_accents(query)))
-    return max(passages, key=lambda passage: len(wanted & set(_WORD.findall(fold_accents(passage.text)))))
+    wanted = set(terms(query))
+    return max(passages, key=lambda passage: len(wanted.intersection(terms(passage.text))))

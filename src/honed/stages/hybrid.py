@@ -104,12 +104,16 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Queries as a searcher sees them: texts, vectors ``(n, dim)``, grades of labels by number, parts ``(n,)``."""
+    """Queries as a searcher sees them: texts, vectors ``(n, dim)``, grades of labels by number, parts ``(n,)``.
+
+    ``own`` are the labels that a query is itself, which are no hits for it.
+    """
 
     texts: Sequence[str]
     vectors: Any
     grades: Sequence[Mapping[int, int]]
     folds: Any
+    own: Sequence[Sequence[int]]
 
     @classmethod
     def of(cls, searcher: Searcher, asked: JudgedTask) -> "Asked":
@@ -118,9 +122,10 @@ class Asked:
         rows: dict[str, list[int]] = {}
         for document in asked.corpus:
             rows.setdefault(asked.judged_as(document.doc_id), []).append(number[document.encoder_text()])
-        texts = [query.text for query in asked.queries]
+        texts, own = [query.text for query in asked.queries], asked.own_documents()
         return cls(
             texts=texts,
+            own=[rows.get(own.get(query.query_id, ""), ()) for query in asked.queries],
             vectors=searcher.encoder.encode(texts, "query"),
             grades=[_by_label(asked.qrels.grades[query.query_id], rows) for query in asked.queries],
             folds=np.array([int(_FOLDS * unit_interval(7, asked.groups[query.query_id])) for query in asked.queries]),
@@ -129,7 +134,8 @@ class Asked:
     def only(self, rows: Any) -> "Asked":
         """Return some of the queries."""
         texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
-        return Asked(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows])
+        own = [self.own[at] for at in rows]
+        return Asked(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows], own=own)
 
     def right(self, at: int) -> list[int]:
         """Return the labels that are right for a query."""
@@ -198,7 +204,7 @@ def _gathered(searcher: Searcher, asked: Asked, title: str, *, depth: int = DEPT
             vectors = asked.vectors[start : start + _BLOCK]
             near = searcher.nearest(vectors, depth)
             for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
-                yield searcher.gather(asked.texts[at], vector, rows, depth=depth)
+                yield searcher.gather(asked.texts[at], vector, rows, depth=depth, hidden=asked.own[at])
                 bar.advance()
 
 
@@ -266,8 +272,8 @@ def _seen(searcher: Searcher, asked: Asked, title: str) -> Iterator[Seen]:
         places = np.flatnonzero(np.isin(wide.rows, right))
         distance = float(wide.scores[0] - wide.scores[places[0]]) if len(places) else np.inf
         near = searcher.nearest(vector[None], DEPTH + len(right))[0]
-        shown = index.rank(text, searcher.gather(text, vector, near))
-        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
+        shown = index.rank(text, searcher.gather(text, vector, near, hidden=asked.own[at]))
+        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=[*right, *asked.own[at]]))
         first = bool(len(shown.rows) and shown.rows[0] in right)
         yield Seen(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
 

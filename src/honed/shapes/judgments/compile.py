@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import msgspec
 
 from honed.core.json import Json
-from honed.core.records import Example, JudgedTask, Qrels, Query
+from honed.core.records import Example, JudgedTask, Qrels, Query, holds_most
 from honed.core.text import fold
 from honed.evaluate.results import Finding
 from honed.shapes.findings import SAMPLES, finding
@@ -97,8 +97,15 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     splits: dict[str, int]
     findings: dict[str, Finding]
     unknown: str = ""
+    own_queries: int = 0
     queries_import: dict[str, Json] = {}
     qrels_import: dict[str, Json] = {}
+
+    def _own_line(self) -> str:
+        return (
+            f"{self.own_queries} of {self.queries} queries stand among the documents under their own id: a query's own "
+            "document is left out of its ranking"
+        )
 
     def lines(self) -> list[str]:
         """Return what people should know first, in sentences."""
@@ -113,9 +120,20 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
             *books,
             f"{self.documents} documents, {passages}{self.queries} queries, {self.judgements} judgements "
             f"({self.judgements_a_query} a query)",
+            *([self._own_line()] if self.own_queries else []),
             f"grades: {', '.join(f'{grade}: {count}' for grade, count in self.grades.items())}",
             f"splits: {', '.join(f'{split}: {count}' for split, count in self.splits.items())}",
         ]
+
+
+def own_queries(found: Judgments) -> int:
+    """Return how many queries stand among the documents under their own id, with their own text."""
+    known = found.cut or {doc_id: [document] for doc_id, document in found.documents.items()}
+    return sum(
+        any(holds_most(part.text, fold(text)) for part in known[query])
+        for query, text in found.queries.items()
+        if query in known
+    )
 
 
 def audit_judgments(found: Judgments) -> JudgmentAudit:
@@ -140,5 +158,6 @@ def audit_judgments(found: Judgments) -> JudgmentAudit:
         splits=dict(Counter(found.splits.values())),
         findings=findings,
         unknown=unknown_judgements(found),
+        own_queries=own_queries(found),
         **books,
     )
