@@ -47,6 +47,7 @@ class DataSection:
     """What the files hold; ``columns`` maps a role of the shape to a column; ``licence`` is noted in bundles.
 
     ``offsets`` of entities count "token"s or "character"s; "auto" means tokens where a text is a list of them.
+    ``ends`` of entities are "inclusive" (the last token or character) or "exclusive" (the place after it).
     ``header`` names the columns of delimited files without a line of names. ``separator`` stands between the aliases of
     a cell that holds several. ``decimal`` maps columns to their decimal mark, where it is no point.
     """
@@ -57,6 +58,7 @@ class DataSection:
     delimiter: str = ""
     quoting: str = field(default="csv", metadata=limits(one_of=QUOTING))
     header: tuple[str, ...] = ()
+    ends: str = field(default="auto", metadata=limits(one_of=("auto", "exclusive", "inclusive")))
     separator: str = ""
     decimal: Mapping[str, str] = field(default_factory=dict)
     on_bad_row: str = field(default="stop", metadata=limits(one_of=("stop", "quarantine")))
@@ -87,6 +89,7 @@ class DataSection:
             ),
             separator=self.separator,
             decimal=dict(self.decimal),
+            ends=self.ends,
         )
 
     def check(self, file: str) -> None:

@@ -6,9 +6,11 @@ What decides is the content: JSON lines in ``.json`` and an array in ``.jsonl`` 
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NoReturn, TextIO
 
 from honed.core.errors import DataError
+from honed.data.annotations import flattened
 from honed.data.lines import MOST_BYTES, numbered_lines
 from honed.data.source import UNREADABLE, Source, damaged
 from honed.data.table import Reject, Row, Table, TableFormat
@@ -194,9 +196,13 @@ def _values(name: str, file: TextIO) -> Iterator[Row | Reject]:
 
 
 def open_objects(name: str, rows: Iterator[Row | Reject], form: TableFormat) -> Table:
-    """Open a stream of objects: the columns are the keys of the first hundred records, in their order."""
+    """Open a stream of objects, those of labelling tools flat.
+
+    The columns are the keys of the first hundred records, in their order.
+    """
     ahead: list[Row | Reject] = []
     columns: dict[str, None] = {}
+    rows = map(_flat, rows)
     for row in rows:
         ahead.append(row)
         if isinstance(row, Row):
@@ -211,6 +217,12 @@ def open_objects(name: str, rows: Iterator[Row | Reject], form: TableFormat) -> 
         yield from rows
 
     return Table(file=name, columns=list(columns), rows=all_rows(), format=form, open_columns=True)
+
+
+def _flat(row: Row | Reject) -> Row | Reject:
+    """Return a row of a labelling tool as its fields and its label, any other row as it is."""
+    values = flattened(row.values) if isinstance(row, Row) else None
+    return replace(row, values=values) if isinstance(row, Row) and values is not None else row
 
 
 # -- one object ----------------------------------------------------------------------------------

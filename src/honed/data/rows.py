@@ -54,10 +54,13 @@ class ImportConfig:
     format: TableFormat = field(default_factory=TableFormat)
     separator: str = ""
     decimal: Mapping[str, str] = field(default_factory=dict)
+    ends: str = "auto"
 
     def key(self) -> dict[str, Json]:
         """Return what of it decides the result, as JSON; settings that came later stand in it where they are set."""
         key: dict[str, Json] = {**asdict(self), "format": self.format.key()}
+        if self.ends == "auto":
+            del key["ends"]
         return {name: value for name, value in key.items() if value or name not in ("separator", "decimal")}
 
 
@@ -249,7 +252,8 @@ class RowReader:
         value = only_value(value)
         text = "" if value is None else str(value).strip()
         if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,6}(\.0+)?", text):
-            raise BadRowError("E_GRADE", column, f"{value!r} is no whole number")
+            advice = "for grades in parts set  grade_factor = 10  under [judgments]: they are multiplied by it"
+            raise BadRowError("E_GRADE", column, f"{value!r} is no whole number; {advice}")
         return str(int(float(text)))
 
     def _split_value(self, role: Role, column: str, value: object, row: Row) -> str:

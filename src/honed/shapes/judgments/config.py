@@ -37,7 +37,7 @@ class JudgmentsConfig:
     all). ``train_queries``, ``dev_queries`` and ``test_queries`` bound how many of each are used (0: all). Documents
     of more than ``passages`` words are cut into passages of so many (0: not cut), the last ``overlap`` words of one
     again in the next; judgements stay those of the documents, and a document stands in a result where its best passage
-    does.
+    does. Grades in parts (0.5) are multiplied by ``grade_factor`` and rounded, before anything else.
     """
 
     queries: tuple[str, ...]
@@ -57,6 +57,7 @@ class JudgmentsConfig:
     passages: int = field(default=0, metadata=limits(low=0, high=10_000))
     overlap: int = field(default=0, metadata=limits(low=0, high=5_000))
     seed: int = field(default=0, metadata=limits(low=0))
+    grade_factor: int = field(default=1, metadata=limits(low=1, high=1000))
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a grade that is no number and a template that is none."""

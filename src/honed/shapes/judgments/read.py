@@ -89,9 +89,15 @@ def read_documents(records: Iterable[Record], config: JudgmentsConfig, columns: 
 class JudgedTables(PlainRows):
     """Tables of queries or of judgements: columns are found by their usual names, TREC's files have places for them."""
 
-    def __init__(self, roles: Sequence[Role], columns: Mapping[str, str], known: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        roles: Sequence[Role],
+        columns: Mapping[str, str],
+        known: Mapping[str, tuple[str, ...]],
+        grade_factor: int = 1,
+    ) -> None:
         super().__init__(roles)
-        self.columns, self.known = columns, known
+        self.columns, self.known, self.grade_factor = columns, known, grade_factor
         for role in columns:
             if role not in known:
                 raise ConfigError("E_CONFIG_KEY", f"judgments: unknown role {role}{did_you_mean(role, known)}")
@@ -128,6 +134,8 @@ class JudgedTables(PlainRows):
             for row in table.rows:
                 if isinstance(row, Row):
                     values = {role: row.values.get(column) for role, column in there.items()}
+                    if self.grade_factor > 1 and "grade" in values:
+                        values["grade"] = _multiplied(values["grade"], self.grade_factor)
                     row = Row(file=row.file, where=row.where, values=values | ({"split": named} if named else {}))
                 yield row
 
@@ -154,6 +162,14 @@ class JudgedTables(PlainRows):
                         yield Row(file=path.name, where=where, values=dict(zip(columns, values, strict=True)))
 
         return Table(file=path.name, columns=[role.name for role in self.roles], rows=rows(), format=form)
+
+
+def _multiplied(grade: object, factor: int) -> object:
+    """Return a grade times a factor as a whole number; what is no number stays."""
+    try:
+        return round(float(str(grade)) * factor)
+    except (ValueError, OverflowError):
+        return grade
 
 
 def _trec_values(line: str, n_columns: int) -> tuple[list[str], str]:
@@ -218,7 +234,7 @@ def _imported(
     if kind == QUERIES:
         tables, names = JudgedTables(_QUERY_ROLES, config.query_columns, QUERY_COLUMNS), config.queries
     else:
-        tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS), config.qrels
+        tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS, config.grade_factor), config.qrels
     columns = {role.name: role.name for role in tables.roles}
     importer = Importer(
         ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=replace(form.format, header=())),

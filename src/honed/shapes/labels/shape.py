@@ -14,7 +14,9 @@ from honed.core.errors import ConfigError
 from honed.core.json import Json, JsonObject
 from honed.core.protocols import Vectors
 from honed.core.stage import Work
-from honed.data.rows import Role
+from honed.core.text import fold
+from honed.data.rows import Record, Role, RowReader
+from honed.data.tables import Row
 from honed.evaluate.measures import Measure
 from honed.label.config import LabelConfig
 from honed.label.store import refinery_columns
@@ -38,6 +40,8 @@ _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "headline", "subject", "heading"),
     "label": ("label", "class", "category", "topic", "intent"),
 }
+_NOT_ACCEPTED = frozenset({"reject", "rejected", "ignore", "ignored", "discarded"})
+_ANSWERS = _NOT_ACCEPTED | {"accept", "accepted"}
 _ORDER = ("id", "title", "text", "label", "split")
 
 
@@ -67,6 +71,7 @@ class LabelShape(GroupedShape):
         Role(name="label", kind="label", required=False),
         Role(name="weak", kind="given", required=False),
         Role(name="confidence", kind="share", required=False),
+        Role(name="answer", kind="word", required=False),
         Role(name="split", kind="split", required=False),
     )
     keeps_empty_fields = True  # rules ask for columns, filled or not
@@ -81,8 +86,23 @@ class LabelShape(GroupedShape):
         known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}
         given = replace(files, given={**known, **files.given})
         mapping = given.mapping(self.roles, _COLUMN_NAMES, _ORDER)
+        if "answer" in files.columns and {fold(str(row.values.get("answer"))) for row in files.rows} <= _ANSWERS:
+            mapping["answer"] = "answer"
         abstain = 'empty_label = "abstain"  # an empty label means: not labelled'
         return given.propose(self.name, mapping, _SECTIONS, data=[abstain])
+
+    def parse_row(self, row: Row, reader: RowReader) -> Record:
+        """Return the record of a row; a label that an annotator did not accept is none."""
+        column = reader.config.columns.get("answer", "")
+        answer = fold(str(row.values.get(column or "answer") or ""))
+        if answer not in _NOT_ACCEPTED or "label" not in reader.config.columns:
+            return reader.read(row)
+        if not column:
+            advice = 'its label counts all the same; otherwise set  answer = "answer"  under [data.columns]'
+            reader.books.warn("W_LABEL_REJECTED", f"{row.file}, {row.where}: the answer is {answer}; {advice}")
+            return reader.read(row)
+        reader.books.warn("W_LABEL_REJECTED", f"{row.file}, {row.where}: the answer is {answer}: not labelled")
+        return reader.read(row) | {"label": ""}
 
     def check_config(self, config: Config, file: str) -> None:
         """Raise `ConfigError` when there is nothing to read, and for sections that do not go together."""
