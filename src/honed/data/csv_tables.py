@@ -82,11 +82,13 @@ class RecordReader:
     def _read_padded(
         self, lines: list[Line], fields: list[str]
     ) -> tuple[list[Line], list[str] | None, tuple[str, str] | None]:
-        """Read a record again whose quotes follow blanks; as it was where that does not fit the header."""
+        """Read a record again whose quotes follow blanks; as it was where that does not fit or changes other fields."""
         self.pending.extendleft(reversed(lines))
         again = self._read(padded=True)
-        if again[1] is not None and (len(again[1]) == self.width or len(fields) != self.width):
-            return again
+        if again[1] is not None and len(again[1]) == self.width:
+            pairs = zip(fields, again[1], strict=False)
+            if len(fields) != self.width or all(a == b or _QUOTE_AFTER_BLANKS.match(a) for a, b in pairs):
+                return again
         self.pending.extendleft(reversed(again[0]))
         return self._read(padded=False)
 
