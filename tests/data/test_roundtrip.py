@@ -55,6 +55,8 @@ def check_rows(path: Path, expected: Cells, form: TableFormat | None = None) -> 
 @given(TABLE, some.sampled_from([",", ";", "\t", "|"]), some.sampled_from(["\n", "\r\n"]),
        some.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))  # fmt: skip
 def test_what_csv_writes(tmp_path: Path, rows: Cells, mark: str, end: str, quoting: int) -> None:
+    if end == "\n":  # then csv leaves carriage returns unquoted, and one before the line's end is a part of it
+        rows = [[cell.replace("\r", "") for cell in row] for row in rows]
     with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=mark, lineterminator=end, quoting=quoting)
         writer.writerows([COLUMNS, *rows])
@@ -74,7 +76,9 @@ def test_quotes_that_are_trusted_lose_no_row(tmp_path: Path, rows: Cells, mark: 
 @QUICK
 @given(TABLE, some.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
 def test_what_pandas_writes(tmp_path: Path, rows: Cells, encoding: str) -> None:
-    pandas.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "t.csv", index=False, encoding=encoding)
+    pandas.DataFrame(rows, columns=COLUMNS).to_csv(
+        tmp_path / "t.csv", index=False, encoding=encoding, lineterminator="\r\n"
+    )
     check_rows(tmp_path / "t.csv", filled(rows), TableFormat(encoding=encoding))
 
 
