@@ -54,6 +54,7 @@ class _LineReader:
 
     def __init__(self, source: Source, form: TableFormat) -> None:
         self.source, self.form = source, form
+        self.encoding = "utf-8" if codec_name(form.encoding) == "utf-8-sig" else form.encoding
 
     def __iter__(self) -> Iterator[Line]:
         with self.source.open() as file:
@@ -62,9 +63,9 @@ class _LineReader:
 
     def _decoded(self, number: int, raw: bytes) -> Line:
         try:
-            text = raw.decode(self.form.encoding)
+            text = raw.decode(self.encoding)
         except UnicodeDecodeError as error:
-            shown = raw.decode(self.form.encoding, errors="backslashreplace")
+            shown = raw.decode(self.encoding, errors="backslashreplace")
             reason = f"byte {raw[error.start]:#04x} is not {self.form.encoding}; {self._advice}"
             return Line(number, shown, ("E_ENCODING", reason))
         if "\0" in text:
