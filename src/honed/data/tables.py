@@ -17,7 +17,8 @@ from honed.data.csv_tables import open_csv
 from honed.data.encodings import unmarked_utf16
 from honed.data.json_tables import json_kind, open_json
 from honed.data.lines import UTF16_MARKS, codec_name
-from honed.data.source import PACKED_ENDINGS, ZIP_MARK, Source, ending_of, file_source, is_hidden, unpacked
+from honed.data.semeval_tables import is_semeval, open_semeval
+from honed.data.source import PACKED_ENDINGS, START_BYTES, ZIP_MARK, Source, ending_of, file_source, is_hidden, unpacked
 from honed.data.sqlite_tables import SQLITE_MARK, open_sqlite
 from honed.data.table import Reject, Row, Table, TableFormat
 
@@ -96,10 +97,15 @@ def table_files(path: Path) -> list[Path]:
         raise DataError("E_NO_FILE", f"{path}: no such file") from None
     if not stat.S_ISREG(mode):
         raise DataError("E_NOT_A_FILE", f"{path}: not a regular file (a pipe or a device cannot be imported)")
-    if ending_of(file.name) not in (*SUFFIXES, ".zip"):
+    if ending_of(file.name) not in (*SUFFIXES, ".zip") and not _is_semeval_file(file):
         packed = f", each also as {', '.join(PACKED_ENDINGS)}"
         raise DataError("E_FILE_TYPE", f"{path}: unknown ending {file.suffix!r}; known: {known}{packed}")
     return [path]
+
+
+def _is_semeval_file(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return file.suffix.lower() == ".txt" and is_semeval(opened.read(START_BYTES))
 
 
 def folder_files(folder: Path) -> list[Path]:
@@ -175,6 +181,8 @@ def _open(source: Source, form: TableFormat) -> Table:
     if start.startswith((ARROW_MARK, FEATHER_MARK)):
         return open_arrow(source)
     _check_start(source, start, form)
+    if source.ending == ".txt":
+        return open_semeval(source, form)
     return open_json(source, form) if source.ending in _JSON else open_csv(source, form)
 
 

@@ -80,7 +80,8 @@ class LabelShape(GroupedShape):
 
     def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
         """Propose labels where there is a text, or an id and a class."""
-        if not asked and not files.has("text") and not (files.has("id") and files.has("label")):
+        labelled = files.has("label") or bool(refinery_columns(files.columns))
+        if not asked and not files.has("text") and not (files.has("id") and labelled):
             return None
         kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
         known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}

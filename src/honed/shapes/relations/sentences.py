@@ -4,6 +4,7 @@ Entities are found by their offsets and never by their letters: "Jordan" the pla
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from honed.core.text import bare
 from honed.data.split import SplitConfig, assign
 
 Span = tuple[int, int]
+_TAG = re.compile(r"<(?P<end>/?)e(?P<side>[12])>")
 TACRED_ENDS = frozenset({"subj_end", "obj_end"})
 SIDES = ("head", "tail")
 
@@ -99,6 +101,8 @@ def placed(
     "inclusive" an end is that of the last token or character, with "exclusive" the place after it; "auto" takes the
     ends of token offsets in columns that are called as TACRED's as inclusive, and all others as exclusive.
 
+    Without columns for them entities stand in SemEval's tags, ``<e1>`` and ``<e2>``.
+
     Raises `SpanError` for offsets that are none or lie outside the text. A text that is none is returned as it is.
     """
     text = values.get(columns["text"])
@@ -109,6 +113,8 @@ def placed(
             offsets = "token"
     if not isinstance(text, str):
         return text, {}
+    if not any(role.startswith(SIDES) for role in columns if role not in ("head_type", "tail_type")):
+        return _tagged(text)
     if offsets == "token" and not tokens:
         tokens = text.split(" ")
     starts = [0]
@@ -134,6 +140,25 @@ def placed(
             raise SpanError(side, f"the {side} is blank")
         spans[side] = sorted(set(places))
     return text, spans
+
+
+def _tagged(text: str) -> tuple[str, dict[str, list[Span]]]:
+    """Return a text without SemEval's tags ``<e1>`` and ``<e2>``, which hold the head and the tail, and its spans."""
+    plain, place = "", 0
+    spans, opened = dict[str, list[Span]](), dict[str, int]()
+    for tag in _TAG.finditer(text):
+        plain += text[place : tag.start()]
+        place = tag.end()
+        if not tag["end"]:
+            opened[tag["side"]] = len(plain)
+        elif tag["side"] in opened:
+            side = SIDES[int(tag["side"]) - 1]
+            spans.setdefault(side, []).append((opened.pop(tag["side"]), len(plain)))
+    plain += text[place:]
+    for number, side in enumerate(SIDES, 1):
+        if not any(plain[start:end].strip() for start, end in spans.get(side, [])):
+            raise SpanError("text", f"the {side} stands in no tags: expected <e{number}> and </e{number}>")
+    return plain, spans
 
 
 def _ends_advice(start: int, end: int, length: int, ends: str) -> str:

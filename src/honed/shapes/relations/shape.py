@@ -90,7 +90,8 @@ class RelationShape(GroupedShape):
         """Propose relations where columns say where two entities stand."""
         places = [*_places("head", files), *_places("tail", files)]
         named = files.has("relation", _COLUMN_NAMES["relation"])
-        if not asked and "relation" not in files.given and not (named and _both_sides(places)):
+        placed_well = _both_sides(places) or _is_tagged(files)
+        if not asked and "relation" not in files.given and not (named and placed_well):
             return None
         order = ("id", "text", *places, "relation", "head_type", "tail_type", "split")
         given = replace(files, given={**_object_columns(files), **files.given})
@@ -103,6 +104,8 @@ class RelationShape(GroupedShape):
 
     def check_columns(self, columns: Mapping[str, str]) -> None:
         """Raise `ConfigError` unless each entity has its mentions, or a start and an end."""
+        if not any(role.startswith(SIDES) for role in columns if not role.endswith("_type")):
+            return  # they stand in tags
         for side in SIDES:
             ends = {f"{side}_start", f"{side}_end"}
             if (side in columns) == ends.issubset(columns):
@@ -118,7 +121,8 @@ class RelationShape(GroupedShape):
         try:
             text, spans = placed(row.values, columns, reader.config.offsets, reader.config.ends)
         except SpanError as error:
-            column = next(name for role, name in columns.items() if role in (error.side, f"{error.side}_start"))
+            sides = (error.side, f"{error.side}_start")
+            column = next((name for role, name in columns.items() if role in sides), columns["text"])
             raise BadRowError("E_SPAN", column, error.reason) from None
         record = reader.read(replace(row, values={**row.values, columns["text"]: text}))
         return record | {side: json.dumps(mentions) for side, mentions in spans.items()}
@@ -161,6 +165,12 @@ def _places(side: str, files: InitFiles) -> list[str]:
         return [side]
     ends = [f"{side}_start", f"{side}_end"]
     return ends if all(files.find(role, (), _COLUMN_NAMES[role]) for role in ends) else []
+
+
+def _is_tagged(files: InitFiles) -> bool:
+    """Tell whether the texts hold SemEval's tags of entities."""
+    column = files.given.get("text") or files.find("text", (), _COLUMN_NAMES["text"])
+    return column is not None and any("<e1>" in str(row.values.get(column)) for row in files.rows[:5])
 
 
 def _object_columns(files: InitFiles) -> dict[str, str]:
