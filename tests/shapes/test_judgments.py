@@ -139,7 +139,7 @@ def test_a_template_says_how_fields_become_text() -> None:
     assert [text for _, text, _ in by_column] == ["Fan: quiet"]
     with pytest.raises(ConfigError, match="no field brnd; did you mean brand"):
         list(documents_of(rows, "{brnd}", {}))
-    for wrong in ("{title", "{title!r}", "{title:>9}", "{0[x]}"):
+    for wrong in ("{title", "title}", "{}", "{a{b}}"):
         with pytest.raises(ConfigError, match="template"):
             JudgmentsConfig(queries=(), qrels=(), template=wrong).check("honed.toml")
 

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    files: Annotated[list[Path], typer.Argument(help="Tables, or folders of tables.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Tables, folders of them, URLs, or  'sql:URL QUERY'; a sheet:  book.xlsx#Sheet1")
+    ],
     project: Annotated[Path, typer.Option("--project", "-p", help="Where to write honed.toml.")] = Path(),
     columns: Annotated[list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as label=name.")] = None,
     shape: Annotated[

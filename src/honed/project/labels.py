@@ -20,6 +20,7 @@ from honed.label.learner import records_to_label
 from honed.label.store import LabelStore, imported_labels, refinery_columns
 from honed.label.suggest import SuggestedTerm as Term
 from honed.label.suggest import suggest_terms
+from honed.label.tools import TextToLabel, write_for_tool
 from honed.project.workspace import Workspace
 from honed.shapes.labels.labeling import LabelArtifact
 from honed.shapes.labels.records import Records
@@ -111,15 +112,23 @@ def suggestions(project: Workspace, n_terms: int, n_records: int) -> Suggestions
 
 
 def import_hand_labels(
-    project: Workspace, file: Path, *, who: str = "", id_column: str = "", label_column: str = ""
+    project: Workspace,
+    file: Path,
+    *,
+    who: str = "",
+    id_column: str = "",
+    label_column: str = "",
+    encoding: str | None = None,
 ) -> int:
     """Add the labels of a table to the project's store; returns how many.
 
-    Raises `DataError` for a label that is no class and a record that is not there; nothing is added then.
+    Raises `DataError` for a label that is no class, several of one record, and a record that is not there; nothing is
+    added then.
     """
-    table = open_table(file, project.config.data.import_config().format)
+    form = project.config.data.import_config().format
+    table = open_table(file, replace(form, encoding=encoding or form.encoding, header=()))
     columns = {
-        "id": id_column or project.config.data.columns["id"],
+        "id": id_column or project.config.data.columns.get("id", "id"),
         "label": label_column or refinery_columns(table.columns).get("manual") or "label",
     }
     _check_columns(file, table.columns, columns)
@@ -138,6 +147,26 @@ def import_hand_labels(
                 raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
             labels.append(replace(label, label=classes.get(fold(label.label), label.label)))
     return LabelStore(project.root / label_section(project.config).store).add(labels)
+
+
+def export_records(project: Workspace, file: Path, tool: str, n: int) -> int:
+    """Write the ``n`` records most worth a label for a labelling tool, with their likeliest class; returns how many.
+
+    Raises `ConfigError` for an unknown tool. Its export is read by `import_hand_labels`.
+    """
+    task, made = open_labeling(project)
+    shares = made.probabilities().astype(np.float64)
+    records = [
+        TextToLabel(
+            id=task.ids[row],
+            text=task.texts[row],
+            likeliest=task.classes[int(shares[row].argmax())],
+            confidence=round(float(shares[row].max()), 4),
+        )
+        for row in worth_labeling(task, shares, made.votes(), n)
+    ]
+    write_for_tool(tool, records, file)
+    return len(records)
 
 
 def _check_columns(file: Path, there: Sequence[str], columns: dict[str, str]) -> None:
