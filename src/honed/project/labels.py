@@ -133,8 +133,10 @@ def import_hand_labels(
     }
     _check_columns(file, table.columns, columns)
     made = Inputs(project.runner.run(until="check"))
-    known = set(Records(made.need(ImportArtifact).table).column("id"))
+    records = Records(made.need(ImportArtifact).table)
+    known = set(records.column("id"))
     classes = {fold(name): name for name in project.config.data.labels}
+    spelled = classes or {fold(name): name for name in records.column("label") if name}  # without declared ones
     found = []
     for row in table.rows:
         if isinstance(row, Reject):
@@ -145,7 +147,7 @@ def import_hand_labels(
             if classes and fold(label.label) not in classes:
                 near = did_you_mean(label.label, classes.values())
                 raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
-            found.append(replace(label, label=classes.get(fold(label.label), label.label)))
+            found.append(replace(label, label=spelled.setdefault(fold(label.label), label.label)))
     return LabelStore(project.root / label_section(project.config).store).add(found)
 
 
