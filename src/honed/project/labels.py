@@ -134,8 +134,10 @@ def import_hand_labels(
     }
     _check_columns(file, table.columns, columns)
     artifacts = Inputs(project.runner.run(until="check"))
-    known = set(Records(artifacts.need(ImportArtifact).table).column("id"))
+    records = Records(artifacts.need(ImportArtifact).table)
+    known = set(records.column("id"))
     classes = {fold(name): name for name in project.config.data.labels}
+    spelled = classes or {fold(name): name for name in records.column("label") if name}  # without declared ones
     labels = []
     for row in table.rows:
         if isinstance(row, Reject):
@@ -148,7 +150,7 @@ def import_hand_labels(
         if classes and fold(label.label) not in classes:
             near = did_you_mean(label.label, classes.values())
             raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
-        labels.append(replace(label, label=classes.get(fold(label.label), label.label)))
+        labels.append(replace(label, label=spelled.setdefault(fold(label.label), label.label)))
     return LabelStore(project.root / label_section(project.config).store).add(labels)
 
 
