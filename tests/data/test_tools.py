@@ -151,3 +151,35 @@ def test_joined_aliases_and_an_entity_alone_are_findings(tmp_path: Path, capsys:
     printed = checked(tmp_path, capsys)[1]
     assert 'W_ALIAS_JOINED: 1\n    UiO; Oslo U: separator = ";" makes several of it' in printed
     assert "W_ENTITY_ALONE" in printed
+
+
+def test_a_tool_s_export_is_imported_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("id,text,label\nr1,a,Sport\nr2,b,Food\nr3,c,\nr4,d,\n")
+    columns = '[data.columns]\nid = "id"\ntext = "text"\nlabel = "label"\n[label]\n'
+    write(tmp_path, "labels", f'empty_label = "abstain"\n{columns}')
+
+    def export(*labels: tuple[str, list[str]]) -> int:
+        tasks = [
+            {"id": 1, "data": {"id": number, "text": "x"}, "annotations": [{"result": [{"value": {"choices": names}}]}]}
+            for number, names in labels
+        ]
+        (tmp_path / "export.json").write_text(json.dumps(tasks))
+        return run_command(["--quiet", "label", "import", str(tmp_path / "export.json"), "-p", str(tmp_path)])
+
+    store = tmp_path / "labels.jsonl"
+    assert export(("r3", ["Sport"]), ("r4", ["Sport", "Food"])) == 2
+    assert "E_LABEL_SEVERAL" in capsys.readouterr().err
+    assert not store.exists() or not store.read_text()
+    assert export(("r3", ["sport"]), ("r4", [])) == 0
+    assert "1 labels added" in capsys.readouterr().out
+    line = next(tmp_path.glob("*.jsonl")).read_text().splitlines()[-1]
+    assert json.loads(line)["label"] == "Sport"  # as the data spells it
+
+
+def test_quoting_and_delimiter_are_kept_by_init(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text('id^label^alias\n1^Oslo "x^UiO\n2^Kiel^"IfW\n3^Lima^ML\n')
+    options = ["--delimiter", "^", "--quoting", "none"]
+    assert run_command(["init", str(tmp_path / "t.csv"), "--project", str(tmp_path), *options]) == 0
+    code, printed = checked(tmp_path, capsys)
+    assert code == 0 and "3 alias pairs" in printed
+    assert run_command(["init", str(tmp_path / "t.csv"), "-p", str(tmp_path), "--force", "--quoting", "odd"]) == 2

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.options import Delimiter, Encoding, Quoting, table_format
 from honed.core.errors import ConfigError
 
 
@@ -26,7 +27,9 @@ def init(
     shape: Annotated[
         str | None, typer.Option(help="aliases, labels, relations or judgments; inferred when left out.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
+    encoding: Encoding = None,
+    delimiter: Delimiter = "",
+    quoting: Quoting = "csv",
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing honed.toml.")] = False,
 ) -> None:
@@ -37,7 +40,7 @@ def init(
     target = project / "honed.toml"
     if target.exists() and not force:
         raise ConfigError("E_EXISTS", f"{target}: exists already; --force replaces it")
-    proposal = propose(files, project, given=given, shape=shape, encoding=encoding)
+    proposal = propose(files, project, given=given, shape=shape, form=table_format(encoding, delimiter, quoting))
     project.mkdir(parents=True, exist_ok=True)
     target.write_text(proposal.text, encoding="utf-8")
     for note in proposal.notes:

@@ -11,8 +11,7 @@ from honed.core.json import Json
 from honed.core.sections import limits
 from honed.data.rows import ImportConfig
 from honed.data.split import SplitConfig
-from honed.data.table import TableFormat
-from honed.data.tables import QUOTING
+from honed.data.table import QUOTING, TableFormat
 from honed.evaluate.measures import MEASURES, Measure
 from honed.index.settings import IndexSettings
 

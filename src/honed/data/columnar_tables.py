@@ -50,8 +50,15 @@ def open_arrow(source: Source) -> Table:
 
 def _table(source: Source, schema: pa.Schema, batches: Iterable[pa.RecordBatch], code: str) -> Table:
     check_header(source.name, schema.names)
-    classes = _classes(schema)
-    return Table(file=source.name, columns=list(schema.names), rows=_rows(source.name, batches, code, classes))
+    typed = [field.name for field in schema if not _is_plain(field.type)]
+    rows = _rows(source.name, batches, code, typed, _classes(schema))
+    return Table(file=source.name, columns=list(schema.names), rows=rows)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Tell whether values of a type are texts, whole numbers or booleans already."""
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_boolean)
+    return any(test(kind) for test in tests)
 
 
 def _classes(schema: pa.Schema) -> dict[str, list[str]]:
@@ -65,17 +72,22 @@ def _classes(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 def _rows(
-    name: str, batches: Iterable[pa.RecordBatch], code: str, classes: Mapping[str, Sequence[str]]
+    name: str,
+    batches: Iterable[pa.RecordBatch],
+    code: str,
+    typed: Sequence[str],
+    classes: Mapping[str, Sequence[str]],
 ) -> Iterator[Row | Reject]:
     number = 0
     try:
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH):
                 for values in batch.slice(start, _BATCH).to_pylist():
-                    plain = {column: plain_value(value) for column, value in values.items()}
+                    for column in typed:
+                        values[column] = plain_value(values[column])
                     for column, names in classes.items():
-                        plain[column] = _class_name(plain.get(column), names)
-                    yield Row(file=name, where=f"row {number}", values=plain)
+                        values[column] = _class_name(values.get(column), names)
+                    yield Row(file=name, where=f"row {number}", values=values)
                     number += 1
     except (pa.ArrowException, OSError) as error:
         raise DataError(code, f"{name}, row {number} or later: damaged: {error}") from error

@@ -3,8 +3,6 @@
 import re
 from typing import BinaryIO
 
-from charset_normalizer import from_bytes
-
 _SAMPLE = 1 << 20
 _LINES = 64  # lines with bytes outside of ASCII that are looked at
 _C1 = re.compile(r"[\x80-\x9f]")
@@ -40,6 +38,8 @@ def fitting_encoding(sample: bytes) -> str:
     """Return the likeliest encoding of text that is not UTF-8: ``cp1252``, what Windows writes, where it reads well."""
     if _reads_as_cp1252(sample):
         return "cp1252"
+    from charset_normalizer import from_bytes  # not there where only bundles are served
+
     likely = [match.encoding for match in from_bytes(sample)]
     return next((name for name in likely if name in _COMMON), "cp1252").replace("_", "-")
 

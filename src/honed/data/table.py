@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from honed.core.json import Json
 
+QUOTING = ("csv", "none", "trusted")
 _ROW_ID = re.compile(r"[A-Za-z]{0,4}\d+")
 
 

@@ -20,7 +20,7 @@ from honed.data.lines import UTF16_MARKS, codec_name
 from honed.data.semeval_tables import is_semeval, open_semeval
 from honed.data.source import PACKED_ENDINGS, START_BYTES, ZIP_MARK, Source, ending_of, file_source, is_hidden, unpacked
 from honed.data.sqlite_tables import SQLITE_MARK, open_sqlite
-from honed.data.table import Reject, Row, Table, TableFormat
+from honed.data.table import QUOTING, Reject, Row, Table, TableFormat
 
 __all__ = [
     "SUFFIXES",
@@ -38,7 +38,6 @@ __all__ = [
     "skipped_files",
     "table_files",
 ]
-QUOTING = ("csv", "none", "trusted")
 _DELIMITED, _JSON = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson", ".json")
 _COLUMNAR = {".parquet": open_parquet, ".arrow": open_arrow, ".feather": open_arrow}
 _BOOKS, _DATABASES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), (".db", ".sqlite", ".sqlite3")

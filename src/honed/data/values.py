@@ -68,6 +68,8 @@ def holds_nul(value: object) -> bool:
     """Tell whether a text, or one in a list or object, holds a NUL character."""
     if isinstance(value, str):
         return "\0" in value
+    if value is None:
+        return False
     if isinstance(value, Mapping):
         return any(holds_nul(name) or holds_nul(inner) for name, inner in value.items())
     return isinstance(value, list) and any(map(holds_nul, value))

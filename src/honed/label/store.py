@@ -3,15 +3,13 @@
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from honed.core.errors import DataError
-from honed.core.text import is_blank
-from honed.data.values import holds_nul, label_texts, only_value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,23 +91,6 @@ def _end_whole_lines(file: BinaryIO) -> int:
 
 
 _REFINERY_KINDS = {"__manual": "manual", "__confidence": "confidence", "__weak_supervision": "weak"}
-
-
-def imported_labels(rows: Iterable[Mapping[str, object]], columns: Mapping[str, str], who: str) -> list[HandLabel]:
-    """Return the hand labels in rows of another tool's table; ``columns`` names the columns of "id" and "label".
-
-    Rows without a label say nothing. Raises `DataError` for several classes of one record.
-    """
-    labels = []
-    for row in rows:
-        names, record = label_texts(row.get(columns["label"])), only_value(row.get(columns["id"]))
-        if len(names) > 1:
-            raise DataError("E_LABEL_SEVERAL", f"several classes for record {record} ({', '.join(names)}): it has one")
-        if names and not is_blank(names[0]) and record not in (None, ""):
-            if "\0" in names[0] or holds_nul(record):
-                raise DataError("E_NUL", f"record {record!r}: its id or label holds a NUL character")
-            labels.append(HandLabel(id=str(record), label=names[0], who=who, why="imported"))
-    return labels
 
 
 def refinery_columns(columns: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from honed.config.config import FILE
 from honed.core.errors import HonedError
 from honed.core.optional import PARTS, installed_version, is_installed, require
 from honed.data.inputs import is_remote
-from honed.data.tables import file_of
 from honed.encode import hardware
 from honed.encode.base_models import resolve
 from honed.encode.engines import best_engine
@@ -91,6 +90,7 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
 def _problems(project: Path) -> list[str]:
     try:
         require("reading tables")
+        from honed.data.tables import file_of
         from honed.pipeline.honed_toml import read_config  # with the shapes, and what reads tables
 
         config = read_config(project / FILE)

@@ -53,11 +53,18 @@ class InitFiles:
     given: Mapping[str, str]
     encoding: str
     remote: Mapping[Path, str] = field(default_factory=dict)
+    delimiter: str = ""
+    quoting: str = "csv"
 
     @property
     def format(self) -> TableFormat:
         """How the files are read."""
-        return TableFormat(encoding=self.encoding)
+        return TableFormat(encoding=self.encoding, delimiter=self.delimiter, quoting=self.quoting)
+
+    def format_lines(self) -> list[str]:
+        """Return the lines of [data] on delimiter and quoting, where the user named them."""
+        delimiter = [f"delimiter = {toml_string(self.delimiter)}"] if self.delimiter else []
+        return [*delimiter, *([f"quoting = {toml_string(self.quoting)}"] if self.quoting != "csv" else [])]
 
     @cached_property
     def tables(self) -> Sequence[Table]:
@@ -180,7 +187,7 @@ class InitFiles:
         if extra:
             notes.append(f"kept as fields: {', '.join(extra)}")
         sliced = [f"slice_by = [{', '.join(map(toml_string, slices))}]  # measured apart in the report"]
-        more = [*data, *self._cell_lines(mapping), *(sliced if slices else [])]
+        more = [*self.format_lines(), *data, *self._cell_lines(mapping), *(sliced if slices else [])]
         if any(role.endswith("id") for role in mapping) is False:
             notes.append("no column is the id: rows are told apart by their names, or numbered")
         lines = first_sections(shape, self.relative(self.paths), mapping, self.encoding, more=more)

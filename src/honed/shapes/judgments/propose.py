@@ -123,7 +123,7 @@ def judged_proposal(parts: Parts, files: InitFiles) -> Proposal:
         columns,
         files.encoding,
         comment="  # the documents",
-        more=[header] if parts.header else [],
+        more=[*files.format_lines(), *([header] if parts.header else [])],
     )
     return Proposal(text="\n".join([*first, *_sections(parts, files, fields, shown)]), notes=notes)
 
