@@ -93,7 +93,7 @@ class TestEverything:
         assert [hit.rank for hit in found] == [1, 2, 3, 4, 5]
         scores = [hit.score for hit in found]
         assert scores == sorted(scores, reverse=True)
-        assert 0 < scores[-1] < scores[0] <= 1
+        assert 0 < scores[-1] <= scores[0] <= 1
 
     def test_every_gate_has_its_rule_and_bound(self, trained: Project) -> None:
         gates = {gate["name"]: gate for gate in trained.report().as_dict()["gates"]}
