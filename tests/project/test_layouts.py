@@ -160,10 +160,11 @@ ENDS = [
     "since his father bought land",
     "where lime trees grow",
 ]
+ADVERBS = ("never", "soon", "often", "perhaps")
 FACTS = [
-    (f"Ann{who}", verb, place, relation, end)
-    for turn, (relation, verb) in enumerate(VERBS.items())
-    for who, place, end in zip("abcdefgh", PLACES[turn:] + PLACES, ENDS, strict=False)
+    (f"Ann{who}", f"{how} {verb}", place, f"{how}_{relation}", end)
+    for turn, (how, (relation, verb)) in enumerate(itertools.product(ADVERBS, VERBS.items()))
+    for who, place, end in zip("abcdefgh", [*PLACES, *PLACES, *PLACES][turn:], ENDS, strict=False)
 ]
 
 
@@ -215,9 +216,9 @@ LAYOUTS: list[tuple[Callable[[Path], list[Path]], str]] = [
     (ms_marco, "12 documents, 12 queries, 12 judgements"),
     (beir, "12 documents, 12 queries, 12 judgements"),
     (hub, "12 documents, 12 queries, 12 judgements"),
-    (tacred, "records: 48, labelled 48"),
-    (few_rel, "records: 48, labelled 48"),
-    (semeval, "records: 48, labelled 48"),
+    (tacred, "records: 192, labelled 192"),
+    (few_rel, "records: 192, labelled 192"),
+    (semeval, "records: 192, labelled 192"),
 ]
 
 

@@ -38,7 +38,7 @@ from honed.shapes.texts import whole_text
 # in texts with labels a title is a title, and a label is a class
 _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "headline", "subject", "heading"),
-    "label": ("label", "class", "category", "topic", "intent"),
+    "label": ("label", "class", "category", "topic", "intent", "labels"),
 }
 _NOT_ACCEPTED = frozenset({"reject", "rejected", "ignore", "ignored", "discarded"})
 _ANSWERS = _NOT_ACCEPTED | {"accept", "accepted"}
