@@ -155,10 +155,34 @@ def test_filters_are_those_of_honed(ref: CollectionRef) -> None:
     for where in CONDITIONS:
         found = collection.search(searcher.encoder, ["label 7"], 60, where=where)[0]
         wanted = searcher.search("label 7", 60, where=where)
-        wanted = [hit for hit in wanted if "\u3000" not in hit.fields["size"] or "size" not in where]
         assert sorted(ids(found)) == sorted(ids(wanted)), where
     with pytest.raises(ConfigError, match=r"no field 'kinds'; did you mean kind\? \(fields: date, flag, kind, size\)"):
         collection.search(searcher.encoder, ["x"], 3, where={"kinds": "a"})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (("10", "29,90"), r"holds values that are no numbers \(1, such as '29,90'\).*for decimal commas set"),
+        (("small", "large"), r"holds values that are no numbers \(2, such as 'large'\)"),
+        (("10", "1_000"), r"holds values that are no numbers \(1, such as '1_000'\)"),
+    ],
+)
+def test_what_is_no_number_is_not_dropped_from_a_range(
+    sizes: tuple[str, str], message: str, ref: CollectionRef
+) -> None:
+    searcher = table_of(["one", "two", "three"], [{"size": sizes[0]}, {"size": sizes[1]}, {"size": ""}])
+    push(searcher, ref, EXACT)
+    collection = Collection.open(ref)
+    with pytest.raises(ConfigError, match=message):
+        collection.search(searcher.encoder, ["one"], 3, where={"size": {"gte": 5}})
+    assert ids(collection.search(searcher.encoder, ["one"], 3, where={"size": {"gte": sizes[1]}})[0])
+
+
+def test_words_beside_numbers_are_no_numbers(ref: CollectionRef) -> None:
+    searcher = table_of(["one", "two"], [{"size": "10"}, {"size": "many"}])
+    push(searcher, ref, EXACT)
+    assert ids(Collection.open(ref).search(searcher.encoder, ["one"], 3, where={"size": {"gte": 5}})[0]) == ["e000"]
 
 
 def test_a_rare_value_is_found_behind_the_graph(ref: CollectionRef) -> None:

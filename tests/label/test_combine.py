@@ -25,7 +25,7 @@ from honed.label.lists import Matcher, TermList
 from honed.label.run import RuleVotes
 from honed.label.statistics import disputed_records, rule_statistics, rule_warnings
 from honed.label.store import HandLabel, LabelStore, refinery_columns
-from honed.label.suggest import suggest_terms
+from honed.label.suggest import suggest_terms, words_and_pairs
 from honed.label.threshold import (
     balanced_thresholds,
     confusion_counts,
@@ -286,6 +286,35 @@ def test_suggested_terms_match_as_list_words_and_do_not_cross_punctuation() -> N
     for suggestion in suggestions:
         matcher = Matcher(TermList(label=suggestion.label, name="l", words=(suggestion.term,)), "l")
         assert sum(matcher({"title": "", "text": text}) for text in texts) == suggestion.records
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "term"),
+    [
+        ("我在北京大学学习", "他们去海边游泳", "大学"),
+        ("東京の大学で学ぶ", "大阪のラーメン屋", "大学"),
+        ("한국대학교에서 공부", "부산 수영장에서", "대학"),
+        ("มหาวิทยาลัยใหม่", "ตลาดน้ำเก่า", "วิท"),
+        ("दिल्ली का विश्वविद्यालय", "समुद्र के किनारे", "विश्वविद्यालय"),
+    ],
+)
+def test_terms_of_every_script_are_suggested_and_match_as_list_words(one: str, other: str, term: str) -> None:
+    texts = [one, other] * 20
+    classes = np.array([0, 1] * 20)
+    shares = np.where(np.eye(2)[classes] > 0, 0.98, 0.02)
+    assert term in words_and_pairs(one)
+    suggestions = suggest_terms(texts, shares, (np.arange(10), classes[:10]), ["a", "b"], frozenset(), n=9)
+    assert {suggestion.label for suggestion in suggestions} == {"a", "b"}
+    for word in (*(suggestion.term for suggestion in suggestions), *words_and_pairs(one)):
+        matcher = Matcher(TermList(label="a", name="l", words=(word,)), "l")
+        wanted = [word in words_and_pairs(text) for text in (one, other)]
+        assert [matcher({"title": "", "text": text}) for text in (one, other)] == wanted, word
+
+
+def test_a_word_with_marks_is_whole() -> None:
+    matcher = Matcher(TermList(label="a", name="l", words=("हिन्द",)), "l")
+    assert matcher({"title": "", "text": "जय हिन्द!"})
+    assert not matcher({"title": "", "text": "हिन्दी"})
 
 
 # -- the store --------------------------------------------------------------------------------------

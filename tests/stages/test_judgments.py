@@ -226,3 +226,25 @@ def test_a_language_model_may_write_queries_and_passages(shop: Path, capsys: pyt
         Project(shop)
     model.shutdown()
     model.server_close()
+
+
+def test_the_report_says_that_a_query_s_own_document_is_left_out(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (shop / "docs.csv").open("a", newline="") as documents, (shop / "queries.csv").open() as queries:
+        csv.writer(documents).writerows([row["query_id"], "", row["query"], ""] for row in csv.DictReader(queries))
+    file = shop / "honed.toml"
+    before, _, after = file.read_text().partition("[mine]")
+    file.write_text(f"{before.replace('{brand} {title}: {text}', '{title} {text}')}[evaluate]\n")
+    assert after
+    assert run_command(["--quiet", "run", "--project", str(shop)]) == 0
+    project = Project(shop)
+    report = project.report().as_dict()
+    line = (
+        f"{report['n_queries']} of {report['n_queries']} test queries are documents themselves: each query's own "
+        "document is left out of its ranking"
+    )
+    assert report["own_documents"] == report["n_queries"] > 0
+    assert line in capsys.readouterr().out
+    page = project.runner.latest_of("evaluate").path("report.html").read_text()
+    assert line.replace("'", "&#39;") in page

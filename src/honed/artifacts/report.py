@@ -93,7 +93,10 @@ class StudentComparison(StudentReport, frozen=True, kw_only=True):
 
 
 class Direction(msgspec.Struct, kw_only=True):
-    """The tables of one direction of search, with queries that went wrong and queries that fine-tuning won."""
+    """The tables of one direction of search, with queries that went wrong and queries that fine-tuning won.
+
+    ``own_documents`` is the number of queries that are documents themselves, see `JudgedTask.own_documents`.
+    """
 
     direction: str
     n_queries: int
@@ -105,6 +108,7 @@ class Direction(msgspec.Struct, kw_only=True):
     gates: list[GateResult]
     wrong: QueryOutcomes | None = None
     won: QueryOutcomes | None = None
+    own_documents: int = 0
 
 
 class JudgedReport(Report, kw_only=True):
@@ -113,7 +117,7 @@ class JudgedReport(Report, kw_only=True):
     ``student`` tells how it stands to its teacher, ``reverse`` is the other direction of search, ``answers`` how well
     it is known whether a first hit is right, ``latency`` what a query takes (ms), ``mining`` how negatives were chosen,
     ``model`` how the base model is used. ``wrong`` are queries that what is shipped got wrong, ``won`` those that the
-    base model got wrong and fine-tuning right.
+    base model got wrong and fine-tuning right. ``own_documents`` queries are documents themselves.
     """
 
     student: StudentComparison | None = None
@@ -124,10 +128,22 @@ class JudgedReport(Report, kw_only=True):
     model: Json = None
     wrong: QueryOutcomes | None = None
     won: QueryOutcomes | None = None
+    own_documents: int = 0
+
+    def own_document_line(self) -> str:
+        """Return how many queries are documents themselves and what that means for their rankings; empty for none."""
+        if not self.own_documents:
+            return ""
+        return (
+            f"{self.own_documents} of {self.n_queries} test queries are documents themselves: each query's own "
+            "document is left out of its ranking"
+        )
 
     def fact_lines(self) -> list[str]:
         """Return what came of the estimate before training, of chances and sets, of the student, and of queries."""
         lines = super().fact_lines()
+        if self.own_documents:
+            lines.append(self.own_document_line())
         if self.answers:
             lines.append(self.answers.line())
         if self.student:

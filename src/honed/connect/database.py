@@ -129,7 +129,7 @@ def _one_line(error: psycopg.Error) -> str:
     return f"the database: {'; '.join(lines) or type(error).__name__}"
 
 
-def is_true(connection: Connection, query: str, parameters: Sequence[str]) -> bool:
+def is_true(connection: Connection, query: str | sql.Composed, parameters: Sequence[str] = ()) -> bool:
     """Return the truth value that a query of one row and one column returns."""
     row = connection.execute(query, parameters).fetchone()
     return row is not None and bool(row[0])

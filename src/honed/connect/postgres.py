@@ -16,13 +16,14 @@ from honed.connect.database import (
     CollectionRef,
     Connection,
     connect,
+    is_true,
     pgvector_version,
     read_facts,
     vector_literal,
 )
-from honed.connect.sql_filters import as_sql
+from honed.connect.sql_filters import as_sql, has_numbers, texts_without_a_number
 from honed.core.errors import ConfigError
-from honed.core.filters import Filter, check_fields
+from honed.core.filters import Filter, check_fields, is_range_of_numbers, refuse_odd_numbers, texts_out_of_place
 from honed.core.fingerprint import fingerprint
 from honed.core.protocols import Encoder, Vectors
 from honed.core.records import Hit
@@ -94,6 +95,7 @@ class Collection:
             self._hold_version(connection)
             self.check_model(encoder)
             check_fields(where or {}, self.facts["fields"])
+            self._check_ranges(connection, where or {})
             self._prepare(connection, k, filtered=bool(where))
             condition = as_sql(where or {})
             queries = [
@@ -106,6 +108,14 @@ class Collection:
         """Keep the version that is there now to the end of the transaction, and read what it is."""
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(self.ref.view))
         self.facts = type(self).read(connection, self.ref).facts
+
+    def _check_ranges(self, connection: Connection, where: Filter) -> None:
+        """Raise `ConfigError` for a range of numbers over a field with texts that the database cannot place in it."""
+        for name, condition in where.items():
+            if is_range_of_numbers(condition):
+                texts = [row[0] for row in connection.execute(texts_without_a_number(name, self.ref.view)).fetchall()]
+                has_any = bool(texts) and is_true(connection, has_numbers(name, self.ref.view))
+                refuse_odd_numbers(name, texts_out_of_place(texts, has_numbers=has_any))
 
     def _prepare(self, connection: Connection, k: int, *, filtered: bool) -> None:
         """Set time limit and search width for the transaction."""

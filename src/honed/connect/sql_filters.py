@@ -9,14 +9,28 @@ from honed.core.filters import Filter, Value
 
 Condition: TypeAlias = Value | Sequence[Value] | Mapping[str, Value]
 _OPERATORS = {"gte": sql.SQL(">="), "gt": sql.SQL(">"), "lte": sql.SQL("<="), "lt": sql.SQL("<")}
+MOST_TEXTS = 1000
 # what is a number as data write it, and a numeric of PostgreSQL without an error
-_NUMBER = r"^[ \t\n\r\f\v]*[+-]?([0-9]{1,255}(\.[0-9]{0,255})?|\.[0-9]{1,255})([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$"
+_NUMBER = r"^[+-]?([0-9]{1,255}(\.[0-9]{0,255})?|\.[0-9]{1,255})([eE][+-]?[0-9]{1,2})?$"
+_BLANKS = "".join(char for char in map(chr, range(0x3001)) if char.isspace())  # what Python takes off a number
 
 
 def as_sql(where: Filter) -> sql.Composable:
     """Return the condition for a filter that was checked; values are literals, quoted by psycopg."""
     parts = [_passes(name, condition) for name, condition in where.items()]
     return sql.SQL(" AND ").join(parts) if parts else sql.SQL("TRUE")
+
+
+def texts_without_a_number(name: str, view: sql.Composable) -> sql.Composed:
+    """Return the query for the distinct texts of a field that are no numbers, as many as a message needs to count."""
+    return sql.SQL("SELECT DISTINCT {0} FROM {1} WHERE {0} IS NOT NULL AND {2} IS NULL ORDER BY 1 LIMIT {3}").format(
+        _text(name), view, _number(name), MOST_TEXTS
+    )
+
+
+def has_numbers(name: str, view: sql.Composable) -> sql.Composed:
+    """Return the query for whether a field holds a number anywhere."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NOT NULL)").format(view, _number(name))
 
 
 def _passes(name: str, condition: Condition) -> sql.Composable:
@@ -50,4 +64,5 @@ def _text(name: str) -> sql.Composable:
 
 def _number(name: str) -> sql.Composable:
     """Return the number that a field holds, or is the text of; NULL for what is none."""
-    return sql.SQL("(CASE WHEN fields->>{0} ~ {1} THEN (fields->>{0})::numeric END)").format(name, _NUMBER)
+    text = sql.SQL("btrim(fields->>{}, {})").format(name, _BLANKS)
+    return sql.SQL("(CASE WHEN {0} ~ {1} THEN ({0})::numeric END)").format(text, _NUMBER)

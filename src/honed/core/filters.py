@@ -78,8 +78,7 @@ class Column:
     def odd_numbers(self) -> list[str]:
         """The texts that a range of numbers cannot place: all that hold digits and are no numbers, such as "29,90"."""
         texts = [value for value in self.values if isinstance(value, str) and math.isnan(_number(value, math.nan))]
-        odd = [text for text in texts if any(map(str.isdigit, text))]
-        return odd or (texts if len(texts) == len(self.values) else [])
+        return texts_out_of_place(texts, has_numbers=len(texts) < len(self.values))
 
     def mask(self, condition: Any) -> Mask:
         """Return which documents ``(n,)`` pass a condition."""
@@ -132,16 +131,29 @@ def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
     check_fields(where, columns)
     allowed = np.ones(n, dtype=np.bool_)
     for name, condition in where.items():
-        _check_numbers(name, condition, columns[name])
+        if is_range_of_numbers(condition):
+            refuse_odd_numbers(name, columns[name].odd_numbers)
         allowed &= columns[name].mask(condition)
     return allowed
 
 
-def _check_numbers(name: str, condition: Any, column: Column) -> None:
-    """Raise `ConfigError` for a range of numbers over a field whose texts are none: they would be left out unsaid."""
-    numeric = isinstance(condition, Mapping) and any(not isinstance(bound, str) for bound in condition.values())
-    if numeric and column.odd_numbers:
-        odd = column.odd_numbers
+def is_range_of_numbers(condition: object) -> bool:
+    """Tell whether a condition is a range with a bound that is a number."""
+    return isinstance(condition, Mapping) and any(not isinstance(bound, str) for bound in condition.values())
+
+
+def texts_out_of_place(texts: Sequence[str], *, has_numbers: bool) -> list[str]:
+    """Return those of a field's texts that are no numbers which a range of numbers may not leave out in silence.
+
+    Those that hold digits; all where the field ``has_numbers`` nowhere.
+    """
+    odd = [text for text in texts if any(map(str.isdigit, text))]
+    return odd if odd or has_numbers else list(texts)
+
+
+def refuse_odd_numbers(name: str, odd: Sequence[str]) -> None:
+    """Raise `ConfigError` for a range of numbers over a field with ``odd`` texts: they would be left out unsaid."""
+    if odd:
         comma = any(_DECIMAL_COMMA.fullmatch(text.strip()) for text in odd)
         setting = f'; for decimal commas set  [data.decimal]  {json.dumps(name)} = ","  (stores: --decimal-comma)'
         raise ConfigError(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SPACES = re.compile(r"\s+")
 _WORDS = re.compile(r"\w+")
+_PHRASES, _SPELLED = re.compile(r"[^\w\s'-]+"), re.compile(r"[^\W\d_][\w'-]*\w")
 # what Unicode calls default-ignorable: signs that change no text that is seen (DerivedCoreProperties.txt)
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -111,11 +112,38 @@ def _pairs_of_signs(word: str) -> list[str]:
     return found
 
 
+def phrases(text: str) -> list[tuple[str, list[str]]]:
+    """Return the phrases of a text, which punctuation parts, each with its words of two letters or more as written.
+
+    Words hold apostrophes and hyphens; those of scripts that set no blanks are pairs of signs, as `terms` has them.
+
+    >>> phrases("don't stop, 東京都")
+    [("don't stop", ["don't", 'stop']), (' 東京都', ['東京', '京都'])]
+    """
+    if text.isascii():
+        return [(phrase, _SPELLED.findall(phrase)) for phrase in _PHRASES.split(text)]
+    patterns = _patterns()
+    return [(phrase, _spelled(patterns.spelled.findall(phrase))) for phrase in patterns.phrases.split(text)]
+
+
+def _spelled(found: list[str]) -> list[str]:
+    """Return words as they are, and of those in scripts without blanks the pairs of signs."""
+    parts = [part for word in found for part in ([word] if not has_unspaced(word) else _pairs_of_signs(word))]
+    return [part for part in (part.strip("'-") for part in parts) if len(part) > 1 and part[0].isalpha()]
+
+
+def has_unspaced(text: str) -> bool:
+    """Tell whether a text has letters of a script that sets no blanks between words, see `terms`."""
+    return not text.isascii() and _patterns().unspaced.search(text) is not None
+
+
 class _Patterns(NamedTuple):
     words: "regex.Pattern[str]"
     unspaced: "regex.Pattern[str]"
     parts: "regex.Pattern[str]"
     signs: "regex.Pattern[str]"
+    phrases: "regex.Pattern[str]"
+    spelled: "regex.Pattern[str]"
 
 
 @lru_cache(maxsize=1)
@@ -131,6 +159,8 @@ def _patterns() -> _Patterns:
         unspaced=regex.compile(rf"[{unspaced}]"),
         parts=regex.compile(rf"(?:[{unspaced}]\p{{M}}*)+|(?:(?![{unspaced}]).)+"),
         signs=regex.compile(r"\X"),
+        phrases=regex.compile(r"[^\w\p{M}\s'-]+"),
+        spelled=regex.compile(r"[^\W\d_][\w\p{M}'-]*[\w\p{M}]"),
     )
 
 

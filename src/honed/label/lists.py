@@ -26,6 +26,7 @@ from honed.core.artifacts import write_text
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.optional import require
 from honed.core.sections import read_section, toml_string
+from honed.core.text import has_unspaced
 
 _MOST_TERMS = 20_000
 _FIELDS = ("title", "text")
@@ -43,7 +44,7 @@ class TermList:
     at_least: int = 1
 
 
-_OUTSIDE = r"[^\p{L}\p{N}_]"
+_OUTSIDE = r"[^\p{L}\p{N}\p{M}_]"
 
 
 class _Pattern(Protocol):
@@ -65,7 +66,7 @@ class Matcher:
             raise ConfigError("E_LIST_LONG", f"{where}: {terms.name}: over {_MOST_TERMS} terms")
         self.terms, self.where = terms, where
         words = sorted((nfc(word).strip() for word in terms.words if word.strip()), key=len, reverse=True)
-        by_edges: dict[tuple[bool, bool], list[str]] = {}
+        by_edges: dict[tuple[str, str], list[str]] = {}
         for word in words:
             by_edges.setdefault(_edges(word), []).append(_word_source(word))
         joined = [self._compile(_between_edges("|".join(sources), *edges)) for edges, sources in by_edges.items()]
@@ -116,16 +117,30 @@ def nfc(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
-def _edges(word: str) -> tuple[bool, bool]:
-    """Return whether a word starts, and whether it ends, with a character that words are made of."""
-    first, last = (character.isalnum() or character == "_" for character in (word[0], word[-1]))
-    return first, last
+def _edges(word: str) -> tuple[str, str]:
+    """Return patterns of what stands before and behind a whole word: no letter, digit or mark where the word has one.
+
+    Scripts that set no blanks have words anywhere; behind them no mark stands that would make another sign.
+    """
+    before = "" if has_unspaced(word[0]) or not _is_of_words(word[0]) else f"(?:^|{_OUTSIDE})"
+    if not _is_of_words(word[-1]):
+        return before, ""
+    return before, r"(?:$|\P{M})" if _ends_unspaced(word) else f"(?:$|{_OUTSIDE})"
 
 
-def _between_edges(source: str, left: bool, right: bool) -> str:  # noqa: FBT001 - the edges of `_edges`
-    """Return a pattern that has no letter or digit before, or behind, a group, where those edges matter."""
-    before, after = f"(?:^|{_OUTSIDE})" if left else "", f"(?:$|{_OUTSIDE})" if right else ""
-    return f"{before}({source}){after}"
+def _ends_unspaced(word: str) -> bool:
+    """Tell whether the last sign of a word, its marks aside, is of a script that sets no blanks."""
+    letters = [character for character in word if unicodedata.category(character)[0] != "M"]
+    return bool(letters) and has_unspaced(letters[-1])
+
+
+def _is_of_words(character: str) -> bool:
+    return character == "_" or unicodedata.category(character)[0] in "LNM"
+
+
+def _between_edges(source: str, before: str, behind: str) -> str:
+    """Return a pattern of a group between the edges of `_edges`."""
+    return f"{before}({source}){behind}"
 
 
 def _word_source(word: str) -> str:

@@ -1,6 +1,5 @@
 """Terms that tell a class from the others, found in hand-labelled records and those near them."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ import numpy as np
 
 from honed.core.proportion import wilson
 from honed.core.ranking import Rows
+from honed.core.text import phrases
 from honed.label.arrays import Classes, Probabilities
 from honed.label.lists import nfc
 
-_WORD = re.compile(r"[^\W\d_][\w'-]*[\w]")
-_PHRASE = re.compile(r"[^\w\s'-]+")
 _CONFIDENT, _MOST_CONFIDENT, _LOWEST_PRECISION = 0.9, 4000, 0.6
 _FEWEST_RECORDS, _SIGNIFICANT = 3, 1.96
 
@@ -57,10 +55,12 @@ class _ScoredTerm(NamedTuple):
 
 
 def words_and_pairs(text: str) -> set[str]:
-    """Return the words of a text in lower case, and the pairs of words with nothing but a space between them."""
+    """Return the words of a text in lower case, and the pairs of words with nothing but a space between them.
+
+    What stands for a word in scripts that set no blanks are pairs of signs, see `honed.core.text.phrases`.
+    """
     terms: set[str] = set()
-    for phrase in _PHRASE.split(nfc(text).lower()):
-        words = _WORD.findall(phrase)
+    for phrase, words in phrases(nfc(text).lower()):
         terms |= {*words, *(f"{left} {right}" for left, right in pairwise(words) if f"{left} {right}" in phrase)}
     return terms
 

@@ -50,4 +50,5 @@ def sample_report(project: Workspace, size: int) -> JudgedReport:
         systems=scores.systems(),
         comparisons=[scores.compare(TUNED, BASE, first)] if TUNED in scores.scores else [],
         gates=[],
+        own_documents=len(scores.own),
     )

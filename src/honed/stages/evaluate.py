@@ -174,6 +174,7 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         comparisons=_comparisons(scores, lexical, measures),
         student=student.facts if student else None,
         gates=judged_gates(work, scores, lexical, student) if direction.main else [],
+        own_documents=len(scores.own),
         **_outcomes(test, [*baselines, *ours]),
     )
 
