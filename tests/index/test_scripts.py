@@ -2,10 +2,14 @@
 
 import pytest
 
+from honed.config.config import Config
+from honed.core.errors import ConfigError
 from honed.core.text import bare, fold_accents, terms, words
 from honed.index.analysis import Analyzer
+from honed.index.hybrid import HybridIndex, HybridTexts
 from honed.index.languages import resolved
 from honed.index.lexical import Bm25Index, TfidfIndex
+from honed.pipeline.honed_toml import config_of
 from honed.shapes.judgments.passages import cut
 
 
@@ -76,3 +80,61 @@ def test_the_language_is_found_and_stems_its_words() -> None:
 
 def test_a_passage_does_not_part_signs_from_their_marks() -> None:
     assert cut("ที่นี่ดี", 2, 0) == ["ที่นี่", "ดี"]
+
+
+def test_a_text_in_several_languages_is_stemmed_by_each() -> None:
+    both = Analyzer("english+german")
+    assert both("Kurse") == list(dict.fromkeys([*Analyzer("english", ())("Kurse"), *Analyzer("german")("Kurse")]))
+    assert "universitat" in both("Universitäten")
+    assert both("running") == ["run", "running"]
+    assert Analyzer.of_dict(both.as_dict())("Kurse runs") == both("Kurse runs")
+
+
+def test_a_field_has_words_of_its_own_language() -> None:
+    texts, fields = ["course one", "course two", "three"], {"ort": ["mehrere Universitäten", "Kirche", "Ufer"]}
+    index = HybridIndex.build(HybridTexts(texts=texts, fields=fields, languages={"ort": "german"}, names=False))
+    again = HybridIndex.from_files(index.as_dict(), index.tensors(), texts.__getitem__, len(texts))
+    for hybrid in (index, again):
+        assert hybrid.parts["ort, words"].scores("der Universität")[0] > 0
+        assert hybrid.parts["words"].terms_of("courses") == Analyzer("english")("courses")
+    usual = HybridIndex.build(HybridTexts(texts=texts, fields=fields, names=False))
+    assert usual.parts["ort, words"].scores("der Universität")[0] == 0
+    assert all(set(part) == {"name", "kind"} for part in usual.as_dict()["parts"])  # type: ignore[union-attr]
+
+
+def of_tables(language: dict[str, str], **hybrid: list[str]) -> Config:
+    columns = {"id": "id", "title": "Titel", "text": "body"}
+    tables = {
+        "paths": {"input": ["documents.csv"]},
+        "data": {"shape": "judgments", "columns": columns, "language": language},
+        "judgments": {"queries": ["q.csv"], "qrels": ["r.csv"]},
+        "baselines": {"language": "french"},
+        **({"index": {}, "hybrid": hybrid} if hybrid else {}),
+    }
+    return config_of(tables, "honed.toml")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ({}, "french"),
+        ({"title": "de"}, "french+german"),
+        ({"Titel": "german", "body": "de"}, "german"),
+        ({"title": "auto", "text": "auto"}, "auto"),
+    ],
+)
+def test_a_column_has_a_language(language: dict[str, str], expected: str) -> None:
+    config = of_tables(language)
+    assert (config.language, config.field_languages) == (expected, {})
+
+
+def test_a_field_of_the_hybrid_has_a_language() -> None:
+    config = of_tables({"city": "es"}, fields=["city", "site"])
+    assert (config.language, config.field_languages) == ("french", {"city": "spanish"})
+
+
+def test_languages_that_do_not_go_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.language.title: unknown language 'xx' \(known: arabic"):
+        of_tables({"title": "xx"})
+    with pytest.raises(ConfigError, match=r"titel is no column of texts .*did you mean Titel\? \(known: Titel, body\)"):
+        of_tables({"titel": "de"})

@@ -16,6 +16,7 @@ from honed.config.sections import (
     SplitSection,
 )
 from honed.config.server import ServerSection
+from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json
 from honed.data.endpoint import EndpointConfig
 from honed.encode.config import EncoderConfig
@@ -107,8 +108,32 @@ class Config:
 
     @property
     def language(self) -> str:
-        """The language of the stemmer."""
-        return self.baselines.language if self.baselines else "english"
+        """The language of the words of texts: those of their columns by [data.language], else that of [baselines].
+
+        Several are joined by "+".
+        """
+        usual = self.baselines.language if self.baselines else "english"
+        of_columns, weighted = self.data.languages(), self.hybrid.weights if self.hybrid else ()
+        several = {of_columns.get(column, usual) for column in self.data.text_columns}
+        return "+".join(sorted(several | {of_columns[column] for column in weighted if column in of_columns})) or usual
+
+    @property
+    def field_languages(self) -> dict[str, str]:
+        """The languages of the fields of [hybrid] that have one of their own, by field."""
+        fields = self.hybrid.fields if self.hybrid else ()
+        return {name: language for name, language in self.data.languages().items() if name in fields}
+
+    def check_languages(self, file: str) -> None:
+        """Raise `ConfigError` for a language of a column whose words are not searched."""
+        fields = (*self.hybrid.fields, *self.hybrid.weights) if self.hybrid else ()
+        searched = sorted({*self.data.text_columns, *fields})
+        for name in self.data.languages():
+            if name not in searched:
+                raise ConfigError(
+                    "E_CONFIG_KEY",
+                    f"{file}: data.language: {name} is no column of texts and in no hybrid.fields"
+                    f"{did_you_mean(name, searched)} (known: {', '.join(searched)})",
+                )
 
     @property
     def seed(self) -> int:

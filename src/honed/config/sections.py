@@ -13,17 +13,11 @@ from honed.data.rows import ImportConfig
 from honed.data.split import SplitConfig
 from honed.data.table import QUOTING, TableFormat
 from honed.evaluate.measures import MEASURES, Measure
+from honed.index.languages import LANGUAGES, language_name
 from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
 OFFSETS = ("auto", "token", "character")
-# fmt: off
-LANGUAGES = (
-    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
-    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
-    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto",
-)
-# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +44,8 @@ class DataSection:
     ``offsets`` of entities count "token"s or "character"s; "auto" means tokens where a text is a list of them.
     ``ends`` of entities are "inclusive" (the last token or character) or "exclusive" (the place after it).
     ``header`` names the columns of delimited files without a line of names. ``separator`` stands between the aliases of
-    a cell that holds several. ``decimal`` maps columns to their decimal mark, where it is no point.
+    a cell that holds several. ``decimal`` maps columns to their decimal mark, where it is no point. ``language`` maps
+    columns, or their roles, to the language of their words, a name or an ISO 639-1 code.
     """
 
     shape: str
@@ -62,6 +57,7 @@ class DataSection:
     ends: str = field(default="auto", metadata=limits(one_of=("auto", "exclusive", "inclusive")))
     separator: str = ""
     decimal: Mapping[str, str] = field(default_factory=dict)
+    language: Mapping[str, str] = field(default_factory=dict)
     on_bad_row: str = field(default="stop", metadata=limits(one_of=("stop", "quarantine")))
     max_text_chars: int = field(default=100_000, metadata=limits(low=1, high=10_000_000))
     labels: tuple[str, ...] = ()
@@ -93,13 +89,29 @@ class DataSection:
             ends=self.ends,
         )
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that make the texts which are searched: title and text, names where there are none."""
+        texts = [self.columns[role] for role in ("title", "text") if role in self.columns]
+        return tuple(texts or [self.columns[role] for role in ("label", "alias") if role in self.columns])
+
+    def languages(self) -> dict[str, str]:
+        """Return the language of the words of each column that has one of its own."""
+        return {self.columns.get(name, name): language_name(language) for name, language in self.language.items()}
+
     def check(self, file: str) -> None:
-        """Raise `ConfigError` for a delimiter of several characters and an encoding that does not exist."""
+        """Raise `ConfigError` for a delimiter of several characters, an encoding or a language that does not exist."""
         if len(self.delimiter) > 1:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {self.delimiter!r} is not one character")
         for column, mark in self.decimal.items():
             if mark not in (",", "."):
                 raise ConfigError("E_CONFIG_RANGE", f'{file}: data.decimal.{column}: {mark!r} is not "," or "."')
+        for column, language in self.language.items():
+            if not language_name(language):
+                listed = ", ".join(LANGUAGES)
+                raise ConfigError(
+                    "E_CONFIG_RANGE", f"{file}: data.language.{column}: unknown language {language!r} (known: {listed})"
+                )
         try:
             codecs.lookup(self.encoding)
         except LookupError:

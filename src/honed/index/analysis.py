@@ -6,7 +6,9 @@ Needs the standard library alone, and a stemmer where words are stemmed.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
+from honed.core.json import Json, JsonObject
 from honed.core.optional import require
+from honed.core.plain import as_text, as_texts
 from honed.core.text import fold_accents, terms, words
 from honed.index.languages import AUTO, resolved, stemmer
 
@@ -33,8 +35,9 @@ def letters_of(text: str) -> str:
 class Analyzer:
     """Text to terms: case and accents folded, stop words dropped, words stemmed (Snowball).
 
-    ``language`` is one of Snowball's, such as "english"; an unknown one is a `KeyError`. Without ``stop_words`` they
-    are scikit-learn's for English, and none for other languages.
+    ``language`` is one of Snowball's, such as "english"; an unknown one is a `KeyError`. Of texts in several, such as
+    "english+german", every word counts as its stem in each. Without ``stop_words`` they are scikit-learn's for English,
+    and none for other languages.
     """
 
     def __init__(self, language: str = "english", stop_words: Iterable[str] | None = None) -> None:
@@ -45,16 +48,28 @@ class Analyzer:
 
             stop_words = ENGLISH_STOP_WORDS
         self.stop_words = frozenset(stop_words or ())
-        self.stem = stemmer(language)
+        self.stems = [stemmer(name) for name in language.split("+")]
 
     @classmethod
     def of_texts(cls, language: str, texts: Sequence[str]) -> Self:
         """Return the analyzer for some texts; "auto" is their commonest language, and for other scripts their own."""
         return cls(resolved(language, texts))
 
+    def as_dict(self) -> dict[str, Json]:
+        """Return language and stop words as plain data."""
+        return {"language": self.language, "stop_words": sorted(self.stop_words)}
+
+    @classmethod
+    def of_dict(cls, data: JsonObject) -> Self:
+        """Read back what `as_dict` returned."""
+        return cls(as_text(data["language"]), as_texts(data["stop_words"]))
+
     def __call__(self, text: str) -> list[str]:
         """Return the terms of a text, in order."""
-        return [self.stem(word) for word in terms(text) if word not in self.stop_words]
+        if len(self.stems) == 1:
+            return [self.stems[0](word) for word in terms(text) if word not in self.stop_words]
+        kept = (word for word in terms(text) if word not in self.stop_words)
+        return [term for word in kept for term in dict.fromkeys(stem(word) for stem in self.stems)]
 
 
 def letter_grams(text: str) -> list[str]:

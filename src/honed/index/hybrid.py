@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
-from honed.core.plain import as_list, as_object, as_text, as_texts
+from honed.core.plain import as_list, as_object, as_text
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows, top_rows
 from honed.core.tensors import Array, Tensors
@@ -52,6 +52,7 @@ _NAME_FEATURES = (
 class HybridTexts:
     """The texts of a hybrid: ``texts`` (distinct), named ``fields`` of each, and the language of both.
 
+    ``languages`` are those of fields that have one of their own.
     ``names`` says that the texts are names, whose letters and initials count. ``weighted`` are texts for word search
     with each field as often as it counts, where they differ from ``texts``.
     """
@@ -59,6 +60,7 @@ class HybridTexts:
     texts: Sequence[str]
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     language: str = "english"
+    languages: Mapping[str, str] = field(default_factory=dict)
     names: bool = True
     weighted: Sequence[str] = ()
 
@@ -141,7 +143,8 @@ class HybridIndex:
                 "beginnings": TermScorer("keys", beginnings, analysis.beginnings_of_query),
             }
         for name, values in source.fields.items():
-            parts[f"{name}, words"] = _bm25(values, analyzer)
+            language = source.languages.get(name)
+            parts[f"{name}, words"] = _bm25(values, Analyzer.of_texts(language, values) if language else analyzer)
             lengths = [len(value) for value in values if value]
             if source.names and lengths and np.mean(lengths) <= _SHORT_FIELD:
                 parts[f"{name}, letters"] = _tfidf(values)
@@ -245,11 +248,16 @@ class HybridIndex:
         """Return settings, names and weights beside the tensors, as plain data."""
         return {
             "names": self.names,
-            "language": self.analyzer.language,
-            "stop_words": sorted(self.analyzer.stop_words),
-            "parts": [{"name": name, "kind": scorer.kind} for name, scorer in self.parts.items()],
+            **self.analyzer.as_dict(),
+            "parts": [self._part(name, scorer) for name, scorer in self.parts.items()],
             "fusion": self.fusion.as_dict() if self.fusion else None,
         }
+
+    def _part(self, name: str, scorer: TermScorer) -> dict[str, Json]:
+        """Return a part as plain data, with the language of its words where that is its own."""
+        terms = scorer.terms_of
+        own = terms.as_dict() if isinstance(terms, Analyzer) and terms is not self.analyzer else {}
+        return {"name": name, "kind": scorer.kind, **own}
 
     @classmethod
     def from_files(cls, data: JsonObject, tensors: Tensors, text_of: Callable[[int], str], n: int) -> Self:
@@ -261,7 +269,7 @@ class HybridIndex:
 
     @classmethod
     def _read(cls, data: JsonObject, tensors: Tensors, text_of: Callable[[int], str], n: int) -> Self:
-        analyzer = Analyzer(as_text(data["language"]), as_texts(data["stop_words"]))
+        analyzer = Analyzer.of_dict(data)
         forms = NameForms(words=tensors["lengths"], first=tensors["first"])
         if forms.words.shape != (n,) or forms.first.shape != (n,) or forms.first.dtype != np.uint64:
             raise ArtifactError("E_POSTINGS", "the hybrid is of other texts")
@@ -270,7 +278,8 @@ class HybridIndex:
             name, kind = (as_text(as_object(entry)[key]) for key in ("name", "kind"))
             prefix = f"{number}."
             arrays = {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
-            parts[name] = TermScorer(kind, Postings(arrays, n), _query_terms(name, analyzer))
+            own = Analyzer.of_dict(as_object(entry)) if "language" in as_object(entry) else analyzer
+            parts[name] = TermScorer(kind, Postings(arrays, n), _query_terms(name, own))
         names = bool(data["names"])
         if names and not {"initials", "beginnings"} <= parts.keys():
             raise ArtifactError("E_HYBRID", "the hybrid of names has no initials")

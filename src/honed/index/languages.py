@@ -8,20 +8,63 @@ from honed.core.optional import require
 from honed.core.text import script
 
 AUTO = "auto"
+# Snowball's stemmers, and "auto"
+# fmt: off
+LANGUAGES = (
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
+    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto",
+)
+# fmt: on
 # ISO 639-1 code -> Snowball's stemmer
 _CODES = {
-    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "da": "danish", "nl": "dutch", "en": "english",
-    "fi": "finnish", "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian",
-    "id": "indonesian", "ga": "irish", "it": "italian", "lt": "lithuanian", "ne": "nepali", "nb": "norwegian",
-    "no": "norwegian", "nn": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
-    "es": "spanish", "sv": "swedish", "ta": "tamil", "tr": "turkish",
+    "ar": "arabic",
+    "hy": "armenian",
+    "eu": "basque",
+    "ca": "catalan",
+    "da": "danish",
+    "nl": "dutch",
+    "en": "english",
+    "fi": "finnish",
+    "fr": "french",
+    "de": "german",
+    "el": "greek",
+    "hi": "hindi",
+    "hu": "hungarian",
+    "id": "indonesian",
+    "ga": "irish",
+    "it": "italian",
+    "lt": "lithuanian",
+    "ne": "nepali",
+    "nb": "norwegian",
+    "no": "norwegian",
+    "nn": "norwegian",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sr": "serbian",
+    "es": "spanish",
+    "sv": "swedish",
+    "ta": "tamil",
+    "tr": "turkish",
 }  # fmt: skip
 _OF_SCRIPT = {"cyrillic": "russian", "greek": "greek", "arabic": "arabic", "devanagari": "hindi"}
 _SAMPLE, _CHARS = 400, 300
 
 
+def language_name(language: str) -> str:
+    """Return one of `LANGUAGES` that a name or an ISO 639-1 code stands for; empty for another."""
+    name = _CODES.get(language.lower(), language.lower())
+    return name if name in LANGUAGES else ""
+
+
 def resolved(language: str, texts: Sequence[str]) -> str:
-    """Return a language as `stemmer` takes it: itself, or for "auto" the commonest of the texts in Latin letters."""
+    """Return a language as `stemmer` takes it: itself, or for "auto" the commonest of the texts in Latin letters.
+
+    Of several, joined by "+", each.
+    """
+    if "+" in language:
+        return "+".join(resolved(part, texts) for part in language.split("+"))
     if language != AUTO:
         return language
     require("language detection")

@@ -95,6 +95,7 @@ def _check_together(config: Config, sections: Mapping[str, object], shapes: list
         if is_own and name not in shape.sections and name not in shape.optional:
             listed = " or ".join(f'"{taker}"' for taker in sorted(takers))
             raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
+    config.check_languages(file)
     if config.index and config.index.names == "all" and config.hybrid:
         raise ConfigError("E_CONFIG_RANGE", f'{file}: [hybrid] ranks labels: index.names must be "labels"')
     shape.check_config(config, file)

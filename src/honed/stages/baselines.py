@@ -17,7 +17,7 @@ from honed.shapes.systems import BASE, encoder_run
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
-        **(asdict(config.baselines) if config.baselines else {}),
+        **({**asdict(config.baselines), "language": config.language} if config.baselines else {}),
         "k": shape_of(config).depth(config),
         "model": encoder_source(config.model).identity(),
     }
