@@ -158,6 +158,7 @@ class TestOneRun:
         try:
             assert Project(trained.root).settings == trained.settings
             assert all(plan.stands for plan in Project(trained.root).plan())
+            assert trained.doctor()["problems"] == []
         finally:
             file.unlink()
 

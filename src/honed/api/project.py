@@ -28,6 +28,7 @@ from honed.label.report import LabelReport
 from honed.pipeline.honed_toml import toml_text, with_overrides
 from honed.pipeline.runner import Listener
 from honed.project.compare import ComparisonReport, compare
+from honed.project.doctor import examine
 from honed.project.explain import PairExplainer
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.hub import export_hub
@@ -249,6 +250,13 @@ class Project(CreatedWorkspace):
     def show(self, stage: str) -> Artifact:
         """Return the artifact of a stage of the last run: its folder, and what it was made from."""
         return self.runner.latest_of(stage)
+
+    def doctor(self) -> JsonObject:
+        """Return what this machine has and what would run where, by section; ``problems`` are of the folder's settings.
+
+        The settings are those of a honed.toml in the folder, see `write_settings`.
+        """
+        return examine(self.root)
 
     # -- shipping ----------------------------------------------------------------------------------
 
