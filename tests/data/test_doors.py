@@ -1,9 +1,14 @@
 """Doors for data: spreadsheets, databases, folders of the library datasets, the Hub's layout, URLs; all are tables."""
 
+import gzip
 import json
 import sqlite3
+import threading
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import openpyxl
@@ -197,6 +202,47 @@ def test_a_url_without_a_hash_says_which_to_state(tmp_path: Path) -> None:
         local_input(f"file://{tmp_path}/t.csv", tmp_path, tmp_path / "kept", {})
     with pytest.raises(StorageError, match="E_FETCH"):
         local_input(f"file://{tmp_path}/gone.csv", tmp_path, tmp_path / "kept", {})
+
+
+class _Shelf(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+        pass
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder and the URL at which a server of this machine gives its files."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Shelf, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_object_of_a_web_server_must_be_what_was_looked_at(
+    tmp_path: Path, shelf: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp", reason="fsspec reads http:// and https:// by aiohttp, which is not installed")
+    folder, url = shelf
+    content = "id,label,alias\n" + "".join(",".join(row) + "\n" for row in NAMES)
+    (folder / "names.csv.gz").write_bytes(gzip.compress(content.encode()))
+    right = sha256_file(folder / "names.csv.gz")
+    name, kept = f"{url}/names.csv.gz", tmp_path / "kept"
+    with pytest.raises(ConfigError, match=f'"names.csv.gz" = "{right}"'):
+        local_input(name, tmp_path, kept, {})
+    with pytest.raises(DataError, match=f"sha256 is {right}, data.sha256 says {64 * '0'}"):
+        local_input(name, tmp_path, kept, {"names.csv.gz": 64 * "0"})
+    local = local_input(name, tmp_path, kept, {"names.csv.gz": right})
+    assert gzip.decompress(local.read_bytes()).decode() == content
+    with pytest.raises(StorageError, match="E_FETCH"):
+        local_input(f"{url}/gone.csv", tmp_path, kept, {"gone.csv": right})
+    assert run_command(["init", name, "--project", str(tmp_path)]) == 0
+    assert right in (tmp_path / "honed.toml").read_text()
+    assert checked(tmp_path, capsys)[0] == 0
 
 
 def test_a_template_names_any_column(tmp_path: Path) -> None:

@@ -145,6 +145,51 @@ def test_long_documents_are_told(tmp_path: Path, tiny_model: Path, capsys: pytes
     assert code == 0 and "9 of 9 documents are longer than 32 tokens" in printed and "passages = 100" in printed
 
 
+LABEL_COLUMNS = 'id = "id"\ntitle = "title"\ntext = "text"\nlabel = "label"'
+ALIAS_COLUMNS = 'id = "id"\nlabel = "label"\nalias = "alias"'
+READ = "after which no word is read;"
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns", "header", "row", "line"),
+    [
+        (
+            "labels",
+            LABEL_COLUMNS,
+            "id,title,text,label",
+            "{n},lamp,{long},{kind}",
+            f"9 of 9 texts are longer than 32 tokens, {READ} put",
+        ),
+        (
+            "aliases",
+            ALIAS_COLUMNS,
+            "id,label,alias",
+            "{n},lamp {n},{long} {n}",
+            f"9 of 18 labels and aliases are longer than 32 tokens, {READ} raise",
+        ),
+    ],
+)
+def test_long_texts_of_all_shapes_are_told(
+    shape: str,
+    columns: str,
+    header: str,
+    row: str,
+    line: str,
+    tmp_path: Path,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [row.format(n=n, long=f"red {n} lamp " * 5, kind="ab"[n % 2]) for n in range(9)]
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows]) + "\n")
+    model = f"[model]\nbase = {json.dumps(str(tiny_model))}\n"
+    write(tmp_path, shape, f"[data.columns]\n{columns}\n{model}max_length = 32\n")
+    code, printed = checked(tmp_path, capsys)
+    assert code == 0 and line in printed
+    write(tmp_path, shape, f"[data.columns]\n{columns}\n{model}max_length = 60\n")
+    code, printed = checked(tmp_path, capsys)
+    assert code == 0 and "W_TEXT_CUT" not in printed
+
+
 def test_joined_aliases_and_an_entity_alone_are_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.csv").write_text("id,label,alias\n1,Oslo University,UiO; Oslo U\n1,Oslo University,OU\n")
     write(tmp_path, "aliases", '[data.columns]\nid = "id"\nlabel = "label"\nalias = "alias"\n')

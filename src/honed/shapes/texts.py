@@ -1,7 +1,8 @@
 """Texts of records and documents: what an encoder reads, and which passage a query is about."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from honed.core.records import Document
@@ -9,6 +10,8 @@ from honed.core.text import terms
 from honed.encode.base_models import local_folder
 from honed.encode.config import EncoderConfig
 from honed.encode.wordpieces import token_counter
+from honed.evaluate.results import Finding
+from honed.shapes.findings import finding
 
 _SAMPLE = 2000
 
@@ -24,8 +27,20 @@ def nearest_passage(query: str, passages: Sequence[Document]) -> Document:
     return max(passages, key=lambda passage: len(wanted.intersection(terms(passage.text))))
 
 
-def cut_texts(texts: Sequence[str], model: EncoderConfig) -> tuple[int, int]:
-    """Return how many texts are longer than a model reads, estimated from a sample, and how many tokens it reads.
+def cut_findings(texts: Iterable[str], n: int, model: EncoderConfig, *, what: str, advice: str) -> dict[str, Finding]:
+    """Return the finding that some of ``n`` texts are longer than the model reads; none where there are no such ones.
+
+    ``what`` the texts are called, ``advice`` what helps before raising the model's length.
+    """
+    long, limit = cut_texts(texts, n, model)
+    if not long:
+        return {}
+    sample = f"{long} of {n} {what} are longer than {limit} tokens, after which no word is read"
+    return {"W_TEXT_CUT": finding(long, [f"{sample}; {advice}raise model.max_length"])}
+
+
+def cut_texts(texts: Iterable[str], n: int, model: EncoderConfig) -> tuple[int, int]:
+    """Return how many of ``n`` texts are longer than a model reads, from a sample, and how many tokens it reads.
 
     (0, 0) where the base model is not on disk, or its length is not known.
     """
@@ -34,10 +49,8 @@ def cut_texts(texts: Sequence[str], model: EncoderConfig) -> tuple[int, int]:
     count = token_counter(folder) if folder and limit else None
     if count is None:
         return 0, 0
-    step = max(1, len(texts) // _SAMPLE)
-    sample = texts[::step]
-    long = [text for text in sample if len(text) > limit]  # a token has a character or more
-    return round(sum(count(text) > limit for text in long) * len(texts) / max(1, len(sample))), limit
+    lengths = [len(text) > limit and count(text) > limit for text in islice(texts, 0, None, max(1, n // _SAMPLE))]
+    return round(sum(lengths) * n / max(1, len(lengths))), limit  # a token has a character or more
 
 
 def _longest(folder: Path) -> int:

@@ -27,6 +27,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "slice_by": list(config.data.slice_by),
         "split": asdict(config.split),
         "base": config.model.base,
+        **({"max_length": config.model.max_length} if config.model.max_length else {}),  # of texts that are cut
         **shape_of(config).settings(config, root),
     }
 

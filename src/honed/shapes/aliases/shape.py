@@ -21,6 +21,7 @@ from honed.shapes.judged import JudgedShape
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, DirectionPlan, Source
 from honed.shapes.systems import lexical_runs
+from honed.shapes.texts import cut_findings
 
 _ORDER = ("alias", "id", "label", "split")
 
@@ -64,8 +65,12 @@ class AliasShape(JudgedShape):
         splits_given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
         splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), splits_given)
         tasks = alias_tasks(catalogue, splits, data.slice_by)
+        audit = audit_aliases(catalogue, splits, data.slice_by, source.unknown)
+        names = [label for entity in catalogue.entities.values() for label in entity.labels]
+        names += [pair.alias for pair in catalogue.pairs]
+        audit.findings |= cut_findings(names, len(names), source.config.model, what="labels and aliases", advice="")
         return Compiled(
-            audit=msgspec.to_builtins(audit_aliases(catalogue, splits, data.slice_by, source.unknown)),
+            audit=msgspec.to_builtins(audit),
             examples=alias_examples(catalogue, splits),
             tasks=[(judged, split) for (_, split), judged in tasks.items()],
             entities=alias_entities(catalogue),

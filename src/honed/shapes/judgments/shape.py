@@ -14,7 +14,6 @@ from honed.core.json import Json, JsonObject
 from honed.data.rows import Role
 from honed.data.tables import file_of, table_files
 from honed.data.task import FORWARD, document_entities, label_names
-from honed.shapes.findings import finding
 from honed.shapes.judged import JudgedShape
 from honed.shapes.judgments import written
 from honed.shapes.judgments.compile import (
@@ -31,7 +30,7 @@ from honed.shapes.judgments.propose import judged_parts, judged_proposal, missin
 from honed.shapes.judgments.read import read_documents, read_judgments
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, Source
-from honed.shapes.texts import cut_texts
+from honed.shapes.texts import cut_findings
 
 
 class JudgmentShape(JudgedShape):
@@ -97,12 +96,9 @@ class JudgmentShape(JudgedShape):
             examples += made_queries(judgments, section, queries_not_trained_on(judgments))
         entities = document_entities(list(judgments.documents.values()))
         audit = audit_judgments(judgments, section.grades)
-        long, limit = cut_texts([document.text for document in judgments.documents.values()], config.model)
-        if long:
-            advice = "cut them into passages with  passages = 100  under [judgments], or raise model.max_length"
-            n = len(judgments.documents)
-            sample = f"of {n} documents are longer than {limit} tokens, after which no word is read"
-            audit.findings["W_TEXT_CUT"] = finding(long, [f"{long} {sample}; {advice}"])
+        texts = [document.text for document in judgments.documents.values()]
+        advice = "cut them into passages with  passages = 100  under [judgments], or "
+        audit.findings |= cut_findings(texts, len(texts), config.model, what="documents", advice=advice)
         return Compiled(
             audit=msgspec.to_builtins(audit),
             examples=examples,

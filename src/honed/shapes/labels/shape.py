@@ -1,6 +1,6 @@
 """The shape "labels": texts of which a few have a label, with keyword lists and rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from honed.shapes.labels.task import label_section
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.report_page import render
 from honed.shapes.shape import Compiled, DevScore, Evaluation, Source
-from honed.shapes.texts import whole_text
+from honed.shapes.texts import cut_findings, whole_text
 
 # in texts with labels a title is a title, and a label is a class
 _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -42,6 +42,7 @@ _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _NOT_ACCEPTED = frozenset({"reject", "rejected", "ignore", "ignored", "discarded"})
 _ANSWERS = _NOT_ACCEPTED | {"accept", "accepted"}
+_CUT = "put what tells the classes apart first, or "
 _ORDER = ("id", "title", "text", "label", "split")
 
 
@@ -53,6 +54,12 @@ def hand_labelled(work: Work[Config]) -> list[LabelledText]:
         for row, text in zip(labels.rows, labels.texts, strict=True)
         if row["hand"]
     ]
+
+
+def _with_texts(imported: ImportArtifact) -> Iterator[tuple[Record, str]]:
+    """Yield every record with what is read of it."""
+    for record in imported.records():
+        yield record, whole_text(record["title"], record["text"])
 
 
 def _searches(config: Config) -> bool:
@@ -118,12 +125,14 @@ class LabelShape(GroupedShape):
         """Audit the records; what is trained on and searched is made by the stage "label"."""
         config = source.config
         audit = audit_labels(
-            ({**record, "text": whole_text(record["title"], record["text"])} for record in source.imported.records()),
+            ({**record, "text": text} for record, text in _with_texts(source.imported)),
             has_splits="split" in config.data.columns,
             declared=bool(config.data.labels),
             unknown=source.unknown,
             weak=config.has("label"),
         )
+        texts = (text for _, text in _with_texts(source.imported))
+        audit.findings |= cut_findings(texts, audit.records, config.model, what="texts", advice=_CUT)
         return Compiled(audit=msgspec.to_builtins(audit))
 
     def describe_audit(self, audit: JsonObject) -> list[str]:

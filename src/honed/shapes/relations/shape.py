@@ -26,6 +26,7 @@ from honed.shapes.relations.compile import SentenceAudit, audit_sentences, sente
 from honed.shapes.relations.sentences import SIDES, TACRED_ENDS, SpanError, placed
 from honed.shapes.relations.triplets import TripletConfig
 from honed.shapes.shape import Compiled, DevScore, Evaluation, Source
+from honed.shapes.texts import cut_findings
 
 # a sentence may come as its tokens, which offsets then count
 _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -134,8 +135,10 @@ class RelationShape(GroupedShape):
             Entity(entity_id=sentence.sentence_id, label=sentence.text, fields={"label": sentence.relation})
             for sentence in sentences
         ]
-        audit = msgspec.to_builtins(audit_sentences(sentences))
-        return Compiled(audit=audit, entities=entities, names=label_names(entities))
+        audit = audit_sentences(sentences)
+        texts = [sentence.text for sentence in sentences]
+        audit.findings |= cut_findings(texts, len(texts), source.config.model, what="sentences", advice="")
+        return Compiled(audit=msgspec.to_builtins(audit), entities=entities, names=label_names(entities))
 
     def describe_audit(self, audit: JsonObject) -> list[str]:
         """Return the sentences that summarise an audit."""
