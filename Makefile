@@ -22,7 +22,7 @@ demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shi
 	$(BIN)/honed search "University of Guadalajara" -k 3 --target aliases --project examples/institutions
 
 test: $(READY)  ## the default suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 OLDER := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OPENBLAS_CORETYPE=Haswell HONED_BF16=off
 

@@ -15,6 +15,25 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("HONED_DATA", ROOT.parent / "shared" / "data"))
 
 
+# files of few long tests: first, so that no worker is left with one of them at the end
+LONG = (
+    "stages/test_relations.py",
+    "test_end_to_end.py",
+    "stages/test_labeling.py",
+    "train/test_fine_tune.py",
+    "test_documents.py",
+    "test_install.py",
+    "stages/test_training.py",
+    "stages/test_students.py",
+    "pins/test_pins.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the real data sets; the test is skipped where there is none."""
