@@ -5,11 +5,12 @@ drawn, since it imports api and that imports core.
 """
 
 import ast
-import sys
 from graphlib import TopologicalSorter
 from html import escape
 from itertools import pairwise
 from pathlib import Path
+
+from generated import write
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "honed"
@@ -151,8 +152,4 @@ def box(room: str, x: float, y: float) -> str:
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        same = TARGET.is_file() and TARGET.read_text(encoding="utf-8") == picture()
-        print("docs/rooms.svg is up to date" if same else "docs/rooms.svg is out of date: run  make docs")
-        sys.exit(0 if same else 1)
-    TARGET.write_text(picture(), encoding="utf-8")
+    write(TARGET, picture())

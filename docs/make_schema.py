@@ -1,10 +1,10 @@
 """Write docs/report.schema.json from the types of the reports; --check only says whether it is up to date."""
 
 import json
-import sys
 from pathlib import Path
 
 import msgspec
+from generated import write
 
 from honed.artifacts.report import JudgedReport
 from honed.shapes.grouped.retrieval import RetrievalReport
@@ -28,8 +28,4 @@ def report_schema() -> str:
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        same = TARGET.is_file() and TARGET.read_text(encoding="utf-8") == report_schema()
-        print(f"docs/report.schema.json is {'up to date' if same else 'out of date: run  make docs'}")
-        sys.exit(0 if same else 1)
-    TARGET.write_text(report_schema(), encoding="utf-8")
+    write(TARGET, report_schema())

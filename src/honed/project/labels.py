@@ -28,15 +28,6 @@ from honed.shapes.labels.records import Records
 from honed.shapes.labels.task import LabelingTask, label_section
 
 
-class SuggestedRecord(msgspec.Struct, kw_only=True):
-    """A record that is worth a label, with its likeliest class."""
-
-    id: str
-    text: str
-    likeliest: str
-    confidence: float
-
-
 class SuggestedTerm(msgspec.Struct, kw_only=True):
     """A term that is worth adding to the list of a class, with the estimated precision of its records."""
 
@@ -52,7 +43,7 @@ class Suggestions(msgspec.Struct, kw_only=True):
     """Terms worth adding to lists, and records worth labelling next."""
 
     terms: list[SuggestedTerm]
-    records: list[SuggestedRecord]
+    records: list[TextToLabel]
 
 
 def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
@@ -97,19 +88,23 @@ def suggestions(project: Workspace, n_terms: int, n_records: int) -> Suggestions
     """Return terms worth adding to lists and records worth labelling next."""
     task, artifact = open_labeling(project)
     shares = artifact.probabilities().astype(np.float64)
-    rows = worth_labeling(task, shares, artifact.votes(), n_records)
     return Suggestions(
         terms=[msgspec.convert(term.as_dict(), SuggestedTerm) for term in terms_worth_adding(task, shares, n_terms)],
-        records=[
-            SuggestedRecord(
-                id=task.ids[row],
-                text=task.texts[row],
-                likeliest=task.classes[int(shares[row].argmax())],
-                confidence=round(float(shares[row].max()), 4),
-            )
-            for row in rows
-        ],
+        records=_texts_to_label(task, artifact, shares, n_records),
     )
+
+
+def _texts_to_label(task: LabelingTask, artifact: LabelArtifact, shares: Probabilities, n: int) -> list[TextToLabel]:
+    """Return the ``n`` records most worth a label, with their likeliest class."""
+    return [
+        TextToLabel(
+            id=task.ids[row],
+            text=task.texts[row],
+            likeliest=task.classes[int(shares[row].argmax())],
+            confidence=round(float(shares[row].max()), 4),
+        )
+        for row in worth_labeling(task, shares, artifact.votes(), n)
+    ]
 
 
 def import_hand_labels(
@@ -174,17 +169,8 @@ def export_records(project: Workspace, file: Path, tool: str, n: int) -> int:
 
     Raises `ConfigError` for an unknown tool. Its export is read by `import_hand_labels`.
     """
-    task, made = open_labeling(project)
-    shares = made.probabilities().astype(np.float64)
-    records = [
-        TextToLabel(
-            id=task.ids[row],
-            text=task.texts[row],
-            likeliest=task.classes[int(shares[row].argmax())],
-            confidence=round(float(shares[row].max()), 4),
-        )
-        for row in worth_labeling(task, shares, made.votes(), n)
-    ]
+    task, artifact = open_labeling(project)
+    records = _texts_to_label(task, artifact, artifact.probabilities().astype(np.float64), n)
     write_for_tool(tool, records, file)
     return len(records)
 

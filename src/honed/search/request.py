@@ -26,7 +26,7 @@ def direction_of(target: str = "", direction: str = "") -> str:
     Entities unless either is named. Raises `ConfigError` for a target that is none, and for both at once.
     """
     if target and direction:
-        raise ConfigError("E_OPTION", f"target {target!r} and direction {direction!r}: name one of them")
+        raise ConfigError("E_OPTION", "target and direction say the same: give one of them")
     if target and target not in TARGETS:
         known = ", ".join(TARGETS)
         raise ConfigError("E_OPTION", f"target {target!r} is not one of {known}{did_you_mean(target, TARGETS)}")

@@ -75,8 +75,10 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
             check_texts(self.queries, "queries", limits)
         if self.query is not UNSET:
             check_text(self.query, "query", limits)
-        if self.target is not UNSET and self.direction is not UNSET:
-            raise RequestError(422, "E_OPTION", "target and direction say the same: give one of them")
+        try:
+            direction_of(self.target or "", self.direction or "")
+        except ConfigError as error:
+            raise RequestError.of(error) from None
         if not 1 <= self.k <= limits.max_k:
             shown = self.k if abs(self.k) < 10**12 else "a huge number"
             raise RequestError(422, "E_RANGE", f"k is {shown}; allowed: 1..max_k, which is {limits.max_k}")

@@ -11,8 +11,8 @@ from honed.core.records import Document
 PARENT = "parent"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？।။។])\s*")
 # a word with the blank after it; a sign of a script that sets no blanks, with its marks, counts as a word
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc"
-_PIECE = regex.compile(rf"[{_UNSPACED}]\p{{M}}*\s*|[^\s{_UNSPACED}]+\s*")
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc"
+_PIECE = regex.compile(rf"[{UNSPACED}]\p{{M}}*\s*|[^\s{UNSPACED}]+\s*")
 
 
 def passages_of(document: Document, most: int, overlap: int) -> list[Document]:

@@ -14,15 +14,15 @@ import regex
 
 from honed.core.records import Document, Example
 from honed.core.text import fold
+from honed.shapes.judgments.passages import UNSPACED
 
 KINDS = ("title", "phrase", "span")
 WRITTEN = "endpoint"  # by a language model
 Write = Callable[[str, int], Sequence[str]]
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc"
 # a word with its marks; a sign of a script that sets no blanks is one
-_WORD = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|(?![{_UNSPACED}])\w(?:(?![{_UNSPACED}])[\w\p{{M}}'-])*")
+_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*|(?![{UNSPACED}])\w(?:(?![{UNSPACED}])[\w\p{{M}}'-])*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])\s*")
-_SIGN = regex.compile(rf"[{_UNSPACED}]")
+_SIGN = regex.compile(rf"[{UNSPACED}]")
 _LONGEST_PHRASE, _SPAN = 4, (4, 10)
 
 
