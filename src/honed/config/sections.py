@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +10,7 @@ from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.sections import limits
 from honed.data.rows import ImportConfig
-from honed.data.split import SplitConfig
+from honed.data.split import ON_LEAK, SplitConfig
 from honed.data.table import TableFormat
 from honed.evaluate.measures import MEASURES, Measure
 from honed.index.settings import IndexSettings
@@ -102,6 +102,14 @@ class SplitSection:
     dev: float = field(default=0.1, metadata=limits(low=0.01, high=0.9))
     sample: int = field(default=2000, metadata=limits(low=1))
     seed: int = field(default=0, metadata=limits(low=0))
+    on_leak: str = field(default="withhold", metadata=limits(one_of=ON_LEAK))
+
+    def settings(self) -> dict[str, Json]:
+        """Return what shapes the splits, as plain data; without the usual way with leaks, which were once refused."""
+        settings: dict[str, Json] = asdict(self)
+        if self.on_leak == ON_LEAK[0]:
+            del settings["on_leak"]
+        return settings
 
     def split_config(self) -> SplitConfig:
         """Return what the splitter needs of it."""

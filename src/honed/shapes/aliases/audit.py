@@ -49,17 +49,23 @@ class AliasAudit(msgspec.Struct, kw_only=True):
 
 
 def audit_aliases(
-    catalogue: Catalogue, splits: Sequence[set[str]], slice_by: Sequence[str], unknown: UnknownText | None
+    catalogue: Catalogue,
+    splits: Sequence[set[str]],
+    slice_by: Sequence[str],
+    unknown: UnknownText | None,
+    leaks: Sequence[str] = (),
 ) -> AliasAudit:
     """Return the audit of a catalogue.
 
-    ``splits`` holds the splits of each pair; ``unknown`` tells whether the encoder knows no part of a text.
+    ``splits`` holds the splits of each pair; ``unknown`` tells whether the encoder knows no part of a text; ``leaks``
+    are sentences about pairs that are withheld although their split was given.
     """
     named = catalogue.labels_of_alias()
     findings = {reason: finding(count, catalogue.samples[reason]) for reason, count in catalogue.dropped.items()}
     findings["W_LABELS_OF_ONE_ID"] = finding(len(catalogue.conflicts), catalogue.conflicts)
     findings |= _shared_names(catalogue, named)
     findings |= near_duplicates({label for entity in catalogue.entities.values() for label in entity.labels})
+    findings["W_SPLIT_LEAK"] = finding(len(leaks), leaks)
     present = {split for pair_splits in splits for split in pair_splits}
     empty = [f"no {name} pair: too few entities" for name in ("train", "dev", "test") if name not in present]
     findings["W_SPLIT_EMPTY"] = finding(len(empty), empty)

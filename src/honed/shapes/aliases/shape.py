@@ -12,6 +12,7 @@ from honed.core.json import Json, JsonObject
 from honed.core.records import JudgedTask, Run
 from honed.core.sections import toml_string
 from honed.data.rows import Role
+from honed.data.split import refuse_leaks
 from honed.data.task import FORWARD, REVERSE, Name
 from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES
 from honed.shapes.aliases import catalogue as catalogues
@@ -61,11 +62,14 @@ class AliasShape(JudgedShape):
         if not catalogue.pairs:
             raise DataError("E_EMPTY", "no usable (alias, label) pair in the data; see the findings of  honed check")
         catalogues.check_slices(catalogue, data.slice_by)
-        splits_given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
-        splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), splits_given)
+        split = source.config.split.split_config()
+        given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
+        splits = catalogues.split_pairs(catalogue, split, given)
+        leaks = catalogues.given_leaks(catalogue, splits, given) if given else []
+        refuse_leaks(leaks, split.on_leak)
         tasks = alias_tasks(catalogue, splits, data.slice_by)
         return Compiled(
-            audit=msgspec.to_builtins(audit_aliases(catalogue, splits, data.slice_by, source.unknown)),
+            audit=msgspec.to_builtins(audit_aliases(catalogue, splits, data.slice_by, source.unknown, leaks)),
             examples=alias_examples(catalogue, splits),
             tasks=[(judged, split) for (_, split), judged in tasks.items()],
             entities=alias_entities(catalogue),

@@ -91,7 +91,7 @@ def retrieval_stage(own_texts: OwnTexts, *, among_themselves: bool, wanted: Call
             "splits": [list(section.corpus), list(section.queries)],
             "exclude": section.exclude_duplicates,
             "format": asdict(config.data.import_config().format),
-            "split": asdict(config.split),
+            "split": config.split.settings(),
             "given": "split" in config.data.columns,
         }
 

@@ -103,6 +103,7 @@ class LabelShape(GroupedShape):
             declared=bool(config.data.labels),
             unknown=source.unknown,
             weak=config.has("label"),
+            on_leak=config.split.on_leak,
         )
         return Compiled(audit=msgspec.to_builtins(audit))
 
