@@ -1,12 +1,14 @@
 """How the time of every stage grows with the rows: made-up names at several sizes, each in a fresh process.
 
     python benchmarks/slopes.py 50000 150000 500000
+    python benchmarks/slopes.py --until check 50000 150000 500000
 
 Prints the seconds of each stage at each size, the slope between the last two sizes (1: twice the rows take twice the
-time), and the peak memory. The base model is a table of token vectors (made of MiniLM's), so that what is timed is not
-the encoder.
+time), and the peak memory. Exact evaluation asks a share of the rows against all of them, so that its slope is 2. The
+base model is a table of token vectors (made of MiniLM's), so that what is timed is not the encoder.
 """
 
+import argparse
 import json
 import math
 import os
@@ -62,7 +64,7 @@ def static_base(folder: Path) -> Path:
     return folder
 
 
-def one(n: int, base: Path) -> None:
+def one(n: int, base: Path, until: str | None) -> None:
     """Run one size and print the seconds of its stages as JSON."""
     import names
 
@@ -76,19 +78,28 @@ def one(n: int, base: Path) -> None:
     took: dict[str, float] = {}
     Project(
         folder, listener=lambda stage, state, seconds: took.update({stage: seconds} if state == "done" else {})
-    ).run()
+    ).run(until=until)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shutil.rmtree(folder)
     print(json.dumps({"stages": took, "peak_mb": round(peak)}))
 
 
 def main() -> None:
-    sizes = [int(each) for each in sys.argv[1:]] or [50_000, 150_000]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[50_000, 150_000])
+    parser.add_argument("--until", help="the last stage that is run")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the base, in the process of one size
+    asked = parser.parse_args()
+    sizes = asked.sizes
+    if asked.one:
+        one(sizes[0], asked.one, asked.until)
+        return
     with tempfile.TemporaryDirectory() as folder:
         base = static_base(Path(folder) / "static")
         found = {}
         for n in sizes:
-            command = [sys.executable, __file__, "--one", str(n), str(base)]
+            command = [sys.executable, __file__, "--one", str(base), str(n)]
+            command += ["--until", asked.until] if asked.until else []
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[n] = json.loads(done.stdout.splitlines()[-1])
             print(f"{n} rows: {sum(found[n]['stages'].values()):.0f} s, {found[n]['peak_mb']} MB", file=sys.stderr)
@@ -96,12 +107,9 @@ def main() -> None:
     for stage in found[sizes[-1]]["stages"]:
         seconds = [found[n]["stages"][stage] for n in sizes]
         slope = math.log(seconds[-1] / seconds[-2]) / math.log(sizes[-1] / sizes[-2]) if len(sizes) > 1 else math.nan
-        print(f"{stage:<14}" + "".join(f"{each:>10.1f} s" for each in seconds) + f"{slope:>8.2f}")
+        print(f"{stage:<14}" + "".join(f"{value:>10.1f} s" for value in seconds) + f"{slope:>8.2f}")
     print(f"{'peak MB':<14}" + "".join(f"{found[n]['peak_mb']:>12,}" for n in sizes))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        one(int(sys.argv[2]), Path(sys.argv[3]))
-    else:
-        main()
+    main()

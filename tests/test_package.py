@@ -19,7 +19,10 @@ DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = DECLARED["project"]
 # each of them is tried in test_install.py
 PYTHONS = [line.rpartition(":: ")[2] for line in PROJECT["classifiers"] if ":: 3." in line]
-PEOPLE = {"train", "serve", "explain", "ir", "postgres", "openvino", "sign", "offline"}  # of honed[all]
+# of honed[all]
+PEOPLE = {
+    "train", "serve", "explain", "ir", "postgres", "openvino", "sign", "offline", "tables", "sql", "languages", "urls",
+}  # fmt: skip
 # modules that may not be installed here, with the distribution that brings them
 MAY_BE_MISSING = {"annoy": "annoy", "mlflow": "mlflow", "wandb": "wandb"}
 # imported only where they run already

@@ -93,7 +93,7 @@ def test_another_model_is_refused_and_can_be_moved_to(
     [
         ({"id": "x", "text": " "}, "text: no text"),
         ({"id": "", "text": "a"}, "id: no text"),
-        ({"id": "x", "text": "a", "tags": ["b"]}, "tags: a field holds one value"),
+        ({"id": "x", "text": "a", "tags": ["b", "c"]}, "tags: a field holds one value"),
         ({"id": "p1", "text": "twice"}, "id 'p1' comes twice"),
     ],
 )

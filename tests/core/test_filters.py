@@ -10,7 +10,7 @@ from honed.core.filters import Column, allowed_rows, check_filter, parse_where
 
 COLUMNS = {
     "country": Column.of(["MX", "US", None, "MX", ""]),
-    "founded": Column.of(["1900", 1950, 1900.0, None, "about 1920"]),
+    "founded": Column.of(["1900", 1950, 1900.0, None, "unknown"]),
     "day": Column.of(["2020-01-05", "2021-07-01", "2019-12-31", None, "2020-06-01"]),
     "open": Column.of([True, False, None, "true", True]),
 }
@@ -35,6 +35,18 @@ COLUMNS = {
 )
 def test_documents_pass_by_value_set_and_range(where: dict, wanted: list[int]) -> None:
     assert np.flatnonzero(allowed_rows(where, COLUMNS, 5)).tolist() == wanted
+
+
+@pytest.mark.parametrize("values", [["29,90", "5"], ["1.299,00"], ["about 1920", 1930], ["cheap", "dear"]])
+def test_a_range_of_numbers_names_the_values_that_are_none(values: list[str]) -> None:
+    with pytest.raises(ConfigError, match=f"such as '{values[0]}'"):
+        allowed_rows({"x": {"lt": 30}}, {"x": Column.of(values)}, len(values))
+    assert allowed_rows({"x": values[0]}, {"x": Column.of(values)}, len(values))[0]
+
+
+def test_a_decimal_comma_in_a_condition_is_refused() -> None:
+    with pytest.raises(ConfigError, match="decimal point"):
+        parse_where(["price<29,90"])
 
 
 @given(

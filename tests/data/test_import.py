@@ -129,9 +129,10 @@ def test_what_a_folder_holds_besides_tables_is_counted(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "sub").mkdir(parents=True)
     (data / "a.csv").write_text("id,text\n1,a\n")
-    (data / "b.csv.gz").write_text("x")
+    (data / "b.csv.old").write_text("x")
+    (data / "._a.csv").write_text("\0")
     (tmp_path / "out").mkdir()
-    assert importer(TEXTS).run([data], tmp_path / "out").skipped == ["data/b.csv.gz", "data/sub"]
+    assert importer(TEXTS).run([data], tmp_path / "out").skipped == ["data/b.csv.old", "data/sub"]
 
 
 def test_an_alias_may_be_left_out_of_json_records(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class ImportBooks(msgspec.Struct, kw_only=True):
     warnings: dict[str, int]
     skipped: list[str]
     warning_samples: list[str]
+    blank_rows: int = 0
+    empty_files: list[str] = []
 
 
 class _AuditParts(msgspec.Struct):

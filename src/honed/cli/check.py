@@ -37,6 +37,9 @@ def print_audit(audit: "Audit") -> None:
     terminal.emit(f"rows: {books.rows_in} in = {books.accepted} accepted + {books.rejected} rejected")
     for code, count in books.reasons.items():
         terminal.emit(f"  rejected {code}: {count}")
+    if books.blank_rows or books.empty_files:
+        empty = f"; empty files: {', '.join(books.empty_files[:10])}" if books.empty_files else ""
+        terminal.emit(f"blank rows: {books.blank_rows}{empty}")
     if books.skipped:
         terminal.emit(f"not read: {', '.join(books.skipped[:10])}")
     for line in (*audit.lines, *(f"  {sample}" for sample in books.warning_samples)):

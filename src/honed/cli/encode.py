@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Folder
+from honed.cli.options import Delimiter, Encoding, Folder, Quoting, table_format
 
 
 def register(app: typer.Typer) -> None:
@@ -23,11 +23,16 @@ def encode(
     model: Annotated[str | None, typer.Option(help="A base model; default: the model of the last run.")] = None,
     role: Annotated[str, typer.Option(help="query or document: decides the prompt.")] = "document",
     project: Folder = Path(),
+    *,
+    encoding: Encoding = None,
+    delimiter: Delimiter = "",
+    quoting: Quoting = "csv",
 ) -> None:
     """Turn texts into unit vectors, for anyone's use."""
     from honed.project.encode import encode_file
     from honed.project.workspace import Workspace
 
     opened = None if model else Workspace(project)
-    shape = encode_file(file, out, column=column, model=model, role=role, project=opened)
+    form = table_format(encoding, delimiter, quoting)
+    shape = encode_file(file, out, column=column, model=model, role=role, project=opened, form=form)
     terminal.say(f"wrote {out}: {shape[0]} vectors of {shape[1]} numbers")

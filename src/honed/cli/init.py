@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.options import Delimiter, Encoding, Quoting, table_format
 from honed.core.errors import ConfigError
 
 
@@ -18,13 +19,17 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    files: Annotated[list[Path], typer.Argument(help="Tables, or folders of tables.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Tables, folders of them, URLs, or  'sql:URL QUERY'; a sheet:  book.xlsx#Sheet1")
+    ],
     project: Annotated[Path, typer.Option("--project", "-p", help="Where to write honed.toml.")] = Path(),
     columns: Annotated[list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as label=name.")] = None,
     shape: Annotated[
         str | None, typer.Option(help="aliases, labels, relations or judgments; inferred when left out.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
+    encoding: Encoding = None,
+    delimiter: Delimiter = "",
+    quoting: Quoting = "csv",
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing honed.toml.")] = False,
 ) -> None:
@@ -35,7 +40,7 @@ def init(
     target = project / "honed.toml"
     if target.exists() and not force:
         raise ConfigError("E_EXISTS", f"{target}: exists already; --force replaces it")
-    proposal = propose(files, project, given=given, shape=shape, encoding=encoding)
+    proposal = propose(files, project, given=given, shape=shape, form=table_format(encoding, delimiter, quoting))
     project.mkdir(parents=True, exist_ok=True)
     target.write_text(proposal.text, encoding="utf-8")
     for note in proposal.notes:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Folder, Json
+from honed.cli.options import Encoding, Folder, Json
 from honed.core.errors import ConfigError
 from honed.core.progress import log_to_stderr
 from honed.label.report import LabelReport
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(label)
     group.command(epilog="Example: honed label suggest -n 10  or  honed label suggest --records 20 --json")(suggest)
     group.command("import", epilog="Example: honed label import refinery-export.json --who anna")(import_labels)
+    group.command("export", epilog="Example: honed label export tasks.json --tool label-studio")(export_labels)
     app.add_typer(group, name="label")
 
 
@@ -156,6 +157,7 @@ def import_labels(
     who: Annotated[str, typer.Option(help="The name that the labels are kept under.")] = "",
     id_column: Annotated[str, typer.Option("--id", help="Column of the record's id.")] = "",
     label_column: Annotated[str, typer.Option("--label", help="Column of the label.")] = "",
+    encoding: Encoding = None,
 ) -> None:
     """Add hand labels from a file to the store; labels of records that are not there are refused."""
     from honed.api.project import Project
@@ -163,5 +165,19 @@ def import_labels(
     from honed.shapes.labels.task import label_section
 
     opened = Project(project, listener=terminal.stage_line)
-    n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column)
+    n = import_hand_labels(opened, file, who=who, id_column=id_column, label_column=label_column, encoding=encoding)
     terminal.emit(f"{n} labels added to {label_section(opened.config).store}")
+
+
+def export_labels(
+    file: Annotated[Path, typer.Argument(help="Where to write.")],
+    project: Folder = Path(),
+    tool: Annotated[str, typer.Option(help="label-studio, doccano, prodigy or argilla.")] = "label-studio",
+    n: Annotated[int, typer.Option("-n", help="How many records, those most worth a label first.")] = 200,
+) -> None:
+    """Write records for a labelling tool, with their likeliest class; its export is read by  honed label import."""
+    from honed.api.project import Project
+    from honed.project.labels import export_records
+
+    written = export_records(Project(project, listener=terminal.stage_line), file, tool, n)
+    terminal.emit(f"{written} records for {tool} in {file}")

@@ -1,16 +1,21 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from honed.data.tables import TableFormat
 
 Folder = Annotated[Path, typer.Option("--project", "-p", help="Folder of honed.toml.", show_default="here")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 OnBadRow = Annotated[
     str | None, typer.Option("--on-bad-row", help="stop: refuse the whole import. quarantine: keep the good rows.")
 ]
-Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the input files, such as latin-1.")]
+Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the input files, such as cp1252.")]
+Delimiter = Annotated[str, typer.Option(help="What stands between the fields of CSV files; found by itself otherwise.")]
+Quoting = Annotated[str, typer.Option(help="csv; none: quotes are plain signs; trusted: no quote counts as stray.")]
 Direction = Annotated[str, typer.Option(help="alias-to-label or label-to-alias: the older words for --target.")]
 Database = Annotated[
     str, typer.Argument(envvar="HONED_DATABASE", help="postgresql://user@host:5432/name, or HONED_DATABASE.")
@@ -23,6 +28,13 @@ PublicKey = Annotated[
 ]
 Target = Annotated[str, typer.Option(help="What is looked for: entities (or documents, records), or their aliases.")]
 TopK = Annotated[int, typer.Option("-k", help="How many hits.")]
+
+
+def table_format(encoding: str | None, delimiter: str, quoting: str) -> "TableFormat":
+    """Return how files are to be read; `honed.core.errors.ConfigError` for options that are none."""
+    from honed.data.tables import TableFormat, checked_format
+
+    return checked_format(TableFormat(encoding=encoding or "utf-8", delimiter=delimiter, quoting=quoting))
 
 
 def overrides(on_bad_row: str | None, encoding: str | None) -> dict[str, Any]:

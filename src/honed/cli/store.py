@@ -3,18 +3,19 @@
 import json as json_module
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Json, TopK
+from honed.cli.options import Delimiter, Encoding, Json, Quoting, TopK, table_format
 from honed.core.filters import parse_where
 from honed.core.lines import read_lines
 
 if TYPE_CHECKING:
     from honed import Store
-    from honed.project.store import StoreModel
+    from honed.data.tables import TableFormat
+    from honed.project.store import StoreColumns, StoreModel
 
 Place = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSON Lines, JSON or Parquet files, or folders of them.")]
@@ -23,6 +24,7 @@ Model = Annotated[str, typer.Option(help="A base model instead of a bundle, such
 IdColumn = Annotated[str, typer.Option("--id", help="Column of the ids.")]
 TextColumn = Annotated[str, typer.Option("--text", help="Column of the texts.")]
 Keep = Annotated[list[str] | None, typer.Option("--field", help="Store only these fields; repeatable. All otherwise.")]
+DecimalComma = Annotated[list[str] | None, typer.Option(help="A field whose numbers have decimal commas; repeatable.")]
 IndexFile = Annotated[
     Path | None, typer.Option("--index", help="A TOML file with [index]: honed.toml, or what  honed tune  printed.")
 ]
@@ -55,12 +57,17 @@ def create(
     index: IndexFile = None,
     memory_mb: Annotated[int, typer.Option(min=1, help="Memory for learning from a sample and for a block.")] = 1024,
     *,
+    encoding: Encoding = None,
+    delimiter: Delimiter = "",
+    quoting: Quoting = "csv",
+    decimal_comma: DecimalComma = None,
     json: Json = False,
 ) -> None:
     """Encode the texts of tables and make a store of them, as a stream; it is there when all is, or not at all."""
     from honed.project.store import create_store, settings_of
 
-    columns, source = _columns(id_column, text_column, keep), _source(bundle, model)
+    form, source = table_format(encoding, delimiter, quoting), _source(bundle, model)
+    columns = _columns(id_column, text_column, keep, decimal_comma, form)
     _tell(create_store(store, files, source, columns, settings_of(index), memory_mb), json=json)
     terminal.say(f"held at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f} MB, the model with it")
 
@@ -75,12 +82,17 @@ def add(
     keep: Keep = None,
     *,
     replace: Annotated[bool, typer.Option("--replace", help="Records whose ids are there are replaced.")] = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = "",
+    quoting: Quoting = "csv",
+    decimal_comma: DecimalComma = None,
     json: Json = False,
 ) -> None:
     """Add the rows of tables: all, or none."""
     from honed.project.store import add_to_store
 
-    columns = _columns(id_column, text_column, keep)
+    form = table_format(encoding, delimiter, quoting)
+    columns = _columns(id_column, text_column, keep, decimal_comma, form)
     _tell(add_to_store(store, files, _source(bundle, model), columns, replace=replace), json=json)
 
 
@@ -165,10 +177,18 @@ def migrate(store: Place, bundle: Bundle = None, model: Model = "", *, json: Jso
     _tell(migrate_store(store, _source(bundle, model)), json=json)
 
 
-def _columns(id_column: str, text_column: str, keep: list[str] | None) -> Any:
+def _columns(
+    id_column: str, text_column: str, keep: list[str] | None, decimal_comma: list[str] | None, form: "TableFormat"
+) -> "StoreColumns":
     from honed.project.store import StoreColumns
 
-    return StoreColumns(doc_id=id_column, text=text_column, keep=tuple(keep or ()))
+    return StoreColumns(
+        doc_id=id_column,
+        text=text_column,
+        keep=tuple(keep or ()),
+        decimal_comma=tuple(decimal_comma or ()),
+        format=form,
+    )
 
 
 def _source(bundle: Path | None, model: str) -> "StoreModel":

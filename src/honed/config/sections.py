@@ -11,7 +11,7 @@ from honed.core.json import Json
 from honed.core.sections import limits
 from honed.data.rows import ImportConfig
 from honed.data.split import ON_LEAK, SplitConfig
-from honed.data.table import TableFormat
+from honed.data.table import QUOTING, TableFormat
 from honed.evaluate.measures import MEASURES, Measure
 from honed.index.settings import IndexSettings
 
@@ -21,7 +21,7 @@ OFFSETS = ("auto", "token", "character")
 LANGUAGES = (
     "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
     "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
-    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto",
 )
 # fmt: on
 
@@ -48,13 +48,20 @@ class DataSection:
     """What the files hold; ``columns`` maps a role of the shape to a column; ``licence`` is noted in bundles.
 
     ``offsets`` of entities count "token"s or "character"s; "auto" means tokens where a text is a list of them.
+    ``ends`` of entities are "inclusive" (the last token or character) or "exclusive" (the place after it).
+    ``header`` names the columns of delimited files without a line of names. ``separator`` stands between the aliases of
+    a cell that holds several. ``decimal`` maps columns to their decimal mark, where it is no point.
     """
 
     shape: str
     columns: Mapping[str, str]
     encoding: str = "utf-8"
     delimiter: str = ""
-    quoting: str = field(default="csv", metadata=limits(one_of=("csv", "none")))
+    quoting: str = field(default="csv", metadata=limits(one_of=QUOTING))
+    header: tuple[str, ...] = ()
+    ends: str = field(default="auto", metadata=limits(one_of=("auto", "exclusive", "inclusive")))
+    separator: str = ""
+    decimal: Mapping[str, str] = field(default_factory=dict)
     on_bad_row: str = field(default="stop", metadata=limits(one_of=("stop", "quarantine")))
     max_text_chars: int = field(default=100_000, metadata=limits(low=1, high=10_000_000))
     labels: tuple[str, ...] = ()
@@ -79,13 +86,20 @@ class DataSection:
                 delimiter=self.delimiter,
                 quoting=self.quoting,
                 max_text_chars=self.max_text_chars,
+                header=self.header,
             ),
+            separator=self.separator,
+            decimal=dict(self.decimal),
+            ends=self.ends,
         )
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a delimiter of several characters and an encoding that does not exist."""
         if len(self.delimiter) > 1:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {self.delimiter!r} is not one character")
+        for column, mark in self.decimal.items():
+            if mark not in (",", "."):
+                raise ConfigError("E_CONFIG_RANGE", f'{file}: data.decimal.{column}: {mark!r} is not "," or "."')
         try:
             codecs.lookup(self.encoding)
         except LookupError:
@@ -123,7 +137,10 @@ class SplitSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselinesSection:
-    """The lexical systems to measure against; ``language`` is a Snowball stemmer's."""
+    """The lexical systems to measure against; ``language`` is a Snowball stemmer's; "auto" finds out which.
+
+    With "auto" words are stemmed by their script, those in Latin letters by the commonest language of the texts.
+    """
 
     language: str = field(default="english", metadata=limits(one_of=LANGUAGES))
 

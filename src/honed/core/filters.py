@@ -5,6 +5,7 @@ number is compared as a number also where the data hold it as text; texts are co
 form have ranges. A document without a field passes no condition on it.
 """
 
+import json
 import math
 import re
 from bisect import bisect_left, bisect_right
@@ -22,6 +23,7 @@ Value = str | float | int | bool
 _BOUNDS = ("gte", "gt", "lte", "lt")
 _SIGNS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 _WHERE = re.compile(r"(?P<field>[^<>=]+)(?P<sign>>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d[\d. '’]*,\d+\W*")
 MAX_CONDITIONS, MAX_VALUES = 64, 10_000
 
 
@@ -71,6 +73,13 @@ class Column:
         shown = [str(value) for value in self.values]
         order = sorted(range(len(shown)), key=shown.__getitem__)
         return [shown[code] for code in order], np.array(order, dtype=np.int64)
+
+    @cached_property
+    def odd_numbers(self) -> list[str]:
+        """The texts that a range of numbers cannot place: all that hold digits and are no numbers, such as "29,90"."""
+        texts = [value for value in self.values if isinstance(value, str) and math.isnan(_number(value, math.nan))]
+        odd = [text for text in texts if any(map(str.isdigit, text))]
+        return odd or (texts if len(texts) == len(self.values) else [])
 
     def mask(self, condition: Any) -> Mask:
         """Return which documents ``(n,)`` pass a condition."""
@@ -123,8 +132,23 @@ def allowed_rows(where: Filter, columns: Mapping[str, Column], n: int) -> Mask:
     check_fields(where, columns)
     allowed = np.ones(n, dtype=np.bool_)
     for name, condition in where.items():
+        _check_numbers(name, condition, columns[name])
         allowed &= columns[name].mask(condition)
     return allowed
+
+
+def _check_numbers(name: str, condition: Any, column: Column) -> None:
+    """Raise `ConfigError` for a range of numbers over a field whose texts are none: they would be left out unsaid."""
+    numeric = isinstance(condition, Mapping) and any(not isinstance(bound, str) for bound in condition.values())
+    if numeric and column.odd_numbers:
+        odd = column.odd_numbers
+        comma = any(_DECIMAL_COMMA.fullmatch(text.strip()) for text in odd)
+        setting = f'; for decimal commas set  [data.decimal]  {json.dumps(name)} = ","  (stores: --decimal-comma)'
+        raise ConfigError(
+            "E_FILTER",
+            f"filter: the field {name} holds values that are no numbers ({len(odd)}, such as {odd[0][:40]!r}), so that "
+            f"it has no range of numbers{setting if comma else ''}",
+        )
 
 
 def check_fields(where: Filter, known: Iterable[str]) -> None:
@@ -181,6 +205,8 @@ def parse_where(expressions: Sequence[str]) -> dict[str, Any]:
             conditions[name] = values if len(values) > 1 else values[0]
             continue
         number = _number(value, math.nan)
+        if _DECIMAL_COMMA.fullmatch(value):
+            raise ConfigError("E_FILTER", f"--where {expression!r}: write {value} with a decimal point")
         bounds = conditions.setdefault(name, {})
         if not isinstance(bounds, dict) or _SIGNS[sign] in bounds:
             raise ConfigError("E_FILTER", f"--where {expression!r}: {name} has such a condition")

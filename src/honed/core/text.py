@@ -3,11 +3,25 @@
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from honed.core.optional import require
+
+if TYPE_CHECKING:
+    import regex
 
 _SPACES = re.compile(r"\s+")
 _WORDS = re.compile(r"\w+")
+# what Unicode calls default-ignorable: signs that change no text that is seen (DerivedCoreProperties.txt)
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp"})
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}  # fillers
+# combining classes of marks that make another letter: none, nukta, kana voicing, virama, Thai, Lao and Tibetan signs
+_LETTER_MARKS = frozenset({0, 7, 8, 9, 103, 107, 118, 122, 129, 130, 132})
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _SCRIPTS = {
@@ -26,23 +40,103 @@ _SCRIPTS = {
 
 
 def fold(text: str) -> str:
-    """Return the key under which two strings count as the same: NFKC, case-folded, blanks collapsed.
+    """Return the key under which two strings count as the same: Unicode's NFKC_Casefold, blanks collapsed.
 
-    >>> fold("  Ｒefund ") == fold("refund")
+    What cannot be seen in a text (zero-width signs, marks of direction, soft hyphens) makes no difference.
+
+    >>> fold("  Ｒefund ") == fold("refund") == fold("re\u00adfund\u200b")
     True
     """
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", visible(folded))
+    return _SPACES.sub(" ", folded).strip()
+
+
+def visible(text: str) -> str:
+    """Return a text without the characters that Unicode calls default-ignorable."""
+    return text if text.isascii() else _IGNORABLE.sub("", text)
+
+
+def as_seen(text: str) -> str:
+    """Return a text as it looks: composed letters, single blanks, without what cannot be seen; case is kept."""
+    return _SPACES.sub(" ", visible(unicodedata.normalize("NFC", text))).strip()
 
 
 def fold_accents(text: str) -> str:
-    """Return ``fold(text)`` without combining marks, so that "México" meets "mexico"."""
-    decomposed = unicodedata.normalize("NFKD", fold(text))
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    """Return ``fold(text)`` without accents, so that "México" meets "mexico".
+
+    Marks that make another letter stay: voiced kana, vowel signs and viramas of Indic scripts, tones of Thai and Lao.
+    """
+    folded = fold(text)
+    if folded.isascii():
+        return folded
+    decomposed = unicodedata.normalize("NFKD", folded)
+    kept = "".join(char for char in decomposed if unicodedata.combining(char) in _LETTER_MARKS)
+    return unicodedata.normalize("NFC", kept)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of ``fold_accents(text)``: runs of letters, digits and underscores; marks stay in their word."""
+    folded = fold_accents(text)
+    if folded.isascii():
+        return _WORDS.findall(folded)
+    found: list[str] = _patterns().words.findall(folded)
+    return found
+
+
+def terms(text: str) -> list[str]:
+    """Return the words of a text, those of scripts that set no blanks as pairs of neighbouring signs.
+
+    As Lucene's CJKBigramFilter does for Han, kana and Hangul; Thai, Lao, Khmer and Burmese likewise, by what is seen as
+    one sign. A sign alone stands for itself.
+
+    >>> terms("Hotels in 東京都")
+    ['hotels', 'in', '東京', '京都']
+    """
+    found = []
+    for word in words(text):
+        found += [word] if word.isascii() else _pairs_of_signs(word)
+    return found
+
+
+def _pairs_of_signs(word: str) -> list[str]:
+    patterns, found = _patterns(), []
+    for part in patterns.parts.findall(word):
+        if not patterns.unspaced.match(part):
+            found.append(part)
+            continue
+        signs = patterns.signs.findall(part)
+        found += ["".join(pair) for pair in pairwise(signs)] or signs
+    return found
+
+
+class _Patterns(NamedTuple):
+    words: "regex.Pattern[str]"
+    unspaced: "regex.Pattern[str]"
+    parts: "regex.Pattern[str]"
+    signs: "regex.Pattern[str]"
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> _Patterns:
+    """Return patterns over Unicode's properties; loaded for texts outside of ASCII alone."""
+    require("words of every script")
+    import regex
+
+    scripts = ("Han", "Hiragana", "Katakana", "Hangul", "Thai", "Lao", "Khmer", "Myanmar")
+    unspaced = "".join(rf"\p{{Script_Extensions={name}}}" for name in scripts)
+    return _Patterns(
+        words=regex.compile(r"[\w\p{M}]+"),
+        unspaced=regex.compile(rf"[{unspaced}]"),
+        parts=regex.compile(rf"(?:[{unspaced}]\p{{M}}*)+|(?:(?![{unspaced}]).)+"),
+        signs=regex.compile(r"\X"),
+    )
 
 
 def bare(text: str) -> str:
     """Return only the words of ``fold_accents(text)``: the key for near-duplicates."""
-    return " ".join(_WORDS.findall(fold_accents(text)))
+    return " ".join(words(text))
 
 
 def is_blank(text: str) -> bool:

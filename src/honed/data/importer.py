@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.progress import progress
+from honed.core.text import is_blank
+from honed.data.csv_tables import check_header
 from honed.data.rows import Accounting, BadRowError, ImportConfig, Record, Role, RowReader
-from honed.data.tables import Reject, Row, Table, TableFormat, open_table, skipped_files, table_files
+from honed.data.tables import Reject, Row, Table, TableFormat, open_tables, skipped_files, table_files
 
 RECORDS, REJECTS, ACCOUNTING = "records.parquet", "rejects.jsonl", "accounting.json"
 _BATCH = 10_000
@@ -54,7 +56,7 @@ class PlainRows:
 
     def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
         """Yield the tables that a path names: itself, or those directly in a folder."""
-        return (open_table(file, form) for file in table_files(path))
+        return (table for file in table_files(path) for table in open_tables(file, form))
 
     def check_columns(self, columns: Mapping[str, str]) -> None:
         """Accept any columns."""
@@ -104,32 +106,78 @@ class Importer:
             raise DataError(
                 first[0].code,
                 f"{first[0]}{more}; nothing was imported. All bad rows: {folder / REJECTS}. Mend them, or keep the "
-                f"{self.books.accepted} good rows with  --on-bad-row quarantine",
+                f'{self.books.accepted} good rows with  on_bad_row = "quarantine"  (run: --on-bad-row quarantine)',
             )
         if not self.books.accepted:
             raise DataError("E_EMPTY", f"no usable row in {', '.join(self.books.files)}")
 
     def _rows(self, paths: Sequence[Path]) -> Iterator[Row | Reject]:
-        for table in (table for path in paths for table in self.shape.tables(path, self.config.format)):
-            self._check_columns(table)
-            before = self.books.rows_in
-            yield from table.rows
-            self.books.files[table.file] = self.books.rows_in - before
-            if self.books.files[table.file] == 0:
-                raise DataError("E_EMPTY", f"{table.file}: a header and no rows")
+        for path in paths:
+            for table in self._tables(path):
+                self._check_columns(table)
+                before = self.books.rows_in
+                for row in table.rows:
+                    yield from self._single(row) if isinstance(row, Row) else (row,)
+                self.books.files[table.file] = self.books.rows_in - before
+                self._note(table, path)
+
+    def _tables(self, path: Path) -> Iterator[Table]:
+        """Yield the tables of a path; parts of a folder that are empty are counted where others hold rows."""
+        if not path.is_dir():
+            yield from self.shape.tables(path, self.config.format)
+            return
+        empty: DataError | None = None
+        for file in table_files(path):
+            try:
+                yield from self.shape.tables(file, self.config.format)
+            except DataError as error:
+                if error.code != "E_EMPTY":
+                    raise
+                empty = error
+                self.books.empty_files.append(file.name)
+        if empty and not self.books.rows_in:
+            raise empty
+
+    def _note(self, table: Table, path: Path) -> None:
+        """Take over what a reader noted of a table that was read to its end."""
+        self.books.blank_rows += table.notes.blank_rows
+        for code, text in table.notes.warnings:
+            self.books.warn(code, text)
+        if self.books.files[table.file] == 0:
+            blank = f" but {table.notes.blank_rows} blank ones" if table.notes.blank_rows else ""
+            if not path.is_dir():
+                raise DataError("E_EMPTY", f"{table.file}: a header and no rows{blank}")
+            self.books.empty_files.append(table.file)
+
+    def _single(self, row: Row) -> Iterator[Row]:
+        """Yield a row once for each value of a column that may hold several: a list, or texts with the separator."""
+        for role in self.roles:
+            column = self.config.columns.get(role.name, "")
+            value = row.values.get(column) if role.several else None
+            if isinstance(value, str) and self.config.separator and self.config.separator in value:
+                value = [part.strip() for part in value.split(self.config.separator) if not is_blank(part)]
+            if isinstance(value, list) and len(value) > 1:
+                for number, single in enumerate(value, 1):
+                    where = f"{row.where}, {column} {number}"
+                    yield replace(row, where=where, values={**row.values, column: single})
+                return
+        yield row
 
     def _check_columns(self, table: Table) -> None:
         known = {role.name for role in self.roles}
         for name in self.config.columns:
             if name not in known:
                 raise ConfigError("E_CONFIG_KEY", f"data.columns.{name}: unknown role{did_you_mean(name, known)}")
+        check_header(table.file, table.columns)
         if not table.columns:  # no record of the file could be read: its rejects say more than a missing column
             return
         for role in self.roles:
             column = self.config.columns.get(role.name)
             if role.may_be_empty and table.open_columns and column is not None:
                 continue
-            if (column is None and role.required) or (column is not None and column not in table.columns):
+            if column is None and role.numbered:
+                self.books.warn("W_ID_NUMBERED", f"{table.file}: no column for the {role.name}: rows are numbered")
+            elif (column is None and role.required) or (column is not None and column not in table.columns):
                 self._missing(role, column, table)
         self.shape.check_columns(self.config.columns)
 

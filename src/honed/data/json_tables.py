@@ -1,25 +1,59 @@
-"""JSON: one object a line, one array of objects, or FewRel's lists by relation; no value is repaired in silence."""
+"""JSON: objects one a line, one after the other, in an array, or in a wrapper; no value is repaired in silence.
 
+What decides is the content: JSON lines in ``.json`` and an array in ``.jsonl`` are read as what they are.
+"""
+
+import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import NoReturn, TextIO
 
 from honed.core.errors import DataError
+from honed.data.annotations import flattened
 from honed.data.lines import MOST_BYTES, numbered_lines
+from honed.data.source import UNREADABLE, Source, damaged
 from honed.data.table import Reject, Row, Table, TableFormat
 
-
-def open_json(path: Path, form: TableFormat) -> Table:
-    """Open a file of JSON: an array of objects, or FewRel's object of lists."""
-    if _first_sign(path, form) == "{":
-        return Table(file=path.name, columns=list(_FEWREL), rows=_fewrel_rows(path, form), format=form)
-    return open_objects(path, _json_rows(path, form), form)
+_BLOCK = 1 << 16
+_WHOLE_BYTES = 1 << 30  # of a file that is one object
+_LINE_ENDINGS = (".jsonl", ".ndjson")
 
 
-def open_json_lines(path: Path, form: TableFormat) -> Table:
-    """Open a file of JSON objects, one a line."""
-    return open_objects(path, _jsonl_rows(path, form), form)
+def open_json(source: Source, form: TableFormat) -> Table:
+    """Open a file of JSON objects; `DataError` for JSON that is no table."""
+    layout = _layout(source, form)
+    if layout == "object":
+        return _open_whole(source, form)
+    rows = _line_rows(source, form) if layout == "lines" else _stream_rows(source, form, array=layout == "array")
+    return open_objects(source.name, rows, form)
+
+
+def _layout(source: Source, form: TableFormat) -> str:
+    """Tell how objects stand in a file: "array", "lines", "stream" (one after the other) or one "object"."""
+    with _opened(source, form, errors="replace") as file:
+        start = file.read(_BLOCK).lstrip("\ufeff \t\r\n")
+    first, _, rest = start.partition("\n")
+    if not start.startswith("{") and source.ending not in _LINE_ENDINGS:
+        return "array"
+    if start.startswith("["):
+        return "lines" if _is_json(first) and rest.strip() else "array"
+    if source.ending in _LINE_ENDINGS:
+        return "stream" if first.strip() == "{" else "lines"
+    return "lines" if _is_json(first) and rest.lstrip().startswith("{") else "object"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _opened(source: Source, form: TableFormat, errors: str = "strict") -> TextIO:
+    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
+    return io.TextIOWrapper(source.open(), encoding=encoding, errors=errors)
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -70,71 +104,105 @@ def _object_or_reject(file: str, where: str, text: str) -> Row | Reject:
 
 def _field_before(text: str, reason: str) -> str:
     """Name the key before a bare NaN or Infinity."""
-    before, found, _ = text.partition(reason.split(" ", 1)[0])
+    before, constant, _ = text.partition(reason.split(" ", 1)[0])
     parts = before.rsplit('"', 2)
-    return parts[1] if found and len(parts) == 3 else ""
+    return parts[1] if constant and len(parts) == 3 else ""
 
 
-def _jsonl_rows(path: Path, form: TableFormat) -> Iterator[Row | Reject]:
-    for line in numbered_lines(path, form):
+def _line_rows(source: Source, form: TableFormat) -> Iterator[Row | Reject]:
+    for line in numbered_lines(source, form):
         text = line.text.strip()
         where = f"line {line.number}"
         if line.problem:
             code, reason = line.problem
-            yield Reject(file=path.name, where=where, field="", code=code, reason=reason, text=line.text.rstrip("\n"))
+            yield Reject(file=source.name, where=where, field="", code=code, reason=reason, text=line.text.rstrip("\n"))
         elif text:
-            yield _object_or_reject(path.name, where, text)
+            yield _object_or_reject(source.name, where, text)
 
 
-def _json_rows(path: Path, form: TableFormat) -> Iterator[Row | Reject]:
-    """Read one JSON array of objects element by element."""
-    with path.open(encoding="utf-8-sig" if form.encoding == "utf-8" else form.encoding) as file:
-        try:
-            yield from _array_elements(path.name, file)
-        except UnicodeDecodeError as error:
-            raise DataError("E_ENCODING", f"{path.name}: not {form.encoding}: {error.reason}") from error
+def _stream_rows(source: Source, form: TableFormat, *, array: bool) -> Iterator[Row | Reject]:
+    """Read one JSON array of objects element by element, or objects one after the other."""
+    try:
+        with _opened(source, form) as file:
+            yield from _array_elements(source.name, file) if array else _values(source.name, file)
+    except UnicodeDecodeError as error:
+        raise DataError("E_ENCODING", f"{source.name}: not {form.encoding}: {error.reason}") from error
+    except UNREADABLE as error:
+        raise damaged(source, error) from error
+
+
+class _Scanner:
+    """The text of a file of which JSON values are taken one by one."""
+
+    def __init__(self, name: str, file: TextIO) -> None:
+        self.name, self.file, self.number = name, file, 0
+        self.text = file.read(_BLOCK).lstrip()
+
+    def skip(self, n_signs: int) -> None:
+        """Drop some signs, and the blanks after them."""
+        self.text = self.text[n_signs:].lstrip()
+        if not self.text:
+            self.text = self.file.read(_BLOCK).lstrip()
+
+    def value(self, whole: str) -> str:
+        """Return the text of the next value; ``whole`` says what breaks off where it is not complete."""
+        scan = json.JSONDecoder()
+        while True:
+            try:
+                end = scan.raw_decode(self.text)[1]
+                if end < len(self.text) or self.text.endswith("}"):
+                    break
+            except RecursionError:
+                raise DataError("E_JSON", f"{self.name}: record {self.number + 1} is nested too deeply") from None
+            except ValueError:
+                pass
+            more = self.file.read(_BLOCK)
+            if not more:
+                raise DataError("E_JSON", f"{self.name}: {whole} breaks off or is damaged after record {self.number}")
+            if len(self.text) > MOST_BYTES:
+                raise DataError("E_FIELD_TOO_LONG", f"{self.name}: record {self.number + 1} is too long")
+            self.text = (self.text + more).lstrip()
+        self.number += 1
+        text = self.text[:end]
+        self.skip(end)
+        return text
 
 
 def _array_elements(name: str, file: TextIO) -> Iterator[Row | Reject]:
-    buffer = file.read(1 << 16).lstrip()
-    if not buffer.startswith("["):
+    scanner = _Scanner(name, file)
+    if not scanner.text.startswith("["):
         raise DataError("E_JSON_TYPE", f"{name}: expected an array of objects; one object a line is .jsonl")
-    buffer, number, wants_comma = buffer[1:].lstrip(), 0, False
-    scan = json.JSONDecoder()
-    while True:
-        if buffer.startswith("]") and (wants_comma or not number):
-            if buffer[1:].strip() or file.read().strip():
-                raise DataError("E_JSON", f"{name}: text follows the end of the array; one array a file")
-            return
-        if wants_comma and buffer.startswith(","):
-            buffer, wants_comma = buffer[1:].lstrip(), False
-            continue
-        if wants_comma and buffer:
-            raise DataError("E_JSON", f"{name}: a comma is missing after record {number}")
-        try:
-            end = scan.raw_decode(buffer)[1]
-            complete = end < len(buffer)
-        except RecursionError:
-            raise DataError("E_JSON", f"{name}: record {number + 1} is nested too deeply") from None
-        except ValueError:
-            complete = False
-        if not complete:
-            more = file.read(1 << 16)
-            if not more:
-                raise DataError("E_JSON", f"{name}: the array breaks off or is damaged after record {number}")
-            if len(buffer) > MOST_BYTES:
-                raise DataError("E_FIELD_TOO_LONG", f"{name}: record {number + 1} is too long")
-            buffer = (buffer + more).lstrip()
-            continue
-        number, wants_comma = number + 1, True
-        yield _object_or_reject(name, f"record {number}", buffer[:end])
-        buffer = buffer[end:].lstrip()
+    scanner.skip(1)
+    while not scanner.text.startswith("]"):
+        if scanner.number:
+            if not scanner.text.startswith(","):
+                missing = "a comma is missing" if scanner.text else "the array breaks off or is damaged"
+                raise DataError("E_JSON", f"{name}: {missing} after record {scanner.number}")
+            scanner.skip(1)
+        text = scanner.value("the array")
+        yield _object_or_reject(name, f"record {scanner.number}", text)
+    scanner.skip(1)
+    if scanner.text:
+        raise DataError("E_JSON", f"{name}: text follows the end of the array; one array a file")
 
 
-def open_objects(path: Path, rows: Iterator[Row | Reject], form: TableFormat) -> Table:
-    """Open a stream of objects: the columns are the keys of the first hundred records, in their order."""
+def _values(name: str, file: TextIO) -> Iterator[Row | Reject]:
+    scanner = _Scanner(name, file)
+    while scanner.text:
+        if not scanner.text.startswith("{"):
+            raise DataError("E_JSON", f"{name}: no object follows record {scanner.number}")
+        text = scanner.value("the file")
+        yield _object_or_reject(name, f"record {scanner.number}", text)
+
+
+def open_objects(name: str, rows: Iterator[Row | Reject], form: TableFormat) -> Table:
+    """Open a stream of objects, those of labelling tools flat.
+
+    The columns are the keys of the first hundred records, in their order.
+    """
     ahead: list[Row | Reject] = []
     columns: dict[str, None] = {}
+    rows = map(_flat, rows)
     for row in rows:
         ahead.append(row)
         if isinstance(row, Row):
@@ -142,48 +210,81 @@ def open_objects(path: Path, rows: Iterator[Row | Reject], form: TableFormat) ->
         if len(ahead) >= 100:
             break
     if not ahead:
-        raise DataError("E_EMPTY", f"{path.name}: no records")
+        raise DataError("E_EMPTY", f"{name}: no records")
 
     def all_rows() -> Iterator[Row | Reject]:
         yield from ahead
         yield from rows
 
-    return Table(file=path.name, columns=list(columns), rows=all_rows(), format=form, open_columns=True)
+    return Table(file=name, columns=list(columns), rows=all_rows(), format=form, open_columns=True)
 
 
-# -- FewRel --------------------------------------------------------------------------------------
+def _flat(row: Row | Reject) -> Row | Reject:
+    """Return a row of a labelling tool as its fields and its label, any other row as it is."""
+    values = flattened(row.values) if isinstance(row, Row) else None
+    return replace(row, values=values) if isinstance(row, Row) and values is not None else row
+
+
+# -- one object ----------------------------------------------------------------------------------
 
 _FEWREL = ("tokens", "head", "head_id", "head_mentions", "tail", "tail_id", "tail_mentions", "relation")
-_FEWREL_BYTES = 1 << 30
 
 
-def _first_sign(path: Path, form: TableFormat) -> str:
-    with path.open(encoding=form.encoding, errors="replace") as file:
-        return file.read(4096).lstrip("\ufeff \t\r\n")[:1]
-
-
-def _fewrel_rows(path: Path, form: TableFormat) -> Iterator[Row | Reject]:
-    """Read FewRel's own JSON: relation -> list of {tokens, h: [name, id, mentions], t: the same}."""
-    if path.stat().st_size > _FEWREL_BYTES:
-        raise DataError("E_FILE_SIZE", f"{path.name}: over {_FEWREL_BYTES >> 20} MB as one JSON object; give .jsonl")
+def _open_whole(source: Source, form: TableFormat) -> Table:
+    """Open a file that is one object: FewRel's lists by relation, or a wrapper around one list of objects."""
+    with _opened(source, form) as file:
+        try:
+            text = file.read(_WHOLE_BYTES)
+        except UnicodeDecodeError as error:
+            raise DataError("E_ENCODING", f"{source.name}: not {form.encoding}: {error.reason}") from error
+    if len(text) == _WHOLE_BYTES:
+        raise DataError("E_FILE_SIZE", f"{source.name}: over {_WHOLE_BYTES >> 20} MB as one JSON object; give .jsonl")
     try:
-        relations = DECODER.decode(path.read_text(encoding=form.encoding).lstrip("\ufeff"))
+        whole = DECODER.decode(text)
     except JsonProblemError as error:
-        raise DataError(error.code, f"{path.name}: {error.reason}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError("E_JSON", f"{path.name}: not JSON: {error}") from error
-    if not all(isinstance(found, list) for found in relations.values()):
+        raise DataError(error.code, f"{source.name}: {error.reason}") from None
+    except RecursionError as error:
+        raise DataError("E_JSON", f"{source.name}: not JSON: {error}") from error
+    except ValueError as error:
+        if str(error).startswith("Extra data"):  # several objects
+            return open_objects(source.name, _stream_rows(source, form, array=False), form)
+        raise DataError("E_JSON", f"{source.name}: not JSON: {error}") from error
+    lists = {name: value for name, value in whole.items() if isinstance(value, list)}
+    if len(lists) == len(whole) and any(_is_fewrel(item) for value in lists.values() for item in value):
+        return Table(file=source.name, columns=list(_FEWREL), rows=_fewrel_rows(source.name, lists), format=form)
+    return open_objects(source.name, _wrapped_rows(source.name, whole), form)
+
+
+def _wrapped_rows(file: str, whole: dict[str, object]) -> Iterator[Row | Reject]:
+    """Yield the objects of the one list of objects in an object."""
+    records = [value for value in whole.values() if isinstance(value, list) and all(isinstance(x, dict) for x in value)]
+    records = [value for value in records if value]
+    if len(records) != 1:
+        keys = ", ".join(list(whole)[:5])
         raise DataError(
-            "E_JSON_TYPE", f"{path.name}: expected an array of objects (one object a line is .jsonl), or FewRel's lists"
+            "E_JSON_TYPE",
+            f"{file}: expected an array of objects (one object a line is .jsonl), one array of objects under a key, or "
+            f"FewRel's lists; found an object with the keys {keys}, of which {len(records)} hold an array of objects",
         )
-    for relation, found in relations.items():
-        for number, each in enumerate(found, 1):
+    for number, values in enumerate(records[0], 1):
+        yield Row(file=file, where=f"record {number}", values=values)
+
+
+def _is_fewrel(item: object) -> bool:
+    return isinstance(item, dict) and ("tokens" in item and ("h" in item or "t" in item))
+
+
+def _fewrel_rows(file: str, relations: dict[str, list[object]]) -> Iterator[Row | Reject]:
+    """Read FewRel's own JSON: relation -> list of {tokens, h: [name, id, mentions], t: the same}."""
+    for relation, items in relations.items():
+        for number, item in enumerate(items, 1):
             where = f"{relation} {number}"
-            sides = [each.get(name) if isinstance(each, dict) else None for name in ("h", "t")]
-            if not all(isinstance(side, list) and len(side) == 3 for side in sides) or "tokens" not in each:
+            head, tail = (item.get(name) if isinstance(item, dict) else None for name in ("h", "t"))
+            sides = [side for side in (head, tail) if isinstance(side, list) and len(side) == 3]
+            if len(sides) < 2 or not isinstance(item, dict) or "tokens" not in item:
                 reason = "expected tokens, h and t, with name, id and mentions each"
-                shown = json.dumps(each, ensure_ascii=True)[:2000]
-                yield Reject(file=path.name, where=where, field="", code="E_JSON_TYPE", reason=reason, text=shown)
+                shown = json.dumps(item, ensure_ascii=True)[:2000]
+                yield Reject(file=file, where=where, field="", code="E_JSON_TYPE", reason=reason, text=shown)
                 continue
-            values = (each["tokens"], *each["h"], *each["t"], relation)
-            yield Row(file=path.name, where=where, values=dict(zip(_FEWREL, values, strict=True)))
+            values = (item["tokens"], *sides[0], *sides[1], relation)
+            yield Row(file=file, where=where, values=dict(zip(_FEWREL, values, strict=True)))

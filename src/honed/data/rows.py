@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, field
 
 from honed.core.errors import DataError, did_you_mean
 from honed.core.json import Json
-from honed.core.text import bidi_controls, fold, invisible_names, is_blank
+from honed.core.text import bidi_controls, fold, invisible_names, is_blank, visible
+from honed.data.encodings import c1_controls
 from honed.data.json_tables import json_kind
 from honed.data.table import Row, TableFormat
+from honed.data.values import WHOLE_FLOATS, decimal_text, holds_nul, label_texts, only_value, plain_text
 
 SPLITS = ("train", "dev", "test")
 Record = dict[str, str]  # role -> text; "where" is the place in the file, "fields" the other columns as JSON
@@ -23,7 +25,8 @@ class Role:
 
     Kinds: "id", "text", "label" (a class name), "given" (a class that something else gave, or nothing), "share" (a
     number in [0, 1], or nothing), "word" (or nothing), "offsets" (of an entity in the text, read with the text),
-    "split", "grade" (a whole number).
+    "split", "grade" (a whole number). With ``several`` a list in the column is several rows that have one value each;
+    with ``numbered`` rows get numbers where there is no such column.
     """
 
     name: str
@@ -31,11 +34,16 @@ class Role:
     required: bool
     may_be_empty: bool = False
     unique: bool = False
+    several: bool = False
+    numbered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportConfig:
-    """How the user's files become records: ``columns`` maps a role of the shape to a column name."""
+    """How the user's files become records: ``columns`` maps a role of the shape to a column name.
+
+    ``separator`` stands between the values of a cell that holds several; ``decimal`` maps a column to its decimal mark.
+    """
 
     shape: str
     columns: Mapping[str, str]
@@ -45,10 +53,16 @@ class ImportConfig:
     offsets: str = "auto"
     sha256: Mapping[str, str] = field(default_factory=dict)
     format: TableFormat = field(default_factory=TableFormat)
+    separator: str = ""
+    decimal: Mapping[str, str] = field(default_factory=dict)
+    ends: str = "auto"
 
     def key(self) -> dict[str, Json]:
-        """Return what of it decides the result, as JSON."""
-        return asdict(self)
+        """Return what of it decides the result, as JSON; settings that came later stand in it where they are set."""
+        key: dict[str, Json] = {**asdict(self), "format": self.format.key()}
+        if self.ends == "auto":
+            del key["ends"]
+        return {name: value for name, value in key.items() if value or name not in ("separator", "decimal")}
 
 
 @dataclass(kw_only=True)
@@ -63,10 +77,13 @@ class Accounting:
     warning_samples: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    blank_rows: int = 0
+    empty_files: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Json]:
         """Return the books as plain data for JSON."""
-        return {**vars(self), "reasons": dict(self.reasons), "warnings": dict(self.warnings)}
+        books = {**vars(self), "reasons": dict(self.reasons), "warnings": dict(self.warnings)}
+        return {name: value for name, value in books.items() if value or name not in ("blank_rows", "empty_files")}
 
     def warn(self, code: str, text: str) -> None:
         """Count a warning and keep the first few texts of each code."""
@@ -99,25 +116,48 @@ class RowReader:
         record: Record = {"where": f"{row.file}, {row.where}"}
         for role in self.roles:
             column = self.config.columns.get(role.name)
-            record[role.name] = self._value(role, column, row) if column else ""
-        used = set(self.config.columns.values())
-        extra = {
-            name: "" if value is None else plain_text(value)
-            for name, value in row.values.items()
-            if name not in used and (self.keep_empty or value is not None)
-        }
+            if column:
+                record[role.name] = self._value(role, column, row)
+            else:
+                record[role.name] = str(self.books.rows_in) if role.numbered else ""
+        extra = self._fields(row)
         record["fields"] = json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else "{}"
         _check_encodable("fields", record["fields"])
+        if controls := c1_controls("".join(record.values())):
+            advice = 'cp1252 that is read as latin-1 looks so: encoding = "cp1252"'
+            self.books.warn("W_C1", f"{row.file}, {row.where}: holds {controls}; {advice}")
         return record
+
+    def _fields(self, row: Row) -> dict[str, str]:
+        """Return the columns without a role, as texts."""
+        used = set(self.config.columns.values())
+        fields = {}
+        for name, value in row.values.items():
+            if name in used or (value is None and not self.keep_empty):
+                continue
+            if holds_nul(value):
+                raise BadRowError("E_NUL", name, "holds a NUL character")
+            fields[name] = "" if value is None else plain_text(value)
+            if (mark := self.config.decimal.get(name)) and not is_blank(fields[name]):
+                fields[name] = _number(name, fields[name], mark)
+        return fields
 
     def _value(self, role: Role, column: str, row: Row) -> str:
         check: Callable[[Role, str, object, Row], str] = getattr(self, f"_{role.kind}_value")
-        return check(role, column, row.values.get(column), row)
+        value = row.values.get(column)
+        if role.kind != "text" and holds_nul(value):
+            raise BadRowError("E_NUL", column, "holds a NUL character")
+        return check(role, column, value, row)
 
     def _offsets_value(self, role: Role, column: str, value: object, row: Row) -> str:
         return ""  # read together with the text, by the shape
 
     def _id_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if not isinstance(value, float) or row.where.startswith("row"):  # a column of Parquet with missing ones
+            value = only_value(value)
+        if isinstance(value, float) and abs(value) >= WHOLE_FLOATS:
+            reason = f"whole numbers from {WHOLE_FLOATS} on are not exact as floats; write ids as text or int64"
+            raise BadRowError("E_ID_TYPE", column, reason)
         if isinstance(value, bool | float) or (value is not None and not isinstance(value, str | int)):
             raise BadRowError("E_ID_TYPE", column, f"an id is a string or a whole number, not {json_kind(value)}")
         text = "" if value is None else str(value)
@@ -129,7 +169,7 @@ class RowReader:
         return text
 
     def _check_unique(self, column: str, text: str, row: Row) -> None:
-        key = unicodedata.normalize("NFC", text.strip())
+        key = unicodedata.normalize("NFC", visible(text).strip())
         if key in self._ids:
             file, where, first = self._ids[key]
             same = "" if first == text else " (equal after NFC and trimming)"
@@ -140,6 +180,8 @@ class RowReader:
         self._ids[key] = (row.file, row.where, text)
 
     def _text_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        if isinstance(value, list):
+            value = only_value(value)
         if value is None and role.may_be_empty:
             return ""
         if value is not None and not isinstance(value, str):
@@ -165,7 +207,11 @@ class RowReader:
         return text
 
     def _label_value(self, role: Role, column: str, value: object, row: Row) -> str:
-        text = value if isinstance(value, str) else plain_text(value) if value is not None else ""
+        classes = label_texts(value)
+        if len(classes) > 1:
+            reason = f"several classes ({', '.join(classes)}): a text has one; drop the others, or the row"
+            raise BadRowError("E_LABEL_SEVERAL", column, reason)
+        text = classes[0] if classes else ""
         _check_encodable(column, text)
         if is_blank(text):
             if self.config.empty_label == "abstain":
@@ -181,16 +227,18 @@ class RowReader:
         return text
 
     def _given_value(self, role: Role, column: str, value: object, row: Row) -> str:
-        if value is None or (isinstance(value, str) and is_blank(value)):
+        if not any(not is_blank(name) for name in label_texts(value)):
             return ""
         return self._label_value(role, column, value, row)
 
     def _word_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        value = only_value(value)
         text = "" if value is None else plain_text(value).strip()
         _check_encodable(column, text)
         return text
 
     def _share_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        value = only_value(value)
         if value is None or (isinstance(value, str) and is_blank(value)):
             return ""
         try:
@@ -202,12 +250,15 @@ class RowReader:
         return repr(share)
 
     def _grade_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        value = only_value(value)
         text = "" if value is None else str(value).strip()
         if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,6}(\.0+)?", text):
-            raise BadRowError("E_GRADE", column, f"{value!r} is no whole number")
+            advice = "for grades in parts set  grade_factor = 10  under [judgments]: they are multiplied by it"
+            raise BadRowError("E_GRADE", column, f"{value!r} is no whole number; {advice}")
         return str(int(float(text)))
 
     def _split_value(self, role: Role, column: str, value: object, row: Row) -> str:
+        value = only_value(value)
         if role.may_be_empty and (value is None or (isinstance(value, str) and is_blank(value))):
             return ""
         try:
@@ -225,9 +276,11 @@ def split_name(value: object, where: str) -> str:
     return text
 
 
-def plain_text(value: object) -> str:
-    """Return a value of a table as a string: itself, or as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _number(column: str, text: str, mark: str) -> str:
+    number = decimal_text(text, mark)
+    if number is None:
+        raise BadRowError("E_NUMBER", column, f"{text!r} is no number with the decimal mark {mark!r}")
+    return number
 
 
 def _check_encodable(column: str, text: str) -> None:

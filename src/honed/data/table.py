@@ -1,7 +1,13 @@
 """An open table: its columns, its rows as they stand in the file, and what is wrong with a row."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+from honed.core.json import Json
+
+QUOTING = ("csv", "none", "trusted")
+_ROW_ID = re.compile(r"[A-Za-z]{0,4}\d+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +37,33 @@ class Reject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableFormat:
-    """How files are to be read. ``delimiter`` "" means: by the file's ending and its header line."""
+    """How files are to be read. ``delimiter`` "" means: by the file's ending and its first lines.
+
+    ``quoting`` "none" takes quotes as plain signs, "trusted" takes every quoted field as it is, also one that looks as
+    if a stray quote had swallowed rows. ``header`` names the columns of delimited files that have no line of names.
+    """
 
     encoding: str = "utf-8"
     delimiter: str = ""
     quoting: str = "csv"
     max_text_chars: int = 100_000
+    header: tuple[str, ...] = ()
+
+    def key(self) -> dict[str, Json]:
+        """Return what of it decides what is read, as JSON; settings that came later stand in it where they are set."""
+        return {name: value for name, value in asdict(self).items() if value or name != "header"}
+
+
+@dataclass(kw_only=True)
+class Notes:
+    """What a reader left out of a table or took another way, for the books; complete once all rows are read."""
+
+    blank_rows: int = 0
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+    def warn(self, code: str, text: str) -> None:
+        """Keep a warning: its code, and what people should know."""
+        self.warnings.append((code, text))
 
 
 @dataclass(kw_only=True)
@@ -48,3 +75,15 @@ class Table:
     rows: Iterator[Row | Reject]
     format: TableFormat = field(default_factory=TableFormat)
     open_columns: bool = False  # records may leave columns out
+    notes: Notes = field(default_factory=Notes)
+
+
+def is_headerless(columns: Sequence[str]) -> bool:
+    """Tell whether the names of columns look like a row: the first is an id with digits, the others no short names.
+
+    Files of MS MARCO and TREC have no line of names; what pandas writes for columns without names (0, 1, 2) is one.
+    """
+    if len(columns) < 2 or list(columns) == [str(place) for place in range(len(columns))]:
+        return False
+    numbers = sum(name.lstrip("-").isdigit() for name in columns)
+    return _ROW_ID.fullmatch(columns[0]) is not None and (numbers >= 3 or any(name.count(" ") >= 2 for name in columns))

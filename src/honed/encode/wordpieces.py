@@ -27,3 +27,16 @@ def unknown_text(folder: Path) -> Callable[[str], bool] | None:
         return all(token in unknown for token in tokenizer.encode(text[:_CHARS], add_special_tokens=False).ids)
 
     return is_unknown
+
+
+def token_counter(folder: Path) -> Callable[[str], int] | None:
+    """Return what counts the tokens of a text, those around it included; None without a fast tokenizer there."""
+    file = folder / "tokenizer.json"
+    if not is_installed("tokenizer") or not file.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return lambda text: len(tokenizer.encode(text).ids)

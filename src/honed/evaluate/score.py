@@ -57,10 +57,15 @@ class TaskScores:
         self.query_ids = [query.query_id for query in task.queries]
         self.bootstrap = Bootstrap([task.groups[query] for query in self.query_ids], seed=seed)
         self.scores: Scored = {}
+        self.own = task.own_documents()
 
     def add(self, run: Run) -> None:
-        """Score a run under its name; passages count as the documents that they were cut from."""
+        """Score a run under its name; passages count as the documents that they were cut from.
+
+        The document that a query itself is stands in no ranking.
+        """
         run = run.by_parent(self.task.parents) if self.task.parents else run
+        run = run.without(self.own)
         self.scores[run.name] = score_run(run, self.task.qrels, self.measures, self.query_ids)
 
     def systems(self) -> list[SystemResult]:

@@ -3,13 +3,13 @@
 Needs the standard library alone, and a stemmer where words are stemmed.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 from honed.core.optional import require
-from honed.core.text import fold_accents
+from honed.core.text import fold_accents, terms, words
+from honed.index.languages import AUTO, resolved, stemmer
 
-_WORD = re.compile(r"\w+")
 _LONGEST_INITIALS, _LONGEST_BEGINNING = 12, 3
 # fmt: off
 _SMALL_WORDS = frozenset([
@@ -22,7 +22,7 @@ _SMALL_WORDS = frozenset([
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text, case and accents folded."""
-    return _WORD.findall(fold_accents(text))
+    return words(text)
 
 
 def letters_of(text: str) -> str:
@@ -40,18 +40,21 @@ class Analyzer:
     def __init__(self, language: str = "english", stop_words: Iterable[str] | None = None) -> None:
         require("stemming")
         self.language = language
-        if stop_words is None and language == "english":
+        if stop_words is None and language.removeprefix(f"{AUTO}:") == "english":
             from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
             stop_words = ENGLISH_STOP_WORDS
-        import Stemmer
-
         self.stop_words = frozenset(stop_words or ())
-        self.stem: Callable[[str], str] = Stemmer.Stemmer(language).stemWord
+        self.stem = stemmer(language)
+
+    @classmethod
+    def of_texts(cls, language: str, texts: Sequence[str]) -> Self:
+        """Return the analyzer for some texts; "auto" is their commonest language, and for other scripts their own."""
+        return cls(resolved(language, texts))
 
     def __call__(self, text: str) -> list[str]:
         """Return the terms of a text, in order."""
-        return [self.stem(word) for word in words_of(text) if word not in self.stop_words]
+        return [self.stem(word) for word in terms(text) if word not in self.stop_words]
 
 
 def letter_grams(text: str) -> list[str]:

@@ -124,7 +124,7 @@ class HybridIndex:
     @classmethod
     def build(cls, source: HybridTexts) -> Self:
         """Build the parts with the libraries that are their reference; nothing is fused before weights are learned."""
-        analyzer = Analyzer(source.language)
+        analyzer = Analyzer.of_texts(source.language, source.texts)
         words = source.weighted or source.texts
         terms = [list(dict.fromkeys(analyzer(text))) for text in words]
         parts = {

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,16 +91,6 @@ def _end_whole_lines(file: BinaryIO) -> int:
 
 
 _REFINERY_KINDS = {"__manual": "manual", "__confidence": "confidence", "__weak_supervision": "weak"}
-
-
-def imported_labels(rows: Iterable[Mapping[str, object]], columns: Mapping[str, str], who: str) -> list[HandLabel]:
-    """Return the hand labels in rows of another tool's table; ``columns`` names the columns of "id" and "label"."""
-    labels = []
-    for row in rows:
-        label, record = row.get(columns["label"]), row.get(columns["id"])
-        if label not in (None, "") and record not in (None, ""):
-            labels.append(HandLabel(id=str(record), label=str(label), who=who, why="imported"))
-    return labels
 
 
 def refinery_columns(columns: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from honed.config.config import FILE
 from honed.core.errors import HonedError
 from honed.core.optional import PARTS, installed_version, is_installed, require
+from honed.data.inputs import is_remote
 from honed.encode import hardware
 from honed.encode.base_models import resolve
 from honed.encode.engines import best_engine
@@ -89,6 +90,7 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
 def _problems(project: Path) -> list[str]:
     try:
         require("reading tables")
+        from honed.data.tables import file_of
         from honed.pipeline.honed_toml import read_config  # with the shapes, and what reads tables
 
         config = read_config(project / FILE)
@@ -103,6 +105,6 @@ def _problems(project: Path) -> list[str]:
     if config.model.precision == "bf16" and not hardware.cpu_has_bf16() and not hardware.gpus():
         problems.append("model.precision is bf16 and this CPU has no bf16: it would be very slow; use auto")
     for path in config.paths.input:
-        if not (project / path).exists():
+        if not is_remote(path) and not file_of(project / path).exists():
             problems.append(f"paths.input: {project / path}: no such file")
     return problems

@@ -12,7 +12,7 @@ from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.lines import read_lines
 from honed.core.protocols import Encoder, Vectors
 from honed.core.text import is_blank
-from honed.data.tables import SUFFIXES, Reject, TableFormat, open_table, table_files
+from honed.data.tables import Reject, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.encode.config import EncoderConfig
 from honed.encode.models import encoder_source
 from honed.project.workspace import Workspace
@@ -21,7 +21,14 @@ FORMATS = (".npy", ".safetensors", ".parquet")
 
 
 def encode_file(
-    file: Path, out: Path, *, column: str | None, model: str | None, role: str, project: Workspace | None
+    file: Path,
+    out: Path,
+    *,
+    column: str | None,
+    model: str | None,
+    role: str,
+    project: Workspace | None,
+    form: TableFormat | None = None,
 ) -> tuple[int, int]:
     """Write the unit vectors of a file's texts and return their shape ``(n_texts, dim)``.
 
@@ -31,20 +38,21 @@ def encode_file(
         raise ConfigError("E_OUT", f"{out}: unknown ending; allowed: {', '.join(FORMATS)}")
     if role not in ("query", "document"):
         raise ConfigError("E_ROLE", f"role {role!r} is not one of query, document")
-    texts = _texts(file, column)
+    texts = _texts(file, column, form or TableFormat())
     vectors = _encoder(model, project).encode(texts, "query" if role == "query" else "document")
     _write(out, texts, vectors)
     return len(texts), vectors.shape[1]
 
 
-def _texts(file: Path, column: str | None) -> list[str]:
+def _texts(file: Path, column: str | None, form: TableFormat) -> list[str]:
     """Return the texts in the order of lines or rows; one that is empty is an error, so that vectors keep their row."""
     if column is None:
-        if file.suffix.lower() in SUFFIXES or file.is_dir():
+        if is_table_file(file) or file.is_dir():
             raise ConfigError("E_OPTION", f"{file} holds tables: name the column with --column")
         texts = read_lines(file)
     else:
-        texts = [text for path in table_files(file) for text in _column(path, column)]
+        tables = (table for path in table_files(file) for table in open_tables(path, form))
+        texts = [text for table in tables for text in _column(table, column)]
     for number, text in enumerate(texts, 1):
         if is_blank(text):
             raise DataError("E_TEXT_EMPTY", f"{file}, text {number}: empty; its vector would mean nothing")
@@ -53,12 +61,11 @@ def _texts(file: Path, column: str | None) -> list[str]:
     return texts
 
 
-def _column(path: Path, column: str) -> list[str]:
-    table = open_table(path, TableFormat())
+def _column(table: Table, column: str) -> list[str]:
     if column not in table.columns:
         raise DataError(
             "E_HEADER_MISSING",
-            f"{path.name}: no column {column}; found: {', '.join(table.columns)}{did_you_mean(column, table.columns)}",
+            f"{table.file}: no column {column}; found: {', '.join(table.columns)}{did_you_mean(column, table.columns)}",
         )
     texts = []
     for row in table.rows:

@@ -1,21 +1,58 @@
 """What ``honed init`` proposes: the shape of the data and its columns, written where people see them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
+from honed.core.fingerprint import sha256_file
+from honed.core.sections import toml_string
+from honed.data.inputs import FOLDER, is_remote, local_input, object_name
+from honed.data.tables import TableFormat
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.registry import BUILT_IN, all_shapes, shape_named, shape_names
 
 
 def propose(
-    files: Sequence[Path], project: Path, *, given: Mapping[str, str], shape: str | None, encoding: str
+    files: Sequence[Path | str],
+    project: Path,
+    *,
+    given: Mapping[str, str],
+    shape: str | None,
+    encoding: str = "utf-8",
+    form: TableFormat | None = None,
 ) -> Proposal:
-    """Return the honed.toml for some files, of the first shape that they fit.
+    """Return the honed.toml for some files, URLs or queries, of the first shape that they fit.
 
-    Raises `DataError` when no shape fits, naming the columns that were found.
+    ``form`` says how they are read, in place of ``encoding``. Raises `DataError` when no shape fits, naming the columns
+    that were found.
     """
-    looked_at = InitFiles(paths=files, project=project, given=given, encoding=encoding)
+    remote: dict[Path, str] = {}
+    paths = []
+    for file in files:
+        name = str(file)
+        paths.append(local_input(name, project, project / "work" / FOLDER, None) if is_remote(name) else Path(name))
+        if is_remote(name):
+            remote[paths[-1]] = name
+    form = form or TableFormat(encoding=encoding)
+    looked_at = InitFiles(
+        paths=paths,
+        project=project,
+        given=given,
+        encoding=form.encoding,
+        remote=remote,
+        delimiter=form.delimiter,
+        quoting=form.quoting,
+    )
+    proposal = _proposed(looked_at, shape)
+    hashes = {object_name(url): sha256_file(path) for path, url in remote.items() if not url.startswith("sql:")}
+    if not hashes:
+        return proposal
+    stated = "".join(f"{toml_string(name)} = {toml_string(digest)}\n" for name, digest in hashes.items())
+    return replace(proposal, text=f"{proposal.text}\n[data.sha256]  # of what was fetched\n{stated}")
+
+
+def _proposed(looked_at: InitFiles, shape: str | None) -> Proposal:
     if shape is not None:
         if shape not in shape_names():
             known = sorted(shape_names())

@@ -1,6 +1,6 @@
 """What people ask of the labeling of a project: terms worth adding, records worth a label, labels from a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +12,16 @@ from honed.artifacts.data import BaseVectors, ImportArtifact
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.progress import progress
 from honed.core.stage import Inputs
-from honed.core.text import fold
+from honed.core.text import fold, is_blank
 from honed.data.tables import Reject, open_table
+from honed.data.values import holds_nul, label_texts, only_value
 from honed.label.arrays import Probabilities
 from honed.label.config import LabelConfig
 from honed.label.learner import records_to_label
-from honed.label.store import LabelStore, imported_labels, refinery_columns
+from honed.label.store import HandLabel, LabelStore, refinery_columns
 from honed.label.suggest import SuggestedTerm as Term
 from honed.label.suggest import suggest_terms
+from honed.label.tools import TextToLabel, write_for_tool
 from honed.project.workspace import Workspace
 from honed.shapes.labels.labeling import LabelArtifact
 from honed.shapes.labels.records import Records
@@ -111,33 +113,80 @@ def suggestions(project: Workspace, n_terms: int, n_records: int) -> Suggestions
 
 
 def import_hand_labels(
-    project: Workspace, file: Path, *, who: str = "", id_column: str = "", label_column: str = ""
+    project: Workspace,
+    file: Path,
+    *,
+    who: str = "",
+    id_column: str = "",
+    label_column: str = "",
+    encoding: str | None = None,
 ) -> int:
     """Add the labels of a table to the project's store; returns how many.
 
-    Raises `DataError` for a label that is no class and a record that is not there; nothing is added then.
+    Raises `DataError` for a label that is no class, several of one record, and a record that is not there; nothing is
+    added then.
     """
-    table = open_table(file, project.config.data.import_config().format)
+    form = project.config.data.import_config().format
+    table = open_table(file, replace(form, encoding=encoding or form.encoding, header=()))
     columns = {
-        "id": id_column or project.config.data.columns["id"],
+        "id": id_column or project.config.data.columns.get("id", "id"),
         "label": label_column or refinery_columns(table.columns).get("manual") or "label",
     }
     _check_columns(file, table.columns, columns)
     artifacts = Inputs(project.runner.run(until="check"))
-    known = set(Records(artifacts.need(ImportArtifact).table).column("id"))
+    records = Records(artifacts.need(ImportArtifact).table)
+    known = set(records.column("id"))
     classes = {fold(name): name for name in project.config.data.labels}
+    spelled = classes or {fold(name): name for name in records.column("label") if name}  # without declared ones
     labels = []
     for row in table.rows:
         if isinstance(row, Reject):
             raise DataError(row.code, str(row))
-        for label in imported_labels([row.values], columns, who):
-            if label.id not in known:
-                raise DataError("E_ID_UNKNOWN", f"{file.name}, {row.where}: no record {label.id}")
-            if classes and fold(label.label) not in classes:
-                near = did_you_mean(label.label, classes.values())
-                raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
-            labels.append(replace(label, label=classes.get(fold(label.label), label.label)))
+        label = _hand_label(row.values, columns, who)
+        if label is None:
+            continue
+        if label.id not in known:
+            raise DataError("E_ID_UNKNOWN", f"{file.name}, {row.where}: no record {label.id}")
+        if classes and fold(label.label) not in classes:
+            near = did_you_mean(label.label, classes.values())
+            raise DataError("E_LABEL_UNKNOWN", f"{file.name}, {row.where}: {label.label} is not a class{near}")
+        labels.append(replace(label, label=spelled.setdefault(fold(label.label), label.label)))
     return LabelStore(project.root / label_section(project.config).store).add(labels)
+
+
+def _hand_label(values: Mapping[str, object], columns: Mapping[str, str], who: str) -> HandLabel | None:
+    """Return the hand label in a row of another tool's table, None for a row without one.
+
+    ``columns`` names the columns of "id" and "label". Raises `DataError` for several classes of one record.
+    """
+    names, record = label_texts(values.get(columns["label"])), only_value(values.get(columns["id"]))
+    if len(names) > 1:
+        raise DataError("E_LABEL_SEVERAL", f"several classes for record {record} ({', '.join(names)}): it has one")
+    if not names or is_blank(names[0]) or record in (None, ""):
+        return None
+    if "\0" in names[0] or holds_nul(record):
+        raise DataError("E_NUL", f"record {record!r}: its id or label holds a NUL character")
+    return HandLabel(id=str(record), label=names[0], who=who, why="imported")
+
+
+def export_records(project: Workspace, file: Path, tool: str, n: int) -> int:
+    """Write the ``n`` records most worth a label for a labelling tool, with their likeliest class; returns how many.
+
+    Raises `ConfigError` for an unknown tool. Its export is read by `import_hand_labels`.
+    """
+    task, made = open_labeling(project)
+    shares = made.probabilities().astype(np.float64)
+    records = [
+        TextToLabel(
+            id=task.ids[row],
+            text=task.texts[row],
+            likeliest=task.classes[int(shares[row].argmax())],
+            confidence=round(float(shares[row].max()), 4),
+        )
+        for row in worth_labeling(task, shares, made.votes(), n)
+    ]
+    write_for_tool(tool, records, file)
+    return len(records)
 
 
 def _check_columns(file: Path, there: Sequence[str], columns: dict[str, str]) -> None:

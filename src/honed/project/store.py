@@ -15,7 +15,8 @@ from honed.core.progress import progress
 from honed.core.protocols import Encoder
 from honed.core.sections import read_section
 from honed.core.text import is_blank
-from honed.data.tables import Reject, TableFormat, open_table, table_files
+from honed.data.tables import Reject, Row, TableFormat, open_tables, table_files
+from honed.data.values import decimal_text, holds_nul, is_missing, only_value
 from honed.encode.config import EncoderConfig
 from honed.encode.models import encoder_source
 from honed.index.segments import BuildLimits
@@ -29,11 +30,16 @@ _BATCH = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreColumns:
-    """Which columns of a table hold ids and texts; ``keep`` are the fields to store, all others where it is empty."""
+    """Which columns of a table hold ids and texts, and how its files are read.
+
+    ``keep`` are the fields to store, all others where it is empty; ``decimal_comma`` those whose numbers have one.
+    """
 
     doc_id: str = "id"
     text: str = "text"
     keep: tuple[str, ...] = ()
+    decimal_comma: tuple[str, ...] = ()
+    format: TableFormat = TableFormat()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,31 +191,48 @@ def _batches(files: Sequence[Path], encoder: Encoder, columns: StoreColumns) -> 
 
 
 def _records(files: Sequence[Path], columns: StoreColumns) -> Iterator[Record]:
-    for path in (table_file for file in files for table_file in table_files(file)):
-        table = open_table(path, TableFormat())
-        for name in (columns.doc_id, columns.text, *columns.keep):
-            if name not in table.columns:
-                raise DataError(
-                    "E_HEADER_MISSING",
-                    f"{path.name}: no column {name}; found: {', '.join(table.columns)}"
-                    f"{did_you_mean(name, table.columns)}",
-                )
-        for row in table.rows:
-            if isinstance(row, Reject):
-                raise DataError(row.code, str(row))
-            doc_id, text = row.values.get(columns.doc_id), row.values.get(columns.text)
-            if isinstance(doc_id, int) and not isinstance(doc_id, bool):
-                doc_id = str(doc_id)
-            for name, value in ((columns.doc_id, doc_id), (columns.text, text)):
-                if not isinstance(value, str) or is_blank(value):
-                    raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {name}: no text")
-            kept = columns.keep or [name for name in row.values if name not in (columns.doc_id, columns.text)]
-            shown: dict[str, str | float | int | bool] = {}
-            for name in kept:
-                value = row.values.get(name)
-                if value in (None, ""):
-                    continue
-                if not isinstance(value, str | int | float | bool):
-                    raise DataError("E_TYPE", f"{row.file}, {row.where}, {name}: a field holds one value, not a list")
-                shown[name] = value
-            yield Record(doc_id=str(doc_id), text=str(text), fields=shown)
+    for path in (item for file in files for item in table_files(file)):
+        for table in open_tables(path, columns.format):
+            for name in (columns.doc_id, columns.text, *columns.keep, *columns.decimal_comma):
+                if name not in table.columns:
+                    raise DataError(
+                        "E_HEADER_MISSING",
+                        f"{table.file}: no column {name}; found: {', '.join(table.columns)}"
+                        f"{did_you_mean(name, table.columns)}",
+                    )
+            for row in table.rows:
+                if isinstance(row, Reject):
+                    raise DataError(row.code, str(row))
+                yield _record(row, columns)
+
+
+def _record(row: Row, columns: StoreColumns) -> Record:
+    doc_id, text = only_value(row.values.get(columns.doc_id)), only_value(row.values.get(columns.text))
+    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
+        doc_id = str(doc_id)
+    for name, value in ((columns.doc_id, doc_id), (columns.text, text)):
+        if not isinstance(value, str) or is_blank(value):
+            raise DataError("E_TEXT_EMPTY", f"{row.file}, {row.where}, {name}: no text")
+    names = columns.keep or [name for name in row.values if name not in (columns.doc_id, columns.text)]
+    shown = {name: value for name in names if (value := _field(row, name, columns)) is not None}
+    for name, value in ((columns.doc_id, doc_id), (columns.text, text), *shown.items()):
+        if holds_nul(value):
+            raise DataError("E_NUL", f"{row.file}, {row.where}, {name}: holds a NUL character")
+    return Record(doc_id=str(doc_id), text=str(text), fields=shown)
+
+
+def _field(row: Row, name: str, columns: StoreColumns) -> str | float | int | bool | None:
+    """Return the value of a field, None where it has none; `DataError` for several, and for what is no number."""
+    value = row.values.get(name)
+    if isinstance(value, list):
+        value = only_value(value)
+    if value is None or value == "" or is_missing(value):
+        return None
+    if not isinstance(value, str | int | float | bool):
+        raise DataError("E_TYPE", f"{row.file}, {row.where}, {name}: a field holds one value, not a list")
+    if name not in columns.decimal_comma or not isinstance(value, str):
+        return value
+    number = decimal_text(value, ",")
+    if number is None:
+        raise DataError("E_NUMBER", f"{row.file}, {row.where}, {name}: {value!r} is no number with a decimal comma")
+    return float(number)

@@ -21,7 +21,7 @@ from honed.core.protocols import Encoder, Vectors
 from honed.core.records import Example, JudgedTask, Run
 from honed.core.stage import Inputs, Stage, Work
 from honed.data.rows import Record, Role, RowReader
-from honed.data.tables import Row, Table, TableFormat, open_table, table_files
+from honed.data.tables import Row, Table, TableFormat, open_tables, table_files
 from honed.data.task import Entity, Name
 from honed.evaluate.measures import Measure
 from honed.shapes.proposal import InitFiles, Proposal
@@ -209,7 +209,7 @@ class ShapeBase:
 
     def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
         """Yield the tables that a path names: itself, or those directly in a folder."""
-        return (open_table(file, form) for file in table_files(path))
+        return (table for file in table_files(path) for table in open_tables(file, form))
 
     def check_columns(self, columns: Mapping[str, str]) -> None:
         """Accept any columns."""

@@ -44,7 +44,7 @@ def is_trained(name: str) -> bool:
 
 def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int) -> list[Run]:
     """Return the runs of all lexical systems; ``names`` are the known aliases that the dictionary may use."""
-    analyzer = Analyzer(language)
+    analyzer = Analyzer.of_texts(language, [document.encoder_text() for document in task.corpus])
     builders: dict[str, Callable[[list[str]], TextIndex]] = {
         DICTIONARY: lambda texts: DictionaryIndex(texts, _known_rows(task, names)),
         BM25: lambda texts: Bm25Index(texts, analyzer),
@@ -58,7 +58,7 @@ def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int)
 
 def word_runs(task: JudgedTask, language: str, k: int) -> list[Run]:
     """Return the runs of word search, the baselines of document search."""
-    analyzer = Analyzer(language)
+    analyzer = Analyzer.of_texts(language, [document.encoder_text() for document in task.corpus])
     return [
         text_run(BM25, lambda texts: Bm25Index(texts, analyzer), task, k),
         text_run(TFIDF, lambda texts: TfidfIndex(texts, analyzer), task, k),

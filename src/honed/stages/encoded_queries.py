@@ -16,12 +16,16 @@ FOLDS = 3  # of cross-fitting
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedQueries:
-    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, cross-fitting folds ``(n,)``."""
+    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, cross-fitting folds ``(n,)``.
+
+    ``own`` are the labels that a query is itself, which are no hits for it.
+    """
 
     texts: Sequence[str]
     vectors: Vectors
     grades: Sequence[Mapping[int, int]]
     folds: Rows
+    own: Sequence[Sequence[int]]
 
     @classmethod
     def of(cls, searcher: Searcher, task: JudgedTask) -> "EncodedQueries":
@@ -30,18 +34,20 @@ class EncodedQueries:
         rows: dict[str, list[int]] = {}
         for document in task.corpus:
             rows.setdefault(task.judged_as(document.doc_id), []).append(number[document.encoder_text()])
-        texts = [query.text for query in task.queries]
+        texts, own = [query.text for query in task.queries], task.own_documents()
         return cls(
             texts=texts,
             vectors=searcher.encoder.encode(texts, "query"),
             grades=[_by_label(task.qrels.grades[query.query_id], rows) for query in task.queries],
             folds=np.array([int(FOLDS * unit_interval(7, task.groups[query.query_id])) for query in task.queries]),
+            own=[rows.get(own.get(query.query_id, ""), ()) for query in task.queries],
         )
 
     def only(self, rows: Rows) -> "EncodedQueries":
         """Return some of the queries."""
         texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
-        return EncodedQueries(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows])
+        own = [self.own[at] for at in rows]
+        return EncodedQueries(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows], own=own)
 
     def right(self, at: int) -> list[int]:
         """Return the labels that are right for a query."""

@@ -157,7 +157,7 @@ def _gathered(searcher: Searcher, asked: EncodedQueries, title: str, *, depth: i
             vectors = asked.vectors[start : start + _BLOCK]
             near = searcher.nearest(vectors, depth)
             for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
-                yield searcher.gather(asked.texts[at], vector, rows, depth=depth)
+                yield searcher.gather(asked.texts[at], vector, rows, depth=depth, hidden=asked.own[at])
                 bar.advance()
 
 
@@ -229,8 +229,8 @@ def _evidence(searcher: Searcher, asked: EncodedQueries, title: str) -> Iterator
         places = np.flatnonzero(np.isin(wide.rows, right))
         distance = float(wide.scores[0] - wide.scores[places[0]]) if len(places) else np.inf
         near = searcher.nearest(vector[None], DEPTH + len(right))[0]
-        shown = index.rank(text, searcher.gather(text, vector, near))
-        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=right))
+        shown = index.rank(text, searcher.gather(text, vector, near, hidden=asked.own[at]))
+        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=[*right, *asked.own[at]]))
         first = bool(len(shown.rows) and shown.rows[0] in right)
         yield QueryEvidence(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
 

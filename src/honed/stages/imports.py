@@ -11,14 +11,15 @@ from honed.core.fingerprint import sha256_file
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
 from honed.data.importer import REJECTS, Importer
-from honed.data.tables import table_files
+from honed.data.inputs import FOLDER, local_input
+from honed.data.tables import file_of, table_files
 from honed.shapes.registry import shape_of
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     """Return names and hashes of the files, and how they are read; `DataError` for another hash than stated."""
-    paths = [file for name in config.paths.input for file in table_files(root / name)]
-    files = [(Path(os.path.relpath(path, root)).as_posix(), sha256_file(path)) for path in paths]
+    paths = [file for path in _inputs(config, root) for file in table_files(path)]
+    files = [(Path(os.path.relpath(path, root)).as_posix(), sha256_file(file_of(path))) for path in paths]
     for name, expected in config.data.sha256.items():
         digests = [digest for path, digest in files if name in (path, Path(path).name)]
         if digests != [expected]:
@@ -27,9 +28,15 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {"files": [list(pair) for pair in files], **config.data.import_config().key()}
 
 
+def _inputs(config: Config, root: Path, *, anew: bool = True) -> list[Path]:
+    """Return the local paths of the inputs; objects and rows of queries are fetched into the output folder."""
+    kept = root / config.paths.output / FOLDER
+    return [local_input(name, root, kept, config.data.sha256, anew=anew) for name in config.paths.input]
+
+
 def _run(work: Work[Config]) -> dict[str, Json]:
     """Import the files; what was rejected stays beside the artifacts when nothing was imported."""
-    paths = [work.root / name for name in work.config.paths.input]
+    paths = _inputs(work.config, work.root, anew=False)
     try:
         books = Importer(work.config.data.import_config(), shape_of(work.config)).run(paths, work.folder)
     except DataError as error:

@@ -55,7 +55,7 @@ def _lexical(config: Config, documents: Sequence[str]) -> list[TextIndex]:
     sources = config.mine.candidates if config.mine else ()
     indexes: list[TextIndex] = []
     if "bm25" in sources:
-        indexes.append(Bm25Index(documents, Analyzer(config.language)))
+        indexes.append(Bm25Index(documents, Analyzer.of_texts(config.language, documents)))
     if "tfidf" in sources:
         indexes.append(TfidfIndex(documents))
     return indexes

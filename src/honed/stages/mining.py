@@ -71,7 +71,8 @@ def known_documents(
 ) -> tuple[list[str], list[frozenset[int]]]:
     """Return the distinct anchors of examples, and for each the rows of all documents known to be right.
 
-    What is known are the examples and every name that training may know: an alias of several entities has them all.
+    What is known are the examples, documents of the anchor's own text, and every name that training may know: an alias
+    of several entities has them all.
     Of texts that belong ``together`` (passages of one document) none is a negative where another is right.
     """
     row_of = {fold(text): row for row, text in enumerate(documents)}
@@ -84,7 +85,10 @@ def known_documents(
         if name.known:
             rows[fold(name.text)] |= labels[name.entity_id]
     for example in examples:
-        rows[fold(example.anchor)].add(row_of[fold(example.positive)])
+        key = fold(example.anchor)
+        rows[key].add(row_of[fold(example.positive)])
+        if key in row_of:  # a document of the same text
+            rows[key].add(row_of[key])
     group_of: dict[int, list[int]] = {}
     for texts in together:
         group = [row_of[fold(text)] for text in texts if fold(text) in row_of]

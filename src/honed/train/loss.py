@@ -31,7 +31,10 @@ ADD_NEGATIVES = (
 
 
 class CoPositives:
-    """All (anchor, document) pairs of examples that are right: as a sparse matrix over distinct texts, and by group."""
+    """All (anchor, document) pairs of examples that are right: as a sparse matrix over distinct texts, and by group.
+
+    A document of the anchor's own text is right too, as there are among pairs (a, b) and (b, a).
+    """
 
     def __init__(self, examples: Sequence[Example]) -> None:
         anchors = _numbers(example.anchor for example in examples)
@@ -43,9 +46,11 @@ class CoPositives:
         groups = {"": -1, **{group: number for number, group in enumerate(dict.fromkeys(named))}}
         self.group = np.array([groups[example.group] for example in examples], dtype=np.int64)
         self.negative_groups = [[groups[group] for group in example.negative_groups] for example in examples]
-        known = np.ones(len(examples), dtype=np.int8)
-        shape = (len(anchors), len(documents))
-        self.known = csr_matrix((known, (self.anchor, self.positive)), shape=shape)
+        same = [(number, documents[key]) for key, number in anchors.items() if key in documents]
+        rows = [*self.anchor.tolist(), *(anchor for anchor, _ in same)]
+        columns = [*self.positive.tolist(), *(document for _, document in same)]
+        known = np.ones(len(rows), dtype=np.int8)
+        self.known = csr_matrix((known, (rows, columns)), shape=(len(anchors), len(documents)))
 
     def related(self, rows: Sequence[int], chosen: Sequence[Turns] = ()) -> Tensor:
         """Return booleans ``(n, n + n * h)``: whether the anchor of example i is known to match document j.

@@ -1,5 +1,6 @@
 """The audit of names: what is in them, what is wrong with them, and how well anything could do on them."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -66,6 +67,14 @@ def audit_aliases(
     findings |= _shared_names(catalogue, named)
     findings |= near_duplicates({label for entity in catalogue.entities.values() for label in entity.labels})
     findings["W_SPLIT_LEAK"] = finding(len(leaks), leaks)
+    joined = [pair.alias for pair in catalogue.pairs if _separator(pair.alias)]
+    findings["W_ALIAS_JOINED"] = finding(
+        len(joined), [f"{alias}: separator = {json.dumps(_separator(alias))} makes several of it" for alias in joined]
+    )
+    if len(catalogue.entities) == 1:
+        alone = next(iter(catalogue.entities.values())).labels[0]
+        advice = "nothing to tell it from; add other entities, or name the column of labels under [data.columns]"
+        findings["W_ENTITY_ALONE"] = finding(1, [f"{alone}: {advice}"])
     present = {split for pair_splits in splits for split in pair_splits}
     empty = [f"no {name} pair: too few entities" for name in ("train", "dev", "test") if name not in present]
     findings["W_SPLIT_EMPTY"] = finding(len(empty), empty)
@@ -87,6 +96,11 @@ def audit_aliases(
             Counter(name for pair in catalogue.pairs for name in slices_of_pair(pair, named, slice_by)).most_common()
         ),
     )
+
+
+def _separator(alias: str) -> str:
+    """Return the mark between what look like several aliases in one ("A; B"), or an empty string."""
+    return next((mark for mark in ";|" if len([part for part in alias.split(mark) if part.strip()]) > 1), "")
 
 
 def _shared_names(catalogue: Catalogue, named: Mapping[str, set[str]]) -> dict[str, Finding]:

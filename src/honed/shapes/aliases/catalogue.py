@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
-from honed.core.text import bare, fold, looks_like_acronym, script
+from honed.core.text import as_seen, bare, fold, looks_like_acronym, script
 from honed.data.split import WITHHELD, SplitConfig, assign, check_given_splits, components, later_side, unit_interval
 
 
@@ -44,6 +44,14 @@ class Catalogue:
     dropped: Counter[str]
     samples: dict[str, list[str]]
     conflicts: list[str] = field(default_factory=list)
+    spelled: dict[str, str] = field(default_factory=dict)  # label as it is seen -> the entity named by it, without ids
+
+    def entity_id(self, record: Mapping[str, str]) -> str:
+        """Return the entity of a record: its id; without ids its label, as it was first written.
+
+        Labels that differ by blanks, composed letters and what cannot be seen are one.
+        """
+        return record["id"] if self.has_ids else self.spelled.setdefault(as_seen(record["label"]), record["label"])
 
     def groups(self) -> dict[str, str]:
         """Return the group of each entity: entities that share a label string belong together."""
@@ -72,10 +80,10 @@ def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quar
     varying: dict[str, set[str]] = defaultdict(set)
     rows: list[tuple[Mapping[str, str], dict[str, str], Entity]] = []
     for record in records:
-        entity_id = record["id"] if has_ids else record["label"]
+        entity_id = catalogue.entity_id(record)
         fields = json.loads(record["fields"])
         entity = catalogue.entities.setdefault(entity_id, Entity(entity_id=entity_id, labels=[record["label"]]))
-        if record["label"] not in entity.labels:
+        if as_seen(record["label"]) not in map(as_seen, entity.labels):
             entity.labels.append(record["label"])
             catalogue.conflicts.append(f"{record['where']}: id {entity_id} is also {record['label']}")
         for name, value in fields.items():
@@ -240,8 +248,7 @@ def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> 
     """Return the user's own split of each pair: of a pair that stands twice the later, test after dev after train."""
     sides: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in records:
-        entity_id = record["id"] if catalogue.has_ids else record["label"]
-        sides[entity_id, fold(record["alias"])].add(record["split"])
+        sides[catalogue.entity_id(record), fold(record["alias"])].add(record["split"])
     return [later_side(sides[pair.entity_id, fold(pair.alias)]) for pair in catalogue.pairs]
 
 

@@ -34,7 +34,7 @@ class AliasShape(JudgedShape):
     roles: Sequence[Role] = (
         Role(name="id", kind="id", required=False),
         Role(name="label", kind="text", required=True),
-        Role(name="alias", kind="text", required=True, may_be_empty=True),
+        Role(name="alias", kind="text", required=True, may_be_empty=True, several=True),
         Role(name="split", kind="split", required=False),
     )
     reads_names = True

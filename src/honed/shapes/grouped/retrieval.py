@@ -120,8 +120,8 @@ def first_rows(queries: LabelledQueries, vectors: tuple[Vectors, Vectors]) -> Ro
 
 
 def _add_words(scores: TaskScores, queries: LabelledQueries, config: Config) -> None:
-    analyzer, random = Analyzer(config.language), np.random.default_rng(config.seed)
-    corpus = list(queries.corpus)
+    corpus, random = list(queries.corpus), np.random.default_rng(config.seed)
+    analyzer = Analyzer.of_texts(config.language, corpus)
     for name, index in ((BM25, Bm25Index(corpus, analyzer)), (TFIDF, TfidfIndex(corpus, analyzer))):
         hits = index.search(queries.queries, len(corpus))
         rankings = completed(hits, len(corpus), random, queries.own)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from honed.core.text import bare, fold
 from honed.data import task
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Role
-from honed.data.tables import table_files
+from honed.data.tables import file_of, table_files
 from honed.shapes.grouped.config import RetrievalSection, retrieval_section
 
 SIDES, FACTS = ("corpus", "queries"), "retrieval.json"
@@ -86,11 +86,11 @@ def retrieval_stage(own_texts: OwnTexts, *, among_themselves: bool, wanted: Call
         section = retrieval_section(config)
         files = [file for name in section.input for file in table_files(root / name)]
         return {
-            "files": [[file.name, sha256_file(file)] for file in files],
+            "files": [[file.name, sha256_file(file_of(file))] for file in files],
             "columns": dict(section.columns),
             "splits": [list(section.corpus), list(section.queries)],
             "exclude": section.exclude_duplicates,
-            "format": asdict(config.data.import_config().format),
+            "format": config.data.import_config().format.key(),
             "split": config.split.settings(),
             "given": "split" in config.data.columns,
         }

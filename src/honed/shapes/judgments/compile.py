@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import msgspec
 
 from honed.core.json import Json
-from honed.core.records import Example, JudgedTask, Qrels, Query
+from honed.core.records import Example, JudgedTask, Qrels, Query, holds_most
 from honed.core.text import fold
 from honed.evaluate.results import Finding
 from honed.shapes.findings import SAMPLES, finding
 from honed.shapes.judgments.config import JudgmentsConfig
-from honed.shapes.judgments.read import Judgments, drawn_order
+from honed.shapes.judgments.read import Judgments, drawn_order, unknown_judgements
 from honed.shapes.judgments.synthetic import KINDS, Write, synthetic_examples
 
 
@@ -85,8 +85,9 @@ def judged_task(judgments: Judgments, config: JudgmentsConfig, name: str, split:
 class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is in queries, documents and judgements; ``passages`` where documents were cut.
 
-    ``meanings`` tells what grades mean, where honed.toml does. ``queries_import`` and ``qrels_import`` are the books of
-    their tables: rows in, accepted, rejected by reason.
+    ``meanings`` tells what grades mean, where honed.toml does; ``unknown`` tells of judgements of documents or queries
+    that are not there. ``queries_import`` and ``qrels_import`` are the books of their tables: rows in, accepted,
+    rejected by reason.
     """
 
     documents: int
@@ -98,8 +99,16 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
     splits: dict[str, int]
     findings: dict[str, Finding]
     meanings: dict[str, str] = {}
+    unknown: str = ""
+    own_queries: int = 0
     queries_import: dict[str, Json] = {}
     qrels_import: dict[str, Json] = {}
+
+    def _own_line(self) -> str:
+        return (
+            f"{self.own_queries} of {self.queries} queries stand among the documents under their own id: a query's own "
+            "document is left out of its ranking"
+        )
 
     def lines(self) -> list[str]:
         """Return the summary in sentences."""
@@ -110,15 +119,27 @@ class JudgmentAudit(msgspec.Struct, kw_only=True, omit_defaults=True):
             if rows
         ]
         return [
+            *([self.unknown] if self.unknown else []),
             *books,
             f"{self.documents} documents, {passages}{self.queries} queries, {self.judgements} judgements "
             f"({self.judgements_a_query} a query)",
+            *([self._own_line()] if self.own_queries else []),
             f"grades: {', '.join(f'{self._named(grade)}: {count}' for grade, count in self.grades.items())}",
             f"splits: {', '.join(f'{split}: {count}' for split, count in self.splits.items())}",
         ]
 
     def _named(self, grade: str) -> str:
         return f"{grade} ({self.meanings[grade]})" if grade in self.meanings else grade
+
+
+def own_queries(judgments: Judgments) -> int:
+    """Return how many queries stand among the documents under their own id, with their own text."""
+    known = judgments.cut or {doc_id: [document] for doc_id, document in judgments.documents.items()}
+    return sum(
+        any(holds_most(part.text, fold(text)) for part in known[query])
+        for query, text in judgments.queries.items()
+        if query in known
+    )
 
 
 def audit_judgments(judgments: Judgments, meanings: Mapping[str, str]) -> JudgmentAudit:
@@ -143,5 +164,7 @@ def audit_judgments(judgments: Judgments, meanings: Mapping[str, str]) -> Judgme
         splits=dict(Counter(judgments.splits.values())),
         findings=findings,
         meanings=dict(meanings),
+        unknown=unknown_judgements(judgments),
+        own_queries=own_queries(judgments),
         **books,
     )

@@ -1,13 +1,14 @@
 """The section ``[judgments]``."""
 
 import re
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from honed.core.errors import ConfigError
 from honed.core.sections import limits
 from honed.shapes.judgments.synthetic import KINDS, WRITTEN
+
+_TEMPLATE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 
 # role -> column names that mean it, best first; BEIR's among them
 QUERY_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ class JudgmentsConfig:
     all). ``train_queries``, ``dev_queries`` and ``test_queries`` bound how many of each are used (0: all). Documents
     of more than ``passages`` words are cut into passages of so many (0: not cut), the last ``overlap`` words of one
     again in the next; judgements stay those of the documents, and a document stands in a result where its best passage
-    does.
+    does. Grades in parts (0.5) are multiplied by ``grade_factor`` and rounded, before anything else.
     """
 
     queries: tuple[str, ...]
@@ -56,6 +57,7 @@ class JudgmentsConfig:
     passages: int = field(default=0, metadata=limits(low=0, high=10_000))
     overlap: int = field(default=0, metadata=limits(low=0, high=5_000))
     seed: int = field(default=0, metadata=limits(low=0))
+    grade_factor: int = field(default=1, metadata=limits(low=1, high=1000))
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a grade that is no number and a template that is none."""
@@ -81,10 +83,28 @@ class JudgmentsConfig:
         return bool(self.synthetic and WRITTEN in self.synthetic_kinds)
 
 
+def template_parts(template: str) -> list[tuple[str, str | None]]:
+    """Return what stands before each field of a template, with the field; None after the last text.
+
+    A field is the name of a column in braces, whatever signs it has; braces of the text are written twice. Raises
+    `ValueError` for braces that hold no name or do not close.
+    """
+    parts: list[tuple[str, str | None]] = []
+    text, place = "", 0
+    for token in _TEMPLATE.finditer(template):
+        text += template[place : token.start()]
+        place = token.end()
+        if token[0] in ("{{", "}}"):
+            text += token[0][0]
+        elif token["name"] is None or not token["name"].strip():
+            raise ValueError(f"{template[token.start() : token.start() + 20]!r}: a field is a name in braces, {{name}}")
+        else:
+            parts.append((text, token["name"]))
+            text = ""
+    text += template[place:]
+    return [*parts, (text, None)] if text else parts
+
+
 def fields_of(template: str) -> list[str]:
     """Return the fields that a template names; `ValueError` for one that is none."""
-    parts = [(name, spec, how) for _, name, spec, how in string.Formatter().parse(template) if name is not None]
-    for name, spec, how in parts:
-        if not re.fullmatch(r"[\w .-]+", name) or spec or how:
-            raise ValueError(f"{{{name}}}: a field is a name in braces, nothing more")
-    return [name for name, _, _ in parts]
+    return [name for _, name in template_parts(template) if name is not None]

@@ -1,12 +1,11 @@
 """The documents of judged search: how the columns of a row become the text that is searched."""
 
 import json
-import string
 from collections.abc import Iterable, Iterator, Mapping
 
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.text import is_blank
-from honed.shapes.judgments.config import fields_of
+from honed.shapes.judgments.config import fields_of, template_parts
 from honed.shapes.texts import whole_text
 
 
@@ -37,7 +36,7 @@ def documents_of(
 def filled(template: str, values: Mapping[str, str]) -> str:
     """Return a template with its fields; what stands before a field that is empty goes with it."""
     parts: list[str] = []
-    for literal, name, _, _ in string.Formatter().parse(template):
+    for literal, name in template_parts(template):
         if name is None:
             parts.append(literal if parts else "")
         elif not is_blank(value := values.get(name, "")):

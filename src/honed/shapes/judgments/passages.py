@@ -4,12 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import regex
+
 from honed.core.records import Document
 
 PARENT = "parent"
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
-# a word with the blank after it; a sign of a script that sets no blanks counts as a word
-_PIECE = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]\s*|[^\s\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+\s*")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？।။។])\s*")
+# a word with the blank after it; a sign of a script that sets no blanks, with its marks, counts as a word
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc"
+_PIECE = regex.compile(rf"[{_UNSPACED}]\p{{M}}*\s*|[^\s{_UNSPACED}]+\s*")
 
 
 def passages_of(document: Document, most: int, overlap: int) -> list[Document]:

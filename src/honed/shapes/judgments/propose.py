@@ -6,7 +6,8 @@ from pathlib import Path
 
 from honed.core.errors import DataError
 from honed.core.sections import toml_string
-from honed.data.tables import SUFFIXES, TableFormat, open_table, table_files
+from honed.data.table import is_headerless
+from honed.data.tables import TableFormat, folder_files, open_tables, table_files
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS
 from honed.shapes.proposal import InitFiles, Proposal, first_sections
 
@@ -16,17 +17,22 @@ _DOCUMENT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "description", "body", "content", "overview", "passage", "abstract", "product_description"),
 }
 _MOST_QUERY_COLUMNS = 6
+_FOLDERS = ("corpus", "queries", "qrels")  # of a data set of the Hub; BEIR's has the last alone
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The files of judged search by what they hold, and the columns of the documents by role."""
+    """The files of judged search by what they hold, and the columns of the documents by role.
+
+    ``header`` names the columns of documents that have no line of names, as MS MARCO's.
+    """
 
     documents: Sequence[Path]
     queries: Sequence[Path]
     qrels: Sequence[Path]
     columns: Mapping[str, str]
     fields: Sequence[str]
+    header: Sequence[str] = ()
 
 
 def judged_parts(files: Sequence[Path], form: TableFormat) -> Parts | None:
@@ -37,12 +43,18 @@ def judged_parts(files: Sequence[Path], form: TableFormat) -> Parts | None:
     files_of_part: dict[str, list[Path]] = {"documents": [], "queries": [], "qrels": []}
     columns: dict[str, str] = {}
     fields: list[str] = []
+    header: tuple[str, ...] = ()
     for path in _opened(files):
-        if path.is_dir():
+        if path.is_dir() and path.name.startswith("qrels"):
             files_of_part["qrels"].append(path)
             continue
-        names = open_table(path, form).columns
-        kind = _kind(path, names)
+        names = next(open_tables(table_files(path)[0], form)).columns
+        if is_headerless(names):
+            kind = _headerless_kind(path, names)
+            header = ("id", "text") if kind == "documents" else header
+            names = list(header)
+        else:
+            kind = _kind(path, names)
         files_of_part[kind].append(path)
         if kind == "documents" and not columns:
             columns = {
@@ -53,19 +65,27 @@ def judged_parts(files: Sequence[Path], form: TableFormat) -> Parts | None:
             fields = [name for name in names if name not in columns.values()]
     if not all(files_of_part.values()) or "id" not in columns or not {"title", "text"} & set(columns):
         return None
-    return Parts(**{name: tuple(paths) for name, paths in files_of_part.items()}, columns=columns, fields=fields)
+    paths_of_part = {name: tuple(paths) for name, paths in files_of_part.items()}
+    return Parts(**paths_of_part, columns=columns, fields=fields, header=header)
 
 
 def _opened(files: Sequence[Path]) -> list[Path]:
-    """Return files, with the tables of folders, and a folder of judgements as one."""
+    """Return files, with the tables of folders, and folders of documents, queries or judgements as one each."""
     opened: list[Path] = []
     for file in files:
-        if file.is_dir() and file.name != "qrels":
-            inside = sorted(item for item in file.iterdir() if item.suffix.lower() in SUFFIXES)
-            opened += [*inside, *([file / "qrels"] if (file / "qrels").is_dir() else [])]
+        if file.is_dir() and not file.name.startswith(_FOLDERS):
+            opened += folder_files(file)
+            opened += [file / name for name in _FOLDERS if (file / name).is_dir()]
         else:
             opened += [file] if file.is_dir() else table_files(file)
     return opened
+
+
+def _headerless_kind(path: Path, cells: Sequence[str]) -> str:
+    """Tell what a file without a header holds: judgements in TREC's places, else what its name says."""
+    if len(cells) == 4 and cells[3].lstrip("-").isdigit():
+        return "qrels"
+    return "queries" if path.stem.lower().startswith(("quer", "topic", "question")) else "documents"
 
 
 def _kind(path: Path, columns: Sequence[str]) -> str:
@@ -96,8 +116,14 @@ def judged_proposal(parts: Parts, files: InitFiles) -> Proposal:
     if fields:
         notes.append(f"kept as fields: {', '.join(fields)}")
     shown = "{title}: {text}" if {"title", "text"} <= columns.keys() else ""
+    header = f"header = [{', '.join(map(toml_string, parts.header))}]  # the files have no line of names"
     first = first_sections(
-        "judgments", files.relative(parts.documents), columns, files.encoding, comment="  # the documents"
+        "judgments",
+        files.relative(parts.documents),
+        columns,
+        files.encoding,
+        comment="  # the documents",
+        more=[*files.format_lines(), *([header] if parts.header else [])],
     )
     return Proposal(text="\n".join([*first, *_sections(parts, files, fields, shown)]), notes=notes)
 

@@ -5,7 +5,7 @@ Queries and judgements are tables, or TREC's files; their rows are accounted for
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
@@ -15,7 +15,8 @@ from honed.core.text import fold, is_blank
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record, Role
 from honed.data.split import WITHHELD, SplitConfig, later_side, refuse_leaks, unit_interval
-from honed.data.tables import SUFFIXES, Reject, Row, Table, TableFormat, open_table, table_files
+from honed.data.table import is_headerless
+from honed.data.tables import Reject, Row, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
 from honed.shapes.judgments.documents import documents_of
 from honed.shapes.judgments.passages import passages_of
@@ -88,20 +89,31 @@ def read_documents(records: Iterable[Record], config: JudgmentsConfig, columns: 
 class JudgedTables(PlainRows):
     """Tables of queries or of judgements: columns are found by their usual names, TREC's files have places for them."""
 
-    def __init__(self, roles: Sequence[Role], columns: Mapping[str, str], known: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        roles: Sequence[Role],
+        columns: Mapping[str, str],
+        known: Mapping[str, tuple[str, ...]],
+        grade_factor: int = 1,
+    ) -> None:
         super().__init__(roles)
-        self.columns, self.known = columns, known
+        self.columns, self.known, self.grade_factor = columns, known, grade_factor
         for role in columns:
             if role not in known:
                 raise ConfigError("E_CONFIG_KEY", f"judgments: unknown role {role}{did_you_mean(role, known)}")
 
     def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
         """Yield the tables of a path with roles for columns; those that a file lacks are empty."""
-        if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        if path.is_file() and not is_table_file(path):
             yield self._trec(path, form)
             return
         for file in table_files(path):
-            yield self._renamed(file, open_table(file, form))
+            for table in open_tables(file, form):
+                known = {name for names in self.known.values() for name in names}
+                if is_headerless(table.columns) and not known & set(table.columns):
+                    yield self._trec(file, form)
+                else:
+                    yield self._renamed(file, table)
 
     def _renamed(self, file: Path, table: Table) -> Table:
         columns = {
@@ -112,6 +124,8 @@ class JudgedTables(PlainRows):
             if role.required and columns[role.name] not in table.columns:
                 listed = ", ".join(table.columns)
                 message = f"{file.name}: no column for the {role.name}; found: {listed}"
+                if file.suffix.lower() == ".tsv":
+                    message += "; a file without a line of names, in TREC's form, is to be named .txt"
                 raise DataError("E_HEADER_MISSING", message)
         there = {role: column for role, column in columns.items() if column in table.columns}
         named = file.stem if file.parent.name == "qrels" and "grade" in self.known and "split" not in there else ""
@@ -120,10 +134,18 @@ class JudgedTables(PlainRows):
             for row in table.rows:
                 if isinstance(row, Row):
                     values = {role: row.values.get(column) for role, column in there.items()}
+                    if self.grade_factor > 1 and "grade" in values:
+                        values["grade"] = _multiplied(values["grade"], self.grade_factor)
                     row = Row(file=row.file, where=row.where, values=values | ({"split": named} if named else {}))
                 yield row
 
-        return Table(file=table.file, columns=[role.name for role in self.roles], rows=rows(), format=table.format)
+        return Table(
+            file=table.file,
+            columns=[role.name for role in self.roles],
+            rows=rows(),
+            format=table.format,
+            notes=table.notes,
+        )
 
     def _trec(self, path: Path, form: TableFormat) -> Table:
         """Read TREC files: judgements of "query 0 document grade", topics of "query<TAB>text"."""
@@ -140,6 +162,14 @@ class JudgedTables(PlainRows):
                         yield Row(file=path.name, where=where, values=dict(zip(columns, values, strict=True)))
 
         return Table(file=path.name, columns=[role.name for role in self.roles], rows=rows(), format=form)
+
+
+def _multiplied(grade: object, factor: int) -> object:
+    """Return a grade times a factor as a whole number; what is no number stays."""
+    try:
+        return round(float(str(grade)) * factor)
+    except (ValueError, OverflowError):
+        return grade
 
 
 def _trec_values(line: str, n_columns: int) -> tuple[list[str], str]:
@@ -170,6 +200,7 @@ def read_judgments(
             _note_split(sides, record["query_id"], record["split"])
     given_splits = _settled(judgments, sides, split.on_leak)
     _read_qrels(judgments, given_splits, config, iterate_records(folder / QRELS))
+    _refuse_foreign(judgments)
     unjudged = [
         query for query in judgments.queries if not any(grade > 0 for grade in judgments.grades.get(query, {}).values())
     ]
@@ -184,6 +215,24 @@ def read_judgments(
     return judgments
 
 
+def unknown_judgements(judgments: Judgments) -> str:
+    """Return a sentence on judgements of documents and queries that are not there, empty where all are."""
+    n = judgments.books[QRELS].accepted
+    parts = []
+    for code, kind in (("W_QREL_UNKNOWN_DOCUMENT", "documents"), ("W_QREL_UNKNOWN_QUERY", "queries")):
+        if count := judgments.dropped[code]:
+            example = judgments.samples[code][0].rsplit(": ", 1)[-1]
+            parts.append(f"{count} of {n} judgements name unknown {kind}, such as {example}")
+    return "; ".join(parts)
+
+
+def _refuse_foreign(judgments: Judgments) -> None:
+    """Raise `DataError` where no judgement is of a query and a document that are there."""
+    if not any(judgments.grades.values()) and (unknown := unknown_judgements(judgments)):
+        known = f"the documents have ids such as {next(iter(judgments.cut or judgments.documents), 'none')}"
+        raise DataError("E_QREL_UNKNOWN", f"{unknown}; {known}: are these files of one collection?")
+
+
 def _import(
     kind: str, judgments: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, folder: Path
 ) -> None:
@@ -191,10 +240,11 @@ def _import(
     if kind == QUERIES:
         tables, names = JudgedTables(_QUERY_ROLES, config.query_columns, QUERY_COLUMNS), config.queries
     else:
-        tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS), config.qrels
+        tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS, config.grade_factor), config.qrels
     columns = {role.name: role.name for role in tables.roles}
     importer = Importer(
-        ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=form.format), tables
+        ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=replace(form.format, header=())),
+        tables,
     )
     (folder / kind).mkdir(parents=True, exist_ok=True)
     judgments.books[kind] = importer.run([root / name for name in names], folder / kind)

@@ -12,8 +12,9 @@ from honed.core.errors import ConfigError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject
 from honed.data.rows import Role
-from honed.data.tables import table_files
+from honed.data.tables import file_of, table_files
 from honed.data.task import FORWARD, document_entities, label_names
+from honed.shapes.findings import finding
 from honed.shapes.judged import JudgedShape
 from honed.shapes.judgments import written
 from honed.shapes.judgments.compile import (
@@ -30,6 +31,7 @@ from honed.shapes.judgments.propose import judged_parts, judged_proposal, missin
 from honed.shapes.judgments.read import read_documents, read_judgments
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, Source
+from honed.shapes.texts import cut_texts
 
 
 class JudgmentShape(JudgedShape):
@@ -73,9 +75,11 @@ class JudgmentShape(JudgedShape):
         settings: dict[str, Json] = asdict(section)
         if not section.passages:  # as before there were any
             del settings["passages"], settings["overlap"]
+        if section.grade_factor == 1:
+            del settings["grade_factor"]
         if not section.synthetic_documents:
             del settings["synthetic_documents"]
-        return {"judgments": settings, "files": [[file.name, sha256_file(file)] for file in files]}
+        return {"judgments": settings, "files": [[file.name, sha256_file(file_of(file))] for file in files]}
 
     def compile(self, source: Source) -> Compiled:
         """Read documents, queries and judgements; synthetic queries follow unless a language model writes them."""
@@ -92,8 +96,15 @@ class JudgmentShape(JudgedShape):
         if not section.writes_queries:
             examples += made_queries(judgments, section, queries_not_trained_on(judgments))
         entities = document_entities(list(judgments.documents.values()))
+        audit = audit_judgments(judgments, section.grades)
+        long, limit = cut_texts([document.text for document in judgments.documents.values()], config.model)
+        if long:
+            advice = "cut them into passages with  passages = 100  under [judgments], or raise model.max_length"
+            n = len(judgments.documents)
+            sample = f"of {n} documents are longer than {limit} tokens, after which no word is read"
+            audit.findings["W_TEXT_CUT"] = finding(long, [f"{long} {sample}; {advice}"])
         return Compiled(
-            audit=msgspec.to_builtins(audit_judgments(judgments, section.grades)),
+            audit=msgspec.to_builtins(audit),
             examples=examples,
             tasks=[(judged_task(judgments, section, FORWARD, split), split) for split in ("dev", "test")],
             entities=entities,

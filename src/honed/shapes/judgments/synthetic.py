@@ -10,14 +10,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+import regex
+
 from honed.core.records import Document, Example
 from honed.core.text import fold
 
 KINDS = ("title", "phrase", "span")
 WRITTEN = "endpoint"  # by a language model
 Write = Callable[[str, int], Sequence[str]]
-_WORD = re.compile(r"\w[\w'-]*")
-_SENTENCE = re.compile(r"(?<=[.!?;])\s+")
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc"
+# a word with its marks; a sign of a script that sets no blanks is one
+_WORD = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|(?![{_UNSPACED}])\w(?:(?![{_UNSPACED}])[\w\p{{M}}'-])*")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])\s*")
+_SIGN = regex.compile(rf"[{_UNSPACED}]")
 _LONGEST_PHRASE, _SPAN = 4, (4, 10)
 
 
@@ -76,7 +81,7 @@ def _phrase(words: Sequence[str], rarity: Mapping[str, float], rng: random.Rando
             run = words[start : start + size]
             values = [rarity.get(word.casefold(), 0.0) for word in run]
             if values[0] and values[-1]:
-                scored.append((sum(values) / len(values) * math.sqrt(size), -start, " ".join(run)))
+                scored.append((sum(values) / len(values) * math.sqrt(size), -start, _joined(run)))
     best = [phrase for _, _, phrase in sorted(scored, reverse=True)[:3]]
     return rng.choice(best) if best else ""
 
@@ -84,7 +89,15 @@ def _phrase(words: Sequence[str], rarity: Mapping[str, float], rng: random.Rando
 def _span(text: str, rng: random.Random) -> str:
     """Return a run of words from one sentence."""
     sentence = rng.choice(_SENTENCE.split(text))
-    words = sentence.split()
+    words = sentence.split() if not _SIGN.search(sentence) else _WORD.findall(sentence)
     size = rng.randint(*_SPAN)
     start = rng.randint(0, max(0, len(words) - size))
-    return " ".join(words[start : start + size]).strip(" .,;:!?-")
+    return _joined(words[start : start + size]).strip(" .,;:!?-")
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Return words as text: no blank stands between signs of scripts that set none."""
+    text = words[0] if words else ""
+    for word in words[1:]:
+        text += word if _SIGN.match(word) and _SIGN.match(text[-1]) else f" {word}"
+    return text

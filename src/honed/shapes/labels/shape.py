@@ -1,6 +1,7 @@
 """The shape "labels": texts of which a few have a label, with keyword lists and rules."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,9 @@ from honed.core.errors import ConfigError
 from honed.core.json import Json, JsonObject
 from honed.core.protocols import Vectors
 from honed.core.stage import Work
-from honed.data.rows import Role
+from honed.core.text import fold
+from honed.data.rows import Record, Role, RowReader
+from honed.data.tables import Row
 from honed.evaluate.measures import Measure
 from honed.label.config import LabelConfig
 from honed.label.store import refinery_columns
@@ -37,6 +40,8 @@ _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "headline", "subject", "heading"),
     "label": ("label", "class", "category", "topic", "intent"),
 }
+_NOT_ACCEPTED = frozenset({"reject", "rejected", "ignore", "ignored", "discarded"})
+_ANSWERS = _NOT_ACCEPTED | {"accept", "accepted"}
 _ORDER = ("id", "title", "text", "label", "split")
 
 
@@ -60,12 +65,13 @@ class LabelShape(GroupedShape):
     name = "labels"
     summary = "texts of which a few have a label: weak labels with confidence, and find similar"
     roles: Sequence[Role] = (
-        Role(name="id", kind="id", required=True, unique=True),
+        Role(name="id", kind="id", required=True, unique=True, numbered=True),
         Role(name="title", kind="text", required=False, may_be_empty=True),
         Role(name="text", kind="text", required=False),
         Role(name="label", kind="label", required=False),
         Role(name="weak", kind="given", required=False),
         Role(name="confidence", kind="share", required=False),
+        Role(name="answer", kind="word", required=False),
         Role(name="split", kind="split", required=False),
     )
     keeps_empty_fields = True  # rules ask for columns, filled or not
@@ -74,16 +80,30 @@ class LabelShape(GroupedShape):
 
     def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
         """Propose labels where there is a text, or an id and a class."""
-        if not asked and not files.has("text") and not (files.has("id") and files.has("label")):
+        labelled = files.has("label") or bool(refinery_columns(files.columns))
+        if not asked and not files.has("text") and not (files.has("id") and labelled):
             return None
         kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
         known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}
-        renamed = InitFiles(
-            paths=files.paths, project=files.project, given={**known, **files.given}, encoding=files.encoding
-        )
+        renamed = replace(files, given={**known, **files.given})
         mapping = renamed.mapping(self.roles, _COLUMN_NAMES, _ORDER)
+        if "answer" in files.columns and {fold(str(row.values.get("answer"))) for row in files.rows} <= _ANSWERS:
+            mapping["answer"] = "answer"
         abstain = 'empty_label = "abstain"  # an empty label means: not labelled'
         return renamed.propose(self.name, mapping, _SECTIONS, data=[abstain])
+
+    def parse_row(self, row: Row, reader: RowReader) -> Record:
+        """Return the record of a row; a label that an annotator did not accept is none."""
+        column = reader.config.columns.get("answer", "")
+        answer = fold(str(row.values.get(column or "answer") or ""))
+        if answer not in _NOT_ACCEPTED or "label" not in reader.config.columns:
+            return reader.read(row)
+        if not column:
+            advice = 'its label counts all the same; otherwise set  answer = "answer"  under [data.columns]'
+            reader.books.warn("W_LABEL_REJECTED", f"{row.file}, {row.where}: the answer is {answer}; {advice}")
+            return reader.read(row)
+        reader.books.warn("W_LABEL_REJECTED", f"{row.file}, {row.where}: the answer is {answer}: not labelled")
+        return reader.read(row) | {"label": ""}
 
     def check_config(self, config: Config, file: str) -> None:
         """Raise `ConfigError` when there is nothing to read, and for sections that do not go together."""

@@ -180,7 +180,7 @@ def _vectors(work: Work[Config], labels: Labels) -> tuple[Vectors, Vectors | Non
 
 
 def _lexical_rankings(config: Config, test: LabelledRows) -> "list[Ranking]":
-    index = TfidfIndex(test.texts, Analyzer(config.language))
+    index = TfidfIndex(test.texts, Analyzer.of_texts(config.language, test.texts))
     random, everyone = np.random.default_rng(config.seed), np.arange(len(test.rows))
     return list(completed(index.search(test.texts, len(test.texts)), len(test.texts), random, everyone))
 

@@ -4,6 +4,7 @@ Entities are found by their offsets and never by their letters: "Jordan" the pla
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,8 @@ from honed.core.text import bare, fold
 from honed.data.split import SplitConfig, assign, withhold_leaks
 
 Span = tuple[int, int]
+_TAG = re.compile(r"<(?P<end>/?)e(?P<side>[12])>")
+TACRED_ENDS = frozenset({"subj_end", "obj_end"})
 SIDES = ("head", "tail")
 
 
@@ -89,12 +92,16 @@ def in_place(new: str, text: str, start: int) -> str:
 
 
 def placed(
-    values: Mapping[str, object], columns: Mapping[str, str], offsets: str
+    values: Mapping[str, object], columns: Mapping[str, str], offsets: str, ends: str = "auto"
 ) -> tuple[object, dict[str, list[Span]]]:
     """Return the text of a row and its spans by side in characters.
 
     The text may be a list of tokens, which are then joined by blanks. An entity is given by ``head`` (all mentions:
-    lists of token numbers, or pairs of character offsets) or by ``head_start`` and ``head_end`` (exclusive).
+    lists of token numbers, or pairs of character offsets) or by ``head_start`` and ``head_end``. With ``ends``
+    "inclusive" an end is that of the last token or character, with "exclusive" the place after it; "auto" takes the
+    ends of token offsets in columns that are called as TACRED's as inclusive, and all others as exclusive.
+
+    Without columns for them entities stand in SemEval's tags, ``<e1>`` and ``<e2>``.
 
     Raises `SpanError` for offsets that are none or lie outside the text. A text that is none is returned as it is.
     """
@@ -106,25 +113,61 @@ def placed(
             offsets = "token"
     if not isinstance(text, str):
         return text, {}
+    if not any(role.startswith(SIDES) for role in columns if role not in ("head_type", "tail_type")):
+        return _tagged(text)
     if offsets == "token" and not tokens:
         tokens = text.split(" ")
     starts = [0]
     for token in tokens:
         starts.append(starts[-1] + len(token) + 1)
     spans = {}
+    by_token = offsets == "token"
+    if ends == "auto":
+        ends = "inclusive" if by_token and columns.get("head_end") in TACRED_ENDS else "exclusive"
     for side in SIDES:
-        places = _mentions(values, columns, side, by_token=offsets == "token")
+        places = _mentions(values, columns, side, by_token=by_token)
+        if ends == "inclusive" and side not in columns:
+            places = [(start, end + 1) for start, end in places]
         length = len(tokens) if offsets == "token" else len(text)
         unit = "tokens" if offsets == "token" else "characters"
         for start, end in places:
             if not 0 <= start < end <= length:
-                raise SpanError(side, f"the {side} stands at {start} to {end} of {length} {unit}")
+                advice = "" if side in columns else _ends_advice(start, end, length, ends)
+                raise SpanError(side, f"the {side} stands at {start} to {end} of {length} {unit}{advice}")
         if offsets == "token":
             places = [(starts[start], starts[end] - 1) for start, end in places]
         if any(not text[start:end].strip() for start, end in places):
             raise SpanError(side, f"the {side} is blank")
         spans[side] = sorted(set(places))
     return text, spans
+
+
+def _tagged(text: str) -> tuple[str, dict[str, list[Span]]]:
+    """Return a text without SemEval's tags ``<e1>`` and ``<e2>``, which hold the head and the tail, and its spans."""
+    plain, place = "", 0
+    spans, opened = dict[str, list[Span]](), dict[str, int]()
+    for tag in _TAG.finditer(text):
+        plain += text[place : tag.start()]
+        place = tag.end()
+        if not tag["end"]:
+            opened[tag["side"]] = len(plain)
+        elif tag["side"] in opened:
+            side = SIDES[int(tag["side"]) - 1]
+            spans.setdefault(side, []).append((opened.pop(tag["side"]), len(plain)))
+    plain += text[place:]
+    for number, side in enumerate(SIDES, 1):
+        if not any(plain[start:end].strip() for start, end in spans.get(side, [])):
+            raise SpanError("text", f"the {side} stands in no tags: expected <e{number}> and </e{number}>")
+    return plain, spans
+
+
+def _ends_advice(start: int, end: int, length: int, ends: str) -> str:
+    """Return what to set where the ends of offsets seem to be of the other kind."""
+    if ends == "exclusive" and start == end:
+        return '; ends are taken as exclusive: for those of the last token or character set  ends = "inclusive"'
+    if ends == "inclusive" and end == length + 1:
+        return '; ends are taken as inclusive, as TACRED has them: otherwise set  ends = "exclusive"'
+    return ""
 
 
 def _mentions(values: Mapping[str, object], columns: Mapping[str, str], side: str, *, by_token: bool) -> list[Span]:
@@ -144,12 +187,21 @@ def _mentions(values: Mapping[str, object], columns: Mapping[str, str], side: st
 
 
 def _offset_lists(value: object) -> list[list[int]]:
-    """Return lists of whole numbers, none of them empty, of a value or of its JSON; an empty list for anything else."""
+    """Return lists of whole numbers, none of them empty, of a value or of its JSON; an empty list for anything else.
+
+    An object is one of few_rel's (``indices``) or of OpenNRE's (``pos``: first token, and the one after the last).
+    """
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError:
             return []
+    if isinstance(value, dict):
+        if "indices" not in value:
+            first, end = _pair(value.get("pos"))
+            value = [list(range(first, end))]
+        else:
+            value = value["indices"]
     lists = []
     for mention in value if isinstance(value, list) else []:
         numbers = [_whole(item) for item in mention] if isinstance(mention, list) else []
@@ -158,6 +210,11 @@ def _offset_lists(value: object) -> list[list[int]]:
             return []
         lists.append(offsets)
     return lists
+
+
+def _pair(value: object) -> tuple[int, int]:
+    ends = [_whole(item) for item in value] if isinstance(value, list) and len(value) == 2 else []
+    return (ends[0] or 0, ends[1] or 0) if ends and None not in ends else (0, 0)
 
 
 def _whole(value: object) -> int | None:

@@ -24,17 +24,17 @@ from honed.shapes.proposal import COLUMN_NAMES, InitFiles, Proposal
 from honed.shapes.relations import compile as triplets
 from honed.shapes.relations import explain
 from honed.shapes.relations.compile import SentenceAudit, audit_sentences, sentences_of, sentences_read
-from honed.shapes.relations.sentences import SIDES, SpanError, placed
+from honed.shapes.relations.sentences import SIDES, TACRED_ENDS, SpanError, placed
 from honed.shapes.relations.triplets import TripletConfig
 from honed.shapes.shape import Compiled, DevScore, Evaluation, Source
 
 # a sentence may come as its tokens, which offsets then count
 _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "text": ("tokens", *COLUMN_NAMES["text"]),
-    "head": ("head_mentions", "head_spans", "subject_mentions"),
+    "text": ("tokens", "token", *COLUMN_NAMES["text"]),
+    "head": ("head_mentions", "head_spans", "subject_mentions", "h"),
     "head_start": ("head_start", "subj_start", "subject_start"),
     "head_end": ("head_end", "subj_end", "subject_end"),
-    "tail": ("tail_mentions", "tail_spans", "object_mentions"),
+    "tail": ("tail_mentions", "tail_spans", "object_mentions", "t"),
     "tail_start": ("tail_start", "obj_start", "object_start"),
     "tail_end": ("tail_end", "obj_end", "object_end"),
     "head_type": ("head_type", "subj_type", "subject_type"),
@@ -91,11 +91,13 @@ class RelationShape(GroupedShape):
         """Propose relations where columns say where two entities stand."""
         places = [*_places("head", files), *_places("tail", files)]
         named = files.has("relation", _COLUMN_NAMES["relation"])
-        if not asked and "relation" not in files.given and not (named and _both_sides(places)):
+        placed_well = _both_sides(places) or _is_tagged(files)
+        if not asked and "relation" not in files.given and not (named and placed_well):
             return None
         order = ("id", "text", *places, "relation", "head_type", "tail_type", "split")
-        mapping = files.mapping(self.roles, _COLUMN_NAMES, order)
-        return files.propose(self.name, mapping, _sections(mapping))
+        given = replace(files, given={**_object_columns(files), **files.given})
+        mapping = given.mapping(self.roles, _COLUMN_NAMES, order)
+        return given.propose(self.name, mapping, _sections(mapping), data=_ends_lines(given, mapping))
 
     def check_config(self, config: Config, file: str) -> None:
         """Raise `ConfigError` for sections that do not go together."""
@@ -103,6 +105,8 @@ class RelationShape(GroupedShape):
 
     def check_columns(self, columns: Mapping[str, str]) -> None:
         """Raise `ConfigError` unless each entity has its mentions, or a start and an end."""
+        if not any(role.startswith(SIDES) for role in columns if not role.endswith("_type")):
+            return  # they stand in tags
         for side in SIDES:
             ends = {f"{side}_start", f"{side}_end"}
             if (side in columns) == ends.issubset(columns):
@@ -116,9 +120,10 @@ class RelationShape(GroupedShape):
         """Return the record of a row: its text as one string, the character offsets of its entities as JSON."""
         columns = reader.config.columns
         try:
-            text, spans = placed(row.values, columns, reader.config.offsets)
+            text, spans = placed(row.values, columns, reader.config.offsets, reader.config.ends)
         except SpanError as error:
-            column = next(name for role, name in columns.items() if role in (error.side, f"{error.side}_start"))
+            sides = (error.side, f"{error.side}_start")
+            column = next((name for role, name in columns.items() if role in sides), columns["text"])
             raise BadRowError("E_SPAN", column, error.reason) from None
         record = reader.read(replace(row, values={**row.values, columns["text"]: text}))
         return record | {side: json.dumps(mentions) for side, mentions in spans.items()}
@@ -161,10 +166,36 @@ class RelationShape(GroupedShape):
 
 def _places(side: str, files: InitFiles) -> list[str]:
     """Return the roles that say where an entity stands: all its mentions, or start and end of one."""
-    if files.find(side, (), _COLUMN_NAMES[side]):
+    if files.find(side, (), _COLUMN_NAMES[side]) or side in _object_columns(files):
         return [side]
     ends = [f"{side}_start", f"{side}_end"]
     return ends if all(files.find(role, (), _COLUMN_NAMES[role]) for role in ends) else []
+
+
+def _is_tagged(files: InitFiles) -> bool:
+    """Tell whether the texts hold SemEval's tags of entities."""
+    column = files.given.get("text") or files.find("text", (), _COLUMN_NAMES["text"])
+    return column is not None and any("<e1>" in str(row.values.get(column)) for row in files.rows[:5])
+
+
+def _object_columns(files: InitFiles) -> dict[str, str]:
+    """Return the columns "head" and "tail" where they hold objects with the places of an entity, as few_rel's do."""
+    values = files.rows[0].values if files.rows else {}
+    held = {side: values.get(side) for side in SIDES if side in files.columns}
+    return {side: side for side, value in held.items() if isinstance(value, dict) and {"indices", "pos"} & set(value)}
+
+
+def _ends_lines(files: InitFiles, mapping: Mapping[str, str]) -> list[str]:
+    """Return the line of [data] on the ends of offsets, where some rows say that they are inclusive."""
+    pairs = [
+        (row.values.get(mapping[f"{side}_start"]), row.values.get(mapping[f"{side}_end"]))
+        for side in SIDES
+        if f"{side}_end" in mapping
+        for row in files.rows
+    ]
+    same = sum(str(start) == str(end) for start, end in pairs)
+    inclusive = bool(same) or mapping.get("head_end") in TACRED_ENDS
+    return ['ends = "inclusive"  # an end is that of the last token, as in TACRED'] if inclusive and pairs else []
 
 
 def _both_sides(places: Sequence[str]) -> bool:
