@@ -20,6 +20,7 @@ from honed.core.json import Json
 from honed.data.endpoint import EndpointConfig
 from honed.encode.config import EncoderConfig
 from honed.evaluate.measures import Measure
+from honed.index.analysis import STOP_WORDS, Analyzer
 from honed.train.config import CROSS_ENCODER_METHODS, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 from honed.train.losses import needs_teacher
 
@@ -109,6 +110,15 @@ class Config:
     def language(self) -> str:
         """The language of the stemmer."""
         return self.baselines.language if self.baselines else "english"
+
+    def analyzer(self, texts: Sequence[str]) -> Analyzer:
+        """Return how the words of some texts are read."""
+        return Analyzer.of_texts(self.language, texts, self.stop_words)
+
+    @property
+    def stop_words(self) -> str:
+        """Which words of English texts are left out."""
+        return self.baselines.stop_words if self.baselines else STOP_WORDS[0]
 
     @property
     def seed(self) -> int:

@@ -13,6 +13,7 @@ from honed.data.rows import ImportConfig
 from honed.data.split import ON_LEAK, SplitConfig
 from honed.data.table import QUOTING, TableFormat
 from honed.evaluate.measures import MEASURES, Measure
+from honed.index.analysis import STOP_WORDS
 from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
@@ -21,7 +22,7 @@ OFFSETS = ("auto", "token", "character")
 LANGUAGES = (
     "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
     "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
-    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto", "none",
 )
 # fmt: on
 
@@ -139,10 +140,12 @@ class SplitSection:
 class BaselinesSection:
     """The lexical systems to measure against; ``language`` is a Snowball stemmer's; "auto" finds out which.
 
-    With "auto" words are stemmed by their script, those in Latin letters by the commonest language of the texts.
+    With "auto" words are stemmed by their script, those in Latin letters by the commonest language of the texts; with
+    "none" they are not stemmed. ``stop_words`` are those that are left out of English texts.
     """
 
     language: str = field(default="english", metadata=limits(one_of=LANGUAGES))
+    stop_words: str = field(default="lucene", metadata=limits(one_of=STOP_WORDS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

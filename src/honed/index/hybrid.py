@@ -52,6 +52,8 @@ _NAME_FEATURES = (
 class HybridTexts:
     """The texts of a hybrid: ``texts`` (distinct), named ``fields`` of each, and the language of both.
 
+    ``stop_words`` is one of `honed.index.analysis.STOP_WORDS`.
+
     ``names`` says that the texts are names, whose letters and initials count. ``weighted`` are texts for word search
     with each field as often as it counts, where they differ from ``texts``.
     """
@@ -59,6 +61,7 @@ class HybridTexts:
     texts: Sequence[str]
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     language: str = "english"
+    stop_words: str = "lucene"
     names: bool = True
     weighted: Sequence[str] = ()
 
@@ -124,7 +127,7 @@ class HybridIndex:
     @classmethod
     def build(cls, source: HybridTexts) -> Self:
         """Build the parts with the libraries that are their reference; nothing is fused before weights are learned."""
-        analyzer = Analyzer.of_texts(source.language, source.texts)
+        analyzer = Analyzer.of_texts(source.language, source.texts, source.stop_words)
         words = source.weighted or source.texts
         terms = [list(dict.fromkeys(analyzer(text))) for text in words]
         parts = {

@@ -7,7 +7,7 @@ from functools import lru_cache
 from honed.core.optional import require
 from honed.core.text import script
 
-AUTO = "auto"
+AUTO, UNSTEMMED = "auto", "none"
 # ISO 639-1 code -> Snowball's stemmer
 _CODES = {
     "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "da": "danish", "nl": "dutch", "en": "english",
@@ -45,6 +45,8 @@ def stemmer(language: str) -> Callable[[str], str]:
     """
     import Stemmer
 
+    if language == UNSTEMMED:
+        return str
     kind, _, latin = language.partition(":")
     if kind != AUTO:
         stem: Callable[[str], str] = Stemmer.Stemmer(language).stemWord

@@ -44,6 +44,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         **({"depth": config.cross_encoder.depth} if config.cross_encoder else {}),
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
+        "stop_words": config.stop_words,
         "model": encoder_source(config.model).identity(),
     }
 
@@ -96,6 +97,7 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
         texts=texts,
         fields={name: values(name) for name in section.fields},
         language=config.language,
+        stop_words=config.stop_words,
         names=shape_of(config).reads_names,
         weighted=weighted if section.weights else (),
     )

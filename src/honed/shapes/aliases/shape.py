@@ -21,7 +21,7 @@ from honed.shapes.aliases.compile import alias_entities, alias_examples, alias_n
 from honed.shapes.judged import JudgedShape
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, DirectionPlan, Source
-from honed.shapes.systems import lexical_runs
+from honed.shapes.systems import lexical_runs, task_analyzer
 
 _ORDER = ("alias", "id", "label", "split")
 
@@ -92,7 +92,7 @@ class AliasShape(JudgedShape):
     ) -> list[Run]:
         """Return the runs of words, letters, initials and, from alias to label, a dictionary of the known aliases."""
         names = check.names() if direction.main else ()
-        return lexical_runs(test, names, config.language, self.depth(config))
+        return lexical_runs(test, names, task_analyzer(test, config), self.depth(config))
 
     def known_names(self, check: CheckArtifact) -> Sequence[Name]:
         """Return the labels and aliases, of which a search looks up those that are known."""
