@@ -10,7 +10,14 @@ from honed.core.text import bare
 from honed.data.split import SplitConfig, assign, components
 from honed.data.task import FORWARD, REVERSE, load_task, save_task
 from honed.shapes.aliases import audit
-from honed.shapes.aliases.catalogue import Catalogue, build_catalogue, check_slices, given_splits, split_pairs
+from honed.shapes.aliases.catalogue import (
+    Catalogue,
+    build_catalogue,
+    check_slices,
+    given_leaks,
+    given_splits,
+    split_pairs,
+)
 from honed.shapes.aliases.compile import alias_examples, alias_names, alias_tasks
 
 
@@ -96,12 +103,39 @@ def test_the_order_of_the_rows_does_not_move_a_split() -> None:
     assert split_of(rows) == split_of(rows[::-1])
 
 
-def test_given_splits_may_not_cut_a_group() -> None:
-    rows = records(("1", "Trinity", "T"), ("2", "Trinity", "TC"), ("3", "Other", "O"))
-    for row, split in zip(rows, ("train", "test", "dev"), strict=True):
-        row["split"] = split
-    with pytest.raises(DataError, match="E_SPLIT_LEAK"):
-        given_splits(rows, build_catalogue(rows, has_ids=True, quarantine=False))
+def catalogue_with_splits(*rows: tuple[str, str, str, str]) -> tuple[Catalogue, list[str]]:
+    """A catalogue of (id, label, alias, split), and the given split of each pair."""
+    with_splits = records(*(row[:3] for row in rows))
+    for record, row in zip(with_splits, rows, strict=True):
+        record["split"] = row[3]
+    found = build_catalogue(with_splits, has_ids=True, quarantine=False)
+    return found, given_splits(with_splits, found)
+
+
+def test_pairs_whose_group_is_asked_in_a_later_given_split_are_withheld() -> None:
+    found, splits_given = catalogue_with_splits(
+        ("1", "Trinity", "T", "train"),
+        ("2", "Trinity", "TC", "test"),
+        ("3", "Other", "O", "dev"),
+        ("3", "Other", "Oth", "test"),
+        ("4", "Fourth", "F", "train"),
+        ("4", "Fourth", "f", "dev"),  # a pair that stands twice
+        ("5", "Fifth", "V", "train"),
+        ("6", "Sixth", "VI", "dev"),
+    )
+    splits = split_pairs(found, SplitConfig(), splits_given)
+    assert [next(iter(split)) for split in splits] == ["withheld", "test", "withheld", "test", "dev", "train", "dev"]
+    leaks = given_leaks(found, splits, splits_given)
+    assert len(leaks) == 2 and "T of entity 1 stands in train" in leaks[0]
+    assert audit.audit_aliases(found, splits, (), None, leaks).findings["W_SPLIT_LEAK"].count == 2
+
+
+def test_nothing_left_of_a_given_split_is_refused() -> None:
+    found, splits_given = catalogue_with_splits(
+        ("1", "A", "x", "train"), ("1", "A", "y", "test"), ("2", "B", "z", "dev")
+    )
+    with pytest.raises(DataError, match="names no train row that is not withheld"):
+        split_pairs(found, SplitConfig(), splits_given)
 
 
 def test_aliases_in_a_circle_are_refused_with_the_circle() -> None:

@@ -28,9 +28,11 @@ def document(doc_id: str, text: str, title: str = "", **fields: str) -> dict[str
 DOCUMENTS = [document(f"d{n}", f"about thing number {n}") for n in range(40)]
 
 
-def read(folder: Path, documents: Any = DOCUMENTS, on_bad_row: str = "stop", **settings: Any) -> Judgments:
+def read(
+    folder: Path, documents: Any = DOCUMENTS, on_bad_row: str = "stop", on_leak: str = "withhold", **settings: Any
+) -> Judgments:
     given: dict[str, Any] = {"queries": ("queries.csv",), "qrels": ("qrels.csv",), "dev_queries": 0, **settings}
-    split, config = SplitConfig(test=0.3, dev=0.2), JudgmentsConfig(**given)
+    split, config = SplitConfig(test=0.3, dev=0.2, on_leak=on_leak), JudgmentsConfig(**given)
     form = ImportConfig(shape="judgments", columns={}, on_bad_row=on_bad_row)
     return read_judgments(read_documents(documents, config, {}), config, folder, form, split, folder / "read")
 
@@ -114,13 +116,25 @@ def test_what_is_asked_in_test_is_neither_trained_on_nor_chosen_by(tables: Path)
     assert found.splits["q35"] == "test"
 
 
-def test_a_query_on_two_sides_is_refused(tables: Path) -> None:
+def test_a_query_on_two_sides_is_withheld_from_train_with_what_was_judged_there(tables: Path) -> None:
     (tables / "qrels").mkdir()
     for name, rows in {"train": range(25), "test": range(20, 40)}.items():
-        lines = ["query-id\tcorpus-id\tscore", *(f"q{n}\td{n}\t1" for n in rows)]
+        lines = ["query-id\tcorpus-id\tscore", *(f"q{n}\td{n if name == 'test' else n + 1}\t1" for n in rows)]
         (tables / "qrels" / f"{name}.tsv").write_text("\n".join(lines))
-    with pytest.raises(DataError, match="stands in test and in train"):
-        read(tables, qrels=("qrels",))
+    found = read(tables, qrels=("qrels",))
+    assert {query for query, split in found.splits.items() if split == "test"} == {f"q{n}" for n in range(20, 40)}
+    assert found.grades["q20"] == {"d20": 1}  # not d21, which is right in train
+    assert found.dropped["W_SPLIT_LEAK"] == 5
+    with pytest.raises(DataError, match=r"5 texts on two sides.*query q20 stands in test and train; query q21"):
+        read(tables, qrels=("qrels",), on_leak="stop")
+
+
+def test_a_text_asked_on_two_given_sides_is_refused_where_that_is_wanted(tables: Path) -> None:
+    rows = ["query_id,text,split", *(f"q{n},thing {n % 35},{'train' if n < 20 else 'test'}" for n in range(40))]
+    (tables / "queries.csv").write_text("\n".join(rows))
+    assert read(tables).dropped["W_QUERY_WITHHELD"] == 5
+    with pytest.raises(DataError, match="query q1 of train is asked in a later split: thing 1"):
+        read(tables, on_leak="stop")
 
 
 def test_a_template_says_how_fields_become_text() -> None:

@@ -28,6 +28,7 @@ class Report(msgspec.Struct, kw_only=True):
     ``headline`` names the measures that are looked at first, ``ceiling`` is the best that any system could reach in the
     first of them (None where nothing bounds it), ``n_candidates`` how many documents were searched. ``audit`` is that
     of the stage "check", ``training`` the history of the fine-tuning, ``next_steps`` what the figures speak for.
+    ``words`` tells how BM25 and TF-IDF read words: stemmed or not, which stop words are left out.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, kw_only=True):
     headroom: Headroom | None = None
     seed: int
     versions: dict[str, str | None]
+    words: str = ""
     direction: str
     headline: list[str]
     n_queries: int

@@ -21,6 +21,7 @@ from honed.core.json import Json
 from honed.data.endpoint import EndpointConfig
 from honed.encode.config import EncoderConfig
 from honed.evaluate.measures import Measure
+from honed.index.analysis import STOP_WORDS, Analyzer
 from honed.train.config import CROSS_ENCODER_METHODS, CrossEncoderConfig, DistilConfig, MineConfig, TrainConfig
 from honed.train.losses import needs_teacher
 
@@ -134,6 +135,15 @@ class Config:
                     f"{file}: data.language: {name} is no column of texts and in no hybrid.fields"
                     f"{did_you_mean(name, searched)} (known: {', '.join(searched)})",
                 )
+
+    def analyzer(self, texts: Sequence[str]) -> Analyzer:
+        """Return how the words of some texts are read."""
+        return Analyzer.of_texts(self.language, texts, self.stop_words)
+
+    @property
+    def stop_words(self) -> str:
+        """Which words of English texts are left out."""
+        return self.baselines.stop_words if self.baselines else STOP_WORDS[0]
 
     @property
     def seed(self) -> int:

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
@@ -10,9 +10,10 @@ from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.sections import limits
 from honed.data.rows import ImportConfig
-from honed.data.split import SplitConfig
+from honed.data.split import ON_LEAK, SplitConfig
 from honed.data.table import QUOTING, TableFormat
 from honed.evaluate.measures import MEASURES, Measure
+from honed.index.analysis import STOP_WORDS
 from honed.index.languages import LANGUAGES, language_name
 from honed.index.settings import IndexSettings
 
@@ -128,6 +129,14 @@ class SplitSection:
     dev: float = field(default=0.1, metadata=limits(low=0.01, high=0.9))
     sample: int = field(default=2000, metadata=limits(low=1))
     seed: int = field(default=0, metadata=limits(low=0))
+    on_leak: str = field(default="withhold", metadata=limits(one_of=ON_LEAK))
+
+    def settings(self) -> dict[str, Json]:
+        """Return what shapes the splits, as plain data; without the usual way with leaks, which were once refused."""
+        settings: dict[str, Json] = asdict(self)
+        if self.on_leak == ON_LEAK[0]:
+            del settings["on_leak"]
+        return settings
 
     def split_config(self) -> SplitConfig:
         """Return what the splitter needs of it."""
@@ -143,10 +152,12 @@ class SplitSection:
 class BaselinesSection:
     """The lexical systems to measure against; ``language`` is a Snowball stemmer's; "auto" finds out which.
 
-    With "auto" words are stemmed by their script, those in Latin letters by the commonest language of the texts.
+    With "auto" words are stemmed by their script, those in Latin letters by the commonest language of the texts; with
+    "none" they are not stemmed. ``stop_words`` are those that are left out of English texts.
     """
 
     language: str = field(default="english", metadata=limits(one_of=LANGUAGES))
+    stop_words: str = field(default="lucene", metadata=limits(one_of=STOP_WORDS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

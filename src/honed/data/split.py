@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from honed.core.errors import DataError
 
+ON_LEAK = ("withhold", "stop")
+WITHHELD = "withheld"
+_RANK = {"train": 0, "dev": 1, "test": 2}
+_MOST_LISTED = 50
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitConfig:
@@ -13,6 +18,8 @@ class SplitConfig:
 
     ``held-out``: entities of test and dev are unseen in training. ``catalogue``: every pair is trained on, and
     ``sample`` of the same pairs are asked again, the protocol of a system that only answers what it was taught.
+    ``on_leak`` says what becomes of a text on both sides of splits that the user gave: "withhold" leaves it out of
+    train, "stop" refuses the data.
     """
 
     protocol: str = "held-out"
@@ -20,6 +27,7 @@ class SplitConfig:
     dev: float = 0.1
     sample: int = 2000
     seed: int = 0
+    on_leak: str = "withhold"
 
 
 def unit_interval(seed: int, name: str) -> float:
@@ -68,19 +76,51 @@ def components(links: Iterable[Sequence[str]]) -> dict[str, str]:
     return {member: root(member) for member in parent}
 
 
-def check_given_splits(split_of: Mapping[str, str], key_of: Mapping[str, str]) -> None:
-    """Check splits that the user gave: none empty, and no text (by its key) on both sides.
+def later_side(splits: Iterable[str]) -> str:
+    """Return the split that a text of several belongs to: test before dev, dev before train."""
+    return max(splits, key=lambda split: _RANK.get(split, 0))
 
-    ``split_of`` and ``key_of`` map an id to its split and to the key of its text. Raises `DataError`.
+
+def find_leaks(split_of: Mapping[str, str], key_of: Mapping[str, str]) -> dict[str, str]:
+    """Return the items that give away one of a later side, each with that one: a train item of a test item's text.
+
+    ``split_of`` and ``key_of`` map an id to its split and to the key of its text.
     """
-    for name in ("train", "test"):
-        if name not in split_of.values():
-            raise DataError("E_SPLIT_EMPTY", f"the split column names no {name} row")
-    first: dict[str, str] = {}
+    latest: dict[str, str] = {}
     for item, key in key_of.items():
-        other = first.setdefault(key, item)
-        if split_of[other] != split_of[item]:
-            raise DataError(
-                "E_SPLIT_LEAK",
-                f"ids {other} and {item} hold the same text in {split_of[other]} and {split_of[item]}: {key!r}",
-            )
+        other = latest.setdefault(key, item)
+        if _RANK.get(split_of[item], 0) > _RANK.get(split_of[other], 0):
+            latest[key] = item
+    return {item: latest[key] for item, key in key_of.items() if split_of[item] != split_of[latest[key]]}
+
+
+def withhold_leaks(split_of: dict[str, str], key_of: Mapping[str, str], on_leak: str) -> list[str]:
+    """Set the split of all that leaks to "withheld", and return a sentence for each; under "stop" a `DataError`."""
+    leaks = find_leaks(split_of, key_of)
+    sentences = [
+        f"ids {item} and {other} hold the same text in {split_of[item]} and {split_of[other]}: {key_of[item]!r}"
+        for item, other in leaks.items()
+    ]
+    refuse_leaks(sentences, on_leak)
+    split_of.update(dict.fromkeys(leaks, WITHHELD))
+    return sentences
+
+
+def refuse_leaks(leaks: Sequence[str], on_leak: str) -> None:
+    """Raise `DataError` with all leaks, up to a bound, where honed.toml says "stop"."""
+    if leaks and on_leak == "stop":
+        more = [f"and {len(leaks) - _MOST_LISTED} more"] if len(leaks) > _MOST_LISTED else []
+        raise DataError(
+            "E_SPLIT_LEAK",
+            f"{len(leaks)} texts on two sides of the given splits (remove them, or set [split] on_leak = "
+            f'"withhold"): {"; ".join([*leaks[:_MOST_LISTED], *more])}',
+        )
+
+
+def check_given_splits(splits: Iterable[str], names: Sequence[str] = ("train", "test")) -> None:
+    """Raise `DataError` where none of the splits that the user gave, leaks withheld, is one of ``names``."""
+    present = set(splits)
+    for name in names:
+        if name not in present:
+            withheld = " that is not withheld as a leak" if WITHHELD in present else ""
+            raise DataError("E_SPLIT_EMPTY", f"the split column names no {name} row{withheld}")

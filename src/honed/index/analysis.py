@@ -10,7 +10,7 @@ from honed.core.json import Json, JsonObject
 from honed.core.optional import require
 from honed.core.plain import as_text, as_texts
 from honed.core.text import fold_accents, terms, words
-from honed.index.languages import AUTO, resolved, stemmer
+from honed.index.languages import AUTO, UNSTEMMED, resolved, stemmer
 
 _LONGEST_INITIALS, _LONGEST_BEGINNING = 12, 3
 # fmt: off
@@ -20,6 +20,65 @@ _SMALL_WORDS = frozenset([
     "la", "las", "le", "les", "lo", "los", "och", "og", "und", "van", "von", "y", "zu",
 ])
 # fmt: on
+# those of Lucene's EnglishAnalyzer: what they leave out tells texts apart
+LUCENE_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "for",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "such",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "will",
+        "with",
+    ]
+)
+STOP_WORDS = ("lucene", "scikit-learn", "none")
+_ENGLISH = ("english", "porter", UNSTEMMED)
+
+
+def stop_words_of(choice: str, language: str) -> frozenset[str]:
+    """Return the stop words of a choice: one of the English lists, or none, as for every other language."""
+    if choice == "none" or language.removeprefix(f"{AUTO}:") not in _ENGLISH:
+        return frozenset()
+    if choice == "lucene":
+        return LUCENE_STOP_WORDS
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(ENGLISH_STOP_WORDS)
+
+
+def words_sentence(language: str, choice: str) -> str:
+    """Return in words how BM25 and TF-IDF read words."""
+    stemmed = "not stemmed" if language == UNSTEMMED else f"stemmed ({language})"
+    n = len(stop_words_of(choice, "english" if language == AUTO else language))
+    where = " where the texts are English" if n and language == AUTO else ""
+    return f"{stemmed}, {f'without {n} stop words ({choice}){where}' if n else 'stop words kept'}"
 
 
 def words_of(text: str) -> list[str]:
@@ -35,25 +94,25 @@ def letters_of(text: str) -> str:
 class Analyzer:
     """Text to terms: case and accents folded, stop words dropped, words stemmed (Snowball).
 
-    ``language`` is one of Snowball's, such as "english"; an unknown one is a `KeyError`. Of texts in several, such as
-    "english+german", every word counts as its stem in each. Without ``stop_words`` they are scikit-learn's for English,
-    and none for other languages.
+    ``language`` is one of Snowball's, such as "english", or "none" for words as they are; an unknown one is a
+    `KeyError`. Of texts in several, such as "english+german", every word counts as its stem in each. Without
+    ``stop_words`` they are Lucene's for English, and none for other languages.
     """
 
     def __init__(self, language: str = "english", stop_words: Iterable[str] | None = None) -> None:
         require("stemming")
         self.language = language
-        if stop_words is None and language.removeprefix(f"{AUTO}:") == "english":
-            from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-            stop_words = ENGLISH_STOP_WORDS
-        self.stop_words = frozenset(stop_words or ())
+        self.stop_words = stop_words_of("lucene", language) if stop_words is None else frozenset(stop_words)
         self.stems = [stemmer(name) for name in language.split("+")]
 
     @classmethod
-    def of_texts(cls, language: str, texts: Sequence[str]) -> Self:
-        """Return the analyzer for some texts; "auto" is their commonest language, and for other scripts their own."""
-        return cls(resolved(language, texts))
+    def of_texts(cls, language: str, texts: Sequence[str], stop_words: str = "lucene") -> Self:
+        """Return the analyzer for some texts; "auto" is their commonest language, and for other scripts their own.
+
+        ``stop_words`` is one of `STOP_WORDS`.
+        """
+        language = resolved(language, texts)
+        return cls(language, stop_words_of(stop_words, language))
 
     def as_dict(self) -> dict[str, Json]:
         """Return language and stop words as plain data."""

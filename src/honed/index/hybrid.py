@@ -52,7 +52,9 @@ _NAME_FEATURES = (
 class HybridTexts:
     """The texts of a hybrid: ``texts`` (distinct), named ``fields`` of each, and the language of both.
 
-    ``languages`` are those of fields that have one of their own.
+    ``languages`` are those of fields that have one of their own. ``stop_words`` is one of
+    `honed.index.analysis.STOP_WORDS`.
+
     ``names`` says that the texts are names, whose letters and initials count. ``weighted`` are texts for word search
     with each field as often as it counts, where they differ from ``texts``.
     """
@@ -61,6 +63,7 @@ class HybridTexts:
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     language: str = "english"
     languages: Mapping[str, str] = field(default_factory=dict)
+    stop_words: str = "lucene"
     names: bool = True
     weighted: Sequence[str] = ()
 
@@ -126,7 +129,7 @@ class HybridIndex:
     @classmethod
     def build(cls, source: HybridTexts) -> Self:
         """Build the parts with the libraries that are their reference; nothing is fused before weights are learned."""
-        analyzer = Analyzer.of_texts(source.language, source.texts)
+        analyzer = Analyzer.of_texts(source.language, source.texts, source.stop_words)
         words = source.weighted or source.texts
         terms = [list(dict.fromkeys(analyzer(text))) for text in words]
         parts = {

@@ -7,13 +7,13 @@ from functools import lru_cache
 from honed.core.optional import require
 from honed.core.text import script
 
-AUTO = "auto"
-# Snowball's stemmers, and "auto"
+AUTO, UNSTEMMED = "auto", "none"
+# Snowball's stemmers, "auto", and "none" for words as they are
 # fmt: off
 LANGUAGES = (
     "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
     "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "porter", "portuguese",
-    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", "auto", "none",
 )
 # fmt: on
 # ISO 639-1 code -> Snowball's stemmer
@@ -88,6 +88,8 @@ def stemmer(language: str) -> Callable[[str], str]:
     """
     import Stemmer
 
+    if language == UNSTEMMED:
+        return str
     kind, _, latin = language.partition(":")
     if kind != AUTO:
         stem: Callable[[str], str] = Stemmer.Stemmer(language).stemWord

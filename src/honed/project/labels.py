@@ -62,7 +62,7 @@ def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
 
 def worth_labeling(task: LabelingTask, shares: Probabilities, votes: npt.NDArray[np.int16], n: int) -> list[int]:
     """Return the rows of the ``n`` records most worth a label."""
-    known = np.flatnonzero((task.truth >= 0) | (task.splits == "test")).tolist()
+    known = np.flatnonzero((task.truth >= 0) | task.kept_apart).tolist()
     space = task.vectors if task.vectors is not None else np.zeros((len(shares), 1), dtype=np.float32)
     return [int(row) for row in records_to_label(space, np.array(shares), votes, known, n)]
 
@@ -70,7 +70,7 @@ def worth_labeling(task: LabelingTask, shares: Probabilities, votes: npt.NDArray
 def terms_worth_adding(task: LabelingTask, shares: Probabilities, n: int) -> list[Term]:
     """Return terms for the lists that hand labels and their neighbours speak for; texts of test are not looked at."""
     with progress("terms"):
-        seen = np.flatnonzero(task.splits != "test")
+        seen = np.flatnonzero(~task.kept_apart)
         place = {int(row): at for at, row in enumerate(seen)}
         hand = np.array([place[int(row)] for row in task.hand], dtype=np.int64)
         terms = suggest_terms(

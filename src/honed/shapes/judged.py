@@ -12,7 +12,7 @@ from honed.data.task import Name
 from honed.evaluate.measures import JUDGED_MEASURES
 from honed.shapes.report_page import render_judged
 from honed.shapes.shape import JUDGED_SECTIONS, DevScore, DirectionPlan, Evaluation, ShapeBase
-from honed.shapes.systems import dev_reciprocal_rank, narrowed, word_runs
+from honed.shapes.systems import dev_reciprocal_rank, narrowed, task_analyzer, word_runs
 
 DEV_CHARS = 2_500_000  # of the corpus that dev is searched in while training; a hundred seconds a look at most
 MAIN = "alias-to-label"  # what the folder of the main direction's tasks is called, whatever the shape
@@ -57,7 +57,7 @@ class JudgedShape(ShapeBase):
         self, test: JudgedTask, direction: DirectionPlan, check: CheckArtifact, config: Config
     ) -> list[Run]:
         """Return the runs of word search."""
-        return word_runs(test, config.language, self.depth(config))
+        return word_runs(test, task_analyzer(test, config), self.depth(config))
 
     def known_names(self, check: CheckArtifact) -> Sequence[Name]:
         """Return none: queries of people are not names of documents."""

@@ -17,6 +17,7 @@ from honed.core.stage import Work
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Comparison, GateResult, PublishedFigure, SystemResult
 from honed.evaluate.score import Gate, TaskScores
+from honed.index.analysis import words_sentence
 from honed.shapes.systems import BASE, TUNED, WORDS
 
 _PACKAGES = ("honed", "torch", "sentence-transformers", "faiss-cpu")
@@ -35,6 +36,7 @@ def report_facts(work: Work[Config], protocol: str) -> dict[str, Any]:
         "audit": work.inputs.need(CheckArtifact).audit(),
         "training": trained.history() if trained else None,
         "seed": work.config.seed,
+        "words": words_sentence(work.config.language, work.config.stop_words),
         "versions": {name: installed_version(name) for name in _PACKAGES},
     }
 

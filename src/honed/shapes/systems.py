@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from honed.config.config import Config
 from honed.core.progress import progress
 from honed.core.protocols import Encoder, PairScorer, Role, TextIndex, Vectors
 from honed.core.ranking import Rows
@@ -42,9 +43,13 @@ def is_trained(name: str) -> bool:
     return name.startswith(TRAINED)
 
 
-def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int) -> list[Run]:
+def task_analyzer(task: JudgedTask, config: Config) -> Analyzer:
+    """Return how the words of a task's documents are read."""
+    return config.analyzer([document.encoder_text() for document in task.corpus])
+
+
+def lexical_runs(task: JudgedTask, names: Sequence[Name], analyzer: Analyzer, k: int) -> list[Run]:
     """Return the runs of all lexical systems; ``names`` are the known aliases that the dictionary may use."""
-    analyzer = Analyzer.of_texts(language, [document.encoder_text() for document in task.corpus])
     builders: dict[str, Callable[[list[str]], TextIndex]] = {
         DICTIONARY: lambda texts: DictionaryIndex(texts, _known_rows(task, names)),
         BM25: lambda texts: Bm25Index(texts, analyzer),
@@ -56,9 +61,8 @@ def lexical_runs(task: JudgedTask, names: Sequence[Name], language: str, k: int)
     return [text_run(name, build, task, k) for name, build in builders.items()]
 
 
-def word_runs(task: JudgedTask, language: str, k: int) -> list[Run]:
+def word_runs(task: JudgedTask, analyzer: Analyzer, k: int) -> list[Run]:
     """Return the runs of word search, the baselines of document search."""
-    analyzer = Analyzer.of_texts(language, [document.encoder_text() for document in task.corpus])
     return [
         text_run(BM25, lambda texts: Bm25Index(texts, analyzer), task, k),
         text_run(TFIDF, lambda texts: TfidfIndex(texts, analyzer), task, k),

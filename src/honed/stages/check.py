@@ -1,7 +1,6 @@
 """The stage "check": the audit, and what the shape of the data compiles to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from honed.artifacts.data import AUDIT, CheckArtifact, ImportArtifact
@@ -25,7 +24,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "declared": bool(config.data.labels),
         "weak": False,
         "slice_by": list(config.data.slice_by),
-        "split": asdict(config.split),
+        "split": config.split.settings(),
         "base": config.model.base,
         **({"max_length": config.model.max_length} if config.model.max_length else {}),  # of texts that are cut
         **shape_of(config).settings(config, root),

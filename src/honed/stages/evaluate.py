@@ -65,6 +65,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "retrieval": None,
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
+        "stop_words": config.stop_words,
         "evaluate": _without_empty(config.evaluate, "measures"),
         "gate": _without_empty(config.gate, "measure"),
         "protocol": config.split.protocol,

@@ -45,6 +45,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
         **({"languages": config.field_languages} if config.field_languages else {}),
+        "stop_words": config.stop_words,
         "model": encoder_source(config.model).identity(),
     }
 
@@ -98,6 +99,7 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
         fields={name: values(name) for name in section.fields},
         language=config.language,
         languages=config.field_languages,
+        stop_words=config.stop_words,
         names=shape_of(config).reads_names,
         weighted=weighted if section.weights else (),
     )

@@ -12,7 +12,6 @@ from honed.core.protocols import TextIndex
 from honed.core.stage import Stage, Work
 from honed.data import task
 from honed.encode.models import EncoderSource, encoder_source
-from honed.index.analysis import Analyzer
 from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.stages.mining import MiningTexts, save_candidates, save_mined, unseen_pairs
 
@@ -21,6 +20,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "mine": asdict(config.mine) if config.mine else None,
         "language": config.language,
+        **({"stop_words": config.stop_words} if config.mine and "bm25" in config.mine.candidates else {}),
         "model": encoder_source(config.model).identity(),
     }
 
@@ -55,7 +55,7 @@ def _lexical(config: Config, documents: Sequence[str]) -> list[TextIndex]:
     sources = config.mine.candidates if config.mine else ()
     indexes: list[TextIndex] = []
     if "bm25" in sources:
-        indexes.append(Bm25Index(documents, Analyzer.of_texts(config.language, documents)))
+        indexes.append(Bm25Index(documents, config.analyzer(documents)))
     if "tfidf" in sources:
         indexes.append(TfidfIndex(documents))
     return indexes

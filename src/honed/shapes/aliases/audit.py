@@ -50,17 +50,23 @@ class AliasAudit(msgspec.Struct, kw_only=True):
 
 
 def audit_aliases(
-    catalogue: Catalogue, splits: Sequence[set[str]], slice_by: Sequence[str], unknown: UnknownText | None
+    catalogue: Catalogue,
+    splits: Sequence[set[str]],
+    slice_by: Sequence[str],
+    unknown: UnknownText | None,
+    leaks: Sequence[str] = (),
 ) -> AliasAudit:
     """Return the audit of a catalogue.
 
-    ``splits`` holds the splits of each pair; ``unknown`` tells whether the encoder knows no part of a text.
+    ``splits`` holds the splits of each pair; ``unknown`` tells whether the encoder knows no part of a text; ``leaks``
+    are sentences about pairs that are withheld although their split was given.
     """
     named = catalogue.labels_of_alias()
     findings = {reason: finding(count, catalogue.samples[reason]) for reason, count in catalogue.dropped.items()}
     findings["W_LABELS_OF_ONE_ID"] = finding(len(catalogue.conflicts), catalogue.conflicts)
     findings |= _shared_names(catalogue, named)
     findings |= near_duplicates({label for entity in catalogue.entities.values() for label in entity.labels})
+    findings["W_SPLIT_LEAK"] = finding(len(leaks), leaks)
     joined = [pair.alias for pair in catalogue.pairs if _separator(pair.alias)]
     findings["W_ALIAS_JOINED"] = finding(
         len(joined), [f"{alias}: separator = {json.dumps(_separator(alias))} makes several of it" for alias in joined]

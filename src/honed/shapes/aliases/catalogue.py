@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import as_seen, bare, fold, looks_like_acronym, script
-from honed.data.split import SplitConfig, assign, check_given_splits, components, unit_interval
+from honed.data.split import WITHHELD, SplitConfig, assign, check_given_splits, components, later_side, unit_interval
 
 
 @dataclass(kw_only=True)
@@ -170,27 +170,52 @@ def longest_chain(labels_of: Mapping[str, set[str]]) -> list[str]:
 # -- splits --------------------------------------------------------------------------------------
 
 
-def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Mapping[str, str] | None = None) -> list[set[str]]:
+def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Sequence[str] | None = None) -> list[set[str]]:
     """Return for each pair the set of its splits (``train``, ``dev``, ``test``, ``withheld``).
 
     Held-out: one split a pair, by the group of its entity; a train pair is ``withheld`` when its alias also names an
     entity of dev or test, or its label is such an alias, so that no name of a test pair is trained on in any way.
     Catalogue: every pair is in train, and a fixed sample is in test (or dev) as well. ``given`` holds the user's own
-    split by entity.
+    split by pair; a pair is withheld, too, where its entity stands in a later split.
     """
     if config.protocol == "catalogue":
         return _catalogue_splits(catalogue.pairs, config)
-    groups = catalogue.groups()
-    split_of_group = {groups[entity]: split for entity, split in given.items()} if given else None
-    if split_of_group is None:
-        split_of_group = assign(dict.fromkeys(groups[pair.entity_id] for pair in catalogue.pairs), config)
-    splits = [split_of_group.get(groups[pair.entity_id], "train") for pair in catalogue.pairs]
-    asked = [pair for pair, split in zip(catalogue.pairs, splits, strict=True) if split != "train"]
+    group_of = catalogue.groups()
+    groups = [group_of[pair.entity_id] for pair in catalogue.pairs]
+    if given is None:
+        split_of_group = assign(dict.fromkeys(groups), config)
+        splits = [split_of_group[group] for group in groups]
+    else:
+        splits = _without_cut_groups(groups, given)
+    asked = [pair for pair, split in zip(catalogue.pairs, splits, strict=True) if split in ("dev", "test")]
     unseen = {name_key(pair.alias) for pair in asked}
     answers = {name_key(label) for pair in asked for label in catalogue.entities[pair.entity_id].labels}
-    return [
-        {"withheld"} if split == "train" and _gives_away(catalogue, pair, unseen, answers) else {split}
+    splits = [
+        WITHHELD if split == "train" and _gives_away(catalogue, pair, unseen, answers) else split
         for pair, split in zip(catalogue.pairs, splits, strict=True)
+    ]
+    if given is not None:
+        check_given_splits(splits, ("train", "test", "dev"))
+    return [{split} for split in splits]
+
+
+def _without_cut_groups(groups: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return the given split of each pair, "withheld" where its group stands in a later one too."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for group, split in zip(groups, given, strict=True):
+        sides[group].add(split)
+    return [
+        split if split == later_side(sides[group]) else WITHHELD for group, split in zip(groups, given, strict=True)
+    ]
+
+
+def given_leaks(catalogue: Catalogue, splits: Sequence[set[str]], given: Sequence[str]) -> list[str]:
+    """Return a sentence for each pair that is withheld although the user gave it a split."""
+    return [
+        f"{pair.where}: {pair.alias} of entity {pair.entity_id} stands in {before}; the entity, its label or the alias "
+        "in a later split too"
+        for pair, split, before in zip(catalogue.pairs, splits, given, strict=True)
+        if WITHHELD in split
     ]
 
 
@@ -219,21 +244,12 @@ def _catalogue_splits(pairs: Sequence[Pair], config: SplitConfig) -> list[set[st
     return splits
 
 
-def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> dict[str, str]:
-    """Return the user's own split of each entity; `DataError` when one entity stands on two sides."""
-    splits: dict[str, str] = {}
+def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> list[str]:
+    """Return the user's own split of each pair: of a pair that stands twice the later, test after dev after train."""
+    sides: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in records:
-        entity_id = catalogue.entity_id(record)
-        if splits.setdefault(entity_id, record["split"]) != record["split"]:
-            raise DataError(
-                "E_SPLIT_LEAK",
-                f"{record['where']}: entity {entity_id} stands in {splits[entity_id]} and {record['split']}; "
-                "the aliases of one entity resemble each other, so an entity belongs to one split",
-            )
-    check_given_splits(splits, catalogue.groups())
-    if "dev" not in splits.values():
-        raise DataError("E_SPLIT_EMPTY", "the split column names no dev row: training is selected on dev")
-    return splits
+        sides[catalogue.entity_id(record), fold(record["alias"])].add(record["split"])
+    return [later_side(sides[pair.entity_id, fold(pair.alias)]) for pair in catalogue.pairs]
 
 
 # -- slices --------------------------------------------------------------------------------------

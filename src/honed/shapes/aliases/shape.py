@@ -12,6 +12,7 @@ from honed.core.json import Json, JsonObject
 from honed.core.records import JudgedTask, Run
 from honed.core.sections import toml_string
 from honed.data.rows import Role
+from honed.data.split import refuse_leaks
 from honed.data.task import FORWARD, REVERSE, Name
 from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES
 from honed.shapes.aliases import catalogue as catalogues
@@ -20,7 +21,7 @@ from honed.shapes.aliases.compile import alias_entities, alias_examples, alias_n
 from honed.shapes.judged import JudgedShape
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, DirectionPlan, Source
-from honed.shapes.systems import lexical_runs
+from honed.shapes.systems import lexical_runs, task_analyzer
 from honed.shapes.texts import cut_findings
 
 _ORDER = ("alias", "id", "label", "split")
@@ -62,10 +63,13 @@ class AliasShape(JudgedShape):
         if not catalogue.pairs:
             raise DataError("E_EMPTY", "no usable (alias, label) pair in the data; see the findings of  honed check")
         catalogues.check_slices(catalogue, data.slice_by)
-        splits_given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
-        splits = catalogues.split_pairs(catalogue, source.config.split.split_config(), splits_given)
+        split = source.config.split.split_config()
+        given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
+        splits = catalogues.split_pairs(catalogue, split, given)
+        leaks = catalogues.given_leaks(catalogue, splits, given) if given else []
+        refuse_leaks(leaks, split.on_leak)
         tasks = alias_tasks(catalogue, splits, data.slice_by)
-        audit = audit_aliases(catalogue, splits, data.slice_by, source.unknown)
+        audit = audit_aliases(catalogue, splits, data.slice_by, source.unknown, leaks)
         names = [label for entity in catalogue.entities.values() for label in entity.labels]
         names += [pair.alias for pair in catalogue.pairs]
         audit.findings |= cut_findings(names, len(names), source.config.model, what="labels and aliases", advice="")
@@ -93,7 +97,7 @@ class AliasShape(JudgedShape):
     ) -> list[Run]:
         """Return the runs of words, letters, initials and, from alias to label, a dictionary of the known aliases."""
         names = check.names() if direction.main else ()
-        return lexical_runs(test, names, config.language, self.depth(config))
+        return lexical_runs(test, names, task_analyzer(test, config), self.depth(config))
 
     def known_names(self, check: CheckArtifact) -> Sequence[Name]:
         """Return the labels and aliases, of which a search looks up those that are known."""

@@ -20,7 +20,6 @@ from honed.evaluate.classes import MAP, class_scores, completed, nearest
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Interval
 from honed.evaluate.score import TaskScores
-from honed.index.analysis import Analyzer
 from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.shapes.grouped.config import retrieval_section
 from honed.shapes.grouped.neighbours import NeighbourChanges, neighbour_changes
@@ -121,7 +120,7 @@ def first_rows(queries: LabelledQueries, vectors: tuple[Vectors, Vectors]) -> Ro
 
 def _add_words(scores: TaskScores, queries: LabelledQueries, config: Config) -> None:
     corpus, random = list(queries.corpus), np.random.default_rng(config.seed)
-    analyzer = Analyzer.of_texts(config.language, corpus)
+    analyzer = config.analyzer(corpus)
     for name, index in ((BM25, Bm25Index(corpus, analyzer)), (TFIDF, TfidfIndex(corpus, analyzer))):
         hits = index.search(queries.queries, len(corpus))
         rankings = completed(hits, len(corpus), random, queries.own)

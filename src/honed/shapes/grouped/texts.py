@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -91,7 +91,7 @@ def retrieval_stage(own_texts: OwnTexts, *, among_themselves: bool, wanted: Call
             "splits": [list(section.corpus), list(section.queries)],
             "exclude": section.exclude_duplicates,
             "format": config.data.import_config().format.key(),
-            "split": asdict(config.split),
+            "split": config.split.settings(),
             "given": "split" in config.data.columns,
         }
 

@@ -14,7 +14,7 @@ from honed.core.records import Document
 from honed.core.text import fold, is_blank
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record, Role
-from honed.data.split import SplitConfig, unit_interval
+from honed.data.split import WITHHELD, SplitConfig, later_side, refuse_leaks, unit_interval
 from honed.data.table import is_headerless
 from honed.data.tables import Reject, Row, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
@@ -191,9 +191,15 @@ def read_judgments(
     The accounted records are written into ``folder``. Raises `DataError` for tables without the columns, one query
     judged twice with different grades, and when nothing is left to learn from or to measure with.
     """
-    judgments, given_splits = documents, dict[str, str]()
-    _read_queries(judgments, given_splits, _imported(QUERIES, judgments, config, root, form, folder))
-    _read_qrels(judgments, given_splits, config, _imported(QRELS, judgments, config, root, form, folder))
+    judgments, sides = documents, dict[str, set[str]]()
+    _import(QUERIES, judgments, config, root, form, folder)
+    _read_queries(judgments, sides, iterate_records(folder / QUERIES))
+    _import(QRELS, judgments, config, root, form, folder)
+    for record in iterate_records(folder / QRELS):
+        if record["query_id"] in judgments.queries and judgments.is_known(record["doc_id"]):
+            _note_split(sides, record["query_id"], record["split"])
+    given_splits = _settled(judgments, sides, split.on_leak)
+    _read_qrels(judgments, given_splits, config, iterate_records(folder / QRELS))
     _refuse_foreign(judgments)
     unjudged = [
         query for query in judgments.queries if not any(grade > 0 for grade in judgments.grades.get(query, {}).values())
@@ -227,10 +233,10 @@ def _refuse_foreign(judgments: Judgments) -> None:
         raise DataError("E_QREL_UNKNOWN", f"{unknown}; {known}: are these files of one collection?")
 
 
-def _imported(
+def _import(
     kind: str, judgments: Judgments, config: JudgmentsConfig, root: Path, form: ImportConfig, folder: Path
-) -> Iterator[Record]:
-    """Import the tables of queries or of judgements; yields their accepted records."""
+) -> None:
+    """Import the tables of queries or of judgements; their accepted records are then in the folder of their kind."""
     if kind == QUERIES:
         tables, names = JudgedTables(_QUERY_ROLES, config.query_columns, QUERY_COLUMNS), config.queries
     else:
@@ -242,25 +248,33 @@ def _imported(
     )
     (folder / kind).mkdir(parents=True, exist_ok=True)
     judgments.books[kind] = importer.run([root / name for name in names], folder / kind)
-    return iterate_records(folder / kind)
 
 
-def _note_split(given_splits: dict[str, str], query: str, split: str, where: str) -> None:
-    """Note the split of a query; `DataError` where it has another one already."""
-    if split and given_splits.setdefault(query, split) != split:
-        raise DataError("E_SPLIT_LEAK", f"{where}: query {query} stands in {given_splits[query]} and in {split}")
+def _note_split(sides: dict[str, set[str]], query: str, split: str) -> None:
+    if split:
+        sides.setdefault(query, set()).add(split)
 
 
-def _read_queries(judgments: Judgments, given_splits: dict[str, str], records: Iterator[Record]) -> None:
+def _settled(judgments: Judgments, sides: Mapping[str, set[str]], on_leak: str) -> dict[str, str]:
+    """Return the one split of each query that has any: of several the last, which its judgements in others leave."""
+    leaks = [f"query {query} stands in {' and '.join(sorted(splits))}" for query, splits in sides.items()]
+    leaks = [sentence for sentence, splits in zip(leaks, sides.values(), strict=True) if len(splits) > 1]
+    refuse_leaks(leaks, on_leak)
+    for sentence in leaks:
+        judgments.drop("W_SPLIT_LEAK", sentence)
+    return {query: later_side(splits) for query, splits in sides.items()}
+
+
+def _read_queries(judgments: Judgments, sides: dict[str, set[str]], records: Iterator[Record]) -> None:
     for record in records:
         query, text = record["query_id"], record["text"]
         if judgments.queries.setdefault(query, text) != text:
             raise DataError("E_ID_DUP", f"{record['where']}: query {query} stands twice, with different texts")
-        _note_split(given_splits, query, record["split"], record["where"])
+        _note_split(sides, query, record["split"])
 
 
 def _read_qrels(
-    judgments: Judgments, given_splits: dict[str, str], config: JudgmentsConfig, records: Iterator[Record]
+    judgments: Judgments, given_splits: Mapping[str, str], config: JudgmentsConfig, records: Iterable[Record]
 ) -> None:
     for record in records:
         query, doc, grade, where = record["query_id"], record["doc_id"], int(record["grade"]), record["where"]
@@ -268,13 +282,12 @@ def _read_qrels(
             judgments.drop("W_QREL_UNKNOWN_QUERY", f"{where}: {query}")
         elif not judgments.is_known(doc):
             judgments.drop("W_QREL_UNKNOWN_DOCUMENT", f"{where}: {doc}")
-        else:
+        elif record["split"] in ("", given_splits.get(query)):
             right = grade if grade >= config.relevant_from else min(grade, 0)
             if judgments.grades.setdefault(query, {}).setdefault(doc, right) != right:
                 raise DataError(
                     "E_QREL_CONFLICT", f"{where}: query {query} and document {doc} are judged twice, differently"
                 )
-            _note_split(given_splits, query, record["split"], where)
 
 
 def _divided(
@@ -307,18 +320,26 @@ def _divided(
             query: "test" if draw < split.test else "dev" if draw < split.test + split.dev else "train"
             for query, draw in draws.items()
         }
-    for earlier, later in (("dev", ("test",)), ("train", ("dev", "test"))):
-        asked = {fold(judgments.queries[query]) for query, name in splits.items() if name in later}
-        for query, name in splits.items():
-            if name == earlier and fold(judgments.queries[query]) in asked:
-                judgments.drop("W_QUERY_WITHHELD", judgments.queries[query])
-                splits[query] = "withheld"
+    _withhold_asked(judgments, splits, split.on_leak if given_splits else "withhold")
     for name in ("train", "dev", "test"):
         most = int(getattr(config, f"{name}_queries"))
         mine = [query for query, split_name in splits.items() if split_name == name]
         for query in sorted(mine, key=lambda query: drawn_order(config, query))[most:] if most else ():
             splits[query] = "unused"
     return splits
+
+
+def _withhold_asked(judgments: Judgments, splits: dict[str, str], on_leak: str) -> None:
+    """Withhold queries whose text is asked in a later split too, or refuse them."""
+    leaks = []
+    for earlier, later in (("dev", ("test",)), ("train", ("dev", "test"))):
+        asked = {fold(judgments.queries[query]) for query, name in splits.items() if name in later}
+        for query, name in splits.items():
+            if name == earlier and fold(judgments.queries[query]) in asked:
+                judgments.drop("W_QUERY_WITHHELD", judgments.queries[query])
+                leaks.append(f"query {query} of {earlier} is asked in a later split: {judgments.queries[query]}")
+                splits[query] = WITHHELD
+    refuse_leaks(leaks, on_leak)
 
 
 def drawn_order(config: JudgmentsConfig, query: str) -> float:

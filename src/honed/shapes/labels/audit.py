@@ -8,7 +8,7 @@ import msgspec
 
 from honed.core.errors import DataError
 from honed.core.text import fold
-from honed.data.split import check_given_splits
+from honed.data.split import ON_LEAK, check_given_splits, withhold_leaks
 from honed.evaluate.results import Finding
 from honed.shapes.findings import finding
 
@@ -37,10 +37,12 @@ def audit_labels(
     declared: bool,
     unknown: UnknownText | None,
     weak: bool = False,
+    on_leak: str = ON_LEAK[0],
 ) -> LabelAudit:
     """Return the audit of labelled texts, read once; contradictions that would spoil training are a `DataError`.
 
-    With ``weak`` labels come from rules too, so that a class needs no hand label in train.
+    With ``weak`` labels come from rules too, so that a class needs no hand label in train. ``on_leak`` is what becomes
+    of texts on both sides of given splits, see `SplitConfig`.
     """
     texts = _Texts(unknown)
     labelled: list[Mapping[str, str]] = []
@@ -55,15 +57,17 @@ def audit_labels(
             keys |= {record["id"]: text} if text else {}
     if not declared:
         _refuse_near_labels(labelled)
+    leaks = withhold_leaks(splits, keys, on_leak) if has_splits else []
     if has_splits:
-        check_given_splits(splits, keys)
-        _check_classes_taught([] if weak else labelled)
+        check_given_splits(splits.values())
+        _check_classes_taught([] if weak else labelled, splits)
     counts = Counter(record["label"] for record in labelled)
     rare = [f"{label}: {count} example" for label, count in counts.items() if count < 2]
     conflicts = _label_conflicts(labelled)
     findings = {
         "W_LABEL_RARE": finding(len(rare), [f"{line}; kept in train, not evaluated" for line in rare]),
         "W_LABEL_CONFLICT_TEXT": finding(len(conflicts), conflicts),
+        "W_SPLIT_LEAK": finding(len(leaks), leaks),
         **texts.findings(),
     }
     return LabelAudit(
@@ -133,8 +137,9 @@ def _label_conflicts(labelled: Sequence[Mapping[str, str]]) -> list[str]:
     ]
 
 
-def _check_classes_taught(labelled: Sequence[Mapping[str, str]]) -> None:
-    taught = {record["label"] for record in labelled if record["split"] == "train"}
+def _check_classes_taught(labelled: Sequence[Mapping[str, str]], splits: Mapping[str, str]) -> None:
+    taught = {record["label"] for record in labelled if splits[record["id"]] == "train"}
     for record in labelled:
         if record["label"] not in taught:
-            raise DataError("E_SPLIT_CLASS", f"label {record['label']} stands in {record['split']} and never in train")
+            split = splits[record["id"]]
+            raise DataError("E_SPLIT_CLASS", f"label {record['label']} stands in {split} and never in train")

@@ -145,7 +145,7 @@ def _report(
     labeling: LabelingTask, voted: RuleVotes, combined: CombinedLabels, thresholds: Probabilities, kept: Mask
 ) -> LabelReport:
     """Return how the labels came about: rules, way of combining, thresholds, and how right the labels are."""
-    probabilities, not_test = combined.probabilities, labeling.splits != "test"
+    probabilities, not_test = combined.probabilities, ~labeling.kept_apart
 
     def by_class(values: Probabilities) -> dict[str, float]:
         return dict(zip(labeling.classes, values.round(4).tolist(), strict=True))
@@ -171,14 +171,14 @@ def _report(
         labelled=int((kept | labeling.by_hand).sum()),
         coverage=round(float(kept[not_test].mean()), 4),
         on_hand_labels=_evaluated(probabilities, kept, _only(labeling.truth, labeling.by_hand), labeling.classes),
-        on_test=_evaluated(probabilities, kept, _only(labeling.truth, ~not_test), labeling.classes),
+        on_test=_evaluated(probabilities, kept, _only(labeling.truth, labeling.splits == "test"), labeling.classes),
         fights=_disputed(labeling, voted),
     )
 
 
 def fit_thresholds(shares: Probabilities, labeling: LabelingTask) -> Probabilities:
     """Return the threshold of each class, from the records that are not test."""
-    known = shares[labeling.splits != "test"]
+    known = shares[~labeling.kept_apart]
     if labeling.settings.threshold == "balance":
         return balanced_thresholds(known, labeling.settings.coverage)
     if labeling.settings.threshold == "precision":

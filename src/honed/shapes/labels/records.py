@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from honed.core.records import Example
 from honed.core.text import fold
-from honed.data.split import unit_interval
+from honed.data.split import WITHHELD, find_leaks, unit_interval
 from honed.shapes.texts import whole_text
 
 _BLOCK = 10_000
@@ -78,16 +78,20 @@ def splits_of(
     dev: float,
     seed: int,
 ) -> npt.NDArray[np.str_]:
-    """Return "train", "dev" or "test" for each record.
+    """Return "train", "dev" or "test" for each record, or "withheld" where a given split holds a text of a later one.
 
     Drawn by the text alone: equal texts share a side, and a text keeps it. The side of test is drawn over all records,
     labelled or not, before anyone looks at them: whoever labels the doubtful ones first must not fill the test with
     them. Dev is drawn from labelled records only, since the others are there to be learned from. Where the user gave
     splits they hold; dev is drawn from their train records where none was given.
     """
-    splits = np.array([split or "train" for split in given], dtype="<U5")
+    splits = np.array([split or "train" for split in given], dtype="<U8")
     first, last = (test, test + dev) if "test" not in splits else (0.0, 0.0 if "dev" in splits else dev)
     keys = [fold(text) for text in texts]
+    if any(given):
+        key_of = {str(row): key for row, key in enumerate(keys) if key}
+        leaks = find_leaks({row: str(splits[int(row)]) for row in key_of}, key_of)
+        splits[[int(row) for row in leaks]] = WITHHELD
     labelled = {key for key, label in zip(keys, truth.tolist(), strict=True) if label >= 0}
     draws = {key: unit_interval(seed, key) for key in dict.fromkeys(keys)} if last else {}
     for row in np.flatnonzero(splits == "train").tolist() if last else ():

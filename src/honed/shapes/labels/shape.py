@@ -130,6 +130,7 @@ class LabelShape(GroupedShape):
             declared=bool(config.data.labels),
             unknown=source.unknown,
             weak=config.has("label"),
+            on_leak=config.split.on_leak,
         )
         texts = (text for _, text in _with_texts(source.imported))
         audit.findings |= cut_findings(texts, audit.records, config.model, what="texts", advice=_CUT)

@@ -21,7 +21,6 @@ from honed.encode.models import encoder_source
 from honed.evaluate.classes import MAP, Ranking, class_scores, completed, nearest
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Interval
-from honed.index.analysis import Analyzer
 from honed.index.lexical import TfidfIndex
 from honed.label.learner import predict_probabilities
 from honed.label.report import LabelReport
@@ -180,7 +179,7 @@ def _vectors(work: Work[Config], labels: Labels) -> tuple[Vectors, Vectors | Non
 
 
 def _lexical_rankings(config: Config, test: LabelledRows) -> "list[Ranking]":
-    index = TfidfIndex(test.texts, Analyzer.of_texts(config.language, test.texts))
+    index = TfidfIndex(test.texts, config.analyzer(test.texts))
     random, everyone = np.random.default_rng(config.seed), np.arange(len(test.rows))
     return list(completed(index.search(test.texts, len(test.texts)), len(test.texts), random, everyone))
 

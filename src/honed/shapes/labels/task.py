@@ -12,6 +12,7 @@ from honed.config.config import Config
 from honed.core.errors import DataError, did_you_mean
 from honed.core.protocols import Mask, Vectors
 from honed.core.text import fold
+from honed.data.split import WITHHELD
 from honed.label.combine import CombinedLabels, combine
 from honed.label.config import LabelConfig
 from honed.label.evidence import Evidence
@@ -87,8 +88,13 @@ class LabelingTask:
 
     @property
     def hand(self) -> npt.NDArray[np.int64]:
-        """The rows whose hand labels may be learned from: not those of test."""
-        return np.flatnonzero((self.truth >= 0) & (self.splits != "test"))
+        """The rows whose hand labels may be learned from: not those of test, nor copies of them."""
+        return np.flatnonzero((self.truth >= 0) & ~self.kept_apart)
+
+    @property
+    def kept_apart(self) -> Mask:
+        """Which records ``(n,)`` nothing may be learned from: those of test, and copies of held-out texts."""
+        return np.isin(self.splits, ("test", WITHHELD))
 
     @property
     def by_hand(self) -> Mask:
@@ -119,7 +125,7 @@ class LabelingTask:
             rows=self.hand,
             classes=self.truth[self.hand],
             vectors=self.vectors,
-            hidden=self.splits == "test",
+            hidden=self.kept_apart,
             folds=self.settings.folds,
             seed=self.settings.seed,
             learner_precision=self.settings.learner_precision,

@@ -17,6 +17,7 @@ from honed.core.protocols import Encoder
 from honed.core.stage import Inputs, Stage, Work
 from honed.core.text import fold
 from honed.data import task
+from honed.data.split import WITHHELD
 from honed.evaluate.results import Finding
 from honed.shapes.findings import finding
 from honed.shapes.grouped.parts import TripletReport
@@ -84,6 +85,8 @@ def audit_sentences(sentences: Sequence[Sentence]) -> SentenceAudit:
     for sentence in sentences:
         splits.setdefault(sentence.relation, set()).add(sentence.split)
         copies.setdefault(fold(sentence.text), []).append(sentence)
+    for names in splits.values():
+        names.discard(WITHHELD)
     twice = [same for same in copies.values() if len(same) > 1]
     samples = {
         "W_TEXT_DUP": [_short(same[0].text) for same in twice],
@@ -97,6 +100,7 @@ def audit_sentences(sentences: Sequence[Sentence]) -> SentenceAudit:
         "W_SPLIT_RELATION": [
             f"{relation}: in {' and '.join(sorted(names))}" for relation, names in splits.items() if len(names) > 1
         ],
+        "W_SPLIT_LEAK": [_short(sentence.text) for sentence in sentences if sentence.split == WITHHELD],
         "W_LABEL_RARE": [f"{relation}: {n} sentence" for relation, n in relations.items() if n < 2],
     }
     return SentenceAudit(
@@ -133,7 +137,7 @@ def _section(config: Config) -> TripletConfig:
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "triplets": asdict(_section(config)),
-        "split": asdict(config.split),
+        "split": config.split.settings(),
         "given": "split" in config.data.columns,
     }
 

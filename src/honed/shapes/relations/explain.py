@@ -65,7 +65,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "explain": asdict(explain_section(config)),
         "model": encoder_source(config.model).identity(),
-        "split": asdict(config.split),
+        "split": config.split.settings(),
     }
 
 

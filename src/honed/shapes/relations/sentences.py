@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from honed.core.text import bare
-from honed.data.split import SplitConfig, assign
+from honed.core.text import bare, fold
+from honed.data.split import SplitConfig, assign, withhold_leaks
 
 Span = tuple[int, int]
 _TAG = re.compile(r"<(?P<end>/?)e(?P<side>[12])>")
@@ -224,8 +224,13 @@ def _whole(value: object) -> int | None:
 
 
 def read_sentences(records: Iterable[Mapping[str, str]], split: SplitConfig, *, given: bool) -> list[Sentence]:
-    """Return the sentences of an import, each with its split: as given, or drawn by relation."""
+    """Return the sentences of an import, each with its split: as given, or drawn by relation.
+
+    Of given splits a sentence whose text stands in a later one too is "withheld", or refused: see `SplitConfig`.
+    """
     rows = list(records)
+    sides = {str(number): row["split"] for number, row in enumerate(rows)} if given else {}
+    withhold_leaks(sides, {number: fold(rows[int(number)]["text"]) for number in sides}, split.on_leak)
     drawn = {} if given else assign(dict.fromkeys(row["relation"] for row in rows), split)
     return [
         Sentence(
@@ -236,7 +241,7 @@ def read_sentences(records: Iterable[Mapping[str, str]], split: SplitConfig, *, 
             relation=row["relation"],
             head_type=row["head_type"],
             tail_type=row["tail_type"],
-            split=row["split"] if given else drawn[row["relation"]],
+            split=sides[str(number)] if given else drawn[row["relation"]],
         )
         for number, row in enumerate(rows)
     ]

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
 from honed.artifacts.report import Report
 from honed.config.config import Config
 from honed.core.errors import ConfigError
-from honed.core.json import JsonObject
+from honed.core.json import Json, JsonObject
 from honed.core.stage import Work
 from honed.data.rows import BadRowError, Record, Role, RowReader
 from honed.data.tables import Row
@@ -127,6 +128,10 @@ class RelationShape(GroupedShape):
             raise BadRowError("E_SPAN", column, error.reason) from None
         record = reader.read(replace(row, values={**row.values, columns["text"]: text}))
         return record | {side: json.dumps(mentions) for side, mentions in spans.items()}
+
+    def settings(self, config: Config, root: Path) -> dict[str, Json]:
+        """Return that leaks of given splits are withheld, which was not always so."""
+        return {"leaks": "withheld"} if "split" in config.data.columns else {}
 
     def compile(self, source: Source) -> Compiled:
         """Audit the sentences; they are searched under their text."""
