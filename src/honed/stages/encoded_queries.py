@@ -1,17 +1,20 @@
 """Queries of a judged task as a searcher's encoder sees them, with the labels of the index that are right for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.core.records import JudgedTask
 from honed.data.split import unit_interval
+from honed.index.hybrid import DEPTH, Candidates
 from honed.search.searcher import Searcher
 
 FOLDS = 3  # of cross-fitting
+_BLOCK = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +64,16 @@ def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> d
         for row in rows[doc]:
             best[row] = max(best.get(row, grade), grade)
     return best
+
+
+def gather_candidates(
+    searcher: Searcher, asked: EncodedQueries, title: str, *, depth: int = DEPTH
+) -> Iterator[Candidates]:
+    """Yield the candidates of each query, as a searcher finds them."""
+    with progress(title, len(asked.texts)) as bar:
+        for start in range(0, len(asked.texts), _BLOCK):
+            vectors = asked.vectors[start : start + _BLOCK]
+            near = searcher.nearest(vectors, depth)
+            for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
+                yield searcher.gather(asked.texts[at], vector, rows, depth=depth, hidden=asked.own[at])
+                bar.advance()
