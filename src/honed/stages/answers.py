@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from honed.config.sections import AnswersSection
+from honed.core.absence import ABSENT, AbsentShare
+from honed.core.json import Json
 from honed.core.records import JudgedTask
 from honed.core.text import fold
-from honed.evaluate.answers import AnswerQuality, Estimates, judge_answers
-from honed.index.answers import AnswerModel, answer_evidence
+from honed.data.split import unit_interval
+from honed.evaluate.answers import AcceptedRisk, AnswerQuality, Estimates, judge_answers
+from honed.index.answers import AnswerEvidence, AnswerModel, answer_evidence
 from honed.index.fusion import JudgedCandidates, LearnedFusion
 from honed.index.hybrid import DEPTH, WIDE, Ranking
 from honed.search.searcher import Searcher
@@ -41,17 +44,36 @@ def learn_answers(
         others = [query for query, fold_number in zip(queries, asked.folds, strict=True) if fold_number != part]
         index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
         of_part = asked.only(np.flatnonzero(asked.folds == part))
-        seen += _evidence(searcher, of_part, f"answers, dev, part {part + 1} of {FOLDS}")
+        seen += query_evidence(searcher, of_part, f"answers, dev, part {part + 1} of {FOLDS}")
     index.fusion = final
-    return AnswerModel.fit(
-        np.stack([evidence.shown for evidence in seen]),
-        np.stack([evidence.hidden for evidence in seen]),
-        np.array([evidence.right for evidence in seen], dtype=np.float64),
-        np.array([evidence.distance for evidence in seen]),
+    order = np.argsort(asked.folds, kind="stable")
+    return AnswerModel.learn(
+        answer_table(seen, asked.only(order)),
         absent=section.absent,
         risk=section.risk,
+        confidence=section.confidence,
         coverage=section.coverage,
     )
+
+
+def answer_table(seen: "Sequence[QueryEvidence]", asked: EncodedQueries) -> AnswerEvidence:
+    """Return the evidence on queries in one table, in the order in which they were asked."""
+    return AnswerEvidence(
+        shown=np.stack([evidence.shown for evidence in seen]),
+        hidden=np.stack([evidence.hidden for evidence in seen]),
+        answerable=asked.answerable(),
+        right=np.array([evidence.right for evidence in seen], dtype=np.float64),
+        distances=np.array([evidence.distance for evidence in seen]),
+        parts=asked.parts,
+        draws=np.array([unit_interval(11, text) for text in asked.texts]),
+    )
+
+
+def answer_facts(model: AnswerModel | None, n: int) -> dict[str, Json]:
+    """Return what a stage tells of estimates that ``n`` queries taught; None where they were too few to learn from."""
+    if model is None or model.promise is None:
+        return {"gap": None, "promise": f"no estimates and no promise: {n} dev queries are no known names"}
+    return {"gap": model.gap, "cut": model.promise.cut, "promise": model.promise.sentence()}
 
 
 class QueryEvidence(NamedTuple):
@@ -67,7 +89,7 @@ class QueryEvidence(NamedTuple):
     wide: Ranking
 
 
-def _evidence(searcher: Searcher, asked: EncodedQueries, title: str) -> Iterator[QueryEvidence]:
+def query_evidence(searcher: Searcher, asked: EncodedQueries, title: str) -> Iterator[QueryEvidence]:
     """Yield the evidence on each query, ranked with its right labels and without them."""
     index = searcher.hybrid
     assert index is not None
@@ -95,18 +117,33 @@ def judged_answers(
         return None
     asked = EncodedQueries.of(searcher, sampled(new, _ASKED, seed))
     rows = []
-    for seen in _evidence(searcher, asked, "answers"):
+    for seen in query_evidence(searcher, asked, "answers"):
         gap = np.inf if model.gap is None else model.gap
         held = np.isfinite(seen.distance) and seen.distance <= gap
         rows.append((model.chance(seen.shown), model.chance(seen.hidden), seen.right, model.within(seen.wide), held))
     columns = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     names = ("chances", "without", "right", "sizes", "held")
-    estimates = Estimates(**dict(zip(names, columns, strict=True)))
+    estimates = Estimates(answerable=asked.answerable(), **dict(zip(names, columns, strict=True)))
+    promise = model.promise
     return judge_answers(
         estimates,
-        absent=section.absent,
-        risk=section.risk,
+        _accepted(model),
+        share=AbsentShare.of(estimates.answerable, section.absent, otherwise=promise.absent if promise else ABSENT),
         reached=model.gap is not None,
         wanted=section.coverage,
         known_names=len(test.queries) - len(new.queries),
+    )
+
+
+def _accepted(model: AnswerModel) -> AcceptedRisk:
+    """Return which answers a model gives, and what it promises of them."""
+    promise = model.promise
+    if promise is None or not promise.made:
+        return AcceptedRisk(risk=model.risk, cut=1 - model.risk, sentence=model.promise_sentence())
+    return AcceptedRisk(
+        risk=model.risk,
+        cut=promise.cut,
+        confidence=promise.confidence,
+        n_dev=promise.n,
+        sentence=promise.sentence(),
     )

@@ -28,7 +28,7 @@ from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import HYBRID as HYBRID_SYSTEM
 from honed.shapes.systems import HYBRID_RANKS, HYBRID_RERANKED, sampled
-from honed.stages.answers import learn_answers
+from honed.stages.answers import answer_facts, learn_answers
 from honed.stages.encoded_queries import EncodedQueries, gather_candidates
 from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
@@ -139,7 +139,7 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
         if len(new) >= _FEWEST:
             chosen = [queries[at] for at in new]
             searcher.answers = learn_answers(searcher, asked.only(new), chosen, section.penalty, config.answers)
-        facts["gap"] = searcher.answers.gap if searcher.answers else None
+        facts |= answer_facts(searcher.answers, len(new))
     return facts
 
 
@@ -223,5 +223,5 @@ STAGE: Stage[Config] = Stage(
     wanted=_wanted,
     settings=_settings,
     run=_run,
-    version=3,
+    version=4,
 )
