@@ -189,12 +189,14 @@ class IndexSection(IndexSettings):
 class AnswersSection:
     """The section ``[answers]``: whether a first hit is right, and sets of candidates that hold the truth.
 
-    ``absent`` is the share of queries that are expected to have no answer, ``risk`` the chance of a wrong answer that
-    is taken, and ``coverage`` how often the right document shall be in the candidate set.
+    ``absent`` is the share of queries that are expected to have no answer; None takes that of dev where it has such
+    queries, else a tenth. ``risk`` is the share of the answers given that may be wrong, ``confidence`` how sure that is
+    to be kept, and ``coverage`` how often the right document shall be in the candidate set.
     """
 
-    absent: float = field(default=0.1, metadata=limits(low=0.001, high=0.999))
+    absent: float | None = field(default=None, metadata=limits(low=0.001, high=0.999))
     risk: float = field(default=0.1, metadata=limits(low=0.001, high=0.999))
+    confidence: float = field(default=0.9, metadata=limits(low=0.5, high=0.999))
     coverage: float = field(default=0.9, metadata=limits(low=0.01, high=0.999))
 
 

@@ -52,8 +52,9 @@ from honed.shapes.systems import (
     sampled,
     with_known_names,
 )
+from honed.stages.answers import judged_answers
 from honed.stages.gates import Student, judged_gates
-from honed.stages.hybrid import hybrid_runs, judged_answers, known_names, searcher_of
+from honed.stages.hybrid import hybrid_runs, known_names, searcher_of
 from honed.stages.latency import QUERIES, latencies
 
 R1 = Measure("R", 1)
