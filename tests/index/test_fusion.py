@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from honed.core.errors import ArtifactError
-from honed.index.fusion import JudgedCandidates, LearnedFusion
+from honed.index.fusion import KINDS, FusionLearner, JudgedCandidates, LearnedFusion, kind_of_query
 
 NAMES = ("words", "initials")
 
@@ -18,45 +18,81 @@ def questions(n: int, *, acronym: bool) -> list[JudgedCandidates]:
         right = int(random.integers(5))
         features[right, int(acronym)] += 1
         features[(right + 1) % 5, 1 - int(acronym)] += 0.7
-        found.append(JudgedCandidates(features, np.eye(5, dtype=np.float32)[right], acronym))
+        found.append(JudgedCandidates(features, np.eye(5, dtype=np.float32)[right], int(acronym)))
     return found
 
 
 def right_first(learned: LearnedFusion, asked: list[JudgedCandidates]) -> float:
-    firsts = [int(learned.scores(each.features, acronym=each.acronym).argmax()) for each in asked]
+    firsts = [int(learned.scores(each.features, kind=each.kind).argmax()) for each in asked]
     return float(np.mean([each.grades[first] > 0 for each, first in zip(asked, firsts, strict=True)]))
 
 
 def test_the_weights_say_what_to_trust() -> None:
     asked = questions(60, acronym=False)
-    assert right_first(LearnedFusion.fit(NAMES, asked, penalty=1.0), asked) == 1.0
+    assert right_first(FusionLearner(names=NAMES, penalty=1.0).fit(asked), asked) == 1.0
     mixed = [*asked, *questions(60, acronym=True)]
-    both = LearnedFusion.fit(NAMES, mixed, penalty=1.0)
+    both = FusionLearner(names=NAMES, penalty=1.0).fit(mixed)
     assert right_first(both, mixed) == 1.0
     assert both.weights[0, 0] > both.weights[0, 1]
     assert both.weights[1, 1] > both.weights[1, 0]
 
 
 def test_it_is_deterministic_and_survives_a_round_trip() -> None:
-    first, again = (LearnedFusion.fit(NAMES, questions(20, acronym=False)) for _ in range(2))
+    first, again = (FusionLearner(names=NAMES).fit(questions(20, acronym=False)) for _ in range(2))
     assert first.as_dict() == again.as_dict()
     back = LearnedFusion.from_dict(first.as_dict())
     assert back.weights.tolist() == first.weights.tolist()
-    for weights in ([[1.0] * 5] * 2, [[float("nan")] * 2] * 2):
+    for weights in ([[1.0] * 5] * 3, [[float("nan")] * 2] * 3):
         with pytest.raises(ArtifactError, match="do not fit"):
             LearnedFusion.from_dict({"names": list(NAMES), "weights": weights})
 
 
 def test_without_anything_to_learn_from_the_first_feature_is_the_score() -> None:
     nothing = [JudgedCandidates(np.ones((3, 2), np.float32), np.zeros(3, np.float32), False)]
-    learned = LearnedFusion.fit(NAMES, nothing)
-    assert learned.scores(np.array([[0.5, 9.0]], np.float32), acronym=True).tolist() == [0.5]
+    learned = FusionLearner(names=NAMES).fit(nothing)
+    assert learned.scores(np.array([[0.5, 9.0]], np.float32), kind=1).tolist() == [0.5]
 
 
 def test_better_grades_weigh_more() -> None:
     features = np.eye(2, dtype=np.float32)
-    learned = LearnedFusion.fit(
-        NAMES, [JudgedCandidates(features, np.array([3, 1], np.float32), False)] * 20, penalty=1.0
-    )
-    scores = learned.scores(features, acronym=False)
+    asked = [JudgedCandidates(features, np.array([3, 1], np.float32), 0)] * 20
+    learned = FusionLearner(names=NAMES, penalty=1.0).fit(asked)
+    scores = learned.scores(features)
     assert scores[0] - scores[1] == pytest.approx(np.log(3), abs=0.3)
+
+
+def test_weights_of_two_kinds_of_queries_serve_long_ones_as_any() -> None:
+    read = LearnedFusion.from_dict({"names": list(NAMES), "weights": [[1.0, 2.0], [3.0, 4.0]]})
+    assert read.weights.tolist() == [[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "kind"),
+    [
+        ("UNAM", True, "acronym"),
+        ("Universidad de Guadalajara", True, "general"),
+        ("Dept. of Physics, University of Guadalajara, Av. Vallarta 2602, Guadalajara, Mexico", True, "long"),
+        ("which university of Mexico was founded in the year 1791 by a king", False, "general"),
+    ],
+)
+def test_kinds_of_queries(text: str, names: bool, kind: str) -> None:
+    assert KINDS[kind_of_query(text, names=names)] == kind
+
+
+def test_few_queries_leave_the_weights_near_the_prior() -> None:
+    prior = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    untaught = FusionLearner(names=NAMES, prior=prior).fit([])
+    assert untaught.weights.tolist() == [[1.0, 0.0], [1.0, 2.0], [1.0, 0.0]]
+    away = []
+    for n in (2, 200):
+        learned = FusionLearner(names=NAMES, prior=prior).fit(questions(n, acronym=False))
+        away.append(float(np.abs(learned.weights[0] - prior[0]).sum()))
+    assert away[0] < away[1]
+
+
+def test_one_part_alone_ranks_by_its_feature() -> None:
+    learner = FusionLearner(names=NAMES, penalty=1.0, only="initials")
+    learned = learner.fit(questions(60, acronym=True))
+    assert (learned.weights[:, 0] == 0).all()
+    assert (learned.weights[:, 1] > 0).all()
+    assert learner.fit([]).weights[0].tolist() == [0.0, 1.0]

@@ -7,8 +7,7 @@ import pytest
 
 from honed.core.errors import ArtifactError
 from honed.core.ranking import top_rows
-from honed.core.text import looks_like_acronym
-from honed.index.fusion import JudgedCandidates, LearnedFusion
+from honed.index.fusion import FusionLearner, JudgedCandidates, kind_of_query
 from honed.index.hybrid import Candidates, HybridIndex, HybridTexts
 
 NAMES = [
@@ -31,10 +30,10 @@ def index() -> HybridIndex:
         candidates = gathered(found, text)
         queries.append(
             JudgedCandidates(
-                candidates.features, (candidates.rows == right).astype(np.float32), looks_like_acronym(text)
+                candidates.features, (candidates.rows == right).astype(np.float32), kind_of_query(text, names=True)
             )
         )
-    found.fusion = LearnedFusion.fit(found.feature_names, queries, penalty=0.1)
+    found.fusion = FusionLearner(names=tuple(found.feature_names), penalty=0.1).fit(queries)
     return found
 
 
@@ -56,9 +55,9 @@ def test_reasons_add_up_to_the_scores_and_tell_which_parts_know(index: HybridInd
     for text, row in (("AMARB", 5), ("KubSU", 1), ("unud", 2)):
         candidates = gathered(index, text)
         reasons = index.reasons(text, candidates)
-        assert set(reasons) == {"dense", *index.parts, "shape"}
+        assert set(reasons) == {"dense", *index.parts, "shape", "names", "website, rest"}
         assert index.fusion is not None
-        scores = index.fusion.scores(candidates.features, acronym=looks_like_acronym(text))
+        scores = index.fusion.scores(candidates.features, kind=kind_of_query(text, names=True))
         assert np.allclose(sum(reasons.values()), scores - scores.mean(), atol=1e-4)
         at = candidates.rows.tolist().index(row)
         most = max(reasons, key=lambda part: float(reasons[part][at]))

@@ -14,6 +14,7 @@ from honed.config.sections import (
     HybridSection,
     IndexSection,
     PathsSection,
+    QueriesSection,
     SplitSection,
 )
 from honed.config.server import ServerSection
@@ -44,6 +45,7 @@ SECTIONS: Mapping[str, type] = {
     "data": DataSection,
     "model": EncoderConfig,
     "split": SplitSection,
+    "queries": QueriesSection,
     "baselines": BaselinesSection,
     "mine": MineConfig,
     "cross_encoder": CrossEncoderConfig,
@@ -70,6 +72,7 @@ class Config:
     data: DataSection
     model: EncoderConfig = field(default_factory=EncoderConfig)
     split: SplitSection = field(default_factory=SplitSection)
+    queries: QueriesSection | None = None
     baselines: BaselinesSection | None = None
     mine: MineConfig | None = None
     cross_encoder: CrossEncoderConfig | None = None

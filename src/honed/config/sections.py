@@ -1,7 +1,7 @@
 """The sections of honed.toml that go with every shape of data; those of one shape are declared by the shape."""
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,13 @@ from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
 OFFSETS = ("auto", "token", "character")
+# what the columns of queries are usually called
+QUERY_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "query_id": ("query_id", "qid"),
+    "text": ("text", "query", "string", "name"),
+    "ids": ("ids", "entity_ids", "doc_ids", "id", "entity_id", "doc_id"),
+    "split": ("split",),
+}
 MOST_QUERIES = 25_000  # that are measured: exact search of each in all documents takes time
 
 
@@ -150,6 +157,33 @@ class SplitSection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QueriesSection:
+    """The section ``[queries]``: tables of real queries with the ids of the records that they mean.
+
+    ``columns`` maps "text", "ids", "split" and "query_id" to columns; without it usual names are looked for. A cell may
+    hold several ids, as a list or parted by ``separator``, or none. Queries that are called train or dev teach the
+    hybrid and what goes with it, those called test are what the report measures.
+    """
+
+    input: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    separator: str = ""
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for a role that queries do not have."""
+        for role in self.columns:
+            if role not in QUERY_COLUMNS:
+                known = ", ".join(QUERY_COLUMNS)
+                raise ConfigError("E_CONFIG_KEY", f"{file}: queries.columns: unknown role {role} (known: {known})")
+
+    def columns_of(self, header: Sequence[str]) -> dict[str, str]:
+        """Return the column of each role in a table: as stated, or by its usual names; roles without one are absent."""
+        usual = {role: next((name for name in names if name in header), "") for role, names in QUERY_COLUMNS.items()}
+        columns = {role: self.columns.get(role, column) for role, column in usual.items()}
+        return {role: column for role, column in columns.items() if column}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BaselinesSection:
     """The lexical systems to measure against; ``language`` is a Snowball stemmer's; "auto" finds out which.
 
@@ -206,10 +240,12 @@ class HybridSection:
 
     ``fields`` of an entity or a document (a website, a brand) are searched beside its text, each with weights of its
     own that are learned; ``weights`` say how many times more a field counts in the text that words are searched in.
-    ``penalty`` keeps the learned weights small.
+    ``penalty`` keeps the learned weights near those that many data sets taught. ``kinds`` are fields whose values say
+    what kind of thing an entity is (a type; "a|b" are two): each common value gets a weight.
     """
 
     fields: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     weights: Mapping[str, int] = field(default_factory=dict)
     penalty: float = field(default=10.0, metadata=limits(low=1e-6, high=1e6))
 

@@ -1,7 +1,7 @@
 """The records that every room shares: frozen, keyword-only, without behaviour beyond their own reading."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from honed.core.errors import ArtifactError
@@ -203,7 +203,7 @@ class JudgedTask:
 
     ``groups`` gives the unit of resampling for each query (its entity): queries of one group are not independent.
     ``slices`` maps a slice name to the ids of its queries. Where the corpus holds passages, ``parents`` names the
-    document of each, and the judgements are of those.
+    document of each, and the judgements are of those. ``absent`` are queries that are known to have no right document.
     """
 
     name: str
@@ -213,6 +213,11 @@ class JudgedTask:
     groups: Mapping[str, str]
     slices: Mapping[str, frozenset[str]]
     parents: Mapping[str, str] = field(default_factory=dict)
+    absent: Sequence[Query] = ()
+
+    def with_absent(self) -> "JudgedTask":
+        """Return the task with the queries that have no answer among the others."""
+        return replace(self, queries=[*self.queries, *self.absent], absent=())
 
     def own_documents(self) -> dict[str, str]:
         """Return the documents that are queries themselves, by query id: one id, and one text but for case and blanks.

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query
 
 FORWARD, REVERSE = "alias-to-label", "label-to-alias"
+ABSENT = "absent.parquet"  # queries without an answer
 DIRECTIONS = (FORWARD, REVERSE)
 EXAMPLES, NAMES, ENTITIES, TASKS = "examples.parquet", "names.parquet", "entities.parquet", "tasks"
 
@@ -78,6 +79,7 @@ _EXAMPLES = pa.schema(
 _NAMES = pa.schema([("entity_id", _TEXT), ("text", _TEXT), ("kind", _TEXT), ("known", pa.bool_())])
 _ENTITIES = pa.schema([("entity_id", _TEXT), ("label", _TEXT), ("fields", _TEXT)])
 _QUERIES = pa.schema([("query_id", _TEXT), ("text", _TEXT), ("group", _TEXT), ("slices", pa.list_(_TEXT))])
+_ABSENT = pa.schema([("query_id", _TEXT), ("text", _TEXT), ("group", _TEXT)])
 _CORPUS = pa.schema([("doc_id", _TEXT), ("text", _TEXT), ("title", _TEXT), ("parent", _TEXT)])
 _QRELS = pa.schema([("query_id", _TEXT), ("doc_id", _TEXT), ("grade", pa.int32())])
 
@@ -143,6 +145,9 @@ def save_task(folder: Path, task: JudgedTask, split: str) -> None:
         for q in task.queries
     ]
     write_rows(base / split / "queries.parquet", queries, _QUERIES)
+    if task.absent:
+        absent = [{"query_id": q.query_id, "text": q.text, "group": task.groups[q.query_id]} for q in task.absent]
+        write_rows(base / split / ABSENT, absent, _ABSENT)
     qrels = [
         {"query_id": query_id, "doc_id": doc_id, "grade": grade}
         for query_id, judged in task.qrels.grades.items()
@@ -175,12 +180,14 @@ def load_task(folder: Path, name: str, split: str) -> JudgedTask:
             slices[part].add(row["query_id"])
     corpus = read_rows(base / "corpus.parquet")
     parents = {row["doc_id"]: row.pop("parent", None) for row in corpus}
+    absent = read_rows(base / split / ABSENT) if (base / split / ABSENT).is_file() else []
     return JudgedTask(
         name=name,
         queries=[Query(query_id=row["query_id"], text=row["text"]) for row in rows],
         corpus=[Document(**row) for row in corpus],
         qrels=Qrels(grades=grades),
-        groups={row["query_id"]: row["group"] for row in rows},
+        groups={row["query_id"]: row["group"] for row in [*rows, *absent]},
+        absent=[Query(query_id=row["query_id"], text=row["text"]) for row in absent],
         slices={part: frozenset(ids) for part, ids in sorted(slices.items())},
         parents={doc_id: parent for doc_id, parent in parents.items() if parent},
     )

@@ -124,6 +124,7 @@ JUDGED_MEASURES = tuple(
     Measure.parse(name)
     for name in ("nDCG@10", "R@1", "R@3", "R@10", "R@100", "Hit@1", "MRR@10", "Judged@10", "nDCG_judged@10")
 )
+OWN_MEASURES = tuple(Measure.parse(name) for name in ("Hit@1", "Hit@10", "R@1", "R@3", "R@10", "MRR@10", "nDCG@10"))
 REVERSE_MEASURES = tuple(Measure.parse(name) for name in ("Hit@1", "Hit@3", "Hit@10", "MRR@10", "nDCG@10"))
 
 

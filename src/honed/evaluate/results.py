@@ -113,6 +113,36 @@ class PublishedFigure(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class FusionChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a hybrid ranks as it does: the fused ranking beside its best single part, cross-fitted on dev.
+
+    ``part`` is the part that answers alone, "" where all are fused; ``fused`` and ``alone`` are the ``measure`` of the
+    fused ranking and of the ``best_part`` over ``queries``, ``difference`` the first less the second (None without
+    queries).
+    """
+
+    queries: int
+    part: str
+    best_part: str
+    measure: str
+    fused: float
+    alone: float
+    difference: Interval | None
+
+    def sentence(self) -> str:
+        """Return the choice in words."""
+        if self.difference is None:
+            return "no dev query has an answer: the hybrid's weights are those that many data sets taught"
+        bounds = (
+            f"{100 * self.difference.mean:+.1f} [{100 * self.difference.low:+.1f}, {100 * self.difference.high:+.1f}]"
+        )
+        beside = f"{self.measure} on {self.queries} dev queries {100 * self.fused:.1f}, {self.best_part} alone "
+        beside += f"{100 * self.alone:.1f} ({bounds})"
+        if self.part:
+            return f"the hybrid ranks by {self.part} alone, as the fused parts are not surely better: {beside}"
+        return f"the hybrid fuses its parts: {beside}"
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the audit found: how often, and the first samples."""
 

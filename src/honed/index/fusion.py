@@ -11,33 +11,48 @@ from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_floats, as_texts
 from honed.core.protocols import Vectors
+from honed.core.text import looks_like_acronym, words
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+KINDS = ("general", "acronym", "long")  # of queries, each with weights of its own
+_LONG = 8  # words; a query for a name that has more holds other words too
 RRF = 60.0  # of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)
 
 
 class JudgedCandidates(NamedTuple):
     """A query to learn from: features of its candidates ``(n, n_features)`` and their grades ``(n,)``.
 
-    ``acronym`` tells whether the query looks like one.
+    ``kind`` is that of the query, see `kind_of_query`.
     """
 
     features: Vectors
     grades: Vectors
-    acronym: bool
+    kind: int
+
+
+def kind_of_query(text: str, *, names: bool) -> int:
+    """Return the place of a query's kind in `KINDS`; ``names`` says that names are searched.
+
+    A line of an address that holds a name is another thing than the name: long queries for names have weights of their
+    own.
+    """
+    if looks_like_acronym(text):
+        return KINDS.index("acronym")
+    return KINDS.index("long" if names and len(words(text)) > _LONG else "general")
 
 
 class _Table(NamedTuple):
     """Candidates of many queries, one after the other.
 
     ``features`` ``(n, n_features)`` are divided by ``scale``; ``target`` ``(n,)`` is the share of the grades of its
-    query; ``query_of`` ``(n,)`` numbers the queries, ``starts`` tells where each begins.
+    query; ``kinds`` ``(n_kinds - 1, n)`` tells which candidates are those of an acronym, and so on; ``query_of``
+    ``(n,)`` numbers the queries, ``starts`` tells where each begins.
     """
 
     features: Vectors
     scale: Vectors
     target: Vectors
-    acronym: Vectors
+    kinds: Vectors
     query_of: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
 
@@ -50,32 +65,39 @@ class _Table(NamedTuple):
         scale = np.maximum(features.std(axis=0), 1e-6)
         features /= scale
         query_of = np.repeat(np.arange(len(queries)), sizes)
+        kind_of = np.array([query.kind for query in queries])[query_of]
         return cls(
             features=features,
             scale=scale,
             target=np.concatenate([grades / grades.sum() for grades in rights]),
-            acronym=np.array([query.acronym for query in queries], dtype=np.float32)[query_of],
+            kinds=np.stack([(kind_of == kind).astype(np.float32) for kind in range(1, len(KINDS))]),
             query_of=query_of,
             starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
         )
 
-    def loss(self, flat: Floats, penalty: float) -> tuple[float, Floats]:
-        """Return the penalised cross-entropy of weights ``(2 * n_features,)``, shared ones first, and its gradient."""
-        width = self.features.shape[1]
-        shared, extra = flat[:width].astype(np.float32), flat[width:].astype(np.float32)
-        scores = (self.features @ shared + self.acronym * (self.features @ extra)).astype(np.float64)
+    def loss(self, flat: Floats, penalty: float, centre: Floats) -> tuple[float, Floats]:
+        """Return the cross-entropy of weights ``(n_kinds * n_features,)``, shared ones first, and its gradient.
+
+        It is penalised by how far the weights are from a ``centre``.
+        """
+        shared, *extras = flat.reshape(len(KINDS), -1).astype(np.float32)
+        scores = self.features @ shared
+        for extra, of_kind in zip(extras, self.kinds, strict=True):
+            scores += of_kind * (self.features @ extra)
+        scores = scores.astype(np.float64)
         scores -= np.maximum.reduceat(scores, self.starts)[self.query_of]
         exps = np.exp(scores)
         likely = exps / np.add.reduceat(exps, self.starts)[self.query_of]
-        value = -float((self.target * np.log(np.maximum(likely, 1e-300))).sum()) + penalty * float(flat @ flat) / 2
+        away = flat - centre
+        value = -float((self.target * np.log(np.maximum(likely, 1e-300))).sum()) + penalty * float(away @ away) / 2
         slope = (likely - self.target).astype(np.float32)
-        gradient = np.concatenate([slope @ self.features, (slope * self.acronym) @ self.features]).astype(np.float64)
-        return value, gradient + penalty * flat
+        gradients = [slope @ self.features, *((slope * of_kind) @ self.features for of_kind in self.kinds)]
+        return value, np.concatenate(gradients).astype(np.float64) + penalty * away
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedFusion:
-    """Weights ``(2, n_features)`` of the features of a candidate: row 0 for queries in general, row 1 for acronyms.
+    """Weights ``(n_kinds, n_features)`` of the features of a candidate, one row for each of `KINDS` of queries.
 
     ``names`` are those of the features.
     """
@@ -83,36 +105,15 @@ class LearnedFusion:
     names: tuple[str, ...]
     weights: Floats
 
-    def scores(self, features: Vectors, *, acronym: bool) -> Vectors:
+    def scores(self, features: Vectors, *, kind: int = 0) -> Vectors:
         """Return the scores ``(n,)`` of candidates: log-odds among those of one query, up to a constant."""
-        scores: Vectors = (features @ self.weights[int(acronym)]).astype(np.float64)
+        scores: Vectors = (features @ self.weights[kind]).astype(np.float64)
         return scores
 
-    def contributions(self, features: Vectors, *, acronym: bool) -> Floats:
+    def contributions(self, features: Vectors, *, kind: int = 0) -> Floats:
         """Return what each feature adds to the score of each candidate ``(n, n_features)``."""
-        added: Floats = features * self.weights[int(acronym)]
+        added: Floats = features * self.weights[kind]
         return added
-
-    @classmethod
-    def fit(cls, names: Sequence[str], queries: Sequence[JudgedCandidates], *, penalty: float = 10.0) -> Self:
-        """Learn weights; a query of whose candidates none is right teaches nothing.
-
-        A softmax over each query's candidates, its right ones to be likely by their grades, with an L2 penalty on the
-        weights of standardised features; the weights of acronyms are shrunk towards the others, so that a few of them
-        do no harm. Convex: the same data give the same weights. Without anything to learn from the first feature is
-        the score.
-        """
-        from scipy.optimize import minimize
-
-        width = len(names)
-        with_answer = [query for query in queries if (query.grades > 0).any()]
-        if not with_answer:
-            return cls(names=tuple(names), weights=np.tile(np.eye(1, width)[0], (2, 1)))
-        table = _Table.of(with_answer)
-        start = np.zeros(2 * width)
-        flat = minimize(table.loss, start, args=(penalty,), jac=True, method="L-BFGS-B").x
-        weights = np.stack([flat[:width], flat[:width] + flat[width:]]) / table.scale
-        return cls(names=tuple(names), weights=weights.round(6))
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
@@ -120,8 +121,79 @@ class LearnedFusion:
 
     @classmethod
     def from_dict(cls, data: JsonObject) -> Self:
-        """Read it back; `ArtifactError` unless there are two finite weights for each feature."""
+        """Read it back; `ArtifactError` unless each kind of query has a finite weight for each feature.
+
+        Weights of before there were long queries serve those as they serve any.
+        """
         names, weights = as_texts(data["names"]), as_floats(data["weights"])
-        if weights.shape != (2, len(names)) or not np.isfinite(weights).all():
+        if weights.shape == (len(KINDS) - 1, len(names)):
+            weights = np.concatenate([weights, weights[:1]])
+        if weights.shape != (len(KINDS), len(names)) or not np.isfinite(weights).all():
             raise ArtifactError("E_FUSION", "the weights of the fusion do not fit what they weigh")
         return cls(names=tuple(names), weights=weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionLearner:
+    """Learns the weights of features by their ``names``, with an L2 ``penalty`` towards a ``prior``.
+
+    ``prior`` ``(n_kinds, n_features)`` holds weights of all queries, then what each further kind adds. With ``only``
+    the feature of that name alone is the score.
+    """
+
+    names: tuple[str, ...]
+    penalty: float = 10.0
+    prior: Floats | None = None
+    only: str = ""
+
+    def fit(self, queries: Sequence[JudgedCandidates]) -> LearnedFusion:
+        """Return the weights that queries teach; one of whose candidates none is right teaches nothing.
+
+        A softmax over each query's candidates, its right ones to be likely by their grades, with a penalty on how far
+        the weights of standardised features are from the prior; those of a kind are shrunk towards those of all, so
+        that a few queries of it do no harm. Convex: the same data give the same weights. Without anything to learn
+        from the prior is what is left, or the first feature alone.
+        """
+        with_answer = [query for query in queries if (query.grades > 0).any()]
+        if self.only:
+            return self._alone(with_answer)
+        if not with_answer:
+            return self._untaught()
+        table = _Table.of(with_answer)
+        prior = np.zeros((len(KINDS), len(self.names))) if self.prior is None else self.prior
+        return LearnedFusion(names=self.names, weights=_per_kind(_minimised(table, self.penalty, prior)))
+
+    def _untaught(self) -> LearnedFusion:
+        if self.prior is not None:
+            return LearnedFusion(names=self.names, weights=_per_kind(self.prior))
+        first = np.eye(1, len(self.names))[0]
+        return LearnedFusion(names=self.names, weights=np.tile(first, (len(KINDS), 1)))
+
+    def _alone(self, queries: Sequence[JudgedCandidates]) -> LearnedFusion:
+        """Return weights that rank by one feature; how much it tells is learned, so that scores are log-odds."""
+        at = self.names.index(self.only)
+        weight = 1.0
+        if queries:
+            alike = [query._replace(features=query.features[:, [at]], kind=0) for query in queries]
+            learned = float(_minimised(_Table.of(alike), self.penalty, np.zeros((len(KINDS), 1)))[0, 0])
+            weight = learned if learned > 0 else 1.0
+        weights = np.zeros((len(KINDS), len(self.names)))
+        weights[:, at] = round(weight, 6)
+        return LearnedFusion(names=self.names, weights=weights)
+
+
+def _minimised(table: _Table, penalty: float, prior: Floats) -> Floats:
+    """Return the best weights ``(n_kinds, n_features)`` of features as they are, shared ones first."""
+    from scipy.optimize import minimize
+
+    centre = (prior * table.scale).ravel()
+    flat = minimize(table.loss, centre, args=(penalty, centre), jac=True, method="L-BFGS-B").x
+    learned: Floats = flat.reshape(prior.shape) / table.scale
+    return learned
+
+
+def _per_kind(weights: Floats) -> Floats:
+    """Return the weights of each kind of query, from those of all and what each kind adds."""
+    whole = np.concatenate([weights[:1], weights[:1] + weights[1:]])
+    rounded: Floats = whole.round(6)
+    return rounded

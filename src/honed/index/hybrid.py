@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
@@ -17,11 +16,13 @@ from honed.core.plain import as_list, as_object, as_text
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows, top_rows
 from honed.core.tensors import Array, Tensors
-from honed.core.text import looks_like_acronym
-from honed.index import analysis
+from honed.index import analysis, name_forms
 from honed.index.analysis import Analyzer
-from honed.index.fusion import RRF, LearnedFusion
-from honed.index.postings import Postings, TermScorer, term_key
+from honed.index.fusion import RRF, LearnedFusion, kind_of_query
+from honed.index.mentions import ALL, Names
+from honed.index.name_evidence import NAMES, NameEvidence
+from honed.index.name_forms import NameForms
+from honed.index.postings import Postings, TermScorer
 
 DENSE = "dense"
 HYBRID, HYBRID_TENSORS = "hybrid.json", "hybrid.safetensors"
@@ -37,15 +38,6 @@ _PART_FEATURES = {
     "bm25": ("weight", "share of the best", "rank"),
     "keys": ("share of the query", "share of the document", "rank"),
 }
-_NAME_FEATURES = (
-    "words",
-    "first word",
-    "letters in order",
-    "words in order",
-    "all in order",
-    "letters a word",
-    "any order",
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +47,9 @@ class HybridTexts:
     ``languages`` are those of fields that have one of their own. ``stop_words`` is one of
     `honed.index.analysis.STOP_WORDS`.
 
-    ``names`` says that the texts are names, whose letters and initials count. ``weighted`` are texts for word search
-    with each field as often as it counts, where they differ from ``texts``.
+    ``names`` says that the texts are names, whose letters and initials count; ``known`` are then all names of each.
+    ``kinds`` are fields whose values say what kind of thing each is. ``weighted`` are texts for word search with each
+    field as often as it counts, where they differ from ``texts``.
     """
 
     texts: Sequence[str]
@@ -65,7 +58,22 @@ class HybridTexts:
     languages: Mapping[str, str] = field(default_factory=dict)
     stop_words: str = "lucene"
     names: bool = True
+    known: Names | None = None
+    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weighted: Sequence[str] = ()
+
+    def is_short(self, name: str) -> bool:
+        """Tell whether the values of a field are short: their letters count, and they stand beside names."""
+        lengths = [len(value) for value in self.fields[name] if value]
+        return self.names and bool(lengths) and float(np.mean(lengths)) <= _SHORT_FIELD
+
+    def evidence(self) -> NameEvidence | None:
+        """Return what all names say; None where the texts are no names."""
+        if not self.names:
+            return None
+        known = self.known or Names([[text] for text in self.texts], [[0] for _ in self.texts])
+        short = {name: values for name, values in self.fields.items() if self.is_short(name)}
+        return NameEvidence.build(known, short, self.kinds)
 
 
 class Candidates(NamedTuple):
@@ -83,29 +91,14 @@ class Ranking(NamedTuple):
     first: Vectors
 
 
-class NameForms(NamedTuple):
-    """The form of each name: its number of ``words`` ``(n,)``, and the `term_key` of its ``first`` word ``(n,)``."""
-
-    words: npt.NDArray[np.int32]
-    first: npt.NDArray[np.uint64]
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> Self:
-        """Return the forms of names; one without a word has the key 1."""
-        words_of = [analysis.words_of(text) for text in texts]
-        return cls(
-            words=np.array([len(words) for words in words_of], dtype=np.int32),
-            first=np.array([term_key(words[0]) if words else 1 for words in words_of], dtype=np.uint64),
-        )
-
-
 Cosines: TypeAlias = Callable[[Rows], Vectors]  # the cosine of the query with some rows
 
 
 class HybridIndex:
     """The parts of a hybrid over some texts, and the weights that fuse them (None: not learned yet).
 
-    ``text_of`` returns the text of a row.
+    ``text_of`` returns the text of a row. ``level`` says which names may be used: all in a search, fewer where the
+    hybrid is taught and measured, see `honed.index.mentions`.
     """
 
     def __init__(
@@ -116,15 +109,19 @@ class HybridIndex:
         *,
         names: bool,
         analyzer: Analyzer,
+        evidence: NameEvidence | None = None,
         fusion: LearnedFusion | None = None,
     ) -> None:
         self.parts, self.names, self.analyzer, self.fusion = dict(parts), names, analyzer, fusion
+        self.evidence, self.level = evidence, ALL
+        self.choice: Json = None  # why it ranks as it does, for the report
         self._forms, self._text_of = forms, text_of
         self._masses: dict[str, Vectors] = {}
         self.feature_names = [f"{DENSE}: {feature}" for feature in _PART_FEATURES["cosine"]]
         for name, scorer in self.parts.items():
             self.feature_names += [f"{name}: {feature}" for feature in _PART_FEATURES[scorer.kind]]
-        self.feature_names += _NAME_FEATURES if names else _NAME_FEATURES[:1]
+        self.feature_names += name_forms.FEATURES if names else name_forms.FEATURES[:1]
+        self.feature_names += evidence.feature_names if evidence else []
 
     @classmethod
     def build(cls, source: HybridTexts) -> Self:
@@ -148,11 +145,18 @@ class HybridIndex:
         for name, values in source.fields.items():
             language = source.languages.get(name)
             parts[f"{name}, words"] = _bm25(values, Analyzer.of_texts(language, values) if language else analyzer)
-            lengths = [len(value) for value in values if value]
-            if source.names and lengths and np.mean(lengths) <= _SHORT_FIELD:
+            if source.is_short(name):
                 parts[f"{name}, letters"] = _tfidf(values)
         forms = NameForms.of(source.texts)
-        return cls(parts, forms, source.texts.__getitem__, names=source.names, analyzer=analyzer)
+        text_of = source.texts.__getitem__
+        return cls(parts, forms, text_of, names=source.names, analyzer=analyzer, evidence=source.evidence())
+
+    @property
+    def part_features(self) -> dict[str, str]:
+        """The feature by which each part would rank alone, by part; fields are no rankings of their own."""
+        first = {name: f"{name}: {_PART_FEATURES[scorer.kind][0]}" for name, scorer in self.parts.items()}
+        own = {name: feature for name, feature in first.items() if ", " not in name}
+        return {DENSE: f"{DENSE}: cosine", **own, **({NAMES: f"{NAMES}: weight"} if self.evidence else {})}
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -169,18 +173,27 @@ class HybridIndex:
             part_scores[gone] = 0
         near = near[~np.isin(near, gone)][:depth] if len(gone) else near[:depth]
         best = {name: _best_rows(part_scores, depth) for name, part_scores in scores.items()}
+        if self.evidence:
+            best[NAMES] = self.evidence.likely(text, depth, level=self.level, hidden=gone)
         rows = np.unique(np.concatenate([near, *best.values()])).astype(np.int64)
         columns = _cosine_columns(cosines(rows), _reciprocal_ranks(near[:DEPTH], rows))
         for name in self.parts:
             ranks = _reciprocal_ranks(best[name][:DEPTH], rows)
             columns += self._part_columns(name, text, scores[name], rows, ranks)
-        columns += self._name_columns(text, rows, best) if self.names else [self._lengths(rows)]
+        if self.names:
+            likely = np.concatenate([best[name][:DEPTH] for name in ("initials", "beginnings")])
+            columns += self._forms.columns(text, rows, likely, self._text_of)
+        else:
+            columns.append(self._forms.lengths(rows))
+        if self.evidence:
+            ranks = _reciprocal_ranks(best[NAMES][:DEPTH], rows)
+            columns += self.evidence.columns(text, rows, ranks, level=self.level)
         return Candidates(rows, np.stack(columns, axis=1).astype(np.float32))
 
     def rank(self, text: str, candidates: Candidates) -> Ranking:
         """Return candidates best first; ties by row number. Needs learned weights."""
         assert self.fusion is not None
-        scores = self.fusion.scores(candidates.features, acronym=looks_like_acronym(text))
+        scores = self.fusion.scores(candidates.features, kind=kind_of_query(text, names=self.names))
         order = np.lexsort((candidates.rows, -scores))
         first = candidates.features[order[0]] if len(order) else np.zeros(len(self.feature_names), np.float32)
         return Ranking(candidates.rows[order], scores[order], first)
@@ -192,7 +205,7 @@ class HybridIndex:
         length, and how its words spell an acronym.
         """
         assert self.fusion is not None
-        added = self.fusion.contributions(candidates.features, acronym=looks_like_acronym(text))
+        added = self.fusion.contributions(candidates.features, kind=kind_of_query(text, names=self.names))
         added -= added.mean(axis=0, keepdims=True) if len(added) else 0.0
         by_part: dict[str, Vectors] = {}
         for name, column in zip(self.feature_names, added.T, strict=True):
@@ -221,23 +234,6 @@ class HybridIndex:
         masses = np.maximum(self._masses[name][rows], 1e-9)
         return [of_rows / max(scorer.query_worth(text), 1e-9), of_rows / masses, ranks]
 
-    def _name_columns(self, text: str, rows: Rows, best: Mapping[str, Rows]) -> list[Vectors]:
-        """Return the features of candidates by the form of their names, each ``(n_rows,)``."""
-        words = analysis.words_of(text)
-        first = np.uint64(term_key(words[0])) if words else np.uint64(0)
-        same_first = (self._forms.first[rows] == first).astype(np.float32)
-        spelled = np.zeros((len(rows), len(_NAME_FEATURES) - 2), dtype=np.float32)
-        if analysis.is_short_word(text):
-            letters = analysis.letters_of(text)
-            likely = np.concatenate([best[name][:DEPTH] for name in ("initials", "beginnings")])
-            for place in np.flatnonzero(np.isin(rows, likely)).tolist():
-                spelled[place] = _spelling(letters, analysis.large_words(self._text_of(int(rows[place]))))
-        return [self._lengths(rows), same_first, *spelled.T]
-
-    def _lengths(self, rows: Rows) -> Vectors:
-        """Return the number of words of names, in tens."""
-        return (self._forms.words[rows] / 10).astype(np.float32)
-
     # -- files -----------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Array]:
@@ -245,6 +241,7 @@ class HybridIndex:
         arrays: dict[str, Array] = {"lengths": self._forms.words, "first": self._forms.first}
         for number, scorer in enumerate(self.parts.values()):
             arrays |= {f"{number}.{name}": array for name, array in scorer.postings.tensors.items()}
+        arrays |= self.evidence.tensors() if self.evidence else {}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def as_dict(self) -> dict[str, Json]:
@@ -253,7 +250,9 @@ class HybridIndex:
             "names": self.names,
             **self.analyzer.as_dict(),
             "parts": [self._part(name, scorer) for name, scorer in self.parts.items()],
+            **({"evidence": self.evidence.as_dict()} if self.evidence else {}),
             "fusion": self.fusion.as_dict() if self.fusion else None,
+            "choice": self.choice,
         }
 
     def _part(self, name: str, scorer: TermScorer) -> dict[str, Json]:
@@ -287,7 +286,9 @@ class HybridIndex:
         if names and not {"initials", "beginnings"} <= parts.keys():
             raise ArtifactError("E_HYBRID", "the hybrid of names has no initials")
         fusion = LearnedFusion.from_dict(as_object(data["fusion"])) if data["fusion"] else None
-        index = cls(parts, forms, text_of, names=names, analyzer=analyzer, fusion=fusion)
+        evidence = NameEvidence.read(as_object(data["evidence"]), tensors, n) if "evidence" in data else None
+        index = cls(parts, forms, text_of, names=names, analyzer=analyzer, evidence=evidence, fusion=fusion)
+        index.choice = data.get("choice")
         if fusion is not None and fusion.names != tuple(index.feature_names):
             raise ArtifactError("E_FUSION", "the weights of the fusion are of other parts")
         return index
@@ -338,12 +339,3 @@ def _reciprocal_ranks(best: Rows, rows: Rows) -> Vectors:
     ranks = np.zeros(len(rows), dtype=np.float32)
     ranks[np.searchsorted(rows, best)] = 1 / np.arange(1, len(best) + 1, dtype=np.float32)
     return ranks
-
-
-def _spelling(letters: str, words: list[str]) -> tuple[float, ...]:
-    """Return how well a short query is made of the beginnings of a name's words: the last five `_NAME_FEATURES`."""
-    reached, used = analysis.spelled_in_order(letters, words)
-    n = max(1, len(words))
-    in_any_order = analysis.spelled_in_any_order(letters, words)
-    letters_a_word = len(letters) / used / 4 if used else 0.0
-    return reached / len(letters), used / n, float(used > 0), letters_a_word, in_any_order / n

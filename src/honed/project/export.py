@@ -124,9 +124,9 @@ class BundleCheck:
         check, config = project.runner.latest(CheckArtifact), project.config
         main = shape_of(config).directions(config)[0].name
         known = hybrid.known_names(check)
-        facts = hybrid.teach(searcher, check.task(main, "dev"), config, known)
+        facts = hybrid.teach(searcher, check.task(main, "dev").with_absent(), config, known)
         if config.answers is not None:
-            test = check.task(main, "test")
+            test = check.task(main, "test").with_absent()
             judged = judged_answers(searcher, test, config.answers, config.seed, known)
             facts["answers"] = msgspec.to_builtins(judged)
         return hybrid.hybrid_data(searcher), facts

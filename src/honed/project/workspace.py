@@ -19,6 +19,7 @@ from honed.evaluate.results import GateResult
 from honed.pipeline.honed_toml import config_of, read_tables, with_overrides
 from honed.pipeline.runner import Listener, Plan, Runner
 from honed.search.searcher import Searcher
+from honed.shapes.own_queries import own_query_lines
 from honed.shapes.registry import shape_of
 from honed.stages.searching import open_searcher
 
@@ -80,7 +81,7 @@ class Workspace:
     def audit(self) -> Audit:
         """Return the audit of the last run."""
         data = self.runner.latest(CheckArtifact).audit()
-        return Audit.of(data, shape_of(self.config).describe_audit(data))
+        return Audit.of(data, [*shape_of(self.config).describe_audit(data), *own_query_lines(data)])
 
     def searcher(self) -> Searcher:
         """Return a searcher over the index of the last run, loaded once."""

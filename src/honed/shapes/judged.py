@@ -11,6 +11,7 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Inputs, Work
 from honed.data.task import Name
 from honed.evaluate.measures import JUDGED_MEASURES
+from honed.shapes.own_queries import own_query_lines
 from honed.shapes.report_page import render_judged
 from honed.shapes.shape import JUDGED_SECTIONS, DevScore, DirectionPlan, Evaluation, ShapeBase
 from honed.shapes.systems import dev_reciprocal_rank, narrowed, sampled, task_analyzer, word_runs
@@ -25,6 +26,7 @@ class JudgedShape(ShapeBase):
     optional = JUDGED_SECTIONS
     report = JudgedReport
     title = "query-to-document"
+    own_title = "query-to-entity"  # of queries of the user's own
 
     def directions(self, config: Config) -> Sequence[DirectionPlan]:
         """Return the one direction from queries to documents."""
@@ -81,7 +83,7 @@ class JudgedShape(ShapeBase):
     def render(self, report: Report) -> str:
         """Return the page of the report."""
         assert isinstance(report, JudgedReport)
-        return render_judged(report, self.describe_audit(report.audit))
+        return render_judged(report, [*self.describe_audit(report.audit), *own_query_lines(report.audit)])
 
 
 def measured_task(work: Work[Config], direction: str, split: str) -> JudgedTask:

@@ -28,18 +28,22 @@ from honed.shapes.proposal import InitFiles, Proposal
 
 DevScore = Callable[[Encoder], float]
 # generic sections that go with judged tasks alone
-JUDGED_SECTIONS = frozenset({"mine", "cross_encoder", "distil", "hybrid", "answers"})
+JUDGED_SECTIONS = frozenset({"queries", "mine", "cross_encoder", "distil", "hybrid", "answers"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """What a shape is compiled from: configuration, folder of honed.toml, imported records, where to write."""
+    """What a shape is compiled from: configuration, folder of honed.toml, imported records, where to write.
+
+    With ``own_queries`` dev and test are queries of the user's own, so that everything else may be trained on.
+    """
 
     config: Config
     root: Path
     imported: ImportArtifact
     folder: Path
     unknown: Callable[[str], bool] | None  # tells whether the base model's tokenizer knows no part of a text
+    own_queries: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from honed.core.text import fold
 from honed.data.split import unit_interval
 from honed.evaluate.answers import AcceptedRisk, AnswerQuality, Estimates, judge_answers
 from honed.index.answers import AnswerEvidence, AnswerModel, answer_evidence
-from honed.index.fusion import JudgedCandidates, LearnedFusion
+from honed.index.fusion import FusionLearner, JudgedCandidates
 from honed.index.hybrid import DEPTH, WIDE, Ranking
 from honed.search.searcher import Searcher
 from honed.shapes.systems import sampled
@@ -32,7 +32,7 @@ def learn_answers(
     searcher: Searcher,
     asked: EncodedQueries,
     queries: Sequence[JudgedCandidates],
-    penalty: float,
+    learner: FusionLearner,
     section: AnswersSection,
 ) -> AnswerModel:
     """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
@@ -42,7 +42,7 @@ def learn_answers(
     seen: list[QueryEvidence] = []
     for part in range(FOLDS):
         others = [query for query, fold_number in zip(queries, asked.folds, strict=True) if fold_number != part]
-        index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
+        index.fusion = learner.fit(others)
         of_part = asked.only(np.flatnonzero(asked.folds == part))
         seen += query_evidence(searcher, of_part, f"answers, dev, part {part + 1} of {FOLDS}")
     index.fusion = final

@@ -11,6 +11,7 @@ from honed.core.stage import Stage, Work
 from honed.data import task
 from honed.encode.base_models import local_folder
 from honed.encode.wordpieces import unknown_text
+from honed.shapes.own_queries import query_settings, read_own_queries, with_own_queries
 from honed.shapes.registry import shape_of
 from honed.shapes.shape import Source
 
@@ -28,20 +29,25 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "base": config.model.base,
         **({"max_length": config.model.max_length} if config.model.max_length else {}),  # of texts that are cut
         **shape_of(config).settings(config, root),
+        **query_settings(config, root),
     }
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
     """Compile the records by their shape, and write the audit, examples, judged tasks and names."""
-    imported = work.inputs.need(ImportArtifact)
+    imported, shape = work.inputs.need(ImportArtifact), shape_of(work.config)
+    own = read_own_queries(work.config, work.root, work.folder)
     source = Source(
         config=work.config,
         root=work.root,
         imported=imported,
         folder=work.folder,
         unknown=_unknown_to(work.config),
+        own_queries=own is not None,
     )
-    compiled = shape_of(work.config).compile(source)
+    compiled = shape.compile(source)
+    if own is not None:
+        compiled = with_own_queries(compiled, own, shape.directions(work.config)[0].name)
     if compiled.examples is not None:
         task.save_examples(work.folder / task.EXAMPLES, compiled.examples)
     if compiled.entities is not None:

@@ -129,7 +129,11 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
     test = measured_task(work, main.name, "test")
     searcher = searcher_of(work, with_hybrid=fused)
     known = known_names(work.inputs.need(CheckArtifact))
-    answers = judged_answers(searcher, test, config.answers, config.seed, known) if config.answers and fused else None
+    answers = (
+        judged_answers(searcher, test.with_absent(), config.answers, config.seed, known)
+        if config.answers and fused
+        else None
+    )
     texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
     return {"answers": answers, "latency": latencies(searcher, work.inputs, texts) if timed else None}
 

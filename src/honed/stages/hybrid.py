@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from honed.artifacts.data import CheckArtifact
@@ -18,11 +19,13 @@ from honed.core.json import Json
 from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
-from honed.core.text import fold, looks_like_acronym
+from honed.core.text import fold
+from honed.data.task import Name
 from honed.encode.models import encoder_source
 from honed.index.blend import Blend
-from honed.index.fusion import JudgedCandidates, LearnedFusion
-from honed.index.hybrid import HYBRID, HYBRID_TENSORS, Candidates, HybridIndex, HybridTexts
+from honed.index.fusion import FusionLearner, JudgedCandidates
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS, HybridIndex, HybridTexts
+from honed.index.mentions import ALL, KNOWN, LABELS, Names
 from honed.search.searcher import Searcher
 from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
@@ -30,6 +33,7 @@ from honed.shapes.systems import HYBRID as HYBRID_SYSTEM
 from honed.shapes.systems import HYBRID_RANKS, HYBRID_RERANKED, sampled
 from honed.stages.answers import answer_facts, learn_answers
 from honed.stages.encoded_queries import EncodedQueries, gather_candidates
+from honed.stages.fusing import teach_fusion
 from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
 
@@ -39,6 +43,7 @@ _ASKED, _RERANKED, _FEWEST = 3000, 500, 20
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     return {
         "hybrid": asdict(config.hybrid) if config.hybrid else None,
+        **({"own_queries": True} if config.queries else {}),
         **({"depth": config.cross_encoder.depth} if config.cross_encoder else {}),
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
@@ -53,10 +58,11 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     from safetensors.numpy import save_file
 
     searcher = searcher_of(work, with_hybrid=False)
-    searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, work.config))
+    names = work.inputs.need(CheckArtifact).names()
+    searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, work.config, names))
     main = shape_of(work.config).directions(work.config)[0].name
     known = known_names(work.inputs.need(CheckArtifact))
-    facts = teach(searcher, judged_task(work.inputs, main, "dev"), work.config, known)
+    facts = teach(searcher, judged_task(work.inputs, main, "dev").with_absent(), work.config, known)
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
     write_json(work.folder / HYBRID, hybrid_data(searcher))
     return facts
@@ -72,14 +78,17 @@ def hybrid_data(searcher: Searcher) -> dict[str, Any]:
     }
 
 
-def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
-    """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field."""
+def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name] = ()) -> HybridTexts:
+    """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field.
+
+    ``names_known`` are all names, with whether the protocol lets a search know them.
+    """
     assert config.hybrid is not None
     names, section = searcher.names, config.hybrid
     texts = [searcher.label_text(number) for number in range(len(searcher.labels))]
     bearers = [[names.entity(entity)[2] for entity in names.bearers(int(row), LABEL)] for row in searcher.labels]
     known = {name for entities in bearers for fields in entities for name in fields}
-    for name in (*section.fields, *section.weights):
+    for name in (*section.fields, *section.weights, *section.kinds):
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise ConfigError("E_FIELD", f"hybrid: no field {name}{did_you_mean(name, known)} (known: {listed})")
@@ -99,8 +108,27 @@ def hybrid_texts(searcher: Searcher, config: Config) -> HybridTexts:
         languages=config.field_languages,
         stop_words=config.stop_words,
         names=shape_of(config).reads_names,
+        known=_all_names(searcher, texts, names_known),
+        kinds={name: values(name) for name in section.kinds},
         weighted=weighted if section.weights else (),
     )
+
+
+def _all_names(searcher: Searcher, texts: Sequence[str], names: Sequence[Name]) -> Names:
+    """Return for each label its text, and the aliases of the entities that bear it."""
+    table = searcher.names
+    known = {(name.entity_id, name.text) for name in names if name.known}
+    all_texts, all_levels = [], []
+    for row, text in zip(searcher.labels.tolist(), texts, strict=True):
+        levels = {text: LABELS}
+        for bearer in table.bearers(row, LABEL):
+            entity_id = table.entity(bearer).entity_id
+            for alias in table.aliases(bearer):
+                level = KNOWN if (entity_id, alias) in known else ALL
+                levels[alias] = min(level, levels.get(alias, ALL))
+        all_texts.append(list(levels))
+        all_levels.append(list(levels.values()))
+    return Names(all_texts, all_levels)
 
 
 # -- learning ------------------------------------------------------------------------------------
@@ -122,24 +150,23 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     section, index = config.hybrid, searcher.hybrid
     assert section is not None and index is not None
     asked = EncodedQueries.of(searcher, sampled(dev, _ASKED, config.seed))
-    gathered = list(gather_candidates(searcher, asked, "hybrid, dev"))
-    queries = [
-        JudgedCandidates(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
-        for at, found in enumerate(gathered)
-    ]
-    index.fusion = LearnedFusion.fit(index.feature_names, queries, penalty=section.penalty)
-    facts: dict[str, Any] = {"queries": len(queries), "features": len(index.feature_names)}
+    index.level = KNOWN if config.queries else LABELS  # no alias of dev tells of itself
+    taught = teach_fusion(searcher, asked, section.penalty)
+    index.choice = msgspec.to_builtins(taught.choice)
+    facts: dict[str, Any] = {"queries": len(asked.texts), "features": len(index.feature_names)}
+    facts["fusion"] = taught.choice.sentence()
     if searcher.reranker is not None and config.cross_encoder is not None:
         searcher.blend = Blend(depth=config.cross_encoder.depth)
-        searcher.blend = _blend(searcher, asked, gathered[:_RERANKED], section.penalty)
+        searcher.blend = _blend(searcher, asked.only(np.arange(min(_RERANKED, len(asked.texts)))), section.penalty)
         facts["rerank"] = searcher.blend.as_dict()
     if config.answers is not None:
         new = np.flatnonzero([fold(text) not in known for text in asked.texts])
         searcher.answers = None
         if len(new) >= _FEWEST:
-            chosen = [queries[at] for at in new]
-            searcher.answers = learn_answers(searcher, asked.only(new), chosen, section.penalty, config.answers)
+            chosen = [taught.queries[at] for at in new.tolist()]
+            searcher.answers = learn_answers(searcher, asked.only(new), chosen, taught.learner, config.answers)
         facts |= answer_facts(searcher.answers, len(new))
+    index.level = KNOWN
     return facts
 
 
@@ -147,19 +174,19 @@ def _grades(rows: Any, grades: Mapping[int, int]) -> Any:
     return np.array([grades.get(row, 0) for row in rows.tolist()], dtype=np.float32)
 
 
-def _blend(searcher: Searcher, asked: EncodedQueries, gathered: Sequence[Candidates], penalty: float) -> Blend:
-    """Learn how much the cross-encoder counts beside the fused score, from the candidates of the first queries."""
+def _blend(searcher: Searcher, asked: EncodedQueries, penalty: float) -> Blend:
+    """Learn how much the cross-encoder counts beside the fused score, from the candidates of queries."""
     index = searcher.hybrid
     assert index is not None
     queries = []
-    with progress("cross-encoder, dev", len(gathered)) as bar:
-        for at, candidates in enumerate(gathered):
+    with progress("cross-encoder, dev", len(asked.texts)) as bar:
+        for at, candidates in enumerate(gather_candidates(searcher, asked, "hybrid, dev")):
             ranked = index.rank(asked.texts[at], candidates)
             scores = searcher.pair_scores(asked.texts[at], ranked.rows)
             features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
-            queries.append(JudgedCandidates(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), False))
+            queries.append(JudgedCandidates(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), 0))
             bar.advance()
-    ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
+    ours, theirs = FusionLearner(names=("ours", "theirs"), penalty=penalty).fit(queries).weights[0].tolist()
     return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
 
 
@@ -207,6 +234,8 @@ def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
     source = shipped_model(work.config, work.inputs)
     hybrid = work.inputs.need(HybridArtifact) if with_hybrid else None
     searcher = open_searcher(work.inputs.need(IndexArtifact), hybrid, work.executor.model(source))
+    if searcher.hybrid:
+        searcher.hybrid.level = KNOWN  # as the protocol has it
     if judge := work.inputs.find(CrossEncoderArtifact):
         searcher.reranker = work.executor.model(judge.scorer())
     return searcher

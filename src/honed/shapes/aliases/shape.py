@@ -14,7 +14,7 @@ from honed.core.sections import toml_string
 from honed.data.rows import Role
 from honed.data.split import refuse_leaks
 from honed.data.task import FORWARD, REVERSE, Name
-from honed.evaluate.measures import DEFAULT_MEASURES, REVERSE_MEASURES
+from honed.evaluate.measures import DEFAULT_MEASURES, OWN_MEASURES, REVERSE_MEASURES
 from honed.shapes.aliases import catalogue as catalogues
 from honed.shapes.aliases.audit import AliasAudit, audit_aliases
 from honed.shapes.aliases.compile import alias_entities, alias_examples, alias_names, alias_tasks
@@ -66,6 +66,8 @@ class AliasShape(JudgedShape):
         split = source.config.split.split_config()
         given = catalogues.given_splits(records, catalogue) if "split" in data.columns else None
         splits = catalogues.split_pairs(catalogue, split, given)
+        if source.own_queries:
+            splits, given = [{"train"} for _ in splits], None
         leaks = catalogues.given_leaks(catalogue, splits, given) if given else []
         refuse_leaks(leaks, split.on_leak)
         tasks = alias_tasks(catalogue, splits, data.slice_by)
@@ -86,7 +88,12 @@ class AliasShape(JudgedShape):
         return msgspec.convert(audit, AliasAudit).lines()
 
     def directions(self, config: Config) -> Sequence[DirectionPlan]:
-        """Return both directions; several labels may be right for one alias, so the first has a ceiling."""
+        """Return both directions; several labels may be right for one alias, so the first has a ceiling.
+
+        With queries of the user's own there is one, from those to entities.
+        """
+        if config.queries:
+            return (DirectionPlan(name=FORWARD, title=JudgedShape.own_title, measures=OWN_MEASURES),)
         return (
             DirectionPlan(name=FORWARD, title=FORWARD, measures=DEFAULT_MEASURES, bounded=True),
             DirectionPlan(name=REVERSE, title=REVERSE, measures=REVERSE_MEASURES, main=False),

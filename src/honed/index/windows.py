@@ -1,0 +1,167 @@
+"""Names laid over the words of a query: the window that holds most of each, by numpy alone."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.core.protocols import Vectors
+from honed.core.ranking import Rows
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Values: TypeAlias = npt.NDArray[np.floating[Any]] | Flags
+_LONG_NAME = 4  # words; a longer name may have one more word of the query between its own
+
+
+class QueryWords(NamedTuple):
+    """The words of a query, "" where a sign parts them.
+
+    ``starts`` and ``stops`` are the places where a part begins and ends; ``ranges`` are (place, from, to, share): the
+    numbers of the words of names that the word at a place matches, and how much a match counts; ``worth`` is that of
+    all words.
+    """
+
+    words: Sequence[str]
+    starts: set[int]
+    stops: set[int]
+    ranges: Sequence[tuple[int, int, int, float]]
+    worth: float
+
+
+class NameWindows(NamedTuple):
+    """The best window of a query for each of some names, all ``(n_names,)``.
+
+    ``place`` numbers the labels that bear the names, ascending; ``lengths`` are the numbers of words. Of the worth of a
+    name (``mass``) the window holds ``held``, a ``share``, the whole query ``anywhere``. The window begins at
+    ``starts`` and is ``sizes`` long. ``whole`` says that the name stands there word for word, ``part`` that nothing
+    else stands between the signs around it; ``unusual`` is its worth with words that many queries hold counted less.
+    """
+
+    place: Rows
+    lengths: Vectors
+    mass: Vectors
+    held: Vectors
+    share: Vectors
+    anywhere: Vectors
+    starts: Vectors
+    sizes: Rows
+    whole: Flags
+    part: Flags
+    unusual: Vectors
+    is_label: Flags
+
+    def best_of(self, n: int) -> Rows:
+        """Return for each of ``n`` labels the name that the query holds best ``(n,)``, -1 where it has none."""
+        order = np.lexsort((self.held * self.share, self.place))
+        last = np.searchsorted(self.place[order], np.arange(n), side="right") - 1
+        best = np.full(n, -1, dtype=np.int64)
+        has = np.bincount(self.place, minlength=n) > 0
+        best[has] = order[last[has]]
+        return best
+
+    def places_of(self, n: int) -> tuple[Vectors, Rows]:
+        """Return where the best window of each of ``n`` labels begins, and its length, both ``(n,)``; 0 for none."""
+        best = self.best_of(n)
+        shown, at = best >= 0, np.maximum(best, 0)
+        if not len(self.starts):
+            return np.zeros(n, np.float32), np.zeros(n, np.int64)
+        return np.where(shown, self.starts[at], 0), np.where(shown, self.sizes[at], 0)
+
+    def most_of(self, values: Values, n: int) -> Vectors:
+        """Return the highest value of the names of each of ``n`` labels ``(n,)``, 0 where it has none."""
+        highest = np.zeros(n, dtype=np.float32)
+        np.maximum.at(highest, self.place, values.astype(np.float32))
+        return highest
+
+
+def best_windows(
+    query: QueryWords,
+    tokens: Rows,
+    lengths: Rows,
+    *,
+    place: Rows,
+    is_label: Flags,
+    worth: Vectors,
+    usual: Vectors,
+) -> NameWindows:
+    """Lay names over a query; ``tokens`` are the words of all names, each of ``lengths`` words."""
+    n, width = len(lengths), max(len(query.words), 1)
+    match = _matches(query, tokens, width)
+    token_worth = worth[tokens].astype(np.float32)
+    held, starts, sizes = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.int64)
+    whole, part = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    of_token = np.repeat(lengths, lengths)
+    for length in np.unique(lengths).tolist():
+        chosen, rows = lengths == length, of_token == length
+        size = min(width, length + (length > 1) + (length > _LONG_NAME))
+        block = match[rows]
+        windows = np.lib.stride_tricks.sliding_window_view(block, size, axis=1).max(axis=-1)
+        sums = (windows * token_worth[rows][:, None]).reshape(-1, length, windows.shape[1]).sum(axis=1)
+        held[chosen], starts[chosen], sizes[chosen] = sums.max(axis=1), sums.argmax(axis=1), size
+        if length <= width:
+            whole[chosen], part[chosen] = _word_for_word(query, block.reshape(-1, length, width))
+    sizes[held == 0] = 0  # nothing of the name is there
+    mass = np.maximum(summed(token_worth, lengths), 1e-9).astype(np.float32)
+    return NameWindows(
+        place=place,
+        lengths=lengths.astype(np.float32),
+        mass=mass,
+        held=held,
+        share=held / mass,
+        anywhere=summed(match.max(axis=1, initial=0) * token_worth, lengths).astype(np.float32),
+        starts=starts,
+        sizes=sizes,
+        whole=whole,
+        part=part,
+        unusual=summed(usual[tokens], lengths).astype(np.float32),
+        is_label=is_label,
+    )
+
+
+def _matches(query: QueryWords, tokens: Rows, width: int) -> Vectors:
+    """Return how well every word of names matches every word of a query ``(n_tokens, n_words)``, in [0, 1]."""
+    distinct, inverse = np.unique(tokens, return_inverse=True)
+    match = np.zeros((len(distinct), width), dtype=np.float32)
+    for at, low, high, share in query.ranges:
+        span = slice(*np.searchsorted(distinct, (low, high)))
+        match[span, at] = np.maximum(match[span, at], share)
+    spread: Vectors = match[inverse]
+    return spread
+
+
+def _word_for_word(query: QueryWords, match: Vectors) -> tuple[Flags, Flags]:
+    """Return which names stand in a query word for word, and between signs: both ``(n,)`` from ``(n, length, width)``.
+
+    ``match`` is that of the words of names of one length.
+    """
+    length, width = match.shape[1:]
+    n_starts = width - length + 1
+    here = np.ones((len(match), n_starts), dtype=np.bool_)
+    for word in range(length):
+        here &= match[:, word, word : word + n_starts] >= 1
+    alone = np.array([start in query.starts and start + length in query.stops for start in range(n_starts)])
+    whole: Flags = np.asarray(here.any(axis=1))
+    part: Flags = np.asarray((here & alone).any(axis=1))
+    return whole, part
+
+
+def summed(values: Values, lengths: Rows) -> Vectors:
+    """Return the sums of consecutive runs of values ``(n,)``, as long as ``lengths`` ``(n,)`` say."""
+    totals = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    sums: Vectors = totals[ends[1:]] - totals[ends[:-1]]
+    return sums
+
+
+def run_rows(starts: Rows, lengths: Rows) -> Rows:
+    """Return the rows of consecutive runs, one after the other: each from its start, as long as ``lengths`` say."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    rows: Rows = np.arange(total) + np.repeat(np.asarray(starts) - ends + lengths, lengths)
+    return rows
+
+
+def ascend(ends: Rows, size: int) -> bool:
+    """Tell whether ends divide ``size`` things into runs: they ascend from 0 to it."""
+    return len(ends) > 0 and int(ends[0]) == 0 and int(ends[-1]) == size and not bool((np.diff(ends) < 0).any())
