@@ -20,8 +20,9 @@ _BLOCK = 256
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedQueries:
-    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, cross-fitting parts ``(n,)``.
+    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, and what they belong to.
 
+    ``groups`` ``(n,)`` number the queries that are not independent, ``parts`` ``(n,)`` are those of cross-fitting.
     ``own`` are the labels that a query is itself, which are no hits for it. Queries of one group are in one part; four
     parts are a fold.
     """
@@ -29,6 +30,7 @@ class EncodedQueries:
     texts: Sequence[str]
     vectors: Vectors
     grades: Sequence[Mapping[int, int]]
+    groups: Rows
     parts: Rows
     own: Sequence[Sequence[int]]
 
@@ -40,11 +42,13 @@ class EncodedQueries:
         for document in task.corpus:
             rows.setdefault(task.judged_as(document.doc_id), []).append(number[document.encoder_text()])
         n_parts = FOLDS * _FINER
+        numbers = {group: at for at, group in enumerate(dict.fromkeys(task.groups.values()))}
         texts, own = [query.text for query in task.queries], task.own_documents()
         return cls(
             texts=texts,
             vectors=searcher.encoder.encode(texts, "query"),
             grades=[_by_label(task.qrels.grades.get(query.query_id, {}), rows) for query in task.queries],
+            groups=np.array([numbers[task.groups[query.query_id]] for query in task.queries], dtype=np.int64),
             parts=np.array([int(n_parts * unit_interval(7, task.groups[query.query_id])) for query in task.queries]),
             own=[rows.get(own.get(query.query_id, ""), ()) for query in task.queries],
         )
@@ -58,7 +62,14 @@ class EncodedQueries:
         """Return some of the queries."""
         texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
         own = [self.own[at] for at in rows]
-        return EncodedQueries(texts=texts, vectors=self.vectors[rows], grades=grades, parts=self.parts[rows], own=own)
+        return EncodedQueries(
+            texts=texts,
+            vectors=self.vectors[rows],
+            grades=grades,
+            groups=self.groups[rows],
+            parts=self.parts[rows],
+            own=own,
+        )
 
     def answerable(self) -> npt.NDArray[np.bool_]:
         """Tell which queries ``(n,)`` have a right label."""
