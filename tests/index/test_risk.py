@@ -93,14 +93,21 @@ def test_a_round_trip_and_what_is_no_promise() -> None:
 
 
 def test_answers_that_are_wrong_together_count_as_fewer() -> None:
-    errors = np.array([1.0, -1, 1, 2])
-    assert design_effects(errors, np.arange(4)).tolist() == [1, 1, 1, 1]
-    effects = design_effects(errors, np.array([7, 3, 7, 3]))  # sums: 1; 1, -1; 2, -1; 2, 1
-    assert effects == pytest.approx([1, 1, 5 / 3, 1])
+    wrong = np.array([1.0, 0, 1, 0, 0])
+    assert design_effects(wrong, np.arange(5)).tolist() == [1, 1, 1, 1, 1]
+    effects = design_effects(wrong, np.array([7, 3, 7, 3, 3]))
+    for n in (3, 4, 5):  # the definition, group by group
+        errors = wrong[:n] - wrong[:n].mean()
+        of_groups = [errors[[0, 2]].sum(), errors[[at for at in (1, 3, 4) if at < n]].sum()]
+        assert effects[n - 1] == pytest.approx(max(1, np.square(of_groups).sum() / np.square(errors).sum()))
+    assert effects[4] > 1.5
+    assert design_effects(np.zeros(4), np.zeros(4, dtype=np.int64)).tolist() == [1, 1, 1, 1]
     chances, right, _ = drawn(500, np.random.default_rng(5))
     twice = [np.repeat(values, 2) for values in (chances, right, np.arange(500))]
     assert learn_cut(*twice, risk=RISK, confidence=SURE) == cut_of(chances, right, risk=RISK, confidence=SURE)
-    assert cut_of(*twice[:2], risk=RISK, confidence=SURE) != cut_of(chances, right, risk=RISK, confidence=SURE)
+    naive = cut_of(*twice[:2], risk=RISK, confidence=SURE)
+    assert naive is not None and naive < chances.max()
+    assert naive != cut_of(chances, right, risk=RISK, confidence=SURE)
 
 
 def test_the_test_is_the_exact_binomial() -> None:

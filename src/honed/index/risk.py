@@ -98,7 +98,7 @@ def learn_cut(chances: Floats, right: Floats, groups: Groups, *, risk: float, co
     if not provable.any():
         return None
     first = int(np.argmax(np.where(provable, (risk * given - expected) / np.sqrt(given), -np.inf)))
-    effects = design_effects(1 - right[order] - risk, groups[order])[ends]
+    effects = design_effects(1 - right[order], groups[order])[ends]
     # the distribution function of a binomial, which need not be of whole numbers
     so_few = betainc(np.maximum(given - wrong, 1e-12) / effects, wrong / effects + 1, 1 - risk)
     refused = so_few[first:] <= 1 - confidence
@@ -106,18 +106,28 @@ def learn_cut(chances: Floats, right: Floats, groups: Groups, *, risk: float, co
     return float(ordered[ends[first + n_refused - 1]]) if n_refused else None
 
 
-def design_effects(errors: Floats, groups: Groups) -> Floats:
-    """Return for the first 1, 2, ... n errors how much more their sum varies than if each were alone, 1 or more.
+def design_effects(wrong: Floats, groups: Groups) -> Floats:
+    """Return for the first 1, 2, ... n answers how much more the number of wrong ones varies by groups, 1 or more.
 
-    The variance of a sum of groups over that of single ones (Kish 1965), as Korn and Graubard (1998) use it for exact
-    intervals: n answers count as n divided by it. Where each group has one error, it is 1.
+    ``wrong`` ``(n,)`` holds 0 and 1. The variance of a sum over groups against that over single answers (Kish 1965), as
+    Korn and Graubard (1998) use it for exact intervals: n answers count as n divided by it. Where each group has one
+    answer, or nothing is wrong, it is 1.
     """
     by_group = np.argsort(groups, kind="stable")
-    sums = np.cumsum(errors[by_group]) - errors[by_group]  # before each error, over all groups
     starts = np.flatnonzero(np.append(True, np.diff(groups[by_group]) != 0))
     sizes = np.diff(np.append(starts, len(groups)))
-    before = np.empty(len(errors))
-    before[by_group] = sums - np.repeat(sums[starts], sizes)
-    alone, together = np.cumsum(errors**2), np.cumsum(2 * before * errors)
-    effects: Floats = np.maximum(1, 1 + together / alone)
-    return effects
+
+    def before(values: Floats) -> Floats:
+        """Return the sum of the values of a group that come before each of its answers ``(n,)``."""
+        sums = np.cumsum(values[by_group]) - values[by_group]
+        result = np.empty(len(values))
+        result[by_group] = sums - np.repeat(sums[starts], sizes)
+        return result
+
+    wrong_before, there_before = before(wrong), before(np.ones(len(wrong)))
+    rate = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    pairs = np.cumsum(wrong_before * wrong)  # sum of (a - rate) (b - rate) over all pairs of one group
+    pairs += -rate * np.cumsum(wrong_before + there_before * wrong) + rate**2 * np.cumsum(there_before)
+    alone = np.cumsum(wrong) * (1 - rate)
+    effects: Floats = np.maximum(1, 1 + 2 * pairs / np.maximum(alone, 1e-9))
+    return np.where(alone > 0, effects, 1.0)
