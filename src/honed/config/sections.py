@@ -19,6 +19,7 @@ from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
 OFFSETS = ("auto", "token", "character")
+MOST_QUERIES = 25_000  # that are measured: exact search of each in all documents takes time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,7 +235,8 @@ class Published:
 class EvaluateSection:
     """What is measured and reported; ``latency`` adds what a query takes, which no two runs agree on.
 
-    ``measures`` are reported beside the usual ones, such as "P@5", also those of plug-ins.
+    ``measures`` are reported beside the usual ones, such as "P@5", also those of plug-ins. Of more than ``queries``
+    in a split a fixed draw is measured.
     """
 
     k: int = field(default=20, metadata=limits(low=10, high=10_000))
@@ -243,6 +245,7 @@ class EvaluateSection:
     latency: bool = False
     published: tuple[Published, ...] = ()
     measures: tuple[str, ...] = ()
+    queries: int = field(default=MOST_QUERIES, metadata=limits(low=100))
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a measure that is unknown."""
