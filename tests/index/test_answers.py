@@ -27,6 +27,7 @@ def evidence(n: int, seed: int, unanswerable: int = 0) -> AnswerEvidence:
         answerable=answerable,
         right=right * answerable,
         distances=np.where(answerable, distances, np.inf),
+        groups=np.arange(n),
         parts=np.arange(n) % 12,
         draws=np.random.default_rng(seed).random(n),
     )
@@ -79,6 +80,7 @@ def test_a_round_trip_and_a_forgery() -> None:
             answerable=np.ones(60, dtype=bool),
             right=np.ones(60),
             distances=np.ones(60),
+            groups=np.arange(60),
             parts=np.arange(60) % 12,
             draws=np.full(60, 0.99),
         ),

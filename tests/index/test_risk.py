@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from honed.index.risk import FEWEST, Promise, learn_cut
+from honed.index.risk import FEWEST, Promise, design_effects, learn_cut
 
 RISK, SURE, DRAWS = 0.1, 0.9, 300
+
+
+def cut_of(chances: np.ndarray, right: np.ndarray, *, risk: float, confidence: float) -> float | None:
+    """The cut where every query is a group of its own."""
+    return learn_cut(chances, right, np.arange(len(chances)), risk=risk, confidence=confidence)
 
 
 def drawn(n: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -21,7 +27,7 @@ def kept(n: int, seed: int = 0) -> tuple[float, float]:
     broken, answered = 0, 0.0
     for draw in range(DRAWS):
         chances, right, _ = drawn(n, np.random.default_rng([seed, draw]))
-        cut = learn_cut(chances, right, risk=RISK, confidence=SURE)
+        cut = cut_of(chances, right, risk=RISK, confidence=SURE)
         if cut is not None:
             given = population >= cut
             broken += bool((1 - truly[given]).mean() > RISK)
@@ -48,23 +54,23 @@ def test_more_queries_answer_more_up_to_the_best_cut() -> None:
 
 def test_a_cut_by_hand() -> None:
     chances, right = np.arange(100, 0, -1) / 100, np.ones(100)
-    assert learn_cut(chances[:21], right[:21], risk=0.1, confidence=0.9) is None  # 0.9 ** 21 > 0.1
-    assert learn_cut(chances[:22], right[:22], risk=0.1, confidence=0.9) == chances[21]
+    assert cut_of(chances[:21], right[:21], risk=0.1, confidence=0.9) is None  # 0.9 ** 21 > 0.1
+    assert cut_of(chances[:22], right[:22], risk=0.1, confidence=0.9) == chances[21]
     right[60:] = 0  # from here on all are wrong: the cut stops where no binomial of a tenth has so few
-    cut = learn_cut(chances, right, risk=0.1, confidence=0.9)
+    cut = cut_of(chances, right, risk=0.1, confidence=0.9)
     assert cut == chances[61]  # 2 wrong of 62 are few enough (P 0.046), 3 of 63 are not (0.114)
-    assert learn_cut(chances, np.zeros(100), risk=0.1, confidence=0.9) is None
+    assert cut_of(chances, np.zeros(100), risk=0.1, confidence=0.9) is None
 
 
 def test_equal_chances_are_answered_together() -> None:
     chances, right = np.repeat([0.99, 0.9], [40, 40]), np.concatenate([np.ones(44), np.zeros(36)])
-    assert learn_cut(chances, right, risk=0.1, confidence=0.9) == 0.99
-    assert learn_cut(np.full(80, 0.9), right, risk=0.1, confidence=0.9) is None
+    assert cut_of(chances, right, risk=0.1, confidence=0.9) == 0.99
+    assert cut_of(np.full(80, 0.9), right, risk=0.1, confidence=0.9) is None
 
 
 def test_fewer_than_fifty_queries_promise_nothing() -> None:
     for n, made in ((FEWEST - 1, False), (FEWEST, True)):
-        promise = Promise.learn(np.full(n, 0.8), np.ones(n), risk=RISK, confidence=SURE, absent=0.1)
+        promise = Promise.learn(np.full(n, 0.8), np.ones(n), np.arange(n), risk=RISK, confidence=SURE, absent=0.1)
         assert promise.made is made
         assert promise.cut == (0.8 if made else None)
         assert promise.gives(0.85) is made  # without a promise the chance itself has to be enough
@@ -73,14 +79,42 @@ def test_fewer_than_fifty_queries_promise_nothing() -> None:
 
 
 def test_where_no_cut_keeps_the_risk_nothing_is_answered() -> None:
-    promise = Promise.learn(np.full(80, 0.99), np.zeros(80), risk=RISK, confidence=SURE, absent=0.1)
+    promise = Promise.learn(np.full(80, 0.99), np.zeros(80), np.arange(80), risk=RISK, confidence=SURE, absent=0.1)
     assert promise.made and not promise.gives(1.0)
     assert "nothing is answered" in promise.sentence()
 
 
 def test_a_round_trip_and_what_is_no_promise() -> None:
-    promise = Promise.learn(np.linspace(0.2, 1, 80), np.ones(80), risk=RISK, confidence=SURE, absent=0.1)
+    promise = Promise.learn(np.linspace(0.2, 1, 80), np.ones(80), np.arange(80), risk=RISK, confidence=SURE, absent=0.1)
     assert Promise.from_dict(promise.as_dict(), RISK) == promise
     for change in ({"cut": 2.0}, {"confidence": float("nan")}, {"n": -1}, {"n": 1.5}, {"absent": None}):
         with pytest.raises((TypeError, ValueError)):
             Promise.from_dict({**promise.as_dict(), **change}, RISK)
+
+
+def test_answers_that_are_wrong_together_count_as_fewer() -> None:
+    wrong = np.array([1.0, 0, 1, 0, 0])
+    assert design_effects(wrong, np.arange(5)).tolist() == [1, 1, 1, 1, 1]
+    effects = design_effects(wrong, np.array([7, 3, 7, 3, 3]))
+    for n in (3, 4, 5):  # the definition, group by group
+        errors = wrong[:n] - wrong[:n].mean()
+        of_groups = [errors[[0, 2]].sum(), errors[[at for at in (1, 3, 4) if at < n]].sum()]
+        assert effects[n - 1] == pytest.approx(max(1, np.square(of_groups).sum() / np.square(errors).sum()))
+    assert effects[4] > 1.5
+    assert design_effects(np.zeros(4), np.zeros(4, dtype=np.int64)).tolist() == [1, 1, 1, 1]
+    chances, right, _ = drawn(500, np.random.default_rng(5))
+    twice = [np.repeat(values, 2) for values in (chances, right, np.arange(500))]
+    assert learn_cut(*twice, risk=RISK, confidence=SURE) == cut_of(chances, right, risk=RISK, confidence=SURE)
+    naive = cut_of(*twice[:2], risk=RISK, confidence=SURE)
+    assert naive is not None and naive < chances.max()
+    assert naive != cut_of(chances, right, risk=RISK, confidence=SURE)
+
+
+def test_the_test_is_the_exact_binomial() -> None:
+    chances, right, _ = drawn(1000, np.random.default_rng(3))
+    cut = cut_of(chances, right, risk=RISK, confidence=SURE)
+    assert cut is not None
+    order = np.argsort(-chances)
+    n = int((chances >= cut).sum())
+    wrong = np.cumsum(1 - right[order])
+    assert binom.cdf(wrong[n - 1], n, RISK) <= 1 - SURE < binom.cdf(wrong[n], n + 1, RISK)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,33 @@ def test_the_command_line_tells_the_chance(fused: Project, whole: Path, capsys: 
     assert run_command(["search", "zzzz", "--bundle", str(whole), "--candidates"]) == 0
     shown = capsys.readouterr().out
     assert "chance that the first is right" in shown
+    assert "dev queries" in shown  # what is promised, or why nothing is
     assert "candidates: " in shown
     assert run_command(["search", "zzzz", "--bundle", str(whole), "--candidates", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"query", "hits", "chance", "match", "candidates"}
     assert run_command(["search", "UNAM", "--direction", "label-to-alias", "--candidates", "--bundle", str(whole)]) == 2
     assert "no candidate sets" in capsys.readouterr().err
+
+
+def test_a_bundle_carries_what_is_promised(whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "b"))
+    data = json.loads((folder / "index/hybrid.json").read_text())
+    assert data["answers"]["promise"].keys() == {"confidence", "n", "absent", "cut"}
+    assert json.loads((folder / "manifest.json").read_text())["hybrid"]["promise"]
+    text, chance = "zzzz", Searcher.load(folder).answer("zzzz").chance
+    assert chance is not None
+    for promise, match in (
+        ({"confidence": 0.9, "n": 500, "absent": 0.1, "cut": chance / 2}, True),
+        ({"confidence": 0.9, "n": 500, "absent": 0.1, "cut": None}, False),
+        ({"confidence": 0.9, "n": 49, "absent": 0.1, "cut": None}, chance >= 0.6),
+        (None, chance >= 0.6),  # as bundles were before there was a promise
+    ):
+        answers = {name: value for name, value in data["answers"].items() if name != "promise"}
+        answers |= {"promise": promise} if promise else {}
+        (folder / "index/hybrid.json").write_text(json.dumps({**data, "answers": answers}))
+        reseal(folder)
+        assert Searcher.load(folder).answer(text).match is match
 
 
 def test_the_server_tells_the_chance(whole: Path, serve: Callable[..., Server]) -> None:
@@ -117,8 +139,6 @@ def test_a_bundle_without_answers_says_so(made: Path) -> None:
 
 @pytest.mark.parametrize("change", ["rows", "fusion", "answers", "language", "missing"])
 def test_a_forged_hybrid_is_unfit(whole: Path, tmp_path: Path, change: str) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(whole, tmp_path / "b"))
     data = json.loads((folder / "index/hybrid.json").read_text())
     tensors = load_file(folder / "index/hybrid.safetensors")

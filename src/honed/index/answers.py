@@ -57,8 +57,8 @@ class AnswerEvidence:
     ``shown`` and ``hidden`` ``(n, n_features)`` are the evidence with the right documents and without; ``answerable``
     ``(n,)`` tells which queries have a right document, ``right`` ``(n,)`` where the first hit is one. ``distances``
     ``(n,)`` are how far the right document lies below the first, infinite where it is not among the candidates.
-    ``parts`` ``(n,)`` are those of cross-fitting, ``draws`` ``(n,)`` numbers in [0, 1) that decide whether a query is
-    asked without its answer.
+    ``groups`` ``(n,)`` number the queries that belong together, ``parts`` ``(n,)`` are those of cross-fitting, and
+    ``draws`` ``(n,)`` numbers in [0, 1) that decide whether a query is asked without its answer.
     """
 
     shown: Floats
@@ -66,6 +66,7 @@ class AnswerEvidence:
     answerable: Flags
     right: Floats
     distances: Floats
+    groups: npt.NDArray[np.int64]
     parts: npt.NDArray[np.int64]
     draws: Floats
 
@@ -92,7 +93,9 @@ class AnswerEvidence:
             if not of_part.all():
                 chances[of_part] = self.chance_weights(share, ~of_part).chances(asked[of_part])
         right = np.where(absent, 0.0, self.right)
-        return Promise.learn(chances[kept], right[kept], risk=risk, confidence=confidence, absent=share.absent)
+        return Promise.learn(
+            chances[kept], right[kept], self.groups[kept], risk=risk, confidence=confidence, absent=share.absent
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from honed.core.json import Json, JsonObject
 from honed.core.plain import as_integer, as_number
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Groups: TypeAlias = npt.NDArray[np.int64]
 FEWEST = 50  # dev queries, for a promise
 
 
@@ -53,10 +54,12 @@ class Promise:
         return f"of the answers given at most {risk} are wrong, promised {terms}"
 
     @classmethod
-    def learn(cls, chances: Floats, right: Floats, *, risk: float, confidence: float, absent: float) -> Self:
-        """Learn the cut from queries ``(n,)`` that their chances were not learned from; ``right`` holds 0 and 1."""
+    def learn(
+        cls, chances: Floats, right: Floats, groups: Groups, *, risk: float, confidence: float, absent: float
+    ) -> Self:
+        """Learn the cut from queries ``(n,)`` that their chances were not learned from, see `learn_cut`."""
         n = len(chances)
-        cut = learn_cut(chances, right, risk=risk, confidence=confidence) if n >= FEWEST else None
+        cut = learn_cut(chances, right, groups, risk=risk, confidence=confidence) if n >= FEWEST else None
         return cls(risk=risk, confidence=confidence, n=n, absent=round(absent, 5), cut=cut)
 
     def as_dict(self) -> dict[str, Json]:
@@ -73,16 +76,18 @@ class Promise:
         return cls(risk=risk, confidence=confidence, n=n, absent=absent, cut=cut)
 
 
-def learn_cut(chances: Floats, right: Floats, *, risk: float, confidence: float) -> float | None:
+def learn_cut(chances: Floats, right: Floats, groups: Groups, *, risk: float, confidence: float) -> float | None:
     """Return the laxest cut above which at most ``risk`` of the answers are wrong, with ``confidence``; None for none.
 
-    Above a cut, the wrong among n answers are binomial; the cut is refused where so few are wrong with a probability of
-    at most 1 - ``confidence`` if the share were ``risk``. Cuts stand between different chances, so their places do not
-    depend on what is right. The first tested is the one that by the chances alone is furthest below the risk, in
-    standard errors: the strictest cuts have too few answers to prove anything. It holds where an answer of lower chance
-    is not more often right, at the cut at which the risk is reached.
+    All arrays are ``(n,)``; ``right`` holds 0 and 1, ``groups`` numbers what belongs together. Above a cut, the wrong
+    among n answers are binomial; the cut is refused where so few are wrong with a probability of at most
+    1 - ``confidence`` if the share were ``risk``. Answers of one group are often wrong together: they count as fewer,
+    by their `design_effects`. Cuts stand between different chances, so their places do not depend on what is right. The
+    first tested is the one that by the chances alone is furthest below the risk, in standard errors: the strictest cuts
+    have too few answers to prove anything. The promise holds where answers just below the cut at which the risk is
+    reached are wrong at least as often as those above it.
     """
-    from scipy.stats import binom
+    from scipy.special import betainc
 
     order = np.argsort(-chances, kind="stable")
     ordered = chances[order]
@@ -93,6 +98,36 @@ def learn_cut(chances: Floats, right: Floats, *, risk: float, confidence: float)
     if not provable.any():
         return None
     first = int(np.argmax(np.where(provable, (risk * given - expected) / np.sqrt(given), -np.inf)))
-    refused = binom.cdf(wrong[first:], given[first:], risk) <= 1 - confidence
+    effects = design_effects(1 - right[order], groups[order])[ends]
+    # the distribution function of a binomial, which need not be of whole numbers
+    so_few = betainc(np.maximum(given - wrong, 1e-12) / effects, wrong / effects + 1, 1 - risk)
+    refused = so_few[first:] <= 1 - confidence
     n_refused = len(refused) if refused.all() else int(np.argmin(refused))
     return float(ordered[ends[first + n_refused - 1]]) if n_refused else None
+
+
+def design_effects(wrong: Floats, groups: Groups) -> Floats:
+    """Return for the first 1, 2, ... n answers how much more the number of wrong ones varies by groups, 1 or more.
+
+    ``wrong`` ``(n,)`` holds 0 and 1. The variance of a sum over groups against that over single answers (Kish 1965), as
+    Korn and Graubard (1998) use it for exact intervals: n answers count as n divided by it. Where each group has one
+    answer, or nothing is wrong, it is 1.
+    """
+    by_group = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(groups[by_group]) != 0))
+    sizes = np.diff(np.append(starts, len(groups)))
+
+    def before(values: Floats) -> Floats:
+        """Return the sum of the values of a group that come before each of its answers ``(n,)``."""
+        sums = np.cumsum(values[by_group]) - values[by_group]
+        result = np.empty(len(values))
+        result[by_group] = sums - np.repeat(sums[starts], sizes)
+        return result
+
+    wrong_before, there_before = before(wrong), before(np.ones(len(wrong)))
+    rate = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    pairs = np.cumsum(wrong_before * wrong)  # sum of (a - rate) (b - rate) over all pairs of one group
+    pairs += -rate * np.cumsum(wrong_before + there_before * wrong) + rate**2 * np.cumsum(there_before)
+    alone = np.cumsum(wrong) * (1 - rate)
+    effects: Floats = np.maximum(1, 1 + 2 * pairs / np.maximum(alone, 1e-9))
+    return np.where(alone > 0, effects, 1.0)

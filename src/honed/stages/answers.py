@@ -64,6 +64,7 @@ def answer_table(seen: "Sequence[QueryEvidence]", asked: EncodedQueries) -> Answ
         answerable=asked.answerable(),
         right=np.array([evidence.right for evidence in seen], dtype=np.float64),
         distances=np.array([evidence.distance for evidence in seen]),
+        groups=asked.groups,
         parts=asked.parts,
         draws=np.array([unit_interval(11, text) for text in asked.texts]),
     )
