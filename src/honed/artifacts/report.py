@@ -11,6 +11,7 @@ from honed.evaluate.headroom import Headroom
 from honed.evaluate.page import comparison_sentence, outcomes_sentence
 from honed.evaluate.results import (
     Comparison,
+    FusionChoice,
     GateResult,
     Interval,
     NextStep,
@@ -121,7 +122,8 @@ class JudgedReport(Report, kw_only=True):
     ``student`` tells how it stands to its teacher, ``reverse`` is the other direction of search, ``answers`` how well
     it is known whether a first hit is right, ``latency`` what a query takes (ms), ``mining`` how negatives were chosen,
     ``model`` how the base model is used. ``wrong`` are queries that what is shipped got wrong, ``won`` those that the
-    base model got wrong and fine-tuning right. ``own_documents`` queries are documents themselves.
+    base model got wrong and fine-tuning right. ``own_documents`` queries are documents themselves. ``fusion`` tells
+    why the hybrid ranks as it does.
     """
 
     student: StudentComparison | None = None
@@ -134,6 +136,7 @@ class JudgedReport(Report, kw_only=True):
     won: QueryOutcomes | None = None
     own_documents: int = 0
     drawn_from: int = 0
+    fusion: FusionChoice | None = None
 
     def own_document_line(self) -> str:
         """Return how many queries are documents themselves and what that means for their rankings; empty for none."""
@@ -149,6 +152,8 @@ class JudgedReport(Report, kw_only=True):
         lines = super().fact_lines()
         if self.own_documents:
             lines.append(self.own_document_line())
+        if self.fusion:
+            lines.append(self.fusion.sentence())
         if self.answers:
             lines.append(self.answers.line())
         if self.student:

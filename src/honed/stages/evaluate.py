@@ -30,7 +30,7 @@ from honed.encode.models import encoder_source
 from honed.evaluate.headroom import Headroom, compared_with_gain
 from honed.evaluate.measures import MEASURES, Measure
 from honed.evaluate.outcomes import OutcomeFinder
-from honed.evaluate.results import Comparison, QueryOutcomes
+from honed.evaluate.results import Comparison, FusionChoice, QueryOutcomes
 from honed.evaluate.runs import save_run
 from honed.evaluate.score import TaskScores, agreement, task_ceiling
 from honed.shapes.judged import measured_task
@@ -114,6 +114,7 @@ class JudgedEvaluation:
             **_asked_one_by_one(work, directions[0]),
             headroom=_headroom_after(work, main.comparisons),
             mining=mined.mining() if mined else None,
+            fusion=_fusion(work),
             model=baselines.base_spec() if baselines else None,
         )
 
@@ -136,6 +137,13 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
     )
     texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
     return {"answers": answers, "latency": latencies(searcher, work.inputs, texts) if timed else None}
+
+
+def _fusion(work: Work[Config]) -> FusionChoice | None:
+    """Return why the hybrid ranks as it does, where there is one."""
+    hybrid = work.inputs.find(HybridArtifact)
+    choice = hybrid.data().get("choice") if hybrid else None
+    return msgspec.convert(choice, FusionChoice) if choice else None
 
 
 def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> Headroom | None:
