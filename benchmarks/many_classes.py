@@ -3,9 +3,9 @@
     python benchmarks/many_classes.py TABLE.parquet --label intent [--split train] [--classes 77] [--hand 300]
 
 Each draw takes classes, hand labels and records to judge by chance; nothing is learned of those. Plain is logistic
-regression of scikit-learn at C = 1, 10 and 100, and at the C that is likeliest on hand labels in five-fold cross-fitting.
-Both keep the records that they are surest of; printed is the share that is right, in %, at each coverage, mean over the
-draws, with honed's confidence and its estimate from hand labels beside what is right.
+regression of scikit-learn at C = 1, 10 and 100, and at the C that is likeliest on hand labels in cross-fitting (five
+folds). Both keep the records that they are surest of. Printed is the share that is right, in %, at each coverage, mean
+over the draws, with honed's confidence and its estimate from hand labels beside what is right.
 """
 
 import argparse
@@ -86,10 +86,11 @@ def draw(vectors: Vectors, labels: Classes, n_classes: int, n_hand: int, seed: i
     shares = combined.probabilities[len(rows) // 2 :]
     curves["honed"] = right_at(shares, truth[judged])
     estimate = (combined.probabilities[:n_hand].argmax(axis=1) == truth[hand]).mean()
+    recipe, confidence = combined.recipe, shares.max(axis=1).mean()
     print(
-        f"draw {seed}: {len(rows)} records, {len(seen)} classes with hand labels; C = {combined.recipe.c:g}, nearness "
-        f"{combined.recipe.nearness:g}, taught by {combined.lesson}; "
-        f"confidence {100 * shares.max(axis=1).mean():.1f} %, estimate {100 * estimate:.1f} %, right {curves['honed'][-1]:.1f} %; {seconds:.1f} s",
+        f"draw {seed}: {len(rows)} records, {len(seen)} classes with hand labels; C = {recipe.c:g}, nearness "
+        f"{recipe.nearness:g}, taught by {combined.lesson}; confidence {100 * confidence:.1f} %, estimate "
+        f"{100 * estimate:.1f} %, right {curves['honed'][-1]:.1f} %; {seconds:.1f} s",
         flush=True,
     )
     return curves

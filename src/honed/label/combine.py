@@ -165,7 +165,7 @@ def _fit_ways(evidence: Evidence, names: list[str], folds: Rows, advance: Callab
 
 def _lessons(evidence: Evidence, names: list[str]) -> dict[str, list[Probabilities]]:
     """Return for each way its probabilities after the first lesson and after the second, where there is one."""
-    learned = taught_by_hand(evidence)
+    learned = taught_by_hand(evidence, unseen=evidence.votes.shape[1] > 0)  # else nothing is weighed by them
     return {name: lesson_probabilities(evidence, name, learned) for name in names}
 
 
@@ -250,12 +250,19 @@ def lesson_probabilities(evidence: Evidence, way: str, learned: Probabilities | 
     return [first, second, combine_votes(evidence, both)]
 
 
-def taught_by_hand(evidence: Evidence) -> Probabilities | None:
-    """Return calibrated probabilities of a learner of the hand labels, cross-fitted; None where it cannot learn."""
+def taught_by_hand(evidence: Evidence, *, unseen: bool = True) -> Probabilities | None:
+    """Return calibrated probabilities of a learner of the hand labels; None where it cannot learn.
+
+    Those of hand-labelled records are by fits without their fold if they are to be judged ``unseen``.
+    """
     if evidence.vectors is None or len(np.unique(evidence.classes)) < 2:
         return None
-    folds = stratified_folds(evidence.classes, evidence.folds, evidence.seed)
     rows, classes = evidence.rows, evidence.classes
+    if not unseen:
+        return predict_probabilities(
+            evidence.vectors, rows, classes, np.ones(len(rows)), evidence.n_classes, evidence.recipe
+        )
+    folds = stratified_folds(classes, evidence.folds, evidence.seed)
     return cross_fit_probabilities(evidence.vectors, rows, classes, folds, evidence.n_classes, evidence.recipe)
 
 
