@@ -10,14 +10,11 @@ import pytest
 
 from honed.core.errors import DataError
 from honed.core.proportion import wilson
-from honed.label.combine import WayComparison, combine, combined_probabilities
+from honed.label.combine import WayComparison, combine, lesson_probabilities, taught_by_hand
 from honed.label.config import COMBINE
 from honed.label.evidence import Evidence
 from honed.label.learner import (
-    apply_temperature,
     cross_fit_probabilities,
-    fit_confidence_minimums,
-    fit_temperature,
     records_to_label,
     stratified_folds,
 )
@@ -31,6 +28,7 @@ from honed.label.threshold import (
     confusion_counts,
     coverage_curve,
     label_quality,
+    overall_thresholds,
     precise_thresholds,
     reaches_threshold,
 )
@@ -53,6 +51,12 @@ def world(n: int = 3000, n_hand: int = 90, *, seed: int = 0) -> tuple[Evidence, 
     rows = np.concatenate([np.flatnonzero(truth == number)[: n_hand // 3] for number in range(3)])
     votes = np.stack(columns, axis=1).astype(np.int16)
     return Evidence(n_classes=3, votes=votes, rows=rows, classes=truth[rows], vectors=vectors), truth
+
+
+def combined_probabilities(evidence: Evidence, way: str) -> Any:
+    """The probabilities of a way after the second lesson, where there is one."""
+    lessons = lesson_probabilities(evidence, way, taught_by_hand(evidence))
+    return lessons[min(1, len(lessons) - 1)]
 
 
 def accuracy(shares: Any, truth: Any, evidence: Evidence) -> float:
@@ -143,24 +147,6 @@ def test_one_class_or_a_class_without_labels_is_no_crash() -> None:
 # -- the learner ------------------------------------------------------------------------------------
 
 
-def test_folds_hold_every_class_evenly() -> None:
-    folds = stratified_folds(np.repeat([0, 1, 2], [10, 10, 3]), 5, 0)
-    assert np.bincount(folds[:10]).tolist() == [2] * 5
-    assert len(set(folds[20:])) == 3
-
-
-def test_temperature_mends_what_is_too_sure() -> None:
-    sure = np.full((400, 2), (0.99, 0.01))
-    classes = np.array([0] * 300 + [1] * 100)
-    mended = apply_temperature(sure, fit_temperature(sure, classes))
-    assert mended[0, 0] == pytest.approx(0.75, abs=0.02)
-
-
-def test_the_least_confidence_keeps_the_precision() -> None:
-    shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.1, 0.9]])
-    assert fit_confidence_minimums(shares, np.array([0, 0, 1, 1, 0]), 0.9).tolist() == [0.8, 1.01]
-
-
 def test_the_next_records_are_doubtful_unlike_each_other_and_new() -> None:
     evidence, _ = world()
     shares = combined_probabilities(evidence, "weighted")
@@ -190,6 +176,13 @@ def test_balanced_thresholds_keep_the_classes_shares() -> None:
 def test_precise_thresholds_take_all_that_keeps_the_precision() -> None:
     shares = np.array([[0.99, 0.01], [0.95, 0.05], [0.8, 0.2], [0.55, 0.45], [0.4, 0.6]])
     assert precise_thresholds(shares, 0.9).tolist() == [0.8, 1.01]
+
+
+def test_one_threshold_for_all_takes_the_surest_whatever_their_class() -> None:
+    shares = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    assert overall_thresholds(shares, 0.5).tolist() == [0.8, 0.8]
+    assert overall_thresholds(shares, 0.75).tolist() == [0.7, 0.7]
+    assert overall_thresholds(shares, 0.0).tolist() == overall_thresholds(shares[:0], 1.0).tolist() == [1.01, 1.01]
 
 
 def test_records_of_equal_confidence_come_together_or_not_at_all() -> None:

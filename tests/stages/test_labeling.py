@@ -254,6 +254,25 @@ def test_sections_for_pairs_are_refused(news: Path, section: str, code: str) -> 
     assert caught.value.code == code
 
 
+def test_labels_that_are_mostly_wrong_are_refused_unless_allowed(
+    news: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(news, 'lists = ["lists.toml"]', 'lists = ["lies.toml"]')
+    change(news, 'rules = ["rules.py"]', 'rules = []\nlearner = "none"')
+    words = "['boat', 'harbour', 'train', 'rail', 'hut', 'peak', 'the', 'a', 'of']"
+    (news / "lies.toml").write_text(f"[[list]]\nlabel = 'Kitchen'\nwords = {words}\n", encoding="utf-8")
+    assert run_command(["--quiet", "label", "--project", str(news)]) == 2
+    said = capsys.readouterr().err
+    assert "E_LABEL_WORSE" in said
+    assert "asked for: 50 % (label.least_right). No labels were written." in said
+    assert run_command(["--quiet", "label", "suggest", "--project", str(news)]) == 0  # what would help is shown
+    capsys.readouterr()
+    assert run_command(["--quiet", "label", "--allow-worse", "--project", str(news)]) == 0
+    assert "W_LABEL_WORSE" in capsys.readouterr().err
+    with pytest.raises(DataError, match="E_LABEL_WORSE"):
+        Project(news).label()
+
+
 def test_the_learner_can_read_title_and_text_apart(news: Path) -> None:
     change(news, "[label]", '[label]\nlearner = "fields"')
     change(news, "gain_over_base = 0.0", "gain_over_base = -1.0")

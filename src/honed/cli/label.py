@@ -37,11 +37,14 @@ def label(
     *,
     serve: Annotated[bool, typer.Option("--serve", help="Open the page to label by keyboard.")] = False,
     majority: Annotated[bool, typer.Option("--majority", help="Combine by majority vote.")] = False,
+    allow_worse: Annotated[
+        bool, typer.Option("--allow-worse", help="Write labels even where fewer are right than asked for.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Label all records: run the rules, teach the learner, combine, draw the line."""
     if context.invoked_subcommand is not None:
-        if project != Path() or serve or majority or json:
+        if project != Path() or serve or majority or allow_worse or json:
             raise ConfigError(
                 "E_OPTION",
                 f"options stand behind the sub-command: honed label {context.invoked_subcommand} --project FOLDER",
@@ -52,6 +55,7 @@ def label(
     from honed.shapes.labels.labeling import LabelArtifact
 
     given = {"label.combine": "majority"} if majority else {}
+    given |= {"label.when_worse": "warn"} if allow_worse else {}
     if serve:
         from honed.serve.label_server import LabelPageOptions, serve_labels
 
@@ -87,6 +91,14 @@ def print_labels(report: LabelReport) -> None:
         ],
     )
     terminal.emit(f"combined by {report.combine.reason}")
+    if report.learner:
+        learner = report.learner
+        terminal.emit(
+            f"learner taught by {learner.lesson}: C = {learner.c:g}, weight of nearness {learner.nearness:g}, "
+            "as was best on hand labels judged unseen"
+        )
+    if not report.by_class:
+        terminal.emit("one threshold for all classes: too few hand labels to keep the classes' shares")
     terminal.emit(f"{report.labelled} of {report.records} records labelled")
     for evaluation, name in (
         (report.on_hand_labels, "on hand labels, each judged unseen"),

@@ -1,11 +1,11 @@
 """What rules and learner give together: calibrated probabilities of each class, by the way that fits the hand labels.
 
-The learner is taught by hand labels, the votes are combined with it in one of `WAYS`, then the learner is taught once
-more, by all records that are labelled with confidence, and combined again.
+The learner is taught by hand labels, and the votes are combined with it in one of `WAYS`. A second lesson, of all
+records that are labelled with confidence, is kept only where it makes hand labels likelier that it did not see.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +15,14 @@ from honed.core.errors import DataError
 from honed.core.progress import progress
 from honed.core.ranking import Rows
 from honed.label.arrays import Classes, Probabilities
+from honed.label.calibration import apply_temperature, fit_temperature, softmax, spread
 from honed.label.evidence import Evidence
 from honed.label.learner import (
-    apply_temperature,
+    USUAL,
+    Recipe,
+    choose_recipe,
     cross_fit_probabilities,
     fit_confidence_minimums,
-    fit_temperature,
     predict_probabilities,
     stratified_folds,
 )
@@ -28,7 +30,10 @@ from honed.label.report import Interval
 from honed.label.ways import WAYS, find_way
 
 AUTO, DEFAULT = "auto", "majority"
+LESSONS = ("hand labels", "hand labels and confident records", "both")
 _CONFIDENT, _MOST_TAUGHT = 0.7, 10_000
+_HAND_WEIGHT = 0.1  # of all hand labels, where confident records weigh 1
+_SHARES = (0.4, 1.0)  # of the first and the second learner: two that agree are surer than each
 _RESAMPLES = 2000
 
 
@@ -72,7 +77,8 @@ class CombinedLabels:
 
     ``way`` was taken for ``reason``, ``comparisons`` are of all ways that were tried, ``temperature`` calibrates them.
     ``has_learner`` tells whether there was a learner: without one, records that no rule votes for are all alike.
-    ``learner_minimums`` ``(n_classes,)`` is the confidence from which on it votes, 0 without one.
+    ``learner_minimums`` ``(n_classes,)`` is the confidence from which on it votes, 0 without one. It was fitted by
+    ``recipe``, and from the `LESSONS` of ``lesson``.
     """
 
     way: str
@@ -82,6 +88,8 @@ class CombinedLabels:
     has_learner: bool
     comparisons: list[WayComparison]
     reason: str
+    recipe: Recipe = USUAL
+    lesson: str = LESSONS[0]
 
 
 class _Fitted(NamedTuple):
@@ -90,9 +98,13 @@ class _Fitted(NamedTuple):
     probabilities: Probabilities
     held_out: Probabilities
     temperature: float
+    lesson: str
 
     def calibrated_held_out(self) -> Probabilities:
         return apply_temperature(self.held_out, self.temperature)
+
+    def log_likelihoods(self, classes: Classes) -> Probabilities:
+        return np.asarray(np.log(self.calibrated_held_out()[np.arange(len(classes)), classes] + 1e-12))
 
 
 def combine(evidence: Evidence, wanted: str, n_sources: int) -> CombinedLabels:
@@ -103,24 +115,18 @@ def combine(evidence: Evidence, wanted: str, n_sources: int) -> CombinedLabels:
     needs more sources: a label model of fewer than three cannot tell which is wrong.
     """
     names = _ways_to_try(evidence, wanted, n_sources)
+    if evidence.vectors is not None:
+        recipe = choose_recipe(evidence.vectors[evidence.rows], evidence.classes, evidence.folds, evidence.seed)
+        evidence = replace(evidence, recipe=recipe)
     folds = stratified_folds(evidence.classes, evidence.folds, evidence.seed)
-    with progress("combine", len(names) * (1 + len(np.unique(folds)))) as bar:
-        fitted = {}
-        for name in names:
-            probabilities = combined_probabilities(evidence, name)
-            bar.advance()
-            held_out = np.zeros((len(evidence.rows), evidence.n_classes))
-            for fold in np.unique(folds):
-                inside = folds == fold
-                held_out[inside] = combined_probabilities(evidence.without(inside), name)[evidence.rows[inside]]
-                bar.advance()
-            temperature = fit_temperature(held_out, evidence.classes) if len(held_out) else 1.0
-            fitted[name] = _Fitted(probabilities, held_out, temperature)
+    with progress("combine", 1 + len(np.unique(folds))) as bar:
+        fitted = _fit_ways(evidence, names, folds, bar.advance)
     comparisons = _compare(fitted, evidence)
     way, reason = _choose(comparisons, len(evidence.rows))
     probabilities = apply_temperature(fitted[way].probabilities, fitted[way].temperature)
     probabilities[evidence.rows] = fitted[way].calibrated_held_out()
-    minimums, learned = np.zeros(evidence.n_classes), _taught_by_hand(evidence)
+    probabilities = spread(probabilities, evidence.recipe.unseen)
+    minimums, learned = np.zeros(evidence.n_classes), taught_by_hand(evidence)
     if learned is not None:
         minimums = fit_confidence_minimums(learned[evidence.rows], evidence.classes, evidence.learner_precision)
     return CombinedLabels(
@@ -131,7 +137,36 @@ def combine(evidence: Evidence, wanted: str, n_sources: int) -> CombinedLabels:
         has_learner=learned is not None,
         comparisons=comparisons,
         reason=reason,
+        recipe=evidence.recipe,
+        lesson=fitted[way].lesson,
     )
+
+
+def _fit_ways(evidence: Evidence, names: list[str], folds: Rows, advance: Callable[[], None]) -> dict[str, _Fitted]:
+    """Return each way after the lesson under which the hand labels are likelier, judged by fits without their fold."""
+    whole = _lessons(evidence, names)
+    advance()
+    held_out = {name: np.zeros((len(whole[name]), len(evidence.rows), evidence.n_classes)) for name in names}
+    for fold in np.unique(folds):
+        inside = folds == fold
+        for name, lessons in _lessons(evidence.without(inside), names).items():
+            for lesson in range(len(whole[name])):
+                held_out[name][lesson, inside] = lessons[min(lesson, len(lessons) - 1)][evidence.rows[inside]]
+        advance()
+    fitted = {}
+    for name in names:
+        taught = [
+            _Fitted(probabilities, judged, fit_temperature(judged, evidence.classes), lesson=LESSONS[lesson])
+            for lesson, (probabilities, judged) in enumerate(zip(whole[name], held_out[name], strict=True))
+        ]
+        fitted[name] = max(taught, key=lambda lesson: lesson.log_likelihoods(evidence.classes).sum())
+    return fitted
+
+
+def _lessons(evidence: Evidence, names: list[str]) -> dict[str, list[Probabilities]]:
+    """Return for each way its probabilities after the first lesson and after the second, where there is one."""
+    learned = taught_by_hand(evidence, unseen=evidence.votes.shape[1] > 0)  # else nothing is weighed by them
+    return {name: lesson_probabilities(evidence, name, learned) for name in names}
 
 
 def _ways_to_try(evidence: Evidence, wanted: str, n_sources: int) -> list[str]:
@@ -145,17 +180,14 @@ def _ways_to_try(evidence: Evidence, wanted: str, n_sources: int) -> list[str]:
                 '--majority (combine = "majority")',
             )
         return [wanted]
-    if len(evidence.rows) < 4 * evidence.n_classes:
+    if len(evidence.rows) < 4 * evidence.n_classes or not evidence.votes.shape[1]:
         return [DEFAULT]
     return [name for name, way in WAYS.items() if n_sources >= way.fewest_sources]
 
 
 def _compare(fitted: Mapping[str, _Fitted], evidence: Evidence) -> list[WayComparison]:
     """Return how right each way is on the hand labels, compared with the first."""
-    records = np.arange(len(evidence.rows))
-    log_likelihoods = {
-        name: np.log(way.calibrated_held_out()[records, evidence.classes] + 1e-12) for name, way in fitted.items()
-    }
+    log_likelihoods = {name: way.log_likelihoods(evidence.classes) for name, way in fitted.items()}
     first = next(iter(fitted))
     return [
         WayComparison(
@@ -199,29 +231,39 @@ def _mean_interval(differences: npt.NDArray[np.float64], seed: int) -> tuple[flo
     return float(differences.mean()), float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def combined_probabilities(evidence: Evidence, way: str) -> Probabilities:
-    """Return uncalibrated probabilities ``(n, n_classes)`` of one way, with a learner where there are vectors.
+def lesson_probabilities(evidence: Evidence, way: str, learned: Probabilities | None) -> list[Probabilities]:
+    """Return uncalibrated probabilities ``(n, n_classes)`` of one way after each of the `LESSONS` that there are.
 
-    The learner is taught by the hand labels first, then twice more by what the way is confident of.
+    First with what the learner ``learned`` of the hand labels; then after it was taught twice more by what the way is
+    confident of; last with the log-probabilities of both learners. Without a learner, or without confident
+    records, the first alone.
     """
     combine_votes = find_way(way).combine
-    learned = _taught_by_hand(evidence)
-    probabilities = combine_votes(evidence, learned)
-    if learned is None:
-        return probabilities
+    first = combine_votes(evidence, learned)
+    if learned is None or not len(_confident_rows(evidence, first)):
+        return [first]
+    again, second = learned, first
     for _ in range(2):
-        learned = _taught_by_confident(evidence, probabilities, learned)
-        probabilities = combine_votes(evidence, learned)
-    return probabilities
+        again = _taught_by_confident(evidence, second, again)
+        second = combine_votes(evidence, again)
+    both = softmax(_SHARES[0] * np.log(learned + 1e-12) + _SHARES[1] * np.log(again + 1e-12))
+    return [first, second, combine_votes(evidence, both)]
 
 
-def _taught_by_hand(evidence: Evidence) -> Probabilities | None:
-    """Return calibrated probabilities of a learner of the hand labels, cross-fitted; None where it cannot learn."""
+def taught_by_hand(evidence: Evidence, *, unseen: bool = True) -> Probabilities | None:
+    """Return calibrated probabilities of a learner of the hand labels; None where it cannot learn.
+
+    Those of hand-labelled records are by fits without their fold if they are to be judged ``unseen``.
+    """
     if evidence.vectors is None or len(np.unique(evidence.classes)) < 2:
         return None
-    folds = stratified_folds(evidence.classes, evidence.folds, evidence.seed)
-    learned = cross_fit_probabilities(evidence.vectors, evidence.rows, evidence.classes, folds, evidence.n_classes)
-    return apply_temperature(learned, fit_temperature(learned[evidence.rows], evidence.classes))
+    rows, classes = evidence.rows, evidence.classes
+    if not unseen:
+        return predict_probabilities(
+            evidence.vectors, rows, classes, np.ones(len(rows)), evidence.n_classes, evidence.recipe
+        )
+    folds = stratified_folds(classes, evidence.folds, evidence.seed)
+    return cross_fit_probabilities(evidence.vectors, rows, classes, folds, evidence.n_classes, evidence.recipe)
 
 
 def _taught_by_confident(evidence: Evidence, probabilities: Probabilities, learned: Probabilities) -> Probabilities:
@@ -230,27 +272,32 @@ def _taught_by_confident(evidence: Evidence, probabilities: Probabilities, learn
     Hand-labelled records are judged, and the temperature is fitted, by a learner that did not see their labels.
     """
     assert evidence.vectors is not None
-    top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    weak = _confident_rows(evidence, top, confidence)
+    weak = _confident_rows(evidence, probabilities)
     if not len(weak):
         return learned
+    top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     vectors, n_classes = evidence.vectors, evidence.n_classes
     rows = np.concatenate([weak, evidence.rows])
     classes = np.concatenate([top[weak], evidence.classes])
-    weights = np.concatenate([confidence[weak], np.ones(len(evidence.rows))])
-    taught = predict_probabilities(vectors, rows, classes, weights, n_classes)
+    share = max(1.0, _HAND_WEIGHT * len(weak) / max(1, len(evidence.rows)))
+    weights = np.concatenate([confidence[weak], np.full(len(evidence.rows), share)])
+    recipe = evidence.recipe
+    taught = predict_probabilities(vectors, rows, classes, weights, n_classes, recipe)
     weak_and_hand = np.concatenate([vectors[weak], vectors[evidence.rows]])
-    without_hand = predict_probabilities(weak_and_hand, np.arange(len(weak)), top[weak], confidence[weak], n_classes)
+    taught_rows = np.arange(len(weak))
+    without_hand = predict_probabilities(weak_and_hand, taught_rows, top[weak], confidence[weak], n_classes, recipe)
     judged = without_hand[len(weak) :]
     taught[evidence.rows] = judged
-    return apply_temperature(taught, fit_temperature(judged, evidence.classes))
+    known = np.isin(evidence.classes, top[weak])  # of other classes it cannot know
+    return apply_temperature(taught, fit_temperature(judged[known], evidence.classes[known]))
 
 
-def _confident_rows(evidence: Evidence, top: Classes, confidence: Probabilities) -> Rows:
-    """Return rows without a hand label whose class ``top`` is sure, drawn evenly over the classes.
+def _confident_rows(evidence: Evidence, probabilities: Probabilities) -> Rows:
+    """Return rows without a hand label whose class is sure, drawn evenly over the classes.
 
     So the largest class does not drown the others.
     """
+    top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     random = np.random.default_rng(evidence.seed)
     confident = confidence > _CONFIDENT
     confident[evidence.rows] = False

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from honed.core.sections import limits
 
+WHEN_WORSE = ("refuse", "warn")
 COMBINE = ("auto", "majority", "weighted", "label-model")
 LEARNERS = ("joined", "fields", "none")
 THRESHOLDS = ("balance", "precision", "none")
@@ -18,7 +19,9 @@ class LabelConfig:
     estimated precision of ``learner_precision``. ``combine`` is a way to combine votes; "auto" keeps the majority
     unless another is better on the hand labels. ``threshold`` is how the confidence is chosen from which on a label is
     used, for each class: "balance" keeps the classes' estimated shares at ``coverage``, "precision" takes all that
-    keeps ``precision``, "none" takes all. ``time_limit`` is seconds that a rule may take for one record. ``store`` is
+    keeps ``precision``, "none" takes all. Fewer than ``least_right`` of the labels right (with "precision":
+    ``precision``), as hand labels say that were judged unseen, is an error, or with ``when_worse = "warn"`` a warning.
+    ``time_limit`` is seconds that a rule may take for one record. ``store`` is
     the file that hand labels are added to, ``terms`` the lists that the label page writes; both need not exist.
     ``folds`` is into how many parts hand labels are cut to judge them unseen.
     """
@@ -31,6 +34,8 @@ class LabelConfig:
     threshold: str = field(default="balance", metadata=limits(one_of=THRESHOLDS))
     coverage: float = field(default=0.55, metadata=limits(low=0.01, high=1))
     precision: float = field(default=0.9, metadata=limits(low=0, high=1))
+    least_right: float = field(default=0.5, metadata=limits(low=0, high=1))
+    when_worse: str = field(default="refuse", metadata=limits(one_of=WHEN_WORSE))
     time_limit: float = field(default=2.0, metadata=limits(low=0.01, high=3600))
     store: str = "labels.jsonl"
     terms: str = "terms.toml"

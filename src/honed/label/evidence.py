@@ -7,6 +7,7 @@ import numpy as np
 from honed.core.protocols import Mask, Vectors
 from honed.core.ranking import Rows
 from honed.label.arrays import Classes, Probabilities, Votes
+from honed.label.learner import USUAL, Recipe
 
 _PRIOR_PRECISION, _PRIOR_VOTES = 0.75, 2.0
 
@@ -18,7 +19,7 @@ class Evidence:
     ``rows`` and ``classes`` ``(n_hand,)`` are the hand labels that may be learned from; ``hidden`` ``(n,)`` marks
     records that nothing may be learned from, not even without their labels: those of test. ``folds`` is into how many
     parts hand labels are cut to judge them unseen; ``learner_precision`` is how often a vote of the learner must be
-    right.
+    right, ``recipe`` how the learner is fitted.
     """
 
     n_classes: int
@@ -30,6 +31,7 @@ class Evidence:
     folds: int = 5
     seed: int = 0
     learner_precision: float = 0.8
+    recipe: Recipe = USUAL
 
     @property
     def n_sources(self) -> int:

@@ -28,11 +28,12 @@ class RuleStatistics(msgspec.Struct, frozen=True, kw_only=True):
     precision: Interval
 
 
-class RuleWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """Something odd about rules that labelling goes on with; ``code`` is ``W_LF_...``."""
+class LabelWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something odd that labelling goes on with; ``code`` is ``W_...``, ``classes`` are all that it is about."""
 
     code: str
     message: str
+    classes: list[str] = []
 
 
 class ClassQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,19 @@ class CombineReport(msgspec.Struct, frozen=True, kw_only=True):
     compared: list[dict[str, str | float | Interval | None]]
 
 
+class LearnerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How the learner was fitted, as was best on hand labels that it did not see.
+
+    ``c`` is the inverse strength of its L2 penalty, ``nearness`` the weight of the similarity to the centroid of each
+    class, ``lesson`` what it learned from. ``unseen`` is the estimated share of records whose class has no hand label.
+    """
+
+    c: float
+    nearness: float
+    lesson: str
+    unseen: float
+
+
 class DisputedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record on which rules disagree: the start of its text, and the class that each rule votes for."""
 
@@ -107,7 +121,8 @@ class LabelReport(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``label.json``: how labels came about and how right they are.
 
     By class: ``learner_minimum`` is the confidence from which on the learner votes, ``thresholds`` that from which on a
-    label is used, ``class_shares`` the estimated share of all records. ``labelled`` counts records with a label, by
+    label is used (one for all classes where hand labels are too few ``by_class``), ``class_shares`` the estimated share
+    of all records. ``learner`` is None without one. ``labelled`` counts records with a label, by
     hand or not, ``coverage`` is the share of records, those of test left out, that are above the thresholds.
     ``on_hand_labels`` judges hand-labelled records as if they had no label, ``on_test`` those of test; None without
     any. ``fights`` are the records on which most rules disagree.
@@ -117,10 +132,12 @@ class LabelReport(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     hand: HandLabelCounts
     rules: list[RuleStatistics]
-    warnings: list[RuleWarning]
+    warnings: list[LabelWarning]
     combine: CombineReport
     learner_minimum: dict[str, float]
     thresholds: dict[str, float]
+    by_class: bool
+    learner: LearnerReport | None
     temperature: float
     class_shares: dict[str, float]
     labelled: int

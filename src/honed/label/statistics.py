@@ -9,7 +9,7 @@ from honed.core.protocols import Mask
 from honed.core.ranking import Rows
 from honed.label.arrays import Classes, Votes
 from honed.label.evidence import count_votes
-from honed.label.report import Interval, RuleStatistics, RuleWarning
+from honed.label.report import Interval, LabelWarning, RuleStatistics
 from honed.label.run import RuleVotes
 
 
@@ -48,17 +48,17 @@ def _share(mask: Mask) -> float:
     return round(float(mask.mean()), 5) if len(mask) else 0.0
 
 
-def rule_warnings(rule_votes: RuleVotes) -> list[RuleWarning]:
+def rule_warnings(rule_votes: RuleVotes) -> list[LabelWarning]:
     """Return what is odd about the rules: one that never votes, several that always vote the same."""
     has_votes = np.atleast_1d((rule_votes.votes >= 0).any(axis=0))
     broken = {problem.rule for problem in rule_votes.problems}
     silent = [
-        RuleWarning(code="W_LF_COVERAGE", message=f"{name} speaks for 0 rows")
+        LabelWarning(code="W_LF_COVERAGE", message=f"{name} speaks for 0 rows")
         for name, votes in zip(rule_votes.names, has_votes, strict=True)
         if not votes and name not in broken
     ]
     identical = [
-        RuleWarning(
+        LabelWarning(
             code="W_LF_DUPLICATE",
             message=f"{', '.join(group)} say the same of every record; they count as one voice too many",
         )

@@ -34,6 +34,13 @@ def balanced_thresholds(probabilities: Probabilities, coverage: float) -> Probab
     return thresholds
 
 
+def overall_thresholds(probabilities: Probabilities, coverage: float) -> Probabilities:
+    """Return one threshold, ``(n_classes,)`` times, that labels the ``coverage`` of the records that are surest."""
+    falling = np.sort(probabilities.max(axis=1, initial=0.0))[::-1]
+    n_wanted = round(coverage * len(falling))
+    return np.full(probabilities.shape[1], falling[n_wanted - 1] if n_wanted else _UNREACHABLE)
+
+
 def precise_thresholds(probabilities: Probabilities, precision: float) -> Probabilities:
     """Return thresholds ``(n_classes,)`` that label all that keeps the expected precision of each class."""
     top, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -85,17 +92,23 @@ def _interval(right: int, n: int) -> Interval:
 
 
 def coverage_curve(
-    probabilities: Probabilities, truth: Classes, names: Sequence[str], coverages: Sequence[float]
+    probabilities: Probabilities,
+    truth: Classes,
+    names: Sequence[str],
+    coverages: Sequence[float],
+    *,
+    by_class: bool = True,
 ) -> list[CoveragePoint]:
-    """Return the quality at several coverages, of thresholds that keep the classes' estimated shares.
+    """Return the quality at several coverages, of thresholds that keep the classes' shares, or of one for all classes.
 
     Thresholds are those of the records of known class in ``truth`` ``(n,)``.
     """
+    thresholds = balanced_thresholds if by_class else overall_thresholds
     known = truth >= 0
     probabilities, truth = probabilities[known], truth[known]
     points = []
     for coverage in coverages:
-        kept = reaches_threshold(probabilities, balanced_thresholds(probabilities, coverage))
+        kept = reaches_threshold(probabilities, thresholds(probabilities, coverage))
         quality = label_quality(probabilities, kept, truth, names)
         points.append(
             CoveragePoint(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from honed.label.arrays import Probabilities
+from honed.label.calibration import softmax
 from honed.label.evidence import Evidence, count_votes, rule_precisions
-from honed.label.learner import fit_confidence_minimums, softmax
+from honed.label.learner import fit_confidence_minimums
 
 CombineVotes = Callable[[Evidence, Probabilities | None], Probabilities]
 """Evidence and the learner's probabilities ``(n, n_classes)``, None without a learner, to combined ones."""
@@ -20,7 +21,12 @@ _ROUNDS = 12
 
 
 def majority(evidence: Evidence, learned: Probabilities | None) -> Probabilities:
-    """Return the shares of votes for each class, ties by the learner, which votes where it is confident enough."""
+    """Return the shares of votes for each class, ties by the learner, which votes where it is confident enough.
+
+    Without any rule there is nothing to vote on: what the learner says is returned.
+    """
+    if learned is not None and not evidence.votes.shape[1]:
+        return learned
     counts = count_votes(evidence.votes, evidence.n_classes)
     prior = np.full(counts.shape, 1 / evidence.n_classes)
     if learned is not None:

@@ -17,6 +17,7 @@ from honed.data.tables import Reject, open_table
 from honed.data.values import holds_nul, label_texts, only_value
 from honed.label.arrays import Probabilities
 from honed.label.config import LabelConfig
+from honed.label.doubts import WORSE
 from honed.label.learner import records_to_label
 from honed.label.store import HandLabel, LabelStore, refinery_columns
 from honed.label.suggest import SuggestedTerm as Term
@@ -49,13 +50,19 @@ class Suggestions(msgspec.Struct, kw_only=True):
 def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
     """Return the labeling task and the latest labels; the stage "label" runs where it has to.
 
-    Raises `ConfigError` without a section [label].
+    Labels that are refused because too many of them are wrong are made here all the same: they are looked at to find
+    what would make them better. Raises `ConfigError` without a section [label].
     """
     if project.config.section(LabelConfig) is None:
         raise ConfigError(
             "E_CONFIG_MISSING", 'labelling is for data.shape = "labels": honed.toml has no section [label]'
         )
-    artifacts = Inputs(project.runner.run(until="label"))
+    try:
+        artifacts = Inputs(project.runner.run(until="label"))
+    except DataError as error:
+        if error.code != WORSE:
+            raise
+        artifacts = Inputs(project.changed({"label.when_worse": "warn"}).runner.run(until="label"))
     task = LabelingTask.open(project.config, project.root, artifacts.need(ImportArtifact), artifacts.find(BaseVectors))
     return task, artifacts.need(LabelArtifact)
 

@@ -1,11 +1,11 @@
 """The stages of the shape "labels": vectors of all records, then labels for them from a few hand labels and rules."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from honed.artifacts.data import VECTORS, BaseVectors, CheckArtifact, Examples, ImportArtifact
 from honed.config.config import Config
@@ -20,12 +20,15 @@ from honed.encode.models import encoder_source
 from honed.label.arrays import Probabilities
 from honed.label.combine import CombinedLabels
 from honed.label.config import LabelConfig
+from honed.label.doubts import Rightness, asked_share, check_rightness, class_warnings, estimate_rightness
 from honed.label.report import (
     CombineReport,
     DisputedRecord,
     HandLabelCounts,
     LabelEvaluation,
     LabelReport,
+    LabelWarning,
+    LearnerReport,
 )
 from honed.label.run import RuleVotes
 from honed.label.statistics import disputed_records, rule_warnings
@@ -35,6 +38,7 @@ from honed.label.threshold import (
     confusion_counts,
     coverage_curve,
     label_quality,
+    overall_thresholds,
     precise_thresholds,
     reaches_threshold,
 )
@@ -44,6 +48,7 @@ from honed.shapes.labels.records import Records, group_examples
 from honed.shapes.labels.task import LabelingTask, label_section
 
 LABELS, REPORT, SHARES, VOTES, PAGE = "labels.parquet", "label.json", "shares.npy", "votes.npz", "label.html"
+_FEWEST_A_CLASS = 10  # hand labels on average, from which on each class has its own threshold
 COVERAGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.87, 0.9, 0.95, 1.0)
 
 
@@ -119,7 +124,8 @@ def _digest(path: Path) -> str | list[str]:
 def label(work: Work[Config]) -> dict[str, Json]:
     """Label every record: run rules, teach the learner, combine, draw the line; with the books of all of it.
 
-    Raises `DataError` when a rule is broken; no labels are written then, and the message says what the others do.
+    Raises `DataError` when a rule is broken, and when hand labels say that too many labels would be wrong; no labels
+    are written then, and the message says what to do.
     """
     labeling = LabelingTask.open(
         work.config, work.root, work.inputs.need(ImportArtifact), work.inputs.find(BaseVectors)
@@ -132,7 +138,9 @@ def label(work: Work[Config]) -> dict[str, Json]:
     kept = reaches_threshold(combined.probabilities, thresholds) & (
         (voted.votes >= 0).any(axis=1) | combined.has_learner
     )
+    doubts = check_rightness(_rightness(labeling, combined.probabilities, kept), labeling.settings)
     report = _report(labeling, voted, combined, thresholds, kept)
+    report = structs.replace(report, warnings=[*doubts, *_warnings(labeling, voted, combined, kept)])
     _write(work.folder, labeling, combined.probabilities, kept, labeling.by_hand)
     np.save(work.folder / SHARES, combined.probabilities.astype(np.float32), allow_pickle=False)
     np.savez_compressed(work.folder / VOTES, votes=voted.votes, names=np.array(voted.names))
@@ -158,7 +166,7 @@ def _report(
         records=len(kept),
         hand=HandLabelCounts(train=hand_labels("train"), dev=hand_labels("dev"), test=hand_labels("test")),
         rules=labeling.statistics(voted),
-        warnings=rule_warnings(voted),
+        warnings=[],
         combine=CombineReport(
             way=combined.way,
             reason=combined.reason,
@@ -166,21 +174,52 @@ def _report(
         ),
         learner_minimum=by_class(combined.learner_minimums),
         thresholds=by_class(thresholds),
+        by_class=thresholds_by_class(labeling),
+        learner=_learner(combined),
         temperature=round(combined.temperature, 4),
         class_shares=by_class(class_shares(probabilities[not_test])),
         labelled=int((kept | labeling.by_hand).sum()),
         coverage=round(float(kept[not_test].mean()), 4),
-        on_hand_labels=_evaluated(probabilities, kept, _only(labeling.truth, labeling.by_hand), labeling.classes),
-        on_test=_evaluated(probabilities, kept, _only(labeling.truth, labeling.splits == "test"), labeling.classes),
+        on_hand_labels=_evaluated(probabilities, kept, labeling.by_hand, labeling),
+        on_test=_evaluated(probabilities, kept, labeling.splits == "test", labeling),
         fights=_disputed(labeling, voted),
     )
+
+
+def _learner(combined: CombinedLabels) -> LearnerReport | None:
+    """Return how the learner was fitted, None without one."""
+    if not combined.has_learner:
+        return None
+    recipe = combined.recipe
+    return LearnerReport(c=recipe.c, nearness=recipe.nearness, lesson=combined.lesson, unseen=round(recipe.unseen, 4))
+
+
+def _rightness(labeling: LabelingTask, probabilities: Probabilities, kept: Mask) -> Rightness:
+    """Return how right the labels would be, of hand labels judged unseen."""
+    truth = _only(labeling.truth, labeling.by_hand)
+    return estimate_rightness(probabilities, kept, truth, ~labeling.kept_apart, asked_share(labeling.settings))
+
+
+def _warnings(labeling: LabelingTask, voted: RuleVotes, combined: CombinedLabels, kept: Mask) -> list[LabelWarning]:
+    """Return what is odd about rules, and the classes that too little is known of to label records as them."""
+    n_classes = len(labeling.classes)
+    hand = np.bincount(labeling.truth[labeling.hand], minlength=n_classes)
+    given = np.bincount(combined.probabilities[kept].argmax(axis=1), minlength=n_classes)
+    return rule_warnings(voted) + class_warnings(hand, voted.votes, given, labeling.classes)
+
+
+def thresholds_by_class(labeling: LabelingTask) -> bool:
+    """Tell whether the classes' shares can be kept: not where they would be guessed from a few hand labels each."""
+    n_hand = len(labeling.hand)
+    return not n_hand or n_hand >= _FEWEST_A_CLASS * len(labeling.classes)
 
 
 def fit_thresholds(shares: Probabilities, labeling: LabelingTask) -> Probabilities:
     """Return the threshold of each class, from the records that are not test."""
     known = shares[~labeling.kept_apart]
     if labeling.settings.threshold == "balance":
-        return balanced_thresholds(known, labeling.settings.coverage)
+        fit = balanced_thresholds if thresholds_by_class(labeling) else overall_thresholds
+        return fit(known, labeling.settings.coverage)
     if labeling.settings.threshold == "precision":
         return precise_thresholds(known, labeling.settings.precision)
     return np.zeros(len(labeling.classes))
@@ -190,7 +229,8 @@ def _only(truth: Rows, where: Mask) -> Rows:
     return np.where(where, truth, -1)
 
 
-def _evaluated(probabilities: Probabilities, kept: Mask, truth: Rows, classes: Sequence[str]) -> LabelEvaluation | None:
+def _evaluated(probabilities: Probabilities, kept: Mask, where: Mask, labeling: LabelingTask) -> LabelEvaluation | None:
+    truth, classes = _only(labeling.truth, where), labeling.classes
     if not (truth >= 0).any():
         return None
     everything = np.ones(len(kept), dtype=bool)
@@ -198,7 +238,7 @@ def _evaluated(probabilities: Probabilities, kept: Mask, truth: Rows, classes: S
         kept=label_quality(probabilities, kept, truth, classes),
         all_records=label_quality(probabilities, everything, truth, classes),
         confusion=confusion_counts(probabilities, kept, truth),
-        curve=coverage_curve(probabilities, truth, classes, COVERAGES),
+        curve=coverage_curve(probabilities, truth, classes, COVERAGES, by_class=thresholds_by_class(labeling)),
     )
 
 
@@ -270,4 +310,5 @@ LABEL: Stage[Config] = Stage(
     wanted=_wants_labels,
     settings=_label_settings,
     run=label,
+    version=2,
 )
