@@ -91,9 +91,11 @@ def best_windows(
     token_worth = worth[tokens].astype(np.float32)
     held, starts, sizes = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.int64)
     whole, part = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    of_token = np.repeat(lengths, lengths)
-    for length in np.unique(lengths).tolist():
-        chosen, rows = lengths == length, of_token == length
+    anywhere = summed(match.max(axis=1, initial=0) * token_worth, lengths).astype(np.float32)
+    laid = np.where(anywhere > 0, lengths, 0)  # of the others the query holds no word
+    of_token = np.repeat(laid, lengths)
+    for length in np.unique(laid[laid > 0]).tolist():
+        chosen, rows = laid == length, of_token == length
         size = min(width, length + (length > 1) + (length > _LONG_NAME))
         block = match[rows]
         windows = np.lib.stride_tricks.sliding_window_view(block, size, axis=1).max(axis=-1)
@@ -109,7 +111,7 @@ def best_windows(
         mass=mass,
         held=held,
         share=held / mass,
-        anywhere=summed(match.max(axis=1, initial=0) * token_worth, lengths).astype(np.float32),
+        anywhere=anywhere,
         starts=starts,
         sizes=sizes,
         whole=whole,

@@ -35,14 +35,7 @@ def teach_fusion(searcher: Searcher, asked: EncodedQueries, penalty: float) -> T
     """
     index = searcher.hybrid
     assert index is not None
-    queries = [
-        JudgedCandidates(
-            candidates.features,
-            np.array([asked.grades[at].get(row, 0) for row in candidates.rows.tolist()], dtype=np.float32),
-            kind_of_query(asked.texts[at], names=index.names),
-        )
-        for at, candidates in enumerate(gather_candidates(searcher, asked, "hybrid, dev"))
-    ]
+    queries = judged_candidates(searcher, index, asked)
     names = tuple(index.feature_names)
     learner = FusionLearner(names=names, penalty=penalty, prior=prior_weights(names, of_names=index.names))
     choice = choose(index, learner, queries, asked)
@@ -50,6 +43,18 @@ def teach_fusion(searcher: Searcher, asked: EncodedQueries, penalty: float) -> T
         learner = replace(learner, only=_feature_of(index, choice.part))
     index.fusion = learner.fit(queries)
     return TaughtFusion(queries=queries, learner=learner, choice=choice)
+
+
+def judged_candidates(searcher: Searcher, index: HybridIndex, asked: EncodedQueries) -> list[JudgedCandidates]:
+    """Return the candidates of queries with their features and grades, to learn from."""
+    return [
+        JudgedCandidates(
+            candidates.features,
+            np.array([asked.grades[at].get(row, 0) for row in candidates.rows.tolist()], dtype=np.float32),
+            kind_of_query(asked.texts[at], names=index.names),
+        )
+        for at, candidates in enumerate(gather_candidates(searcher, asked, "hybrid, dev"))
+    ]
 
 
 def choose(
@@ -65,11 +70,11 @@ def choose(
         fusion = learner.fit(others)
         for at in np.flatnonzero(asked.folds == fold).tolist():
             query = queries[at]
-            fused[at] = _reciprocal_rank(fusion.scores(query.features, kind=query.kind), query.grades)
+            fused[at] = reciprocal_rank(fusion.scores(query.features, kind=query.kind), query.grades)
     alone = {}
     for part in index.part_features:
         at_feature = learner.names.index(_feature_of(index, part))
-        alone[part] = np.array([_reciprocal_rank(query.features[:, at_feature], query.grades) for query in queries])
+        alone[part] = np.array([reciprocal_rank(query.features[:, at_feature], query.grades) for query in queries])
     best = max(alone, key=lambda part: (alone[part][answered].mean(), part))
     difference = fused[answered] - alone[best][answered]
     bounds = Bootstrap(asked.groups[answered].astype(str).tolist()).intervals(difference[:, None])[0].rounded()
@@ -89,7 +94,7 @@ def _feature_of(index: HybridIndex, part: str) -> str:
     return index.part_features[part]
 
 
-def _reciprocal_rank(scores: Vectors, grades: Vectors) -> float:
+def reciprocal_rank(scores: Vectors, grades: Vectors) -> float:
     """Return 1 / the rank of the first right candidate, 0 beyond 10 or for none; of equal scores the mean rank."""
     right = grades > 0
     if not right.any():
