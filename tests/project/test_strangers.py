@@ -135,7 +135,7 @@ JUDGED = [
 ]  # one has no answer
 QRELS = "".join(f"{number} 0 {doc} 1\n" for number, doc in JUDGED)
 SGML = "".join(
-    f"<DOC>\n<DOCNO> {doc} </DOCNO>\n<HEADLINE>{title}</HEADLINE>\n<TEXT>\n<P>{html.escape(text)}</P>\n</TEXT>\n</DOC>\n"
+    f"<DOC>\n<DOCNO> {doc} </DOCNO>\n<HEADLINE>{title}</HEADLINE>\n<TEXT>\n{html.escape(text)}\n</TEXT>\n</DOC>\n"
     for doc, title, text in PASSAGES
 )
 TOPICS = "".join(
