@@ -23,7 +23,7 @@ _COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _ALL = 0.95  # of the texts: from here on those without a label are a few that were missed
-_MANY, _LISTED = 1000, 300
+_MANY, _ENOUGH, _LISTED = 1000, 5000, 300
 
 
 def labels_proposal(files: InitFiles, roles: Sequence[Role], *, asked: bool) -> Proposal | None:
@@ -91,7 +91,7 @@ def _search_sections(texts: int, present: frozenset[str]) -> list[str]:
     return [
         *(["[split]", *drawn, *chosen, ""] if drawn or chosen else []),
         "[train]",
-        "epochs = 1",
+        f"epochs = {1 if texts >= _ENOUGH else 3}  # the best step on dev is kept",
         "batch_size = 64",
         "",
         "[index]",
