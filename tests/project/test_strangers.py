@@ -4,6 +4,7 @@ import csv
 import gzip
 import html
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from honed import Project
+from honed.artifacts.data import CheckArtifact, ImportArtifact
 from honed.cli.main import run_command
+from honed.core.errors import ConfigError, DataError
 from honed.data.split_names import split_named, split_of_file
 from honed.project.init import propose
 from honed.shapes.texts import whole_text
@@ -243,6 +246,34 @@ def test_texts_of_which_half_have_a_label_get_weak_ones(tmp_path: Path) -> None:
     assert (
         "120 of 240 texts have a label -> weak labels from rules, lists and hand labels, see [label]" in proposal.notes
     )
+
+
+def test_other_words_for_splits_are_read_as_honed_toml_says(tmp_path: Path) -> None:
+    odd_splits(tmp_path)
+    (tmp_path / "honed.toml").write_text(propose([tmp_path], tmp_path, given={}, shape=None).text)
+    project = Project(tmp_path)
+    project.run(until="check")
+    splits = Counter(record["split"] for record in project.runner.latest(ImportArtifact).records())
+    assert splits == {"train": 160, "dev": 40, "test": 40}
+    wrong = Project(tmp_path, settings={"data.splits": {}})
+    with pytest.raises(DataError, match=r'splits = \{ "official_test" = "test" \}'):
+        wrong.run(until="check")
+    with pytest.raises(ConfigError, match="'held' is not one of train, dev, test"):
+        Project(tmp_path, settings={"data.splits": {"official_test": "held"}})
+
+
+def test_aliases_in_files_named_after_splits_get_a_dev_of_train(tmp_path: Path) -> None:
+    names = [(str(n), f"University of {place}", f"{place[:3]} {n}") for n, place in enumerate(PLACES)]
+    write_csv(tmp_path / "train.csv", names[:7], ("id", "label", "alias"))
+    write_csv(tmp_path / "test.csv", names[7:], ("id", "label", "alias"))
+    (tmp_path / "honed.toml").write_text(propose([tmp_path], tmp_path, given={}, shape=None).text)
+    project = Project(tmp_path)
+    project.run(until="check")
+    check = project.runner.latest(CheckArtifact)
+    sizes = [len(check.task("alias-to-label", split).queries) for split in ("dev", "test")]
+    assert sizes[0] >= 1
+    assert sizes[1] == 3
+    assert sum(sizes) + len(check.examples()) == 10
 
 
 def test_one_file_named_train_is_no_split(tmp_path: Path) -> None:
