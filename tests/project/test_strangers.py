@@ -239,6 +239,17 @@ def test_files_named_after_splits_divide_the_queries(tmp_path: Path) -> None:
     assert splits["test"] == 4  # those of dev, where there is no test
 
 
+@pytest.mark.parametrize(("name", "lacking"), [("train", "anything but train"), ("dev", "train")])
+def test_judgements_of_one_split_alone_are_divided(name: str, lacking: str, tmp_path: Path) -> None:
+    ms_marco(tmp_path)
+    (tmp_path / "qrels.dev.tsv").unlink()
+    (tmp_path / "qrels.train.tsv").rename(tmp_path / f"qrels.{name}.tsv")
+    (tmp_path / "honed.toml").write_text(propose([tmp_path], tmp_path, given={}, shape=None).text)
+    Project(tmp_path, settings={"split.test": 0.4}).run(until="check")
+    findings = Project(tmp_path).audit().data["findings"]
+    assert f"no query is given for {lacking}: the splits are drawn" in str(findings)
+
+
 def test_texts_of_which_half_have_a_label_get_weak_ones(tmp_path: Path) -> None:
     write_csv(tmp_path / "texts.csv", [(text, label if at % 2 else "") for at, (text, label) in enumerate(UTTERANCES)])
     proposal = propose([tmp_path / "texts.csv"], tmp_path, given={}, shape=None)

@@ -195,12 +195,10 @@ def _divided(
     dev, and one that is asked in either from train.
     """
     draws = {query: unit_interval(split.seed, fold(text)) for query, text in judgments.queries.items()}
-    if (
-        given_splits
-        and not config.synthetic
-        and "train" not in set(given_splits.values()) | ({"train"} if len(given_splits) < len(draws) else set())
-    ):
-        judgments.drop("W_SPLIT_DRAWN", "no query is given for train: the splits are drawn")
+    sides = {given_splits.get(query, "train") for query in draws}
+    if given_splits and (("train" not in sides and not config.synthetic) or sides == {"train"}):
+        lacking = "anything but train" if "train" in sides else "train"
+        judgments.drop("W_SPLIT_DRAWN", f"no query is given for {lacking}: the splits are drawn")
         given_splits = {}
     if given_splits:
         splits = {query: given_splits.get(query, "train") for query in judgments.queries}
