@@ -74,4 +74,4 @@ def test_the_server_tells_it(server: Server, made: Path) -> None:
         facet.field for facet in overview.facets(Searcher.load(made).catalogue)
     ]
     parts = server.ask("GET", "/v1/bundle")[1]["parts"]
-    assert parts == {"hybrid": False, "reranker": False, "risk": None, "coverage": None}
+    assert parts == {"hybrid": False, "reranker": False, "risk": None, "promise": None, "coverage": None}

@@ -3,8 +3,8 @@
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query, Run
 from honed.data.task import Name
 from honed.shapes.systems import with_known_names
+from honed.stages.answers import strangers
 from honed.stages.encoded_queries import _by_label
-from honed.stages.hybrid import strangers
 from honed.stages.mining import known_documents
 
 

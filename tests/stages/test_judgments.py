@@ -178,6 +178,31 @@ def test_names_have_a_hybrid_too(small_project: Path) -> None:
     assert {"hybrid, learned + known names", "hybrid, by ranks"} <= set(systems)
 
 
+def test_of_more_queries_than_asked_for_a_fixed_draw_is_measured(small_project: Path) -> None:
+    file, plan = (
+        small_project / "honed.toml",
+        {stage.stage.name: stage.key.key for stage in Project(small_project).plan()},
+    )
+    text = file.read_text()
+    file.write_text(text.replace("[evaluate]", "[evaluate]\nqueries = 25000"))
+    assert {stage.stage.name: stage.key.key for stage in Project(small_project).plan()} == plan  # as usual
+    section = text[text.index("[evaluate]") :]
+    file.write_text(
+        text.replace("[train]\nepochs = 2", "[train]\nepochs = 1").replace(section, "[evaluate]\nqueries = 100\n")
+    )
+    changed = {
+        stage.stage.name for stage in Project(small_project).plan() if stage.key.key != plan.get(stage.stage.name)
+    }
+    assert {"baselines", "evaluate"} <= changed and "check" not in changed
+    Project(small_project).run()
+    report = Project(small_project).report()
+    assert (report.n_queries, report.drawn_from > 100) == (100, True)
+    assert (
+        f"a fixed draw of {report.drawn_from}"
+        in Project(small_project).runner.latest_of("evaluate").path("report.html").read_text()
+    )
+
+
 def test_whether_there_is_an_answer_stands_in_the_report(
     small_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,10 @@ class CheckArtifact(Examples, SearchRecords):
         """Return a judged task: "dev" or "test" of a direction."""
         return task.load_task(self.folder, direction, split)
 
+    def n_queries(self, direction: str, split: str) -> int:
+        """Return how many queries a judged task has, without loading it."""
+        return task.count_queries(self.folder, direction, split)
+
 
 class BaseVectors(Artifact):
     """An artifact with the base model's vectors of all records, in their order."""

@@ -97,7 +97,8 @@ class StudentComparison(StudentReport, frozen=True, kw_only=True):
 class Direction(msgspec.Struct, kw_only=True):
     """The tables of one direction of search, with queries that went wrong and queries that fine-tuning won.
 
-    ``own_documents`` is the number of queries that are documents themselves, see `JudgedTask.own_documents`.
+    ``own_documents`` is the number of queries that are documents themselves, see `JudgedTask.own_documents`. Where the
+    queries are a fixed draw of more, there are ``drawn_from`` in all, otherwise 0.
     """
 
     direction: str
@@ -111,6 +112,7 @@ class Direction(msgspec.Struct, kw_only=True):
     wrong: QueryOutcomes | None = None
     won: QueryOutcomes | None = None
     own_documents: int = 0
+    drawn_from: int = 0
 
 
 class JudgedReport(Report, kw_only=True):
@@ -131,6 +133,7 @@ class JudgedReport(Report, kw_only=True):
     wrong: QueryOutcomes | None = None
     won: QueryOutcomes | None = None
     own_documents: int = 0
+    drawn_from: int = 0
 
     def own_document_line(self) -> str:
         """Return how many queries are documents themselves and what that means for their rankings; empty for none."""

@@ -105,6 +105,8 @@ def search(
     ]
     many = file is not None or text == "-"
     _show(list(zip(queries, answers, reasons, strict=True)), many=many, as_lines=many or candidates, json=json)
+    if not json and any(answer.chance is not None for answer in answers):
+        terminal.emit(catalogue.promise())
 
 
 class _Asked(NamedTuple):
@@ -149,6 +151,11 @@ class _Catalogue:
         if self._opened is None:
             self._opened = opened(self.project, self.bundle, self.public_key)
         return self._opened
+
+    def promise(self) -> str:
+        """Return what is promised about the answers that are given."""
+        answers = self.searcher().answers
+        return answers.promise_sentence() if answers else ""
 
     def passages(self, queries: Sequence[str]) -> list[str]:
         """Return for each query a passage that the language model of the project writes."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol, TypeVar
 
 from honed.config.sections import (
+    MOST_QUERIES,
     AnswersSection,
     BaselinesSection,
     DataSection,
@@ -154,6 +155,16 @@ class Config:
     def depth(self) -> int:
         """How many hits of each system are looked at."""
         return self.evaluate.k if self.evaluate else 20
+
+    @property
+    def most_queries(self) -> int:
+        """How many queries of a split are measured at most."""
+        return self.evaluate.queries if self.evaluate else MOST_QUERIES
+
+    @property
+    def query_settings(self) -> dict[str, Json]:
+        """How many queries are measured at most, as plain data for a fingerprint; empty where it is as usual."""
+        return {"queries": self.most_queries} if self.most_queries != MOST_QUERIES else {}
 
     def measures(self, usual: Sequence[Measure]) -> tuple[Measure, ...]:
         """Return the usual measures of a report, then those that [evaluate] and [gate] name, each once."""

@@ -19,6 +19,7 @@ from honed.index.settings import IndexSettings
 
 PROTOCOLS = ("held-out", "catalogue")
 OFFSETS = ("auto", "token", "character")
+MOST_QUERIES = 25_000  # that are measured: exact search of each in all documents takes time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,12 +196,14 @@ class IndexSection(IndexSettings):
 class AnswersSection:
     """The section ``[answers]``: whether a first hit is right, and sets of candidates that hold the truth.
 
-    ``absent`` is the share of queries that are expected to have no answer, ``risk`` the chance of a wrong answer that
-    is taken, and ``coverage`` how often the right document shall be in the candidate set.
+    ``absent`` is the share of queries that are expected to have no answer; None takes that of dev where it has such
+    queries, else a tenth. ``risk`` is the share of the answers given that may be wrong, ``confidence`` how sure that is
+    to be kept, and ``coverage`` how often the right document shall be in the candidate set.
     """
 
-    absent: float = field(default=0.1, metadata=limits(low=0.001, high=0.999))
+    absent: float | None = field(default=None, metadata=limits(low=0.001, high=0.999))
     risk: float = field(default=0.1, metadata=limits(low=0.001, high=0.999))
+    confidence: float = field(default=0.9, metadata=limits(low=0.5, high=0.999))
     coverage: float = field(default=0.9, metadata=limits(low=0.01, high=0.999))
 
 
@@ -239,7 +242,8 @@ class Published:
 class EvaluateSection:
     """What is measured and reported; ``latency`` adds what a query takes, which no two runs agree on.
 
-    ``measures`` are reported beside the usual ones, such as "P@5", also those of plug-ins.
+    ``measures`` are reported beside the usual ones, such as "P@5", also those of plug-ins. Of more than ``queries``
+    in a split a fixed draw is measured.
     """
 
     k: int = field(default=20, metadata=limits(low=10, high=10_000))
@@ -248,6 +252,7 @@ class EvaluateSection:
     latency: bool = False
     published: tuple[Published, ...] = ()
     measures: tuple[str, ...] = ()
+    queries: int = field(default=MOST_QUERIES, metadata=limits(low=100))
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a measure that is unknown."""

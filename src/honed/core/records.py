@@ -137,7 +137,7 @@ class Hit:
 class Answer:
     """The hits of a search, and what is known of them, where that was learned.
 
-    ``chance`` is the estimated chance that the first hit is right, ``match`` whether it is high enough for the risk
+    ``chance`` is the estimated chance that the first hit is right, ``match`` whether the answer is given at the risk
     that was chosen, and ``candidates`` a set that holds the right answer at the chosen rate, where one was asked for.
     """
 

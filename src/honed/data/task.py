@@ -156,6 +156,12 @@ def save_task(folder: Path, task: JudgedTask, split: str) -> None:
     write_rows(base / "corpus.parquet", corpus, _CORPUS)
 
 
+def count_queries(folder: Path, name: str, split: str) -> int:
+    """Return how many queries a judged task has."""
+    rows: int = pq.read_metadata(folder / TASKS / name / split / "queries.parquet").num_rows
+    return rows
+
+
 def load_task(folder: Path, name: str, split: str) -> JudgedTask:
     """Read a judged task back."""
     base = folder / TASKS / name

@@ -1,7 +1,7 @@
 """Whether there is an answer at all: the chance that a first hit is right, and sets of candidates that hold the truth.
 
-Fitted on dev and judged on test. How a query without an answer looks is learned from queries that have one: their right
-documents are hidden, as if the entity had never been in the catalogue.
+Fitted on dev and judged on test. How a query without an answer looks is learned from those that dev has, or else from
+queries that have one: their right documents are hidden, as if the entity had never been in the catalogue.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,16 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from honed.core.absence import AbsentShare
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
-from honed.core.plain import as_floats, as_number
+from honed.core.plain import as_floats, as_number, as_object
 from honed.core.text import looks_like_acronym
 from honed.index.hybrid import Ranking
+from honed.index.risk import Promise
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 _NEXT, _CLEAR = 5, 3.0  # hits that the first is compared with; a lead of this is clear, and more says no more
 _N_OF_RANKING = 9  # features of a ranking, before those of its first hit
 
@@ -48,56 +51,69 @@ def answer_evidence(text: str, ranking: Ranking) -> Floats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerModel:
-    """Logistic regression on `answer_evidence`, and a set of candidates that holds the right document.
+class AnswerEvidence:
+    """What estimates are learned from: `answer_evidence` on n queries, and the truth about them.
 
-    ``weights`` ``(n_features + 1,)`` are for the standardised evidence and a constant, ``centre`` and ``scale`` theirs.
-    ``risk`` is the accepted chance of a wrong answer. ``gap`` is how far below the first score a candidate may lie
-    (None: no limit), ``coverage`` the share of queries whose right document is within it.
+    ``shown`` and ``hidden`` ``(n, n_features)`` are the evidence with the right documents and without; ``answerable``
+    ``(n,)`` tells which queries have a right document, ``right`` ``(n,)`` where the first hit is one. ``distances``
+    ``(n,)`` are how far the right document lies below the first, infinite where it is not among the candidates.
+    ``parts`` ``(n,)`` are those of cross-fitting, ``draws`` ``(n,)`` numbers in [0, 1) that decide whether a query is
+    asked without its answer.
     """
+
+    shown: Floats
+    hidden: Floats
+    answerable: Flags
+    right: Floats
+    distances: Floats
+    parts: npt.NDArray[np.int64]
+    draws: Floats
+
+    def chance_weights(self, share: AbsentShare, rows: Flags) -> "ChanceWeights":
+        """Learn the chance from some of the queries, weighed so that a share of them has no answer."""
+        table = np.concatenate([self.shown[rows], self.hidden[rows]])
+        target = np.concatenate([self.right[rows], np.zeros(int(rows.sum()))])
+        weights = np.concatenate(share.weights(self.answerable[rows]))
+        counted = weights > 0
+        return ChanceWeights.fit(table[counted], target[counted], weights[counted])
+
+    def promise(self, share: AbsentShare, *, risk: float, confidence: float) -> Promise:
+        """Learn the cut on the chance, each query's by weights that were learned from the other parts.
+
+        A query counts once, with its answer or without: as its draw says. Then the wrong among the answers given are
+        binomial, which they would not be if each counted in part as either.
+        """
+        absent = self.answerable & (self.draws < share.hidden)
+        kept = self.answerable | (self.draws < share.kept)
+        asked = np.where(absent[:, None], self.hidden, self.shown)
+        chances = np.full(len(asked), 0.5)
+        for part in np.unique(self.parts):
+            of_part = self.parts == part
+            if not of_part.all():
+                chances[of_part] = self.chance_weights(share, ~of_part).chances(asked[of_part])
+        right = np.where(absent, 0.0, self.right)
+        return Promise.learn(chances[kept], right[kept], risk=risk, confidence=confidence, absent=share.absent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChanceWeights:
+    """Logistic regression: ``weights`` ``(n_features + 1,)`` for the standardised evidence and a constant."""
 
     weights: Floats
     centre: Floats
     scale: Floats
-    gap: float | None
-    risk: float
-    coverage: float
 
-    def chance(self, evidence: Floats) -> float:
-        """Return the estimated chance that the first hit is right, in [0, 1]."""
-        values = (evidence - self.centre) / self.scale
-        return float(1 / (1 + np.exp(-np.clip(values @ self.weights[:-1] + self.weights[-1], -500, 500))))
-
-    def within(self, ranking: Ranking) -> int:
-        """Return how many of the first hits are in the candidate set."""
-        if self.gap is None or not len(ranking.rows):
-            return len(ranking.rows)
-        return int((ranking.scores >= ranking.scores[0] - self.gap).sum())
+    def chances(self, table: Floats) -> Floats:
+        """Return the estimated chances ``(n,)`` that first hits are right, from the evidence ``(n, n_features)``."""
+        scores = ((table - self.centre) / self.scale) @ self.weights[:-1] + self.weights[-1]
+        chances: Floats = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
+        return chances
 
     @classmethod
-    def fit(
-        cls,
-        with_answer: Floats,
-        without: Floats,
-        right: Floats,
-        distances: Floats,
-        *,
-        absent: float,
-        risk: float,
-        coverage: float,
-    ) -> Self:
-        """Learn from the evidence of queries ``(n, n_features)`` with and without their answer in the catalogue.
-
-        ``right`` ``(n,)`` tells whether the first hit is right where the answer is there; ``absent`` is the share of
-        queries that are expected to have none; ``distances`` ``(n,)`` are how far the right document lies below the
-        first, infinite where it is not among the candidates. The gap is split-conformal (Vovk et al. 2005): at least
-        ``coverage`` of exchangeable queries have a right document within it; None where too few do.
-        """
+    def fit(cls, table: Floats, target: Floats, shares: Floats) -> Self:
+        """Learn from evidence ``(n, n_features)`` whether a hit is right; ``shares`` ``(n,)`` are what each counts."""
         from scipy.optimize import minimize
 
-        table = np.concatenate([with_answer, without])
-        target = np.concatenate([right, np.zeros(len(without))])
-        shares = np.repeat([1 - absent, absent], [len(with_answer), len(without)])
         centre, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
         table = np.column_stack([(table - centre) / scale, np.ones(len(table))])
 
@@ -108,19 +124,71 @@ class AnswerModel:
             return value, slope @ table + weights
 
         weights = minimize(loss, np.zeros(table.shape[1]), jac=True, method="L-BFGS-B").x
+        return cls(weights=weights.round(6), centre=centre.round(6), scale=scale.round(6))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerModel(ChanceWeights):
+    """The chance that a first hit is right, what of it is enough to answer, and a set of candidates that holds it.
+
+    ``risk`` is the share of the answers given that may be wrong, and ``promise`` how that is kept; None, in what was
+    made before there was one, takes each answer whose own chance to be wrong is at most ``risk``. ``gap`` is how far
+    below the first score a candidate may lie (None: no limit), ``coverage`` the share of queries whose right document
+    is within it.
+    """
+
+    gap: float | None
+    risk: float
+    coverage: float
+    promise: Promise | None = None
+
+    def chance(self, evidence: Floats) -> float:
+        """Return the estimated chance that the first hit is right, in [0, 1]."""
+        return float(self.chances(evidence))
+
+    def gives(self, chance: float) -> bool:
+        """Tell whether an answer of that chance is given at the risk."""
+        return chance >= 1 - self.risk if self.promise is None else self.promise.gives(chance)
+
+    def promise_sentence(self) -> str:
+        """Return what is promised about the answers given, or why nothing is."""
+        return (
+            self.promise.sentence() if self.promise else "no promise about the risk: it was made before there was one"
+        )
+
+    def within(self, ranking: Ranking) -> int:
+        """Return how many of the first hits are in the candidate set."""
+        if self.gap is None or not len(ranking.rows):
+            return len(ranking.rows)
+        return int((ranking.scores >= ranking.scores[0] - self.gap).sum())
+
+    @classmethod
+    def learn(
+        cls, evidence: AnswerEvidence, *, absent: float | None, risk: float, confidence: float, coverage: float
+    ) -> Self:
+        """Learn chance, promise and gap; ``absent`` is the share of queries expected to have no answer.
+
+        None takes the share of the queries themselves, see `AbsentShare.of`. The gap is split-conformal (Vovk et al.
+        2005): at least ``coverage`` of exchangeable queries that have an answer have it within the gap; None where too
+        few do.
+        """
+        share = AbsentShare.of(evidence.answerable, absent)
+        chance = evidence.chance_weights(share, np.ones(len(evidence.shown), dtype=bool))
         return cls(
-            weights=weights.round(6),
-            centre=centre.round(6),
-            scale=scale.round(6),
-            gap=conformal_gap(distances, coverage),
+            weights=chance.weights,
+            centre=chance.centre,
+            scale=chance.scale,
+            gap=conformal_gap(evidence.distances[evidence.answerable], coverage),
             risk=risk,
             coverage=coverage,
+            promise=evidence.promise(share, risk=risk, confidence=confidence),
         )
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
         arrays = {name: getattr(self, name).tolist() for name in ("weights", "centre", "scale")}
-        return {**arrays, "gap": self.gap, "risk": self.risk, "coverage": self.coverage}
+        promise = {"promise": self.promise.as_dict()} if self.promise else {}
+        return {**arrays, "gap": self.gap, "risk": self.risk, "coverage": self.coverage, **promise}
 
     @classmethod
     def from_dict(cls, data: JsonObject, n_features: int) -> Self:
@@ -129,6 +197,7 @@ class AnswerModel:
             weights, centre, scale = (as_floats(data[name]) for name in ("weights", "centre", "scale"))
             risk, coverage = as_number(data["risk"]), as_number(data["coverage"])
             gap = None if data["gap"] is None else as_number(data["gap"])
+            promise = Promise.from_dict(as_object(data["promise"]), risk) if "promise" in data else None
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError("E_ANSWERS", f"the estimate of the chance cannot be read: {error}") from error
         n = n_features + _N_OF_RANKING
@@ -137,7 +206,7 @@ class AnswerModel:
         fits = centre.shape == scale.shape == (n,) and weights.shape == (n + 1,)
         if not fits or not finite or not (scale > 0).all():
             raise ArtifactError("E_ANSWERS", "the estimate of the chance was made of other evidence")
-        return cls(weights=weights, centre=centre, scale=scale, gap=gap, risk=risk, coverage=coverage)
+        return cls(weights=weights, centre=centre, scale=scale, gap=gap, risk=risk, coverage=coverage, promise=promise)
 
 
 def conformal_gap(distances: Sequence[float] | Floats, coverage: float) -> float | None:

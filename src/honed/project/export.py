@@ -28,6 +28,7 @@ from honed.project.workspace import Workspace
 from honed.search.searcher import Searcher
 from honed.shapes.registry import shape_of
 from honed.stages import hybrid
+from honed.stages.answers import judged_answers
 
 _PARITY = 2000
 
@@ -126,7 +127,7 @@ class BundleCheck:
         facts = hybrid.teach(searcher, check.task(main, "dev"), config, known)
         if config.answers is not None:
             test = check.task(main, "test")
-            judged = hybrid.judged_answers(searcher, test, config.answers, config.seed, known)
+            judged = judged_answers(searcher, test, config.answers, config.seed, known)
             facts["answers"] = msgspec.to_builtins(judged)
         return hybrid.hybrid_data(searcher), facts
 

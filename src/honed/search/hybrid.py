@@ -92,8 +92,9 @@ class HybridSearch:
         # a name of one entity is known to be right, of several each may be
         chance = 1 / len(known) if known else self.answers.chance(answer_evidence(query.text, ranked))
         hits = known_chances(hits, len(known)) if known else estimated_chances(hits, chance)
+        match = chance >= 1 - self.answers.risk if known else self.answers.gives(chance)
         candidates = (known or self._candidates(query, self.answers, total)) if query.candidates else None
-        return Answer(hits=hits, chance=round(chance, 4), match=chance >= 1 - self.answers.risk, candidates=candidates)
+        return Answer(hits=hits, chance=round(chance, 4), match=match, candidates=candidates)
 
     def _judged(self, query: AnswerQuery, ranked: Ranking) -> RankedLabels:
         """Return a ranking, its first labels in the order of a cross-encoder where that is asked for."""

@@ -103,7 +103,8 @@ class BundleParts(msgspec.Struct, kw_only=True, frozen=True):
 
     hybrid: Annotated[bool, Meta(description="Whether hits can be explained.")]
     reranker: Annotated[bool, Meta(description="Whether a cross-encoder can judge the first hits.")]
-    risk: Annotated[float | None, Meta(description="The chance of a wrong answer that a match may have.")]
+    risk: Annotated[float | None, Meta(description="The share of the matches that may be wrong.")]
+    promise: Annotated[str | None, Meta(description="What is promised of that share, or why nothing is.")]
     coverage: Annotated[float | None, Meta(description="How often a set of candidates holds the right answer.")]
 
 

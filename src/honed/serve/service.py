@@ -124,5 +124,6 @@ def parts_of(searcher: Searcher) -> dict[str, Json]:
         "hybrid": searcher.hybrid is not None,
         "reranker": searcher.hybrid is not None and searcher.reranker is not None,
         "risk": answers.risk if answers else None,
+        "promise": answers.promise_sentence() if answers else None,
         "coverage": answers.coverage if answers else None,
     }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.report import JudgedReport, Report
 from honed.config.config import Config
+from honed.config.sections import MOST_QUERIES
 from honed.core.errors import ConfigError, DataError
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Inputs, Work
@@ -12,7 +13,7 @@ from honed.data.task import Name
 from honed.evaluate.measures import JUDGED_MEASURES
 from honed.shapes.report_page import render_judged
 from honed.shapes.shape import JUDGED_SECTIONS, DevScore, DirectionPlan, Evaluation, ShapeBase
-from honed.shapes.systems import dev_reciprocal_rank, narrowed, task_analyzer, word_runs
+from honed.shapes.systems import dev_reciprocal_rank, narrowed, sampled, task_analyzer, word_runs
 
 DEV_CHARS = 2_500_000  # of the corpus that dev is searched in while training; a hundred seconds a look at most
 MAIN = "alias-to-label"  # what the folder of the main direction's tasks is called, whatever the shape
@@ -83,6 +84,14 @@ class JudgedShape(ShapeBase):
         return render_judged(report, self.describe_audit(report.audit))
 
 
+def measured_task(work: Work[Config], direction: str, split: str) -> JudgedTask:
+    """Load a judged task, of more queries than ``evaluate.queries`` a fixed draw; `DataError` when its split is empty.
+
+    Exact search of every query in all documents would be quadratic in the rows.
+    """
+    return sampled(judged_task(work.inputs, direction, split), work.config.most_queries, work.config.seed)
+
+
 def judged_task(inputs: Inputs, direction: str, split: str) -> JudgedTask:
     """Load a judged task; `DataError` when its split is empty."""
     task = inputs.need(CheckArtifact).task(direction, split)
@@ -93,4 +102,5 @@ def judged_task(inputs: Inputs, direction: str, split: str) -> JudgedTask:
 
 def dev_task(shape: JudgedShape, work: Work[Config]) -> JudgedTask:
     """Return dev as it is looked at while training, see `JudgedShape.dev_score`."""
-    return narrowed(judged_task(work.inputs, shape.directions(work.config)[0].name, "dev"), DEV_CHARS)
+    dev = judged_task(work.inputs, shape.directions(work.config)[0].name, "dev")
+    return narrowed(sampled(dev, MOST_QUERIES, 0), DEV_CHARS)

@@ -10,7 +10,7 @@ from honed.core.json import Json
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
 from honed.evaluate.runs import save_run
-from honed.shapes.judged import judged_task
+from honed.shapes.judged import measured_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import BASE, encoder_run
 
@@ -20,6 +20,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         **({**asdict(config.baselines), "language": config.language} if config.baselines else {}),
         "k": shape_of(config).depth(config),
         "model": encoder_source(config.model).identity(),
+        **config.query_settings,
     }
 
 
@@ -27,7 +28,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     shape, check = shape_of(work.config), work.inputs.need(CheckArtifact)
     encoder = work.executor.model(encoder_source(work.config.model))
     for direction in shape.directions(work.config):
-        test = judged_task(work.inputs, direction.name, "test")
+        test = measured_task(work, direction.name, "test")
         runs = shape.lexical_runs(test, direction, check, work.config)
         for run in [*runs, encoder_run(BASE, encoder, test, shape.depth(work.config))]:
             save_run(work.folder / RUNS / direction.name, run)

@@ -1,30 +1,35 @@
 """Queries of a judged task as a searcher's encoder sees them, with the labels of the index that are right for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.core.records import JudgedTask
 from honed.data.split import unit_interval
+from honed.index.hybrid import DEPTH, Candidates
 from honed.search.searcher import Searcher
 
-FOLDS = 3  # of cross-fitting
+FOLDS, _FINER = 3, 4  # of cross-fitting; parts of a fold
+_BLOCK = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedQueries:
-    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, cross-fitting folds ``(n,)``.
+    """Queries of a judged task: texts, vectors ``(n, dim)``, grades by label number, cross-fitting parts ``(n,)``.
 
-    ``own`` are the labels that a query is itself, which are no hits for it.
+    ``own`` are the labels that a query is itself, which are no hits for it. Queries of one group are in one part; four
+    parts are a fold.
     """
 
     texts: Sequence[str]
     vectors: Vectors
     grades: Sequence[Mapping[int, int]]
-    folds: Rows
+    parts: Rows
     own: Sequence[Sequence[int]]
 
     @classmethod
@@ -34,20 +39,30 @@ class EncodedQueries:
         rows: dict[str, list[int]] = {}
         for document in task.corpus:
             rows.setdefault(task.judged_as(document.doc_id), []).append(number[document.encoder_text()])
+        n_parts = FOLDS * _FINER
         texts, own = [query.text for query in task.queries], task.own_documents()
         return cls(
             texts=texts,
             vectors=searcher.encoder.encode(texts, "query"),
-            grades=[_by_label(task.qrels.grades[query.query_id], rows) for query in task.queries],
-            folds=np.array([int(FOLDS * unit_interval(7, task.groups[query.query_id])) for query in task.queries]),
+            grades=[_by_label(task.qrels.grades.get(query.query_id, {}), rows) for query in task.queries],
+            parts=np.array([int(n_parts * unit_interval(7, task.groups[query.query_id])) for query in task.queries]),
             own=[rows.get(own.get(query.query_id, ""), ()) for query in task.queries],
         )
+
+    @property
+    def folds(self) -> Rows:
+        """The fold of each query ``(n,)``."""
+        return self.parts // _FINER
 
     def only(self, rows: Rows) -> "EncodedQueries":
         """Return some of the queries."""
         texts, grades = [self.texts[at] for at in rows], [self.grades[at] for at in rows]
         own = [self.own[at] for at in rows]
-        return EncodedQueries(texts=texts, vectors=self.vectors[rows], grades=grades, folds=self.folds[rows], own=own)
+        return EncodedQueries(texts=texts, vectors=self.vectors[rows], grades=grades, parts=self.parts[rows], own=own)
+
+    def answerable(self) -> npt.NDArray[np.bool_]:
+        """Tell which queries ``(n,)`` have a right label."""
+        return np.array([bool(self.right(at)) for at in range(len(self.texts))], dtype=bool)
 
     def right(self, at: int) -> list[int]:
         """Return the labels that are right for a query."""
@@ -61,3 +76,16 @@ def _by_label(grades: Mapping[str, int], rows: Mapping[str, Sequence[int]]) -> d
         for row in rows[doc]:
             best[row] = max(best.get(row, grade), grade)
     return best
+
+
+def gather_candidates(
+    searcher: Searcher, asked: EncodedQueries, title: str, *, depth: int = DEPTH
+) -> Iterator[Candidates]:
+    """Yield the candidates of each query, as a searcher finds them."""
+    with progress(title, len(asked.texts)) as bar:
+        for start in range(0, len(asked.texts), _BLOCK):
+            vectors = asked.vectors[start : start + _BLOCK]
+            near = searcher.nearest(vectors, depth)
+            for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
+                yield searcher.gather(asked.texts[at], vector, rows, depth=depth, hidden=asked.own[at])
+                bar.advance()

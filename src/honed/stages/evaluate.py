@@ -33,7 +33,7 @@ from honed.evaluate.outcomes import OutcomeFinder
 from honed.evaluate.results import Comparison, QueryOutcomes
 from honed.evaluate.runs import save_run
 from honed.evaluate.score import TaskScores, agreement, task_ceiling
-from honed.shapes.judged import judged_task
+from honed.shapes.judged import measured_task
 from honed.shapes.next_steps import next_steps
 from honed.shapes.registry import shape_of
 from honed.shapes.report_facts import report_facts
@@ -52,8 +52,9 @@ from honed.shapes.systems import (
     sampled,
     with_known_names,
 )
+from honed.stages.answers import judged_answers
 from honed.stages.gates import Student, judged_gates
-from honed.stages.hybrid import hybrid_runs, judged_answers, known_names, searcher_of
+from honed.stages.hybrid import hybrid_runs, known_names, searcher_of
 from honed.stages.latency import QUERIES, latencies
 
 R1 = Measure("R", 1)
@@ -66,8 +67,8 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
         "answers": asdict(config.answers) if config.answers else None,
         "language": config.language,
         "stop_words": config.stop_words,
-        "evaluate": _without_empty(config.evaluate, "measures"),
-        "gate": _without_empty(config.gate, "measure"),
+        "evaluate": _without(config.evaluate, "measures", "queries"),
+        "gate": _without(config.gate, "measure"),
         "protocol": config.split.protocol,
         "model": encoder_source(config.model).identity(),
         **shape_of(config).evaluation_settings(config),
@@ -75,9 +76,12 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     }
 
 
-def _without_empty(section: EvaluateSection | GateSection | None, name: str) -> dict[str, Json] | None:
-    """Return a section as plain data, without a setting that came later where it is empty: old results stay valid."""
-    return {key: value for key, value in asdict(section).items() if key != name or value} if section else None
+def _without(section: EvaluateSection | GateSection | None, *names: str) -> dict[str, Json] | None:
+    """Return a section as plain data, without settings that came later where they are as usual: results stay valid."""
+    if section is None:
+        return None
+    usual = asdict(type(section)())
+    return {key: value for key, value in asdict(section).items() if key not in names or value != usual[key]}
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -122,7 +126,7 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
     timed = config.evaluate is not None and config.evaluate.latency
     if not timed and not (config.answers and fused):
         return {"answers": None, "latency": None}
-    test = judged_task(work.inputs, main.name, "test")
+    test = measured_task(work, main.name, "test")
     searcher = searcher_of(work, with_hybrid=fused)
     known = known_names(work.inputs.need(CheckArtifact))
     answers = judged_answers(searcher, test, config.answers, config.seed, known) if config.answers and fused else None
@@ -152,7 +156,7 @@ def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> He
 
 def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
     """Measure all systems on the test queries of a direction; the runs and scores are kept beside the report."""
-    test = judged_task(work.inputs, direction.name, "test")
+    test = measured_task(work, direction.name, "test")
     measures = work.config.measures(direction.measures)
     scores = TaskScores(test, measures, seed=work.config.seed)
     stored = work.inputs.find(BaselinesArtifact)
@@ -169,6 +173,7 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
     return Direction(
         direction=direction.title,
         n_queries=len(test.queries),
+        drawn_from=_drawn_from(work, test, direction),
         n_candidates=len(test.corpus),
         ceiling=round(task_ceiling(test), 5) if direction.bounded else None,
         systems=scores.systems(),
@@ -178,6 +183,12 @@ def _measured(work: Work[Config], direction: DirectionPlan) -> Direction:
         own_documents=len(scores.own),
         **_outcomes(test, [*baselines, *ours]),
     )
+
+
+def _drawn_from(work: Work[Config], test: JudgedTask, direction: DirectionPlan) -> int:
+    """Return how many queries the test split has where a draw of them is measured, otherwise 0."""
+    n = work.inputs.need(CheckArtifact).n_queries(direction.name, "test")
+    return n if n > len(test.queries) else 0
 
 
 def _outcomes(test: JudgedTask, runs: Sequence[Run]) -> dict[str, QueryOutcomes | None]:

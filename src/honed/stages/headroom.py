@@ -24,7 +24,7 @@ from honed.evaluate.measures import Measure
 from honed.evaluate.score import TaskScores, task_ceiling
 from honed.index.exact import FlatIndex
 from honed.index.lexical import InitialismTfidfIndex
-from honed.shapes.judged import judged_task
+from honed.shapes.judged import measured_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import BASE, INITIALS_LETTERS, hits_of, text_run
 
@@ -34,7 +34,7 @@ _PROBE = "linear map over the base model"
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
-    return {"model": encoder_source(config.model).identity()}
+    return {"model": encoder_source(config.model).identity(), **config.query_settings}
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -42,7 +42,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     require("fine-tuning")
     from honed.train.probe import apply_linear_map, fit_linear_map
 
-    dev = judged_task(work.inputs, task.FORWARD, "dev")
+    dev = measured_task(work, task.FORWARD, "dev")
     examples = work.inputs.need(CheckArtifact).examples()
     asked = {fold(query.text) for query in dev.queries}
     examples = [

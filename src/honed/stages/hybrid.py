@@ -1,9 +1,9 @@
 """The hybrid retriever: built over the index, taught on dev with the encoder that is shipped, measured on test."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact, ShippedModel
 from honed.bundle.names import LABEL
 from honed.config.config import Config
-from honed.config.sections import AnswersSection
 from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json
@@ -21,21 +20,20 @@ from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold, looks_like_acronym
 from honed.encode.models import encoder_source
-from honed.evaluate.answers import AnswerQuality, Estimates, judge_answers
-from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
 from honed.index.fusion import JudgedCandidates, LearnedFusion
-from honed.index.hybrid import DEPTH, HYBRID, HYBRID_TENSORS, WIDE, Candidates, HybridIndex, HybridTexts, Ranking
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS, Candidates, HybridIndex, HybridTexts
 from honed.search.searcher import Searcher
 from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import HYBRID as HYBRID_SYSTEM
 from honed.shapes.systems import HYBRID_RANKS, HYBRID_RERANKED, sampled
-from honed.stages.encoded_queries import FOLDS, EncodedQueries
+from honed.stages.answers import answer_facts, learn_answers
+from honed.stages.encoded_queries import EncodedQueries, gather_candidates
 from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
 
-_ASKED, _BLOCK, _RERANKED, _FEWEST = 3000, 256, 500, 20
+_ASKED, _RERANKED, _FEWEST = 3000, 500, 20
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -113,11 +111,6 @@ def known_names(check: CheckArtifact) -> frozenset[str]:
     return frozenset(fold(name.text) for name in check.names() if name.known)
 
 
-def strangers(asked: JudgedTask, known: frozenset[str]) -> JudgedTask:
-    """Return the queries that are no known name: those whose answers are estimated."""
-    return replace(asked, queries=[query for query in asked.queries if fold(query.text) not in known])
-
-
 def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[str]) -> dict[str, Any]:
     """Give a searcher's hybrid the weights that dev teaches, and the estimates of [answers]; returns what was learned.
 
@@ -129,7 +122,7 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     section, index = config.hybrid, searcher.hybrid
     assert section is not None and index is not None
     asked = EncodedQueries.of(searcher, sampled(dev, _ASKED, config.seed))
-    gathered = list(_gathered(searcher, asked, "hybrid, dev"))
+    gathered = list(gather_candidates(searcher, asked, "hybrid, dev"))
     queries = [
         JudgedCandidates(found.features, _grades(found.rows, asked.grades[at]), looks_like_acronym(asked.texts[at]))
         for at, found in enumerate(gathered)
@@ -145,24 +138,13 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
         searcher.answers = None
         if len(new) >= _FEWEST:
             chosen = [queries[at] for at in new]
-            searcher.answers = _answers(searcher, asked.only(new), chosen, section.penalty, config.answers)
-        facts["gap"] = searcher.answers.gap if searcher.answers else None
+            searcher.answers = learn_answers(searcher, asked.only(new), chosen, section.penalty, config.answers)
+        facts |= answer_facts(searcher.answers, len(new))
     return facts
 
 
 def _grades(rows: Any, grades: Mapping[int, int]) -> Any:
     return np.array([grades.get(row, 0) for row in rows.tolist()], dtype=np.float32)
-
-
-def _gathered(searcher: Searcher, asked: EncodedQueries, title: str, *, depth: int = DEPTH) -> Iterator[Candidates]:
-    """Yield the candidates of each query."""
-    with progress(title, len(asked.texts)) as bar:
-        for start in range(0, len(asked.texts), _BLOCK):
-            vectors = asked.vectors[start : start + _BLOCK]
-            near = searcher.nearest(vectors, depth)
-            for at, (vector, rows) in enumerate(zip(vectors, near, strict=True), start):
-                yield searcher.gather(asked.texts[at], vector, rows, depth=depth, hidden=asked.own[at])
-                bar.advance()
 
 
 def _blend(searcher: Searcher, asked: EncodedQueries, gathered: Sequence[Candidates], penalty: float) -> Blend:
@@ -179,64 +161,6 @@ def _blend(searcher: Searcher, asked: EncodedQueries, gathered: Sequence[Candida
             bar.advance()
     ours, theirs = LearnedFusion.fit(("ours", "theirs"), queries, penalty=penalty).weights[0].tolist()
     return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)
-
-
-def _answers(
-    searcher: Searcher,
-    asked: EncodedQueries,
-    queries: Sequence[JudgedCandidates],
-    penalty: float,
-    section: AnswersSection,
-) -> AnswerModel:
-    """Learn from queries that were ranked by weights which they did not teach (cross-fitting)."""
-    index = searcher.hybrid
-    assert index is not None and index.fusion is not None
-    final = index.fusion
-    seen: list[QueryEvidence] = []
-    for part in range(FOLDS):
-        others = [query for query, fold_number in zip(queries, asked.folds, strict=True) if fold_number != part]
-        index.fusion = LearnedFusion.fit(index.feature_names, others, penalty=penalty)
-        of_part = asked.only(np.flatnonzero(asked.folds == part))
-        seen += _evidence(searcher, of_part, f"answers, dev, part {part + 1} of {FOLDS}")
-    index.fusion = final
-    return AnswerModel.fit(
-        np.stack([evidence.shown for evidence in seen]),
-        np.stack([evidence.hidden for evidence in seen]),
-        np.array([evidence.right for evidence in seen], dtype=np.float64),
-        np.array([evidence.distance for evidence in seen]),
-        absent=section.absent,
-        risk=section.risk,
-        coverage=section.coverage,
-    )
-
-
-class QueryEvidence(NamedTuple):
-    """The evidence on a query with and without its answer, whether its first hit is right, and all its candidates.
-
-    ``distance`` is that from the first score to the best right one, infinite where none is among the candidates.
-    """
-
-    shown: Any
-    hidden: Any
-    right: bool
-    distance: float
-    wide: Ranking
-
-
-def _evidence(searcher: Searcher, asked: EncodedQueries, title: str) -> Iterator[QueryEvidence]:
-    """Yield the evidence on each query, ranked with its right labels and without them."""
-    index = searcher.hybrid
-    assert index is not None
-    for at, candidates in enumerate(_gathered(searcher, asked, title, depth=WIDE)):
-        text, vector, right = asked.texts[at], asked.vectors[at], asked.right(at)
-        wide = index.rank(text, candidates)
-        places = np.flatnonzero(np.isin(wide.rows, right))
-        distance = float(wide.scores[0] - wide.scores[places[0]]) if len(places) else np.inf
-        near = searcher.nearest(vector[None], DEPTH + len(right))[0]
-        shown = index.rank(text, searcher.gather(text, vector, near, hidden=asked.own[at]))
-        hidden = index.rank(text, searcher.gather(text, vector, near, hidden=[*right, *asked.own[at]]))
-        first = bool(len(shown.rows) and shown.rows[0] in right)
-        yield QueryEvidence(answer_evidence(text, shown), answer_evidence(text, hidden), first, distance, wide)
 
 
 # -- measuring -----------------------------------------------------------------------------------
@@ -261,7 +185,7 @@ def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
         pairs = zip(rows[:k].tolist(), scores[:k].tolist(), strict=True)
         return [(doc, score) for row, score in pairs for doc in documents[searcher.label_text(row)]]
 
-    for at, candidates in enumerate(_gathered(searcher, queries, "hybrid")):
+    for at, candidates in enumerate(gather_candidates(searcher, queries, "hybrid")):
         query_id, text, vector = asked.queries[at].query_id, queries.texts[at], queries.vectors[at]
         ranked = index.rank(text, candidates)
         rows = searcher.extend_ranking(text, vector, ranked, k)
@@ -288,35 +212,6 @@ def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
     return searcher
 
 
-def judged_answers(
-    searcher: Searcher, test: JudgedTask, section: AnswersSection, seed: int, known: frozenset[str]
-) -> AnswerQuality | None:
-    """Return how a searcher's estimates hold on test queries that are no ``known`` name; None where nothing is known.
-
-    Of more than 3,000 queries it is a fixed draw.
-    """
-    model, new = searcher.answers, strangers(test, known)
-    if model is None or not new.queries:
-        return None
-    asked = EncodedQueries.of(searcher, sampled(new, _ASKED, seed))
-    rows = []
-    for seen in _evidence(searcher, asked, "answers"):
-        gap = np.inf if model.gap is None else model.gap
-        held = np.isfinite(seen.distance) and seen.distance <= gap
-        rows.append((model.chance(seen.shown), model.chance(seen.hidden), seen.right, model.within(seen.wide), held))
-    columns = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
-    names = ("chances", "without", "right", "sizes", "held")
-    estimates = Estimates(**dict(zip(names, columns, strict=True)))
-    return judge_answers(
-        estimates,
-        absent=section.absent,
-        risk=section.risk,
-        reached=model.gap is not None,
-        wanted=section.coverage,
-        known_names=len(test.queries) - len(new.queries),
-    )
-
-
 def _wanted(config: Config) -> bool:
     return config.hybrid is not None and "hybrid" in shape_of(config).optional
 
@@ -328,5 +223,5 @@ STAGE: Stage[Config] = Stage(
     wanted=_wanted,
     settings=_settings,
     run=_run,
-    version=3,
+    version=4,
 )

@@ -132,7 +132,8 @@ function showVerdict(answer) {
   if (!verdict.hidden) {
     verdict.className = answer.match ? "match" : "no-match";
     const chance = `the first is right with a chance of ${percent(answer.chance)}`;
-    verdict.textContent = answer.match ? `Match: ${chance}.` : `No match: ${chance}, too little for the risk that is taken.`;
+    const told = answer.match ? `Match: ${chance}.` : `No match: ${chance}, too little for the risk that is taken.`;
+    verdict.textContent = bundle.parts.promise ? `${told} (${bundle.parts.promise})` : told;
   }
   set.hidden = !answer.candidates?.length;
   if (set.hidden) return;
