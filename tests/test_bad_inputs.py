@@ -31,6 +31,8 @@ BETTER: dict[str, dict[str, Any]] = {
     "alias_self": {"rows": "pay back,refund\n"},
     # what it holds is a table, whatever its ending: one array of objects is read
     "jsonl_array_file": {"outcome": "accept", "exit": 0},
+    # a leak is withheld from train unless on_leak = "stop": of these two rows none is left to train on
+    "split_leak_text": {"code": "E_SPLIT_EMPTY", "names": ["train", "leak"]},
     # epochs may be fractional here, so the type named is float
     "wrong_type": {"names": ["train.epochs", "float"]},
 }

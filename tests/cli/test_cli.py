@@ -247,8 +247,10 @@ def test_quarantine_from_the_command_line_keeps_the_good_rows(
 ) -> None:
     rows = "".join(f"University {n},U{n}\n" for n in range(30))
     (tmp_path / "names.csv").write_text("label,alias\n" + rows + ",nobody\n")
-    call(capsys, "init", str(tmp_path / "names.csv"), "--project", str(tmp_path))
-    code, _, err = call(capsys, "check", "--project", str(tmp_path))
+    _, _, err = call(capsys, "init", str(tmp_path / "names.csv"), "--project", str(tmp_path))
+    assert "1 of 31 rows are bad (E_TEXT_EMPTY 1), such as names.csv, line 32, label: empty" in err
+    assert 'on_bad_row = "quarantine"  # 1 of 31 rows' in (tmp_path / "honed.toml").read_text()
+    code, _, err = call(capsys, "check", "--on-bad-row", "stop", "--project", str(tmp_path))
     assert code == 2
     assert "names.csv, line 32, label: empty" in err
     rejects = re.search(r"All bad rows: (\S+)\.", err)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from honed.core.errors import DataError
-from honed.data.split import SplitConfig, check_given_splits, find_leaks, refuse_leaks, withhold_leaks
+from honed.data.split import SplitConfig, check_given_splits, draw_dev, find_leaks, refuse_leaks, withhold_leaks
 from honed.shapes.labels.audit import audit_labels
 from honed.shapes.labels.records import splits_of
 from honed.shapes.relations.compile import audit_sentences
@@ -77,3 +77,32 @@ def test_sentences_of_both_sides_are_withheld_from_train() -> None:
     assert audit_sentences(sentences).findings["W_SPLIT_LEAK"].count == 1
     with pytest.raises(DataError, match="E_SPLIT_LEAK"):
         read_sentences(rows, SplitConfig(on_leak="stop"), given=True)
+
+
+def test_relations_of_train_fill_a_dev_that_given_splits_lack() -> None:
+    places = {"id": "", "head": "[[0, 3]]", "tail": "[[4, 7]]", "head_type": "", "tail_type": ""}
+    rows = [
+        {**places, "text": f"Ann Bob {n} {copy}", "relation": f"r{n}", "split": "train" if n < 8 else "test"}
+        for n in range(10)
+        for copy in range(2)
+    ]
+    sentences = read_sentences(rows, SplitConfig(dev=0.01), given=True)
+    sides = {sentence.relation: sentence.split for sentence in sentences}
+    assert [list(sides.values()).count(split) for split in ("train", "dev", "test")] == [6, 2, 2]
+    assert len({(sentence.relation, sentence.split) for sentence in sentences}) == 10
+
+
+def test_dev_is_drawn_of_groups_and_never_all_of_them() -> None:
+    groups = [f"g{n}" for n in range(1000)]
+    assert 60 < len(draw_dev(groups, SplitConfig(dev=0.1))) < 140
+    assert draw_dev(groups, SplitConfig(dev=0.1)) == draw_dev(reversed(groups), SplitConfig(dev=0.1))
+    assert len(draw_dev(["a", "b", "c"], SplitConfig(dev=0.9))) == 2
+    assert draw_dev(["a"], SplitConfig(dev=0.9)) == set()
+
+
+def test_a_label_that_train_lacks_is_a_finding_where_labelled_texts_are_searched() -> None:
+    rows = labelled(("pay", "a", "train"), ("go", "b", "train"), ("up", "c", "test"))
+    with pytest.raises(DataError, match="E_SPLIT_CLASS"):
+        audit_labels(rows, has_splits=True, declared=False, unknown=None)
+    audit = audit_labels(rows, has_splits=True, declared=False, unknown=None, searched=True)
+    assert audit.findings["W_SPLIT_CLASS"].samples == ["label c stands in test and never in train"]

@@ -9,7 +9,7 @@ from typing import Self
 from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.sections import limits
-from honed.data.rows import ImportConfig
+from honed.data.rows import SPLITS, ImportConfig
 from honed.data.split import ON_LEAK, SplitConfig
 from honed.data.table import QUOTING, TableFormat
 from honed.evaluate.measures import MEASURES, Measure
@@ -54,7 +54,8 @@ class DataSection:
     ``ends`` of entities are "inclusive" (the last token or character) or "exclusive" (the place after it).
     ``header`` names the columns of delimited files without a line of names. ``separator`` stands between the aliases of
     a cell that holds several. ``decimal`` maps columns to their decimal mark, where it is no point. ``language`` maps
-    columns, or their roles, to the language of their words, a name or an ISO 639-1 code.
+    columns, or their roles, to the language of their words, a name or an ISO 639-1 code. ``splits`` maps what the
+    column or the names of the files call a split to "train", "dev" or "test".
     """
 
     shape: str
@@ -75,6 +76,7 @@ class DataSection:
     sha256: Mapping[str, str] = field(default_factory=dict)
     slice_by: tuple[str, ...] = ()
     licence: str = ""
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     def import_config(self) -> ImportConfig:
         """Return what the importer needs of it."""
@@ -96,6 +98,7 @@ class DataSection:
             separator=self.separator,
             decimal=dict(self.decimal),
             ends=self.ends,
+            splits=dict(self.splits),
         )
 
     @property
@@ -109,12 +112,16 @@ class DataSection:
         return {self.columns.get(name, name): language_name(language) for name, language in self.language.items()}
 
     def check(self, file: str) -> None:
-        """Raise `ConfigError` for a delimiter of several characters, an encoding or a language that does not exist."""
+        """Raise `ConfigError` for a delimiter of several signs, an encoding, language or split that does not exist."""
         if len(self.delimiter) > 1:
             raise ConfigError("E_CONFIG_RANGE", f"{file}: data.delimiter: {self.delimiter!r} is not one character")
         for column, mark in self.decimal.items():
             if mark not in (",", "."):
                 raise ConfigError("E_CONFIG_RANGE", f'{file}: data.decimal.{column}: {mark!r} is not "," or "."')
+        for name, split in self.splits.items():
+            if split not in SPLITS:
+                known = ", ".join(SPLITS)
+                raise ConfigError("E_CONFIG_RANGE", f"{file}: data.splits.{name}: {split!r} is not one of {known}")
         for column, language in self.language.items():
             if not language_name(language):
                 listed = ", ".join(LANGUAGES)

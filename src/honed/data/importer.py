@@ -14,6 +14,8 @@ from honed.core.progress import progress
 from honed.core.text import is_blank
 from honed.data.csv_tables import check_header
 from honed.data.rows import Accounting, BadRowError, ImportConfig, Record, Role, RowReader
+from honed.data.split_names import split_of_file
+from honed.data.table import with_column
 from honed.data.tables import Reject, Row, Table, TableFormat, open_tables, skipped_files, table_files
 
 RECORDS, REJECTS, ACCOUNTING = "records.parquet", "rejects.jsonl", "accounting.json"
@@ -113,13 +115,20 @@ class Importer:
 
     def _rows(self, paths: Sequence[Path]) -> Iterator[Row | Reject]:
         for path in paths:
-            for table in self._tables(path):
+            for opened in self._tables(path):
+                table = self._with_named_split(opened, path if path.is_dir() else path.parent)
                 self._check_columns(table)
                 before = self.books.rows_in
                 for row in table.rows:
                     yield from self._single(row) if isinstance(row, Row) else (row,)
                 self.books.files[table.file] = self.books.rows_in - before
                 self._note(table, path)
+
+    def _with_named_split(self, table: Table, folder: Path) -> Table:
+        """Return a table with the column of the split, where the name of the file or its folder tells what it lacks."""
+        column = self.config.columns.get("split", "")
+        named = split_of_file(table.file, folder.name) if column and column not in table.columns else ""
+        return with_column(table, column, named) if named else table
 
     def _tables(self, path: Path) -> Iterator[Table]:
         """Yield the tables of a path; parts of a folder that are empty are counted where others hold rows."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from honed.core.errors import DataError, did_you_mean
 from honed.core.json import Json
+from honed.core.sections import toml_string
 from honed.core.text import bidi_controls, fold, invisible_names, is_blank, visible
 from honed.data.encodings import c1_controls
 from honed.data.json_tables import json_kind
@@ -42,7 +43,8 @@ class Role:
 class ImportConfig:
     """How the user's files become records: ``columns`` maps a role of the shape to a column name.
 
-    ``separator`` stands between the values of a cell that holds several; ``decimal`` maps a column to its decimal mark.
+    ``separator`` stands between the values of a cell that holds several; ``decimal`` maps a column to its decimal mark,
+    ``splits`` what the files call a split to its name.
     """
 
     shape: str
@@ -56,13 +58,14 @@ class ImportConfig:
     separator: str = ""
     decimal: Mapping[str, str] = field(default_factory=dict)
     ends: str = "auto"
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     def key(self) -> dict[str, Json]:
         """Return what of it decides the result, as JSON; settings that came later stand in it where they are set."""
         key: dict[str, Json] = {**asdict(self), "format": self.format.key()}
         if self.ends == "auto":
             del key["ends"]
-        return {name: value for name, value in key.items() if value or name not in ("separator", "decimal")}
+        return {name: value for name, value in key.items() if value or name not in ("separator", "decimal", "splits")}
 
 
 @dataclass(kw_only=True)
@@ -261,10 +264,18 @@ class RowReader:
         value = only_value(value)
         if role.may_be_empty and (value is None or (isinstance(value, str) and is_blank(value))):
             return ""
+        names, text = self.config.splits, value.strip() if isinstance(value, str) else ""
+        if text in names:
+            return names[text]
         try:
-            return split_name(value, "")
+            return names.get(name := split_name(value, ""), name)
         except DataError as error:
-            raise BadRowError(error.code, column, f"{value!r} is not one of {', '.join(SPLITS)}") from None
+            raise BadRowError(
+                error.code,
+                column,
+                f"{value!r} is not one of {', '.join(SPLITS)}; say which it is in honed.toml: "
+                f'[data] splits = {{ {toml_string(str(value))} = "test" }}',
+            ) from None
 
 
 def split_name(value: object, where: str) -> str:

@@ -53,6 +53,14 @@ def assign(groups: Iterable[str], config: SplitConfig) -> dict[str, str]:
     return splits
 
 
+def draw_dev(groups: Iterable[str], config: SplitConfig, fewest: int = 1) -> set[str]:
+    """Return the groups that dev is drawn of where given splits have none: at least ``fewest``, and as many stay."""
+    draws = {group: unit_interval(config.seed, group) for group in groups}
+    order = sorted(draws, key=draws.__getitem__)
+    drawn = sum(draw < config.dev for draw in draws.values())
+    return set(order[: min(max(fewest, drawn), max(0, len(order) - fewest))])
+
+
 def components(links: Iterable[Sequence[str]]) -> dict[str, str]:
     """Return for each member the smallest member of its connected component (union-find): the order does not matter.
 

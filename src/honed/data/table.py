@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from honed.core.json import Json
 
 QUOTING = ("csv", "none", "trusted")
-_ROW_ID = re.compile(r"[A-Za-z]{0,4}\d+")
+_ROW_ID = re.compile(r"[\w.:/-]*\d[\w.:/-]*")
+_TREC = re.compile(r"(?:0|Q0)\t\S+\t-?\d+", re.IGNORECASE)  # after the query
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,12 +79,22 @@ class Table:
     notes: Notes = field(default_factory=Notes)
 
 
+def with_column(table: Table, name: str, value: str) -> Table:
+    """Return a table with one more column, of one value."""
+    rows = (replace(row, values={**row.values, name: value}) if isinstance(row, Row) else row for row in table.rows)
+    return replace(table, columns=[*table.columns, name], rows=rows)
+
+
 def is_headerless(columns: Sequence[str]) -> bool:
     """Tell whether the names of columns look like a row: the first is an id with digits, the others no short names.
+
+    So does a judgement in TREC's places, whatever its ids.
 
     Files of MS MARCO and TREC have no line of names; what pandas writes for columns without names (0, 1, 2) is one.
     """
     if len(columns) < 2 or list(columns) == [str(place) for place in range(len(columns))]:
         return False
+    if len(columns) == 4 and _TREC.fullmatch("\t".join(columns[1:])):
+        return True
     numbers = sum(name.lstrip("-").isdigit() for name in columns)
     return _ROW_ID.fullmatch(columns[0]) is not None and (numbers >= 3 or any(name.count(" ") >= 2 for name in columns))

@@ -7,7 +7,6 @@ as a number, ``NA`` read as nothing, text after a NUL) is a row with a counted r
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from honed.core.errors import ConfigError, DataError
@@ -17,10 +16,11 @@ from honed.data.csv_tables import open_csv
 from honed.data.encodings import unmarked_utf16
 from honed.data.json_tables import json_kind, open_json
 from honed.data.lines import UTF16_MARKS, codec_name
+from honed.data.markup_tables import is_marked_up, open_marked_up
 from honed.data.semeval_tables import is_semeval, open_semeval
 from honed.data.source import PACKED_ENDINGS, START_BYTES, ZIP_MARK, Source, ending_of, file_source, is_hidden, unpacked
 from honed.data.sqlite_tables import SQLITE_MARK, open_sqlite
-from honed.data.table import QUOTING, Reject, Row, Table, TableFormat
+from honed.data.table import QUOTING, Reject, Row, Table, TableFormat, with_column
 
 __all__ = [
     "SUFFIXES",
@@ -59,8 +59,18 @@ def checked_format(form: TableFormat) -> TableFormat:
 
 
 def is_table_file(path: Path) -> bool:
-    """Tell whether a file has the ending of a table, packed or not, and is not hidden."""
-    return ending_of(path.name) in (*SUFFIXES, ".zip") and not is_hidden(path.name)
+    """Tell whether a file has the ending of a table, packed or not, or TREC's form, and is not hidden."""
+    return not is_hidden(path.name) and (ending_of(path.name) in (*SUFFIXES, ".zip") or _is_marked_up_file(path))
+
+
+def _is_marked_up_file(path: Path) -> bool:
+    """Tell whether a file holds records as TREC or SMART wrote them, whatever its ending; packed ones too."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    try:
+        return all(is_marked_up(source.start()) for source in unpacked(file_source(path)))
+    except (DataError, ConfigError):
+        return False
 
 
 def skipped_files(path: Path) -> list[str]:
@@ -96,7 +106,7 @@ def table_files(path: Path) -> list[Path]:
         raise DataError("E_NO_FILE", f"{path}: no such file") from None
     if not stat.S_ISREG(mode):
         raise DataError("E_NOT_A_FILE", f"{path}: not a regular file (a pipe or a device cannot be imported)")
-    if ending_of(file.name) not in (*SUFFIXES, ".zip") and not _is_semeval_file(file):
+    if ending_of(file.name) not in (*SUFFIXES, ".zip") and not (_is_semeval_file(file) or _is_marked_up_file(file)):
         packed = f", each also as {', '.join(PACKED_ENDINGS)}"
         raise DataError("E_FILE_TYPE", f"{path}: unknown ending {file.suffix!r}; known: {known}{packed}")
     return [path]
@@ -150,10 +160,7 @@ def open_tables(path: Path, form: TableFormat) -> Iterator[Table]:
 
 
 def _with_split(table: Table, split: str) -> Table:
-    if not split or "split" in table.columns:
-        return table
-    rows = (replace(row, values={**row.values, "split": split}) if isinstance(row, Row) else row for row in table.rows)
-    return replace(table, columns=[*table.columns, "split"], rows=rows)
+    return with_column(table, "split", split) if split and "split" not in table.columns else table
 
 
 def _sources(path: Path) -> Iterator[Source]:
@@ -180,6 +187,8 @@ def _open(source: Source, form: TableFormat) -> Table:
     if start.startswith((ARROW_MARK, FEATHER_MARK)):
         return open_arrow(source)
     _check_start(source, start, form)
+    if source.ending not in (*_DELIMITED, *_JSON) and is_marked_up(start):
+        return open_marked_up(source, form)
     if source.ending == ".txt":
         return open_semeval(source, form)
     return open_json(source, form) if source.ending in _JSON else open_csv(source, form)

@@ -9,6 +9,8 @@ from honed.core.fingerprint import sha256_file
 from honed.core.sections import toml_string
 from honed.data.inputs import FOLDER, is_remote, local_input, object_name
 from honed.data.tables import TableFormat
+from honed.project.init_files import opened_folders, views
+from honed.project.init_trial import tried
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.registry import BUILT_IN, all_shapes, shape_named, shape_names
 
@@ -24,8 +26,9 @@ def propose(
 ) -> Proposal:
     """Return the honed.toml for some files, URLs or queries, of the first shape that they fit.
 
-    ``form`` says how they are read, in place of ``encoding``. Raises `DataError` when no shape fits, naming the columns
-    that were found.
+    The files are imported once to see whether they can be: a few bad rows are left out, and what is longer than the
+    model reads is told. ``form`` says how files are read, in place of ``encoding``. Raises `DataError` when no shape
+    fits, naming the columns that were found.
     """
     remote: dict[Path, str] = {}
     paths = []
@@ -36,7 +39,7 @@ def propose(
             remote[paths[-1]] = name
     form = form or TableFormat(encoding=encoding)
     looked_at = InitFiles(
-        paths=paths,
+        paths=opened_folders(paths),
         project=project,
         given=given,
         encoding=form.encoding,
@@ -44,7 +47,7 @@ def propose(
         delimiter=form.delimiter,
         quoting=form.quoting,
     )
-    proposal = _proposed(looked_at, shape)
+    proposal = tried(_proposed(looked_at, shape))
     hashes = {object_name(url): sha256_file(path) for path, url in remote.items() if not url.startswith("sql:")}
     if not hashes:
         return proposal
@@ -57,14 +60,16 @@ def _proposed(looked_at: InitFiles, shape: str | None) -> Proposal:
         if shape not in shape_names():
             known = sorted(shape_names())
             raise ConfigError("E_SHAPE", f"--shape {shape}: not one of {', '.join(known)}{did_you_mean(shape, known)}")
-        proposal = shape_named(shape).propose(looked_at, asked=True)
+        proposal = shape_named(shape).propose(views(looked_at)[0], asked=True)
         if proposal is None:
             raise ConfigError("E_SHAPE", f"--shape {shape}: honed cannot write its honed.toml; write it by hand")
         return proposal
+    several = views(looked_at)
     for candidate in sorted(all_shapes(), key=lambda one: one.name in BUILT_IN):  # those that were added first
-        if proposal := candidate.propose(looked_at, asked=False):
-            return proposal
-    columns = ", ".join(looked_at.columns)
+        for files in several:
+            if proposal := candidate.propose(files, asked=False):
+                return proposal
+    columns = ", ".join(column if len(column) <= 60 else f"{column[:57]}..." for column in several[0].columns)
     raise DataError(
         "E_SHAPE",
         f"no shape fits the columns {columns}; for names and aliases: --map label=COLUMN --map alias=COLUMN",

@@ -3,18 +3,22 @@
 import json
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.json import Json
 from honed.core.sections import toml_string
-from honed.core.text import fold
+from honed.core.text import fold, is_blank
 from honed.data.rows import Role
 from honed.data.tables import Reject, Row, Table, TableFormat, open_tables, table_files
-from honed.data.values import decimal_text
+from honed.data.values import decimal_text, only_value, plain_text
+from honed.shapes.init_splits import COLUMN as SPLIT
+from honed.shapes.init_splits import FoundSplits, splits_of_column, splits_of_files
 
 # role -> column names that mean it, best first
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -24,16 +28,19 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "body", "description", "content", "utterance", "message"),
     "split": ("split", "set", "fold"),
 }
+ON_BAD_ROW = 'on_bad_row = "stop"  # or "quarantine": keep the good rows'
 _LOOK = 2000
+_NOT_IN_ALL = ("alias", SPLIT)
 _SEPARATORS = (";", "|")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
-    """The text of a honed.toml, and notes on what was inferred."""
+    """The text of a honed.toml, and notes on what was inferred; ``inputs`` are the local files of its rows."""
 
     text: str
     notes: Sequence[str]
+    inputs: Sequence[Path] = ()
 
     def tables(self) -> dict[str, Json]:
         """Return what the text says, as plain data."""
@@ -45,7 +52,9 @@ class InitFiles:
     """The files that a user named, looked at as far as a shape needs it.
 
     ``given`` are the columns that the user named, by role; ``project`` is where honed.toml will lie. ``remote`` maps
-    what was fetched to the URL or query that it came from.
+    what was fetched to the URL or query that it came from. ``named`` is what honed.toml names, where that is not the
+    ``paths``: the folder that they lie in; ``roots`` is what the user named. ``header`` are names for the columns of
+    files that have none, ``left_out`` sentences on files that are not read.
     """
 
     paths: Sequence[Path]
@@ -55,21 +64,35 @@ class InitFiles:
     remote: Mapping[Path, str] = field(default_factory=dict)
     delimiter: str = ""
     quoting: str = "csv"
+    named: Sequence[Path] = ()
+    roots: Sequence[Path] = ()
+    header: Sequence[str] = ()
+    left_out: Sequence[str] = ()
 
     @property
     def format(self) -> TableFormat:
         """How the files are read."""
-        return TableFormat(encoding=self.encoding, delimiter=self.delimiter, quoting=self.quoting)
+        return TableFormat(
+            encoding=self.encoding, delimiter=self.delimiter, quoting=self.quoting, header=tuple(self.header)
+        )
 
     def format_lines(self) -> list[str]:
-        """Return the lines of [data] on delimiter and quoting, where the user named them."""
+        """Return the lines of [data] on delimiter, quoting and names of columns, where they are not the usual ones."""
         delimiter = [f"delimiter = {toml_string(self.delimiter)}"] if self.delimiter else []
-        return [*delimiter, *([f"quoting = {toml_string(self.quoting)}"] if self.quoting != "csv" else [])]
+        quoting = [f"quoting = {toml_string(self.quoting)}"] if self.quoting != "csv" else []
+        names = ", ".join(map(toml_string, self.header))
+        header = [f"header = [{names}]  # the files have no line of names"] if self.header else []
+        return [*delimiter, *quoting, *header]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of tables that the paths name."""
+        return [file for path in self.paths for file in table_files(path)]
 
     @cached_property
     def tables(self) -> Sequence[Table]:
         """All tables among the files."""
-        return [table for path in self.paths for file in table_files(path) for table in open_tables(file, self.format)]
+        return [table for file in self.files for table in open_tables(file, self.format)]
 
     @property
     def columns(self) -> Sequence[str]:
@@ -119,7 +142,7 @@ class InitFiles:
         mapping: dict[str, str] = dict(self.given)
         for role in order:
             column = None if role in mapping else self.find(role, list(mapping.values()), names.get(role, ()))
-            if column and (role != "split" or self._is_split(column)):
+            if column and role != SPLIT:
                 mapping[role] = column
         missing = [role.name for role in roles if role.required and not role.numbered and role.name not in mapping]
         if missing:
@@ -129,6 +152,13 @@ class InitFiles:
                 f"{', '.join(self.columns)}; name it with --map {missing[0]}=COLUMN",
             )
         places = [role.name for role in roles]
+        files = self.narrowed(mapping)
+        for part in roles:
+            numbered = part.unique and (part.numbered or not part.required) and part.name not in self.given
+            if numbered and part.name in mapping and files.stands_twice(mapping[part.name]):
+                del mapping[part.name]
+        splits = files.splits(mapping) if SPLIT in places else FoundSplits()
+        mapping |= {SPLIT: splits.column} if splits.column else {}
         return dict(sorted(mapping.items(), key=lambda item: places.index(item[0])))
 
     def _check_given(self, roles: Sequence[Role]) -> None:
@@ -141,9 +171,50 @@ class InitFiles:
                 near = did_you_mean(column, self.columns)
                 raise ConfigError("E_OPTION", f"--map {role}={column}: no such column{near}")
 
-    def _is_split(self, column: str) -> bool:
-        values = {fold(str(row.values.get(column))) for row in self.rows}
-        return bool(values) and values <= {"train", "dev", "test", "validation", "valid", "val", "eval"}
+    def stands_twice(self, column: str) -> bool:
+        """Tell whether a column is no id: a value of it stands twice, or is blank."""
+        counts = self.counts(column)
+        return max(counts.values(), default=1) > 1 or any(is_blank(value) for value in counts)
+
+    def counts(self, column: str) -> Counter[str]:
+        """Return how often each value of a column stands in all tables that have it; "" where a cell is empty."""
+        counts = self._counted.get(column)
+        if counts is None:
+            counts = self._counted[column] = Counter(
+                "" if (value := only_value(row.values.get(column))) is None else plain_text(value)
+                for file in self.files
+                for table in open_tables(file, self.format)
+                if column in table.columns
+                for row in table.rows
+                if isinstance(row, Row)
+            )
+        return counts
+
+    @cached_property
+    def _counted(self) -> dict[str, Counter[str]]:
+        return {}
+
+    def narrowed(self, mapping: Mapping[str, str]) -> "InitFiles":
+        """Return the files that have the columns of a mapping; an alias is not needed in all of them."""
+        wanted = {column for role, column in mapping.items() if role not in _NOT_IN_ALL}
+        lacking: dict[Path, str] = {}
+        for file in self.files:
+            for table in open_tables(file, self.format):
+                missing = [column for column in wanted if column not in table.columns]
+                if missing and table.columns and not table.open_columns:
+                    lacking[file] = f"{table.file} left out: no column {', '.join(sorted(missing))}"
+        kept = [file for file in self.files if file not in lacking]
+        if not lacking or not kept:
+            return self
+        return replace(self, paths=kept, named=kept, left_out=[*self.left_out, *lacking.values()])
+
+    def splits(self, mapping: Mapping[str, str]) -> FoundSplits:
+        """Return the splits of the files: those of a column, else those that the names of the files tell."""
+        column = mapping.get(SPLIT) or self.find(SPLIT, list(mapping.values()))
+        if column and column in self.columns:
+            found = splits_of_column(column, self.counts(column))
+            return found if found.column or SPLIT not in self.given else replace(found, column=column)
+        return splits_of_files(self.files)
 
     def extra(self, mapping: Mapping[str, str]) -> list[str]:
         """Return the columns that have no role."""
@@ -181,17 +252,32 @@ class InitFiles:
     def propose(
         self, shape: str, mapping: Mapping[str, str], sections: Sequence[str], *, data: Sequence[str] = ()
     ) -> Proposal:
-        """Return a proposal for one table; ``data`` are further lines of [data]."""
-        extra, slices = self.extra(mapping), self.slices(mapping)
-        notes = [f"shape: {shape}", *(f"column {column!r} is the {role}" for role, column in mapping.items())]
+        """Return a proposal for one table; ``data`` are further lines of [data].
+
+        Files without the columns are left out, those without the alias aside: their names are to be found.
+        """
+        files = self.narrowed(mapping)
+        extra, slices, splits = files.extra(mapping), files.slices(mapping), files.splits(mapping)
+        splits = splits if SPLIT in mapping or not splits.column else FoundSplits()
+        notes = [f"shape: {shape}", *files.left_out]
+        notes += [f"column {column!r} is the {role}" for role, column in mapping.items() if role != SPLIT]
+        notes += splits.notes
+        if files.header:
+            notes.append(f"no line of names: the columns are {', '.join(files.header)}, see [data] header")
         if extra:
             notes.append(f"kept as fields: {', '.join(extra)}")
         sliced = [f"slice_by = [{', '.join(map(toml_string, slices))}]  # measured apart in the report"]
-        more = [*self.format_lines(), *data, *self._cell_lines(mapping), *(sliced if slices else [])]
+        more = [*files.format_lines(), *data, *files._cell_lines(mapping), *(sliced if slices else []), *splits.lines()]
         if any(role.endswith("id") for role in mapping) is False:
-            notes.append("no column is the id: rows are told apart by their names, or numbered")
-        lines = first_sections(shape, self.relative(self.paths), mapping, self.encoding, more=more)
-        return Proposal(text="\n".join([*lines, "", *sections]), notes=notes)
+            column = files.find("id", list(mapping.values()))
+            known = (
+                f"column {column!r} is no id, a value stands twice or is missing" if column else "no column is the id"
+            )
+            notes.append(f"{known}: rows are told apart by their names, or numbered")
+        comments = {SPLIT: splits.comment} if splits.comment else {}
+        named = files.relative(files.named or files.paths)
+        lines = first_sections(shape, named, mapping, files.encoding, more=more, comments=comments)
+        return Proposal(text="\n".join([*lines, "", *sections]), notes=notes, inputs=files.files)
 
 
 def _shown(text: str) -> str:
@@ -206,8 +292,12 @@ def first_sections(
     *,
     comment: str = "",
     more: Sequence[str] = (),
+    comments: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Return the lines from [paths] to [model]; ``comment`` follows the input, ``more`` are further lines of [data]."""
+    """Return the lines from [paths] to [model].
+
+    ``comment`` follows the input, ``more`` are further lines of [data], ``comments`` follow columns, by role.
+    """
     return [
         "# honed.toml: one section a stage, in the order of the stages; a section that is absent leaves its stage out.",
         "",
@@ -219,10 +309,13 @@ def first_sections(
         f"shape = {toml_string(shape)}",
         *([f"encoding = {toml_string(encoding)}"] if encoding != "utf-8" else []),
         *more,
-        'on_bad_row = "stop"  # or "quarantine": keep the good rows',
+        ON_BAD_ROW,
         "",
         "[data.columns]  # role = column of your files",
-        *(f"{role} = {toml_string(column)}" for role, column in columns.items()),
+        *(
+            f"{role} = {toml_string(column)}" + (f"  # {comments[role]}" if role in comments else "")
+            for role, column in columns.items()
+        ),
         "",
         "[model]",
         'base = "minilm"  # or a local folder, or a Hub id such as "intfloat/e5-base-v2"',

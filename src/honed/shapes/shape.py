@@ -5,7 +5,7 @@ one package that defines a class with this protocol and registers it (`honed.sha
 ``honed.shapes`` of another package); nothing else knows its name.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from honed.data.tables import Row, Table, TableFormat, open_tables, table_files
 from honed.data.task import Entity, Name
 from honed.evaluate.measures import Measure
 from honed.shapes.proposal import InitFiles, Proposal
+from honed.shapes.texts import whole_text
 
 DevScore = Callable[[Encoder], float]
 # generic sections that go with judged tasks alone
@@ -126,6 +127,10 @@ class Shape(Protocol):
         """Return the record of a row; `BadRowError` when it cannot be used."""
         ...
 
+    def texts(self, records: Iterable[Record], config: Config) -> Iterator[str]:
+        """Yield what an encoder reads of records."""
+        ...
+
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
         """Return the settings that `compile` depends on beside records and generic settings, as plain data."""
         ...
@@ -221,6 +226,10 @@ class ShapeBase:
     def parse_row(self, row: Row, reader: RowReader) -> Record:
         """Return the record of a row, read by the roles alone."""
         return reader.read(row)
+
+    def texts(self, records: Iterable[Record], config: Config) -> Iterator[str]:
+        """Yield title and text of each record."""
+        return (whole_text(record.get("title", ""), record.get("text", "")) for record in records)
 
     def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
         """Propose nothing: honed.toml is written by hand."""

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from honed.core.records import Document
-from honed.core.text import terms
+from honed.core.text import fold, terms
 from honed.encode.base_models import local_folder
 from honed.encode.config import EncoderConfig
 from honed.encode.wordpieces import token_counter
@@ -14,11 +14,19 @@ from honed.evaluate.results import Finding
 from honed.shapes.findings import finding
 
 _SAMPLE = 2000
+_ENDS, _MORE = " .,:;!?-|", 20
 
 
 def whole_text(title: str, text: str) -> str:
-    """Return what an encoder reads of a record: title and text, one after the other."""
-    return f"{title} {text}" if title and text else title or text
+    """Return what an encoder reads of a record: title and text, one after the other, the text alone if it begins so."""
+    return f"{title} {text}" if title and text and not begins_with(text, title) else text or title
+
+
+def begins_with(text: str, title: str) -> bool:
+    """Tell whether a text begins with the words of a title, so that they need not be read twice."""
+    words = fold(title).rstrip(_ENDS)
+    start = fold(text[: 2 * len(title) + _MORE])
+    return bool(words) and start.startswith(words) and not start[len(words) : len(words) + 1].isalnum()
 
 
 def nearest_passage(query: str, passages: Sequence[Document]) -> Document:

@@ -8,7 +8,16 @@ from graphlib import CycleError, TopologicalSorter
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.text import as_seen, bare, fold, looks_like_acronym, script
-from honed.data.split import WITHHELD, SplitConfig, assign, check_given_splits, components, later_side, unit_interval
+from honed.data.split import (
+    WITHHELD,
+    SplitConfig,
+    assign,
+    check_given_splits,
+    components,
+    draw_dev,
+    later_side,
+    unit_interval,
+)
 
 
 @dataclass(kw_only=True)
@@ -186,7 +195,7 @@ def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Sequence[str] 
         split_of_group = assign(dict.fromkeys(groups), config)
         splits = [split_of_group[group] for group in groups]
     else:
-        splits = _without_cut_groups(groups, given)
+        splits = _with_dev(groups, _without_cut_groups(groups, given), config)
     asked = [pair for pair, split in zip(catalogue.pairs, splits, strict=True) if split in ("dev", "test")]
     unseen = {name_key(pair.alias) for pair in asked}
     answers = {name_key(label) for pair in asked for label in catalogue.entities[pair.entity_id].labels}
@@ -197,6 +206,13 @@ def split_pairs(catalogue: Catalogue, config: SplitConfig, given: Sequence[str] 
     if given is not None:
         check_given_splits(splits, ("train", "test", "dev"))
     return [{split} for split in splits]
+
+
+def _with_dev(groups: Sequence[str], splits: Sequence[str], config: SplitConfig) -> list[str]:
+    """Return given splits, with a dev that is drawn from train where the user gave none."""
+    train = [group for group, split in zip(groups, splits, strict=True) if split == "train"]
+    dev = draw_dev(dict.fromkeys(train), config) if "dev" not in splits else set()
+    return ["dev" if split == "train" and group in dev else split for group, split in zip(groups, splits, strict=True)]
 
 
 def _without_cut_groups(groups: Sequence[str], given: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The shape "aliases": names, and the aliases by which people call them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from honed.core.errors import DataError
 from honed.core.json import Json, JsonObject
 from honed.core.records import JudgedTask, Run
 from honed.core.sections import toml_string
-from honed.data.rows import Role
+from honed.data.rows import Record, Role
 from honed.data.split import refuse_leaks
 from honed.data.task import FORWARD, REVERSE, Name
 from honed.evaluate.measures import DEFAULT_MEASURES, OWN_MEASURES, REVERSE_MEASURES
@@ -49,6 +49,10 @@ class AliasShape(JudgedShape):
         mapping = files.mapping(self.roles, {}, _ORDER)
         fields = [name for name in files.extra(mapping) if name not in files.slices(mapping)]
         return files.propose(self.name, mapping, _sections(fields))
+
+    def texts(self, records: Iterable[Record], config: Config) -> Iterator[str]:
+        """Yield label and alias of each record."""
+        return (record[role] for record in records for role in ("label", "alias"))
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
         """Return none: the generic settings are all that matters."""

@@ -12,13 +12,13 @@ _TEMPLATE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 
 # role -> column names that mean it, best first; BEIR's among them
 QUERY_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "query_id": ("query_id", "_id", "id", "qid"),
-    "text": ("text", "query", "question"),
+    "query_id": ("query_id", "_id", "id", "qid", "topic_id", "num", "number"),
+    "text": ("text", "query", "question", "title", "desc"),
     "split": ("split",),
 }
 QREL_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "query_id": ("query_id", "query-id", "qid"),
-    "doc_id": ("doc_id", "corpus-id", "docid", "product_id", "document_id", "passage_id", "pid"),
+    "query_id": ("query_id", "query-id", "qid", "topic_id"),
+    "doc_id": ("doc_id", "corpus-id", "docid", "product_id", "document_id", "passage_id", "pid", "docno"),
     "grade": ("relevance", "score", "grade", "rel", "label"),
     "split": ("split",),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.text import is_blank
 from honed.shapes.judgments.config import fields_of, template_parts
-from honed.shapes.texts import whole_text
+from honed.shapes.texts import begins_with, whole_text
 
 
 def documents_of(
@@ -34,11 +34,18 @@ def documents_of(
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """Return a template with its fields; what stands before a field that is empty goes with it."""
+    """Return a template with its fields; what stands before a field that is empty goes with it.
+
+    A field is left out, too, where the next one begins with it: a title that the text repeats.
+    """
     parts: list[str] = []
-    for literal, name in template_parts(template):
+    tokens = template_parts(template)
+    shown = [values.get(name, "") for _, name in tokens if name is not None]
+    following = [*shown[1:], ""]
+    repeated = [not is_blank(text) and begins_with(then, text) for text, then in zip(shown, following, strict=True)]
+    for place, (literal, name) in enumerate(tokens):
         if name is None:
             parts.append(literal if parts else "")
-        elif not is_blank(value := values.get(name, "")):
+        elif not repeated[place] and not is_blank(value := shown[place]):
             parts.append((literal if parts or literal.strip(" ,;:-") else "") + value)
     return " ".join("".join(parts).split())

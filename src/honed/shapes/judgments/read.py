@@ -4,37 +4,24 @@ Queries and judgements are tables, or TREC's files; their rows are accounted for
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from honed.core.errors import ConfigError, DataError, did_you_mean
-from honed.core.lines import read_lines
+from honed.core.errors import DataError
 from honed.core.records import Document
 from honed.core.text import fold, is_blank
-from honed.data.importer import Importer, PlainRows, iterate_records
-from honed.data.rows import Accounting, ImportConfig, Record, Role
+from honed.data.importer import Importer, iterate_records
+from honed.data.rows import Accounting, ImportConfig, Record
 from honed.data.split import WITHHELD, SplitConfig, later_side, refuse_leaks, unit_interval
-from honed.data.table import is_headerless
-from honed.data.tables import Reject, Row, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
 from honed.shapes.judgments.documents import documents_of
 from honed.shapes.judgments.passages import passages_of
+from honed.shapes.judgments.tables import QREL_ROLES, QUERY_ROLES, JudgedTables
 from honed.shapes.texts import nearest_passage
 
 QUERIES, QRELS = "queries", "qrels"
 _SAMPLES = 5
-_QUERY_ROLES = (
-    Role(name="query_id", kind="id", required=True),
-    Role(name="text", kind="text", required=True),
-    Role(name="split", kind="split", required=False, may_be_empty=True),
-)
-_QREL_ROLES = (
-    Role(name="query_id", kind="id", required=True),
-    Role(name="doc_id", kind="id", required=True),
-    Role(name="grade", kind="grade", required=True),
-    Role(name="split", kind="split", required=False, may_be_empty=True),
-)
 
 
 @dataclass(kw_only=True)
@@ -84,103 +71,6 @@ def read_documents(records: Iterable[Record], config: JudgmentsConfig, columns: 
             parts = judgments.cut[doc_id] = passages_of(document, config.passages, config.overlap)
         judgments.documents |= {part.doc_id: part for part in parts}
     return judgments
-
-
-class JudgedTables(PlainRows):
-    """Tables of queries or of judgements: columns are found by their usual names, TREC's files have places for them."""
-
-    def __init__(
-        self,
-        roles: Sequence[Role],
-        columns: Mapping[str, str],
-        known: Mapping[str, tuple[str, ...]],
-        grade_factor: int = 1,
-    ) -> None:
-        super().__init__(roles)
-        self.columns, self.known, self.grade_factor = columns, known, grade_factor
-        for role in columns:
-            if role not in known:
-                raise ConfigError("E_CONFIG_KEY", f"judgments: unknown role {role}{did_you_mean(role, known)}")
-
-    def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
-        """Yield the tables of a path with roles for columns; those that a file lacks are empty."""
-        if path.is_file() and not is_table_file(path):
-            yield self._trec(path, form)
-            return
-        for file in table_files(path):
-            for table in open_tables(file, form):
-                known = {name for names in self.known.values() for name in names}
-                if is_headerless(table.columns) and not known & set(table.columns):
-                    yield self._trec(file, form)
-                else:
-                    yield self._renamed(file, table)
-
-    def _renamed(self, file: Path, table: Table) -> Table:
-        columns = {
-            role: self.columns.get(role) or next((name for name in names if name in table.columns), "")
-            for role, names in self.known.items()
-        }
-        for role in self.roles:
-            if role.required and columns[role.name] not in table.columns:
-                listed = ", ".join(table.columns)
-                message = f"{file.name}: no column for the {role.name}; found: {listed}"
-                if file.suffix.lower() == ".tsv":
-                    message += "; a file without a line of names, in TREC's form, is to be named .txt"
-                raise DataError("E_HEADER_MISSING", message)
-        there = {role: column for role, column in columns.items() if column in table.columns}
-        named = file.stem if file.parent.name == "qrels" and "grade" in self.known and "split" not in there else ""
-
-        def rows() -> Iterator[Row | Reject]:
-            for row in table.rows:
-                if isinstance(row, Row):
-                    values = {role: row.values.get(column) for role, column in there.items()}
-                    if self.grade_factor > 1 and "grade" in values:
-                        values["grade"] = _multiplied(values["grade"], self.grade_factor)
-                    row = Row(file=row.file, where=row.where, values=values | ({"split": named} if named else {}))
-                yield row
-
-        return Table(
-            file=table.file,
-            columns=[role.name for role in self.roles],
-            rows=rows(),
-            format=table.format,
-            notes=table.notes,
-        )
-
-    def _trec(self, path: Path, form: TableFormat) -> Table:
-        """Read TREC files: judgements of "query 0 document grade", topics of "query<TAB>text"."""
-        columns = [role.name for role in self.roles if role.required]
-
-        def rows() -> Iterator[Row | Reject]:
-            for number, line in enumerate(read_lines(path), 1):
-                if line.strip():
-                    where = f"line {number}"
-                    values, problem = _trec_values(line, len(columns))
-                    if problem:
-                        yield Reject(file=path.name, where=where, field="", code="E_TREC", reason=problem, text=line)
-                    else:
-                        yield Row(file=path.name, where=where, values=dict(zip(columns, values, strict=True)))
-
-        return Table(file=path.name, columns=[role.name for role in self.roles], rows=rows(), format=form)
-
-
-def _multiplied(grade: object, factor: int) -> object:
-    """Return a grade times a factor as a whole number; what is no number stays."""
-    try:
-        return round(float(str(grade)) * factor)
-    except (ValueError, OverflowError):
-        return grade
-
-
-def _trec_values(line: str, n_columns: int) -> tuple[list[str], str]:
-    """Return the values of a line and an empty string, or no values and the reason why it cannot be read."""
-    if n_columns == 3:
-        parts = line.split()
-        if len(parts) != 4:
-            return [], f"expected 4 columns (query, 0, document, grade), got {len(parts)}"
-        return [parts[0], parts[2], parts[3]], ""
-    query, tab, text = line.partition("\t")
-    return ([query, text], "") if tab else ([], "expected a query id, a tab and the text")
 
 
 def read_judgments(
@@ -238,12 +128,18 @@ def _import(
 ) -> None:
     """Import the tables of queries or of judgements; their accepted records are then in the folder of their kind."""
     if kind == QUERIES:
-        tables, names = JudgedTables(_QUERY_ROLES, config.query_columns, QUERY_COLUMNS), config.queries
+        tables, names = JudgedTables(QUERY_ROLES, config.query_columns, QUERY_COLUMNS), config.queries
     else:
-        tables, names = JudgedTables(_QREL_ROLES, config.qrel_columns, QREL_COLUMNS, config.grade_factor), config.qrels
+        tables, names = JudgedTables(QREL_ROLES, config.qrel_columns, QREL_COLUMNS, config.grade_factor), config.qrels
     columns = {role.name: role.name for role in tables.roles}
     importer = Importer(
-        ImportConfig(shape=kind, columns=columns, on_bad_row=form.on_bad_row, format=replace(form.format, header=())),
+        ImportConfig(
+            shape=kind,
+            columns=columns,
+            on_bad_row=form.on_bad_row,
+            format=replace(form.format, header=()),
+            splits=form.splits,
+        ),
         tables,
     )
     (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -299,12 +195,10 @@ def _divided(
     dev, and one that is asked in either from train.
     """
     draws = {query: unit_interval(split.seed, fold(text)) for query, text in judgments.queries.items()}
-    if (
-        given_splits
-        and not config.synthetic
-        and "train" not in set(given_splits.values()) | ({"train"} if len(given_splits) < len(draws) else set())
-    ):
-        judgments.drop("W_SPLIT_DRAWN", "no query is given for train: the splits are drawn")
+    sides = {given_splits.get(query, "train") for query in draws}
+    if given_splits and (("train" not in sides and not config.synthetic) or sides == {"train"}):
+        lacking = "anything but train" if "train" in sides else "train"
+        judgments.drop("W_SPLIT_DRAWN", f"no query is given for {lacking}: the splits are drawn")
         given_splits = {}
     if given_splits:
         splits = {query: given_splits.get(query, "train") for query in judgments.queries}

@@ -1,6 +1,6 @@
 """The shape "judgments": documents, queries, and which documents are right for a query, with grades."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from honed.config.config import Config
 from honed.core.errors import ConfigError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject
-from honed.data.rows import Role
+from honed.data.rows import Record, Role
 from honed.data.tables import file_of, table_files
 from honed.data.task import FORWARD, document_entities, label_names
 from honed.shapes.judged import JudgedShape
@@ -25,8 +25,10 @@ from honed.shapes.judgments.compile import (
     queries_not_trained_on,
 )
 from honed.shapes.judgments.config import JudgmentsConfig
+from honed.shapes.judgments.documents import documents_of
+from honed.shapes.judgments.parts import judged_parts
 from honed.shapes.judgments.passages import PARENT
-from honed.shapes.judgments.propose import judged_parts, judged_proposal, missing_parts
+from honed.shapes.judgments.propose import judged_proposal, missing_parts
 from honed.shapes.judgments.read import read_documents, read_judgments
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, Source
@@ -49,10 +51,10 @@ class JudgmentShape(JudgedShape):
 
     def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
         """Propose judged search where documents, queries and judgements are among the files."""
-        parts = judged_parts(files.paths, files.format)
+        parts = judged_parts(files.roots or files.paths, files.format)
         if parts is None:
             if asked:
-                raise missing_parts(files.paths)
+                raise missing_parts(files.roots or files.paths)
             return None
         return judged_proposal(parts, files)
 
@@ -65,6 +67,11 @@ class JudgmentShape(JudgedShape):
         super().check_config(config, file)
         if section.writes_queries and config.endpoint is None:
             raise ConfigError("E_CONFIG_MISSING", f'{file}: judgments.synthetic_kinds "endpoint" needs [endpoint]')
+
+    def texts(self, records: Iterable[Record], config: Config) -> Iterator[str]:
+        """Yield the text of each document."""
+        documents = documents_of(records, _section(config).template, config.data.columns)
+        return (text for _, text, _ in documents)
 
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
         """Return the section, and what is in its files."""

@@ -1,7 +1,6 @@
 """The shape "labels": texts of which a few have a label, with keyword lists and rules."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -19,7 +18,6 @@ from honed.data.rows import Record, Role, RowReader
 from honed.data.tables import Row
 from honed.evaluate.measures import Measure
 from honed.label.config import LabelConfig
-from honed.label.store import refinery_columns
 from honed.shapes.grouped.base import GroupedShape
 from honed.shapes.grouped.config import RetrievalSection
 from honed.shapes.grouped.retrieval import RetrievalReport, retrieval_report
@@ -27,6 +25,7 @@ from honed.shapes.grouped.texts import LabelledText, retrieval_stage
 from honed.shapes.labels.audit import LabelAudit, audit_labels
 from honed.shapes.labels.labeling import ENCODE, LABEL, LabelArtifact
 from honed.shapes.labels.page import clouds, labeling_pictures, legend
+from honed.shapes.labels.propose import NOT_ACCEPTED, labels_proposal
 from honed.shapes.labels.records import Records
 from honed.shapes.labels.similar import P10, Labels, SimilarReport, similar_dev_score, similar_report
 from honed.shapes.labels.task import label_section
@@ -35,15 +34,7 @@ from honed.shapes.report_page import render
 from honed.shapes.shape import Compiled, DevScore, Evaluation, Source
 from honed.shapes.texts import cut_findings, whole_text
 
-# in texts with labels a title is a title, and a label is a class
-_COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "title": ("title", "headline", "subject", "heading"),
-    "label": ("label", "class", "category", "topic", "intent", "labels"),
-}
-_NOT_ACCEPTED = frozenset({"reject", "rejected", "ignore", "ignored", "discarded"})
-_ANSWERS = _NOT_ACCEPTED | {"accept", "accepted"}
 _CUT = "put what tells the classes apart first, or "
-_ORDER = ("id", "title", "text", "label", "split")
 
 
 def hand_labelled(work: Work[Config]) -> list[LabelledText]:
@@ -87,23 +78,13 @@ class LabelShape(GroupedShape):
 
     def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
         """Propose labels where there is a text, or an id and a class."""
-        labelled = files.has("label") or bool(refinery_columns(files.columns))
-        if not asked and not files.has("text") and not (files.has("id") and labelled):
-            return None
-        kinds = {"manual": "label", "weak": "weak", "confidence": "confidence"}
-        known = {kinds[kind]: column for kind, column in refinery_columns(files.columns).items()}
-        renamed = replace(files, given={**known, **files.given})
-        mapping = renamed.mapping(self.roles, _COLUMN_NAMES, _ORDER)
-        if "answer" in files.columns and {fold(str(row.values.get("answer"))) for row in files.rows} <= _ANSWERS:
-            mapping["answer"] = "answer"
-        abstain = 'empty_label = "abstain"  # an empty label means: not labelled'
-        return renamed.propose(self.name, mapping, _SECTIONS, data=[abstain])
+        return labels_proposal(files, self.roles, asked=asked)
 
     def parse_row(self, row: Row, reader: RowReader) -> Record:
         """Return the record of a row; a label that an annotator did not accept is none."""
         column = reader.config.columns.get("answer", "")
         answer = fold(str(row.values.get(column or "answer") or ""))
-        if answer not in _NOT_ACCEPTED or "label" not in reader.config.columns:
+        if answer not in NOT_ACCEPTED or "label" not in reader.config.columns:
             return reader.read(row)
         if not column:
             advice = 'its label counts all the same; otherwise set  answer = "answer"  under [data.columns]'
@@ -130,6 +111,7 @@ class LabelShape(GroupedShape):
             declared=bool(config.data.labels),
             unknown=source.unknown,
             weak=config.has("label"),
+            searched=_searches(config),
             on_leak=config.split.on_leak,
         )
         texts = (text for _, text in _with_texts(source.imported))
@@ -184,24 +166,4 @@ class LabelShape(GroupedShape):
         )
 
 
-_SECTIONS = (
-    "[split]",
-    "test = 0.2  # of the records: nothing is learned from them, to measure with",
-    "dev = 0.2  # of the labelled records, to choose the best step of the fine-tuning by",
-    "",
-    "[label]  # from hand labels, rules and lists to labels for all records; try  honed label --serve",
-    '# rules = ["rules.py"]    # functions from a record to a class or nothing',
-    '# lists = ["lists.toml"]  # terms and patterns of each class',
-    'threshold = "balance"  # keep the classes\' shares; "precision" takes all that keeps a precision',
-    "coverage = 0.7",
-    "",
-    "[train]",
-    "epochs = 1",
-    "batch_size = 64",
-    "",
-    "[index]",
-    "",
-    "[evaluate]",
-    "",
-)
 SHAPE = LabelShape()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from honed.core.text import bare, fold
-from honed.data.split import SplitConfig, assign, withhold_leaks
+from honed.data.split import SplitConfig, assign, draw_dev, withhold_leaks
 
 Span = tuple[int, int]
 _TAG = re.compile(r"<(?P<end>/?)e(?P<side>[12])>")
@@ -226,11 +226,16 @@ def _whole(value: object) -> int | None:
 def read_sentences(records: Iterable[Mapping[str, str]], split: SplitConfig, *, given: bool) -> list[Sentence]:
     """Return the sentences of an import, each with its split: as given, or drawn by relation.
 
-    Of given splits a sentence whose text stands in a later one too is "withheld", or refused: see `SplitConfig`.
+    Where given splits have train and test alone, dev is drawn of train's relations. Of given splits a sentence whose
+    text stands in a later one too is "withheld", or refused: see `SplitConfig`.
     """
     rows = list(records)
     sides = {str(number): row["split"] for number, row in enumerate(rows)} if given else {}
     withhold_leaks(sides, {number: fold(rows[int(number)]["text"]) for number in sides}, split.on_leak)
+    if {"train", "test"} <= set(sides.values()) and "dev" not in sides.values():
+        train = {number: rows[int(number)]["relation"] for number, side in sides.items() if side == "train"}
+        dev = draw_dev(dict.fromkeys(train.values()), split, fewest=2)
+        sides |= {number: "dev" for number, relation in train.items() if relation in dev}
     drawn = {} if given else assign(dict.fromkeys(row["relation"] for row in rows), split)
     return [
         Sentence(

@@ -1,0 +1,35 @@
+"""Which split a name tells: that of a file, of a folder, or a value of a column."""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("dev", "devel", "development", "validation", "valid", "val", "eval"), "dev"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+_NO_LETTER = re.compile(r"[^a-z]+")
+
+
+def split_named(name: str) -> str:
+    """Return the split that a name tells ("banking_train", "validation", "official test"); "" for none or several."""
+    splits = {_WORDS[word] for word in _NO_LETTER.split(name.lower()) if word in _WORDS}
+    return splits.pop() if len(splits) == 1 else ""
+
+
+def split_of_file(file: str, folder: str = "") -> str:
+    """Return the split that the name of a file tells, or else that of its folder."""
+    path = PurePosixPath(file)
+    name = path.name
+    for suffix in reversed(path.suffixes):  # those of the format and of the packing; "queries.dev.tsv" has one more
+        if split_named(suffix):
+            break
+        name = name.removesuffix(suffix)
+    return split_named(name) or split_named(path.parent.name or folder)
+
+
+def are_splits(splits: Iterable[str]) -> bool:
+    """Tell whether there is something to train on, and something else to measure with."""
+    present = set(splits)
+    return "train" in present and bool(present & {"dev", "test"})
