@@ -1,4 +1,4 @@
-"""The weights that a hybrid begins with: learned over many data sets, and whether they help a set that is not among them.
+"""The weights that a hybrid begins with: learned over many data sets, and whether they help one that is not among them.
 
     python benchmarks/prior.py PROJECT...            # each set in turn as the stranger
     python benchmarks/prior.py PROJECT... --write    # and write src/honed/index/prior.json
@@ -67,7 +67,7 @@ def taught(folder: Path) -> Taught:
     project = Project(folder)
     config, runner = project.config, project.runner
     check, index = runner.latest(CheckArtifact), runner.latest(IndexArtifact)
-    searcher = open_searcher(index, None, index.source().load())
+    searcher = open_searcher(index, None, index.encoder().load())
     hybrid = searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, config, check.names()))
     hybrid.level = KNOWN if config.queries else LABELS
     main = shape_of(config).directions(config)[0].name
@@ -107,8 +107,10 @@ def tried(stranger: Taught, others: list[Taught]) -> None:
     pairs = list(zip(stranger.queries, stranger.folds, strict=True))
     asked = [query for query, fold in pairs if fold == 0]
     own = [query for query, fold in pairs if fold != 0]
-    alone = {part: mean_rank(FusionLearner(names=stranger.features, only=name).fit(own), asked)
-             for part, name in stranger.parts.items()}
+    alone = {
+        part: mean_rank(FusionLearner(names=stranger.features, only=name).fit(own), asked)
+        for part, name in stranger.parts.items()
+    }
     best = max(alone, key=lambda part: alone[part])
     print(f"\n{stranger.name}: {len(asked)} queries; best part {best} {alone[best]:.1f}")
     for size in (*SIZES, len(own)):

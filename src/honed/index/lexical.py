@@ -1,8 +1,8 @@
 """Word and character search, tokenised properly: what an embedding has to beat."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,14 @@ from honed.core.text import fold, fold_accents
 from honed.index.analysis import Analyzer, initialisms, letters_of
 
 TextHits: TypeAlias = list[tuple[int, float]]  # (row of a document, score), best first
+
+
+class TextSearch(Protocol):
+    """An index over texts that is searched by words or letters."""
+
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
+        """Return for each text up to ``k`` (row, score), best first."""
+        ...
 
 
 class Bm25Index:
@@ -61,6 +69,31 @@ class TfidfIndex:
             for row in range(block.shape[0]):
                 part = slice(block.indptr[row], block.indptr[row + 1])
                 hits.append(_best(block.indices[part], block.data[part], k))
+        return hits
+
+
+class AllNamesIndex:
+    """A text index over all names of some texts: a text is found by the best of its names, itself among them."""
+
+    def __init__(
+        self, texts: Sequence[str], known: Sequence[tuple[str, int]], build: Callable[[Sequence[str]], "TextSearch"]
+    ) -> None:
+        """``known`` holds (name, row of the text it names); ``build`` makes the index over the names."""
+        pairs = list(dict.fromkeys([*((text, row) for row, text in enumerate(texts)), *known]))
+        self.owners = [row for _, row in pairs]
+        self.names_of = Counter(self.owners)
+        self.index = build([name for name, _ in pairs])
+
+    def search(self, texts: Sequence[str], k: int) -> list[TextHits]:
+        """Return for each text up to ``k`` (row, score), best first, ties by row number."""
+        most = sum(size for _, size in self.names_of.most_common(k))  # so many names may be those of k texts
+        hits = []
+        for names in self.index.search(texts, most):
+            best: dict[int, float] = {}
+            for name, score in names:
+                owner = self.owners[name]
+                best[owner] = max(score, best.get(owner, score))
+            hits.append(sorted(best.items(), key=lambda hit: (-hit[1], hit[0]))[:k])
         return hits
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from honed.evaluate.score import TaskScores
 from honed.index.analysis import Analyzer
 from honed.index.exact import FlatIndex
 from honed.index.lexical import (
+    AllNamesIndex,
     Bm25Index,
     DictionaryIndex,
     InitialismIndex,
@@ -30,6 +32,7 @@ from honed.index.lexical import (
 BM25, TFIDF, LETTERS = "BM25, stemmed words", "TF-IDF, stemmed words", "TF-IDF, character 2-4-grams"
 DICTIONARY, INITIALS, INITIALS_LETTERS = "dictionary", "initials", "initials, then character TF-IDF"
 BASE, TUNED, STUDENT = "base model", "fine-tuned", "student"
+ALL_NAMES = ", all names"  # what follows the name of a system that searches known aliases beside labels
 RERANKED, KNOWN_NAMES = " + reranked", " + known names"  # what follows the name of the system that it is added to
 HYBRID, HYBRID_RANKS, HYBRID_RERANKED = "hybrid, learned", "hybrid, by ranks", f"hybrid, learned{RERANKED}"
 WORDS = (TFIDF, BM25)
@@ -59,6 +62,19 @@ def lexical_runs(task: JudgedTask, names: Sequence[Name], analyzer: Analyzer, k:
         INITIALS_LETTERS: lambda texts: InitialismTfidfIndex(texts),
     }
     return [text_run(name, build, task, k) for name, build in builders.items()]
+
+
+def all_names_runs(task: JudgedTask, names: Sequence[Name], analyzer: Analyzer, k: int) -> list[Run]:
+    """Return the runs of word and letter search over labels and known aliases: where a query may mean any of them."""
+    known = _known_rows(task, names)
+    builders: dict[str, Callable[[Sequence[str]], TextIndex]] = {
+        BM25: lambda texts: Bm25Index(texts, analyzer),
+        LETTERS: lambda texts: TfidfIndex(texts),
+    }
+    return [
+        text_run(f"{name}{ALL_NAMES}", partial(AllNamesIndex, known=known, build=build), task, k)
+        for name, build in builders.items()
+    ]
 
 
 def word_runs(task: JudgedTask, analyzer: Analyzer, k: int) -> list[Run]:

@@ -252,5 +252,5 @@ STAGE: Stage[Config] = Stage(
     wanted=_wanted,
     settings=_settings,
     run=_run,
-    version=4,
+    version=5,
 )

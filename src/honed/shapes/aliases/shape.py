@@ -21,7 +21,7 @@ from honed.shapes.aliases.compile import alias_entities, alias_examples, alias_n
 from honed.shapes.judged import JudgedShape
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.shape import Compiled, DirectionPlan, Source
-from honed.shapes.systems import lexical_runs, task_analyzer
+from honed.shapes.systems import all_names_runs, lexical_runs, task_analyzer
 from honed.shapes.texts import cut_findings
 
 _ORDER = ("alias", "id", "label", "split")
@@ -108,7 +108,9 @@ class AliasShape(JudgedShape):
     ) -> list[Run]:
         """Return the runs of words, letters, initials and, from alias to label, a dictionary of the known aliases."""
         names = check.names() if direction.main else ()
-        return lexical_runs(test, names, task_analyzer(test, config), self.depth(config))
+        analyzer, depth = task_analyzer(test, config), self.depth(config)
+        runs = lexical_runs(test, names, analyzer, depth)
+        return runs + (all_names_runs(test, names, analyzer, depth) if config.queries else [])
 
     def known_names(self, check: CheckArtifact) -> Sequence[Name]:
         """Return the labels and aliases, of which a search looks up those that are known."""
