@@ -25,7 +25,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
 
 def _run(work: Work[Config]) -> dict[str, Json]:
     shape, check = shape_of(work.config), work.inputs.need(CheckArtifact)
-    encoder = work.executor.model(encoder_source(work.config.model))
+    encoder = work.executor.encoder(encoder_source(work.config.model))
     for direction in shape.directions(work.config):
         test = judged_task(work.inputs, direction.name, "test")
         runs = shape.lexical_runs(test, direction, check, work.config)

@@ -42,7 +42,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     assert config is not None  # the stage is wanted only then
     main = shape_of(work.config).directions(work.config)[0].name
     dev = sampled(narrowed(judged_task(work.inputs, main, "dev"), DEV_CHARS), _DEV_QUERIES, config.seed)
-    finder = work.executor.model(miner(work.config, work.inputs.find(DraftArtifact)))
+    finder = work.executor.encoder(miner(work.config, work.inputs.find(DraftArtifact)))
     first = encoder_run("dev", finder, dev, config.depth)
     scorer = NewCrossEncoder(
         config.base or work.config.model.base, max_length=config.max_length, seed=config.seed

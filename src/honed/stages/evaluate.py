@@ -123,11 +123,14 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
     if not timed and not (config.answers and fused):
         return {"answers": None, "latency": None}
     test = judged_task(work.inputs, main.name, "test")
-    searcher = searcher_of(work, with_hybrid=fused)
-    known = known_names(work.inputs.need(CheckArtifact))
-    answers = judged_answers(searcher, test, config.answers, config.seed, known) if config.answers and fused else None
-    texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
-    return {"answers": answers, "latency": latencies(searcher, work.inputs, texts) if timed else None}
+    answers, times = None, None
+    if config.answers and fused:
+        known = known_names(work.inputs.need(CheckArtifact))
+        answers = judged_answers(searcher_of(work, with_hybrid=True), test, config.answers, config.seed, known)
+    if timed:
+        texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
+        times = latencies(searcher_of(work, with_hybrid=fused, timed=True), work.inputs, texts)
+    return {"answers": answers, "latency": times}
 
 
 def _headroom_after(work: Work[Config], comparisons: Sequence[Comparison]) -> Headroom | None:
@@ -212,8 +215,8 @@ def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) 
     shape, k, precision = shape_of(work.config), shape_of(work.config).depth(work.config), work.config.model.precision
     stored, runs = index.vector_of_text(), []
     if work.inputs.find(DistilArtifact):
-        runs.append(encoder_run(TUNED, work.executor.model(teacher.source(precision)), test, k))
-    shipped = work.executor.model(work.inputs.need(ShippedModel).source(precision))
+        runs.append(encoder_run(TUNED, work.executor.encoder(teacher.source(precision)), test, k))
+    shipped = work.executor.encoder(work.inputs.need(ShippedModel).source(precision))
     first = encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=stored)
     runs.append(first)
     judge, section = work.inputs.find(CrossEncoderArtifact), work.config.cross_encoder

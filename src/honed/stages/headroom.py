@@ -50,7 +50,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     ]  # in a catalogue dev is trained on too
     if len(examples) < 2:
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
-    encoder = work.executor.model(encoder_source(work.config.model))
+    encoder = work.executor.encoder(encoder_source(work.config.model))
     anchors = encoder.encode([example.anchor for example in examples], "query")
     documents = encoder.encode([doc.encoder_text() for doc in dev.corpus], "document")
     row_of = {doc.encoder_text(): row for row, doc in enumerate(dev.corpus)}

@@ -278,11 +278,15 @@ def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
     return [Run.sorted(name, ranking) for name, ranking in hits.items()]
 
 
-def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
-    """Return what ``honed search`` answers with in this run, with the cross-encoder where there is one."""
+def searcher_of(work: Work[Config], *, with_hybrid: bool, timed: bool = False) -> Searcher:
+    """Return what ``honed search`` answers with in this run, with the cross-encoder where there is one.
+
+    One that is ``timed`` encodes every query; otherwise a query that was encoded before is not encoded again.
+    """
     source = shipped_model(work.config, work.inputs)
     hybrid = work.inputs.need(HybridArtifact) if with_hybrid else None
-    searcher = open_searcher(work.inputs.need(IndexArtifact), hybrid, work.executor.model(source))
+    encoder = work.executor.model(source) if timed else work.executor.encoder(source)
+    searcher = open_searcher(work.inputs.need(IndexArtifact), hybrid, encoder)
     if judge := work.inputs.find(CrossEncoderArtifact):
         searcher.reranker = work.executor.model(judge.scorer())
     return searcher

@@ -4,8 +4,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, ImportArtifact
-from honed.artifacts.models import TrainArtifact
+from honed.artifacts.models import FROZEN, TrainArtifact
 from honed.config.config import Config
+from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.stage import Stage, Work
@@ -43,8 +44,10 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
         shape.dev_score(work),
         config,
         TrainingRun(folder=work.folder, logs=work.logs),
-        shape.record_vectors(work) if config.head != "none" else None,
+        work.executor.encoder(encoder_source(work.config.model)) if config.head != "none" else None,
     )
+    if config.head != "none":
+        write_json(work.folder / FROZEN, encoder_source(work.config.model).identity())
     return {"spec": trained.spec.as_dict(), "kept": trained.history.kept}
 
 
