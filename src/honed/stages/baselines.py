@@ -6,6 +6,7 @@ from pathlib import Path
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import RUNS, BaselinesArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
@@ -38,6 +39,13 @@ def _wanted(config: Config) -> bool:
     return config.baselines is not None and bool(shape_of(config).directions(config))
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    pairs = facts.test.count * facts.documents.count * facts.directions
+    systems = 6 if shape_of(config).reads_names else 2
+    texts = (facts.documents, facts.test.times(facts.directions))
+    return Effort(encoded=texts, compared=pairs, matched=systems * pairs, vectors=facts.documents.count)
+
+
 STAGE: Stage[Config] = Stage(
     name="baselines",
     artifact=BaselinesArtifact,
@@ -46,4 +54,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     version=2,
+    effort=_effort,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from honed.artifacts.data import Examples
 from honed.artifacts.models import CrossEncoderArtifact, DraftArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.protocols import PairScorer
@@ -59,6 +60,19 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     return {"dev_without": before, "dev": after}
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    section = config.cross_encoder
+    assert section is not None  # the stage is wanted only then
+    length = facts.anchors.tokens + facts.positives.tokens
+    pairs = facts.examples * (1 + section.negatives) * section.epochs
+    looks = min(_DEV_QUERIES, facts.dev.count) * section.depth * (section.evaluations + 1)
+    return Effort(
+        encoded=(Texts(count=looks, tokens=length), facts.dev_documents),
+        trained=(Texts(count=pairs, tokens=length),),
+        mb=16 * facts.parameters,
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="cross_encoder",
     artifact=CrossEncoderArtifact,
@@ -68,4 +82,5 @@ STAGE: Stage[Config] = Stage(
     run=_run,
     resumes=True,
     draws=True,
+    effort=_effort,
 )

@@ -23,6 +23,7 @@ from honed.artifacts.report import Direction, JudgedReport, StudentComparison
 from honed.config.config import Config
 from honed.config.sections import EvaluateSection, GateSection
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
@@ -254,6 +255,17 @@ def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Stu
     return Student(agreement=same, facts=facts)
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    pairs = facts.test.count * facts.documents.count
+    looks = (1 + (3 if config.answers else 0)) if config.hybrid else 0
+    return Effort(
+        encoded=(facts.test.times(facts.directions),),
+        compared=pairs * facts.directions,
+        fused=looks * pairs,
+        vectors=2 * facts.names.count,
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="evaluate",
     artifact=EvaluateArtifact,
@@ -274,4 +286,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     version=3,
+    effort=_effort,
 )

@@ -10,6 +10,7 @@ from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import HEADROOM, HeadroomArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.errors import TrainingError
 from honed.core.json import Json
 from honed.core.optional import require
@@ -104,6 +105,13 @@ def _wanted(config: Config) -> bool:
     return config.train is not None and config.baselines is not None and shape_of(config).forecasts
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    pairs = facts.dev.count * facts.documents.count
+    return Effort(
+        encoded=(facts.anchors, facts.dev), compared=2 * pairs, matched=pairs, vectors=3 * facts.documents.count
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="headroom",
     artifact=HeadroomArtifact,
@@ -111,4 +119,5 @@ STAGE: Stage[Config] = Stage(
     wanted=_wanted,
     settings=_settings,
     run=_run,
+    effort=_effort,
 )

@@ -14,6 +14,7 @@ from honed.bundle.names import LABEL
 from honed.config.config import Config
 from honed.config.sections import AnswersSection
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json
 from honed.core.progress import progress
@@ -36,6 +37,7 @@ from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
 
 _ASKED, _BLOCK, _RERANKED, _FEWEST = 3000, 256, 500, 20
+_LOOKS_OF_ANSWERS = 3  # that each query takes more, for the estimates: wide, with its answer and without
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -325,6 +327,12 @@ def _wanted(config: Config) -> bool:
     return config.hybrid is not None and "hybrid" in shape_of(config).optional
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    asked = facts.dev.times(min(1.0, _ASKED / max(1.0, facts.dev.count)))
+    looks = 1 + (_LOOKS_OF_ANSWERS if config.answers else 0)
+    return Effort(encoded=(asked,), fused=looks * asked.count * facts.names.count, vectors=3 * facts.names.count)
+
+
 STAGE: Stage[Config] = Stage(
     name="hybrid",
     artifact=HybridArtifact,
@@ -333,4 +341,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     version=3,
+    effort=_effort,
 )
