@@ -113,6 +113,8 @@ def test_the_facts_are_those_of_the_data_and_nothing_is_left_behind(small_projec
     assert facts.documents.count <= facts.names.count
     assert facts.documents.count > 100
     assert facts.directions == 2
+    assert facts.dim == 32  # of the tiny model
+    assert 0.01 < facts.parameters < 1
     assert 5 < facts.documents.tokens < 64
 
 

@@ -32,7 +32,7 @@ class Choice:
 
     def next_lines(self) -> list[str]:
         """Return what more time would buy, one sentence each."""
-        return [f"with {variant.seconds / 60:.0f} minutes: {variant.name}" for variant in self.dearer]
+        return [f"with about {duration(variant.seconds)} more: {variant.name}" for variant in self.dearer]
 
 
 def variants(config: Config) -> Iterator[Variant]:
@@ -50,7 +50,7 @@ def variants(config: Config) -> Iterator[Variant]:
     if config.train.head == "none":
         for share in _SHARES:
             epochs = config.train.epochs * share
-            rows = f"{epochs:g} epochs" if epochs >= 1 else f"{100 * epochs:.0f} % of the rows, once"
+            rows = f"epochs = {epochs:g}" if epochs >= 1 else f"{100 * epochs:.0f} % of the rows, once"
             yield Variant(name=_named(rows, config), overrides={**less, "train.epochs": epochs})
     untrained = {name: None for name in _TRAINING if config.has(name)}
     if config.baselines is not None and config.has("index"):

@@ -1,13 +1,14 @@
 """How long each stage of a run will take on this machine, and how much memory, before it is done."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 
 from honed.artifacts.data import CheckArtifact, ImportArtifact
 from honed.config.config import Config
 from honed.core.artifacts import Artifact
 from honed.core.effort import DataFacts, Effort, Texts
+from honed.core.json import parse_object
 from honed.core.records import JudgedTask
 from honed.core.stage import Inputs
 from honed.data.task import EXAMPLES, NAMES
@@ -22,6 +23,7 @@ from honed.shapes.systems import narrowed
 
 _SAMPLE = 400  # texts whose tokens are counted
 _CHARS_A_TOKEN, _MOST_TOKENS = 4.5, 256  # where the model's own cannot be asked
+_BYTES_A_PARAMETER = 4
 _PROCESS_MB = 700  # PyTorch and the libraries, before any model
 _UNTIL = "check"
 
@@ -82,13 +84,13 @@ def facts_of(config: Config, inputs: Inputs) -> DataFacts:
     counted = _token_counter(config)
     directions = shape_of(config).directions(config)
     if not directions:
-        return _facts_of_records(config, inputs, counted)
+        return _of_model(_facts_of_records(config, inputs, counted), config)
     check, main = inputs.need(CheckArtifact), directions[0].name
     test, dev = check.task(main, "test"), check.task(main, "dev")
     examples = check.examples() if check.has(EXAMPLES) else []
     names = [name.text for name in check.names()] if check.has(NAMES) else []
     small = narrowed(dev, DEV_CHARS)
-    return DataFacts(
+    facts = DataFacts(
         documents=_texts((doc.encoder_text() for doc in test.corpus), counted),
         dev_documents=_texts((doc.encoder_text() for doc in small.corpus), counted),
         names=_texts(dict.fromkeys(names), counted),
@@ -99,6 +101,19 @@ def facts_of(config: Config, inputs: Inputs) -> DataFacts:
         positives=_texts((example.positive for example in examples), counted),
         examples=len(examples),
     )
+    return _of_model(facts, config)
+
+
+def _of_model(facts: DataFacts, config: Config) -> DataFacts:
+    """Return the facts with the size of the base model, where its files are at hand."""
+    folder = local_folder(config.model.base)
+    if folder is None or not (folder / "config.json").is_file():
+        return facts
+    stated = parse_object((folder / "config.json").read_text(encoding="utf-8"))
+    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    width = stated.get("hidden_size")
+    dim = config.model.dim or (width if isinstance(width, int) else facts.dim)
+    return replace(facts, dim=dim, parameters=size / _BYTES_A_PARAMETER / 1e6)
 
 
 def _facts_of_records(config: Config, inputs: Inputs, counted: Callable[[str], int]) -> DataFacts:
