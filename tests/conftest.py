@@ -2,6 +2,7 @@
 
 import csv
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest_plugins = ["tests.plugins", "tests.shipped"]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HONED_CACHE", tempfile.mkdtemp(prefix="honed-cache-"))
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share cores wait for each other's threads most of the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent.parent

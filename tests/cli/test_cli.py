@@ -147,6 +147,7 @@ def test_a_dry_run_does_nothing(
     code, out, _ = call(capsys, "run", "--dry-run", "--project", str(folder))
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
+        "stage",
         "import",
         "check",
         "baselines",
@@ -154,6 +155,7 @@ def test_a_dry_run_does_nothing(
         "train",
         "index",
         "evaluate",
+        "together",
     ]
     assert not (folder / "work").exists()
 

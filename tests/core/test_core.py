@@ -48,6 +48,36 @@ def test_a_staging_folder_is_not_found_and_stays_after_an_error(tmp_path: Path) 
     assert (folder / "half").read_text() == "x"
 
 
+def test_an_artifact_that_is_made_anew_is_there_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(tmp_path)
+
+    def die(*_: object) -> None:
+        found = store.find(KEY, Artifact)
+        assert found is not None
+        found.verify()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(tmp_path), "rename", die)
+    with pytest.raises(KeyboardInterrupt), store.staging(KEY) as folder:
+        (folder / "data.txt").write_text("again")
+        store.commit(KEY, folder, {"n": 2}, Artifact)
+    found = store.find(KEY, Artifact)
+    assert found is not None
+    assert found.path("data.txt").read_text() == "again"
+
+
+def test_the_models_that_artifacts_speak_of_are_known_by_their_weights(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    key = StageKey(stage="index", version=1, config={"model": {"base": "b", "weights": "w1"}}, inputs={})
+    with store.staging(key) as folder:
+        store.commit(key, folder, {"tried": {"spec": {"weights": "w2"}}}, Artifact)
+    (tmp_path / "index" / "odd").mkdir()
+    (tmp_path / "index" / "odd" / MANIFEST).write_text("{")
+    assert store.weights() == {"w1", "w2"}
+
+
 def test_a_changed_byte_is_named(tmp_path: Path) -> None:
     found = store_with(tmp_path).find(KEY, Artifact)
     assert found is not None

@@ -56,8 +56,7 @@ def test_a_head_learns_groups_leaves_the_encoder_alone_and_is_read_back(
         return float(likeness[:5, :5].mean() - likeness[:5, 5:].mean())
 
     config = TrainConfig(head="skip", objective=objective, epochs=60, batch_size=10, learning_rate=0.02)
-    stored = dict(zip(flat, base.encode(flat, "document"), strict=True))
-    trained = fine_tune(base, examples(), apart, config, TrainingRun(folder=tmp_path), stored=stored)
+    trained = fine_tune(base, examples(), apart, config, TrainingRun(folder=tmp_path), base)
     saved = TorchEncoder.load_folder(tmp_path / "model", precision="fp32")
     assert apart(saved) > apart(base) + 0.05
     assert apart(saved) == pytest.approx(trained.history.best_score, abs=1e-4)

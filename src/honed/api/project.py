@@ -15,6 +15,7 @@ from honed.artifacts.index import IndexArtifact
 from honed.artifacts.models import DistilArtifact, MineArtifact, TrainArtifact
 from honed.artifacts.report import Report
 from honed.core.artifacts import A, Artifact
+from honed.core.errors import ConfigError
 from honed.core.filters import Filter
 from honed.core.json import Json, JsonObject
 from honed.core.optional import require
@@ -29,10 +30,12 @@ from honed.pipeline.honed_toml import toml_text, with_overrides
 from honed.pipeline.runner import Listener
 from honed.project.compare import ComparisonReport, compare
 from honed.project.doctor import examine
+from honed.project.estimate import RunEstimate
 from honed.project.explain import PairExplainer
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.hub import export_hub
 from honed.project.labels import Suggestions, import_hand_labels, suggestions
+from honed.project.planned import estimate, fit_into
 from honed.project.search import SearchOptions, answer_queries, write_passages
 from honed.project.seeds import SeedsReport, run_seeds
 from honed.project.tune import TuneRequest, tune_index
@@ -104,13 +107,24 @@ class Project(CreatedWorkspace):
 
     # -- stages ------------------------------------------------------------------------------------
 
-    def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
+    def run(self, *, start: str | None = None, until: str | None = None, minutes: float = 0.0) -> dict[str, Artifact]:
         """Run every stage that does not stand, from ``start`` on anew; returns the artifact of each stage by its name.
 
+        With ``minutes`` what fits into them is run, see `honed.project.planned.fit_into`.
         Raises `honed.core.errors.GateError` after everything is written when a gate of the report failed.
         """
         self._explainer = None
-        return super().run(start=start, until=until)
+        if not minutes:
+            return super().run(start=start, until=until)
+        if start or until:
+            raise ConfigError("E_OPTION", "minutes choose what is run: they go without start and until")
+        planned, _ = fit_into(self, minutes)
+        self.forget_models()
+        return planned.run()
+
+    def estimate(self, *, start: str | None = None, until: str | None = None) -> RunEstimate:
+        """Return how long a run will take on this machine, and how much memory, by stage; nothing is run."""
+        return estimate(self, start=start, until=until)
 
     def _until(self, stage: str, kind: type[A]) -> A:
         """Run up to a stage; returns its artifact."""

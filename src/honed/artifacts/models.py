@@ -1,5 +1,6 @@
 """Artifacts of training: models with their histories, mined negatives with their reports."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 
 from honed.artifacts.data import Examples
 from honed.core.artifacts import Artifact
-from honed.encode.models import CrossEncoderModel, TrainedModel
+from honed.encode.config import EncoderConfig
+from honed.encode.models import BaseModel, CrossEncoderModel, FrozenBase, TrainedModel
 from honed.train.history import TrainingHistory
 from honed.train.reports import MiningReport, StudentReport
 
 MODEL, HISTORY, STUDENT, MINING, CANDIDATES = "model", "history.json", "student.json", "mining.json", "candidates.npz"
+HEAD, FROZEN = "head.npy", "frozen.json"  # the map over a frozen base model, and the section [model] of that
 
 
 class ModelArtifact(Artifact):
@@ -37,6 +40,16 @@ class ShippedModel(ModelArtifact):
 
 class TrainArtifact(ShippedModel):
     """The fine-tuned model."""
+
+    def source(self, precision: str = "auto") -> TrainedModel:
+        """Return where its encoder is loaded from, and the base model that it is a linear map over, if it is one."""
+        source = super().source(precision)
+        if not (self.has(FROZEN) and self.has(HEAD)):
+            return source
+        stated = self.read(FROZEN, dict[str, Any])
+        weights = str(stated.pop("weights"))
+        model = BaseModel(EncoderConfig(**stated), precision)
+        return replace(source, frozen=FrozenBase(model, weights, self.path(HEAD)))
 
     def history(self) -> TrainingHistory:
         """Return the training history."""

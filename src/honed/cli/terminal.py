@@ -74,7 +74,10 @@ def start(*, quiet: bool = False) -> None:
     global _quiet
     _quiet = quiet
     show_progress_with(None if quiet else _bar)
-    log_to_stderr({"honed.train": logging.WARNING if quiet else logging.INFO}, "            %(message)s")
+    told = {"honed.train": logging.WARNING if quiet else logging.INFO}
+    log_to_stderr(
+        {**told, "honed.project": logging.WARNING, "honed.encode": logging.WARNING}, "            %(message)s"
+    )
 
 
 def say(text: str) -> None:

@@ -31,10 +31,14 @@ MOST_QUERIES = 25_000  # that are measured: exact search of each in all document
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PathsSection:
-    """Where data comes from and results go, relative to honed.toml."""
+    """Where data comes from and results go, relative to honed.toml.
+
+    Vectors of up to ``cache_gb`` GB are kept in ``output``; those that were not used for longest go first.
+    """
 
     input: tuple[str, ...]
     output: str = "work"
+    cache_gb: float = field(default=8.0, metadata=limits(low=0))
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` when results would be written over the data."""

@@ -20,6 +20,7 @@ from honed.core.json import Json, JsonObject, parse, parse_object
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 T = TypeVar("T")
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +118,15 @@ class StageKey:
 A = TypeVar("A", bound=Artifact)
 
 
+def _weights_in(value: Json) -> Iterator[str]:
+    """Yield the values of all keys ``weights`` in plain data."""
+    if isinstance(value, Mapping):
+        if isinstance(weights := value.get("weights"), str):
+            yield weights
+        for inner in value.values():
+            yield from _weights_in(inner)
+
+
 class ArtifactStore:
     """The folder of all artifacts of a workspace: ``root/<stage>/<key>``."""
 
@@ -131,6 +141,17 @@ class ArtifactStore:
         """Return the finished artifact of a key, or None."""
         folder = self.folder(key)
         return kind.at(folder) if (folder / MANIFEST).is_file() else None
+
+    def weights(self) -> set[str]:
+        """Return the fingerprints of all models that the manifests of the artifacts speak of."""
+        weights: set[str] = set()
+        for file in self.root.glob(f"*/*/{MANIFEST}"):
+            try:
+                manifest = Manifest.read(file.parent)
+            except ArtifactError:  # not an artifact
+                continue
+            weights.update(_weights_in(manifest.config), _weights_in(manifest.facts))
+        return weights
 
     @contextmanager
     def staging(self, key: StageKey) -> Iterator[Path]:
@@ -160,12 +181,25 @@ class ArtifactStore:
         final = self.folder(key)
         aside = final.with_name(final.name + ".old")
         shutil.rmtree(aside, ignore_errors=True)
-        if final.exists():  # made anew, or left without a manifest by something else
-            final.rename(aside)
-        partial.rename(final)
+        if final.exists() and exchange(partial, final):  # made anew, or left without a manifest by something else
+            partial.rename(aside)
+        else:
+            if final.exists():
+                final.rename(aside)
+            partial.rename(final)
         shutil.rmtree(aside, ignore_errors=True)
         sync(final.parent)
         return kind(folder=final, manifest=manifest)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Let two folders change places in one step, so that both names are always there; False where that cannot be."""
+    import ctypes  # for results that are made anew, alone
+
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return int(renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE)) == 0
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,8 +26,15 @@ class Executor(Protocol):
         """Return the model of a source in this process, loaded once while the stage runs; it must not be changed."""
         ...
 
+    def encoder(self, source: ModelSource[E]) -> Encoder:
+        """Return the encoder of a source, which makes the vector of a text once: it is kept, and found by any stage.
+
+        For vectors that are used; to time an encoder, or to look inside it, ask for its `model`.
+        """
+        ...
+
     def encode(self, source: ModelSource[E], texts: Sequence[str], role: Role) -> Vectors:
-        """Return unit vectors ``(n_texts, dim)`` of texts, wherever they were made."""
+        """Return unit vectors ``(n_texts, dim)`` of texts, wherever and whenever they were made."""
         ...
 
     def over(self, parts: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:

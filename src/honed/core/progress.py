@@ -56,6 +56,34 @@ def progress(label: str, total: int | None = None) -> Iterator[Bar]:
         bar.close()
 
 
+class _Within:
+    """Work that is part of a larger one: what it advances, the larger one does, up to ``most`` units."""
+
+    def __init__(self, whole: Bar, most: int) -> None:
+        self.whole, self.left = whole, most
+
+    def advance(self, count: int = 1) -> None:
+        count = min(count, self.left)
+        self.left -= count
+        if count:
+            self.whole.advance(count)
+
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+@contextmanager
+def progress_within(whole: Bar, units: int) -> Iterator[None]:
+    """Let the bars of a ``with`` block advance a larger bar instead: by ``units`` together, told or not."""
+    part = _Within(whole, units)
+    before = _factory.set(lambda *_: part)
+    try:
+        yield
+        part.advance(part.left)
+    finally:
+        _factory.reset(before)
+
+
 class LineBar:
     """For logs: a line on stderr every 15 seconds with rate and time left, none for work that is over before."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from honed.core.artifacts import Artifact
+from honed.core.effort import DataFacts, Effort
 from honed.core.executor import Executor
 from honed.core.json import JsonObject
 
@@ -55,7 +56,8 @@ class Stage(Generic[C]):
     returns all that shapes the result besides the inputs, as plain data; with the keys of the inputs it names the
     artifact. A stage that ``resumes`` finds what a crash left in its folder; the others start from an empty one.
     ``command`` is the help of ``honed NAME``, for stages that people run alone; ``draws`` says that the section of its
-    name holds the seed of what is drawn in training.
+    name holds the seed of what is drawn in training. ``effort`` tells how much it will do with some data; None: next to
+    nothing.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Stage(Generic[C]):
     resumes: bool = False
     draws: bool = False
     command: str = ""
+    effort: Callable[[C, DataFacts], Effort] | None = None
 
     def reads(self, other: "Stage[C]") -> bool:
         """Tell whether the artifact of an earlier stage is an input."""

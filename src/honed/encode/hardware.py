@@ -28,6 +28,17 @@ def cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
+def cpu_name() -> str:
+    """Return what the CPU calls itself; empty where the system does not tell."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return ""
+
+
 def cpu_has_bf16() -> bool:
     """Tell whether matrix products in bf16 run in hardware; ``HONED_BF16=off`` in the environment says that none do."""
     if os.environ.get("HONED_BF16", "").lower() in ("off", "0", "no"):

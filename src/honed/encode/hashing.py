@@ -17,6 +17,8 @@ _MAX_DIM = 1 << 16
 class HashEncoder:
     """Encodes text by its character trigrams; the same on every machine."""
 
+    role_is_prompt = True  # and nothing else: two roles with one prompt have the same vectors
+
     def __init__(self, dim: int = 64, *, query_prompt: str = "", document_prompt: str = "") -> None:
         self._spec = EncoderSpec(
             weights=f"hash-{dim}",

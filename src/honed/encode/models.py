@@ -50,11 +50,24 @@ class BaseModel:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenBase:
+    """What a model is a linear map over: a base model, the sha256 of its files, and the map ``(dim, dim)`` as npy."""
+
+    model: BaseModel
+    weights: str
+    head: Path
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A bi-encoder that honed trained, in its folder; ``precision`` is "auto", "fp32" or "bf16"."""
+    """A bi-encoder that honed trained, in its folder; ``precision`` is "auto", "fp32" or "bf16".
+
+    ``frozen`` says what it is a linear map over, where it is one.
+    """
 
     folder: Path
     precision: str = "auto"
+    frozen: FrozenBase | None = None
 
     def load(self) -> "TorchEncoder":
         """Return the encoder; `honed.core.errors.ArtifactError` when its weights and its spec do not fit."""

@@ -36,6 +36,8 @@ class TorchEncoder:
     ``static`` tells whether it has token vectors alone, ``packed`` whether its batches are laid end to end.
     """
 
+    role_is_prompt = True  # and nothing else: two roles with one prompt have the same vectors
+
     def __init__(self, model: "SentenceTransformer", spec: EncoderSpec, *, precision: str = "auto") -> None:
         self.model = model
         self._spec = spec

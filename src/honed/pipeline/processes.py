@@ -9,10 +9,10 @@ from pathlib import Path
 
 from honed.config.config import Config
 from honed.core.artifacts import Artifact
-from honed.core.executor import Executor
 from honed.core.json import JsonObject
 from honed.core.stage import Inputs, Stage, Work
 from honed.pipeline.honed_toml import config_of
+from honed.pipeline.local import InProcess
 
 
 def _watch_parent() -> None:
@@ -27,19 +27,20 @@ def _watch_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def work_of(job: Path, stages: Mapping[str, Stage[Config]], executor: Executor) -> Work[Config]:
+def work_of(job: Path, stages: Mapping[str, Stage[Config]]) -> Work[Config]:
     """Read the work of a stage from a launch's job file."""
     description = json.loads(job.read_text(encoding="utf-8"))
     inputs: dict[str, Artifact] = {
         name: stages[name].artifact.at(Path(folder)) for name, folder in description["inputs"].items()
     }
+    config, root = config_of(description["config"], "honed.toml"), Path(description["root"])
     return Work(
-        config=config_of(description["config"], "honed.toml"),
-        root=Path(description["root"]),
+        config=config,
+        root=root,
         inputs=Inputs(inputs),
         folder=Path(description["folder"]),
         logs=Path(description["logs"]),
-        executor=executor,
+        executor=InProcess(root / config.paths.output),
     )
 
 

@@ -12,10 +12,12 @@ from typing import cast
 
 from honed.config.config import Config
 from honed.core.artifacts import PARTIAL, A, Artifact, ArtifactStore, StageKey, write_json
-from honed.core.errors import ConfigError, StorageError, did_you_mean
+from honed.core.errors import ConfigError, HonedError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
 from honed.core.stage import Inputs, Stage, Work
+from honed.encode.models import encoder_source
 from honed.pipeline.executors import LocalExecutor
+from honed.pipeline.unfinished import UnfinishedRun
 from honed.shapes.registry import shape_of
 from honed.stages.all import stages_of
 
@@ -46,9 +48,9 @@ class Runner:
     ) -> None:
         self.config, self.root = config, root
         self.all = stages or stages_of(shape_of(config))
-        self.executor = executor or LocalExecutor()
         self.output = root / config.paths.output
-        self.store = ArtifactStore(self.output)
+        self.executor = executor or LocalExecutor(self.output)
+        self.store, self.unfinished = ArtifactStore(self.output), UnfinishedRun(self.output)
         self.tell: Listener = listener or (lambda *_: None)
         self._own_latest: dict[str, str] | None = None
 
@@ -109,7 +111,18 @@ class Runner:
                 artifacts[stage.name] = stored or self._make(stage, key, artifacts)
                 if stored:
                     self.tell(stage.name, "stands", 0.0)
+            if self._own_latest is None:
+                self.unfinished.end(artifacts, all_of_them=until is None)
+            self._prune_vectors()
         return artifacts
+
+    def _prune_vectors(self) -> None:
+        """Remove vectors of models that neither an artifact nor honed.toml speaks of, and those over the size."""
+        try:
+            base = str(encoder_source(self.config.model).identity()["weights"])
+        except HonedError:  # not to be had here, and whose vectors these are is not known
+            return
+        self.executor.vectors.prune(self.store.weights() | {base}, round(self.config.paths.cache_gb * 1e9))
 
     def updates(self) -> list[str]:
         """Return the files that the model in use has learned by updates since the last full run."""
@@ -170,8 +183,11 @@ class Runner:
         return self.latest_inputs().find(kind)
 
     def latest_inputs(self) -> Inputs:
-        """Return all artifacts of the last run that are still there."""
-        keys = self._latest()
+        """Return all artifacts of the last run that are still there.
+
+        Where no run has ended yet they are those that stand for the present settings, left by a run that broke off.
+        """
+        keys = self._latest() or self._standing()
         places = {stage.name: self.output / stage.name / keys[stage.name] for stage in self.all if stage.name in keys}
         kinds = {stage.name: stage.artifact for stage in self.all}
         return Inputs({name: kinds[name].at(folder) for name, folder in places.items() if folder.is_dir()})
@@ -183,6 +199,11 @@ class Runner:
             return dict(json.loads((self.output / LATEST).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError):
             return {}
+
+    def _standing(self) -> dict[str, str]:
+        if not self.unfinished.stages():
+            return {}
+        return {plan.stage.name: plan.key.key for plan in self.plan() if plan.stands}
 
     def _forced(self, start: str | None) -> set[str]:
         if start is None:
@@ -199,6 +220,8 @@ class Runner:
 
     def _make(self, stage: Stage[Config], key: StageKey, artifacts: Mapping[str, Artifact]) -> Artifact:
         self.tell(stage.name, "runs", 0.0)
+        if self._own_latest is None:
+            self.unfinished.begin(stage.name)
         started = time.monotonic()
         inputs = stage.inputs(artifacts, self.all)
         with self.store.staging(key) as folder:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from honed.core.errors import HonedError
 from honed.core.progress import LineBar, log_to_stderr, show_progress_with
-from honed.pipeline.local import InProcess
 from honed.pipeline.processes import do, work_of
 from honed.stages.all import all_stages
 
@@ -22,7 +21,7 @@ def main(job: Path) -> int:
     stages = {stage.name: stage for stage in all_stages()}
     stage = stages[json.loads(job.read_text(encoding="utf-8"))["stage"]]
     try:
-        do(stage.run, work_of(job, stages, InProcess()))
+        do(stage.run, work_of(job, stages))
     except HonedError as error:
         if first:
             sys.stderr.write(f"error {error}\n")

@@ -1,5 +1,6 @@
 """``honed encode``: texts of a file to vectors in a file."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from honed.core.text import is_blank
 from honed.data.tables import Reject, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.encode.config import EncoderConfig
 from honed.encode.models import encoder_source
+from honed.encode.vector_store import VectorStore
 from honed.project.workspace import Workspace
 
 FORMATS = (".npy", ".safetensors", ".parquet")
@@ -32,6 +34,8 @@ def encode_file(
 ) -> tuple[int, int]:
     """Write the unit vectors of a file's texts and return their shape ``(n_texts, dim)``.
 
+    They are kept in a hidden folder beside ``out``, shard by shard, until all are there: one that was killed goes on.
+
     Raises `ConfigError` for an unknown ending or role, `DataError` for a row that cannot be read.
     """
     if out.suffix not in FORMATS:
@@ -39,8 +43,11 @@ def encode_file(
     if role not in ("query", "document"):
         raise ConfigError("E_ROLE", f"role {role!r} is not one of query, document")
     texts = _texts(file, column, form or TableFormat())
-    vectors = _encoder(model, project).encode(texts, "query" if role == "query" else "document")
+    kept = VectorStore(out.with_name(f".{out.name}.shards"))
+    encoder = kept.encoder(_encoder(model, project), {"model": model or ""})
+    vectors = encoder.encode(texts, "query" if role == "query" else "document")
     _write(out, texts, vectors)
+    shutil.rmtree(kept.root)
     return len(texts), vectors.shape[1]
 
 

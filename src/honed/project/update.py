@@ -174,6 +174,7 @@ def _train(work: Work[Config], before: Inputs, options: UpdateOptions) -> dict[s
         shape_of(work.config).dev_score(work),
         work.config.train,
         TrainingRun(folder=work.folder, logs=work.logs),
+        work.executor.encoder(model.source(work.config.model.precision)),
     )
     facts = UpdateFacts(new_examples=len(fresh), replayed=len(replayed), origin=model.key)
     write_json(work.folder / RESULT, facts)

@@ -1,5 +1,6 @@
 """A project's folder as the helpers of `honed.project` see it: configuration, artifacts of the last run, a searcher."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from honed.search.searcher import Searcher
 from honed.shapes.own_queries import own_query_lines
 from honed.shapes.registry import shape_of
 from honed.stages.searching import open_searcher
+
+log = logging.getLogger("honed.project")
 
 
 class Workspace:
@@ -84,14 +87,31 @@ class Workspace:
         return Audit.of(data, [*shape_of(self.config).describe_audit(data), *own_query_lines(data)])
 
     def searcher(self) -> Searcher:
-        """Return a searcher over the index of the last run, loaded once."""
+        """Return a searcher over the index of the last run that ended, loaded once.
+
+        A newer run that did not end changes nothing, and a warning tells of it.
+        """
         if self._searcher is None:
             index = self.runner.latest(IndexArtifact)
-            hybrid = self.runner.latest(HybridArtifact) if self.config.hybrid else None
+            hybrid = self.runner.find_latest(HybridArtifact) if self.config.hybrid else None
+            for line in self._unfinished(hybrid):
+                log.warning(line)
             self._searcher = open_searcher(index, hybrid, index.encoder().load())
             if self._searcher.may_rerank and self.config.cross_encoder:
                 self._searcher.reranker = LazyScorer(self.reranker)
         return self._searcher
+
+    def _unfinished(self, hybrid: HybridArtifact | None) -> list[str]:
+        """Return what is to be told of a run that did not end, and of a hybrid that is not there yet."""
+        lines = []
+        if stages := self.runner.unfinished.stages():
+            lines.append(
+                f"a newer run has not ended (it is, or broke off, in the stage {stages[-1]}): answers come from what "
+                "stood before it; once it is killed,  honed run  goes on with it"
+            )
+        if self.config.hybrid and hybrid is None:
+            lines.append("there is no hybrid yet: answers go by meaning alone until  honed run  has made it")
+        return lines
 
     def reranker(self) -> PairScorer:
         """Return the cross-encoder of the last run, loaded once."""

@@ -17,7 +17,7 @@ from honed.artifacts.report import JudgedReport, Report
 from honed.config.config import Config
 from honed.core.errors import ConfigError
 from honed.core.json import Json, JsonObject
-from honed.core.protocols import Encoder, Vectors
+from honed.core.protocols import Encoder
 from honed.core.records import Example, JudgedTask, Run
 from honed.core.stage import Inputs, Stage, Work
 from honed.data.rows import Record, Role, RowReader
@@ -173,10 +173,6 @@ class Shape(Protocol):
         """Return the function that scores a model on dev during training; higher is better."""
         ...
 
-    def record_vectors(self, work: Work[Config]) -> Mapping[str, Vectors] | None:
-        """Return the base model's vectors by text, where a stage of the shape has made them; for heads over them."""
-        ...
-
     def evaluation_settings(self, config: Config) -> dict[str, Json]:
         """Return the settings that the report depends on beside the generic ones, as plain data."""
         ...
@@ -268,10 +264,6 @@ class ShapeBase:
     def together(self, check: CheckArtifact, config: Config) -> list[list[str]]:
         """Return none: every document stands for itself."""
         return []
-
-    def record_vectors(self, work: Work[Config]) -> Mapping[str, Vectors] | None:
-        """Return none: nothing was encoded."""
-        return None
 
     def evaluation_settings(self, config: Config) -> dict[str, Json]:
         """Return none."""

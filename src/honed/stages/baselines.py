@@ -6,6 +6,7 @@ from pathlib import Path
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import RUNS, BaselinesArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
 from honed.encode.models import encoder_source
@@ -26,7 +27,7 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
 
 def _run(work: Work[Config]) -> dict[str, Json]:
     shape, check = shape_of(work.config), work.inputs.need(CheckArtifact)
-    encoder = work.executor.model(encoder_source(work.config.model))
+    encoder = work.executor.encoder(encoder_source(work.config.model))
     for direction in shape.directions(work.config):
         test = measured_task(work, direction.name, "test")
         runs = shape.lexical_runs(test, direction, check, work.config)
@@ -39,6 +40,13 @@ def _wanted(config: Config) -> bool:
     return config.baselines is not None and bool(shape_of(config).directions(config))
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    pairs = facts.test.count * facts.documents.count * facts.directions
+    systems = 6 if shape_of(config).reads_names else 2
+    texts = (facts.documents, facts.test.times(facts.directions))
+    return Effort(encoded=texts, compared=pairs, matched=systems * pairs, vectors=facts.documents.count)
+
+
 STAGE: Stage[Config] = Stage(
     name="baselines",
     artifact=BaselinesArtifact,
@@ -47,4 +55,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     version=2,
+    effort=_effort,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from honed.artifacts.data import Examples
 from honed.artifacts.models import CrossEncoderArtifact, DraftArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.protocols import PairScorer
@@ -42,7 +43,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     assert config is not None  # the stage is wanted only then
     main = shape_of(work.config).directions(work.config)[0].name
     dev = sampled(narrowed(judged_task(work.inputs, main, "dev"), DEV_CHARS), _DEV_QUERIES, config.seed)
-    finder = work.executor.model(miner(work.config, work.inputs.find(DraftArtifact)))
+    finder = work.executor.encoder(miner(work.config, work.inputs.find(DraftArtifact)))
     first = encoder_run("dev", finder, dev, config.depth)
     scorer = NewCrossEncoder(
         config.base or work.config.model.base, max_length=config.max_length, seed=config.seed
@@ -59,6 +60,19 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     return {"dev_without": before, "dev": after}
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    section = config.cross_encoder
+    assert section is not None  # the stage is wanted only then
+    length = facts.anchors.tokens + facts.positives.tokens
+    pairs = facts.examples * (1 + section.negatives) * section.epochs
+    looks = min(_DEV_QUERIES, facts.dev.count) * section.depth * (section.evaluations + 1)
+    return Effort(
+        encoded=(Texts(count=looks, tokens=length), facts.dev_documents),
+        trained=(Texts(count=pairs, tokens=length),),
+        mb=16 * facts.parameters,
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="cross_encoder",
     artifact=CrossEncoderArtifact,
@@ -68,4 +82,5 @@ STAGE: Stage[Config] = Stage(
     run=_run,
     resumes=True,
     draws=True,
+    effort=_effort,
 )

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,11 @@ from honed.artifacts.data import CheckArtifact, Examples
 from honed.artifacts.models import STUDENT, DistilArtifact, TrainArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.errors import TrainingError
 from honed.core.json import Json
 from honed.core.optional import require
-from honed.core.protocols import Encoder, Role
+from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import Example, JudgedTask
 from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
@@ -126,7 +128,7 @@ def _name(config: DistilConfig) -> str:
 
 
 def _match(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
-    from honed.train.distil import match_teacher, teacher_vectors
+    from honed.train.distil import match_teacher
     from honed.train.variants import text_variants
 
     work, config = distillation.work, distillation.config
@@ -137,16 +139,24 @@ def _match(distillation: _Distillation, student: "TorchEncoder") -> TrainingResu
     for text in list(dict.fromkeys(text for text, _ in texts)):
         for variant in text_variants(text, config.variants, config.seed):
             texts[variant, "query"] = None
-    cache = work.root / work.config.paths.output / "cache"
-    targets = teacher_vectors(cache, _fast(distillation.teacher), list(texts))
+    targets = role_vectors(_fast_teacher(work), list(texts))
     return match_teacher(student, list(texts), targets, distillation.score, config, distillation.run)
 
 
-def _fast(teacher: "TorchEncoder") -> Encoder:
-    """Return the teacher in the precision that this machine is fastest in."""
-    from honed.encode.torch_encoder import TorchEncoder
+def _fast_teacher(work: Work[Config]) -> Encoder:
+    """Return the teacher in the precision that this machine is fastest in; its vectors are kept."""
+    return work.executor.encoder(work.inputs.need(TrainArtifact).source())
 
-    return TorchEncoder.snapshot(teacher.model, teacher.spec)
+
+def role_vectors(encoder: Encoder, texts: Sequence[tuple[str, Role]]) -> Vectors:
+    """Return the vectors ``(n_texts, dim)`` of texts in their roles."""
+    vectors = np.empty((len(texts), encoder.spec.dim), dtype=np.float32)
+    roles: tuple[Role, ...] = ("query", "document")
+    for role in roles:
+        rows = [row for row, (_, role_of_text) in enumerate(texts) if role_of_text == role]
+        if rows:
+            vectors[rows] = encoder.encode([texts[row][0] for row in rows], role)
+    return vectors
 
 
 def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
@@ -158,7 +168,7 @@ def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingR
             "E_DISTIL_NEGATIVES", f"distil.method {config.method} needs mined negatives: add [mine] to honed.toml"
         )
     if config.method == "pairs":
-        examples = with_cosines(examples, _fast(distillation.teacher))
+        examples = with_cosines(examples, _fast_teacher(distillation.work))
     schedule = config.schedule(objective=config.method)
     return fine_tune(student, examples, distillation.score, schedule, distillation.run)
 
@@ -239,6 +249,20 @@ def _latency(encoder: Encoder, dev: JudgedTask) -> float:
     return round(float(np.median(took)), 3)
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    section = config.distil
+    assert section is not None  # the stage is wanted only then
+    share = 0.05 if section.student == "static" else 0.5  # of the teacher's work; several are tried with "auto"
+    texts = [texts.times(1 + section.variants) for texts in (facts.names, facts.anchors)]
+    looks = (section.evaluations + 1) * share
+    return Effort(
+        encoded=(*texts, facts.dev_documents.times(1 + looks), facts.dev.times(1 + looks)),
+        trained=tuple(part.times(section.epochs * share) for part in texts),
+        vectors=2 * sum(part.count for part in texts),
+        mb=20 * facts.parameters,
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="distil",
     artifact=DistilArtifact,
@@ -249,4 +273,5 @@ STAGE: Stage[Config] = Stage(
     resumes=True,
     draws=True,
     command="Distil a small student.",
+    effort=_effort,
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from honed.artifacts.data import Examples
 from honed.artifacts.models import DraftArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
 from honed.stages import train
@@ -23,6 +24,10 @@ def _wanted(config: Config) -> bool:
     return config.mine is not None and config.mine.encoder == "tuned" and config.train is not None
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    return train.effort(replace(train.without_teachers(config), mine=None), facts)
+
+
 STAGE: Stage[Config] = Stage(
     name="draft",
     artifact=DraftArtifact,
@@ -31,4 +36,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     resumes=True,
+    effort=_effort,
 )

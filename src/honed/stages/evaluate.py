@@ -23,6 +23,7 @@ from honed.artifacts.report import Direction, JudgedReport, StudentComparison
 from honed.config.config import Config
 from honed.config.sections import EvaluateSection, GateSection
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
@@ -128,15 +129,14 @@ def _asked_one_by_one(work: Work[Config], main: DirectionPlan) -> dict[str, Any]
     if not timed and not (config.answers and fused):
         return {"answers": None, "latency": None}
     test = measured_task(work, main.name, "test")
-    searcher = searcher_of(work, with_hybrid=fused)
-    known = known_names(work.inputs.need(CheckArtifact))
-    answers = (
-        judged_answers(searcher, test.with_absent(), config.answers, config.seed, known)
-        if config.answers and fused
-        else None
-    )
-    texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
-    return {"answers": answers, "latency": latencies(searcher, work.inputs, texts) if timed else None}
+    answers, times = None, None
+    if config.answers and fused:
+        known, asked = known_names(work.inputs.need(CheckArtifact)), test.with_absent()
+        answers = judged_answers(searcher_of(work, with_hybrid=True), asked, config.answers, config.seed, known)
+    if timed:
+        texts = [query.text for query in sampled(test, QUERIES, config.seed).queries]
+        times = latencies(searcher_of(work, with_hybrid=fused, timed=True), work.inputs, texts)
+    return {"answers": answers, "latency": times}
 
 
 def _fusion(work: Work[Config]) -> FusionChoice | None:
@@ -235,8 +235,8 @@ def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) 
     shape, k, precision = shape_of(work.config), shape_of(work.config).depth(work.config), work.config.model.precision
     stored, runs = index.vector_of_text(), []
     if work.inputs.find(DistilArtifact):
-        runs.append(encoder_run(TUNED, work.executor.model(teacher.source(precision)), test, k))
-    shipped = work.executor.model(work.inputs.need(ShippedModel).source(precision))
+        runs.append(encoder_run(TUNED, work.executor.encoder(teacher.source(precision)), test, k))
+    shipped = work.executor.encoder(work.inputs.need(ShippedModel).source(precision))
     first = encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=stored)
     runs.append(first)
     judge, section = work.inputs.find(CrossEncoderArtifact), work.config.cross_encoder
@@ -274,6 +274,17 @@ def _student(work: Work[Config], scores: TaskScores, runs: Sequence[Run]) -> Stu
     return Student(agreement=same, facts=facts)
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    pairs = facts.test.count * facts.documents.count
+    looks = (1 + (3 if config.answers else 0)) if config.hybrid else 0
+    return Effort(
+        encoded=(facts.test.times(facts.directions),),
+        compared=pairs * facts.directions,
+        fused=looks * pairs,
+        vectors=2 * facts.names.count,
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="evaluate",
     artifact=EvaluateArtifact,
@@ -294,4 +305,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     version=3,
+    effort=_effort,
 )

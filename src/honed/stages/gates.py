@@ -58,7 +58,7 @@ def _shipping_gates(work: Work[Config], rules: GateSection, scores: TaskScores) 
     """Return the gates on the shipped model: size of its weights, latency of a query, recall of the index."""
     if rules.size_mb is None and rules.latency_ms is None and rules.index_recall is None:
         return []
-    results, index = [], searcher_of(work, with_hybrid=False)
+    results, index = [], searcher_of(work, with_hybrid=False, timed=True)
     if rules.size_mb is not None:
         from honed.encode.torch_encoder import TorchEncoder
         from honed.train.students import size_in_mb
@@ -79,7 +79,8 @@ def _shipping_gates(work: Work[Config], rules: GateSection, scores: TaskScores) 
             )
         )
     if rules.index_recall is not None:
-        vectors = index.encoder.encode([query.text for query in scores.task.queries], "query")
+        shipped = work.executor.encoder(shipped_model(work.config, work.inputs))
+        vectors = shipped.encode([query.text for query in scores.task.queries], "query")
         shares = index_recall(index, vectors, 10)
         what = "index recall, the share of the exact 10 nearest that the index finds"
         results.append(scores.judge_mean("index recall", what, shares, at_least=rules.index_recall))

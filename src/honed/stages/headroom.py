@@ -10,6 +10,7 @@ from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import HEADROOM, HeadroomArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.errors import TrainingError
 from honed.core.json import Json
 from honed.core.optional import require
@@ -50,7 +51,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     ]  # in a catalogue dev is trained on too
     if len(examples) < 2:
         raise TrainingError("E_TRAIN_EMPTY", f"{len(examples)} training examples; at least 2 are needed")
-    encoder = work.executor.model(encoder_source(work.config.model))
+    encoder = work.executor.encoder(encoder_source(work.config.model))
     anchors = encoder.encode([example.anchor for example in examples], "query")
     documents = encoder.encode([doc.encoder_text() for doc in dev.corpus], "document")
     row_of = {doc.encoder_text(): row for row, doc in enumerate(dev.corpus)}
@@ -104,6 +105,13 @@ def _wanted(config: Config) -> bool:
     return config.train is not None and config.baselines is not None and shape_of(config).forecasts
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    pairs = facts.dev.count * facts.documents.count
+    return Effort(
+        encoded=(facts.anchors, facts.dev), compared=2 * pairs, matched=pairs, vectors=3 * facts.documents.count
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="headroom",
     artifact=HeadroomArtifact,
@@ -111,4 +119,5 @@ STAGE: Stage[Config] = Stage(
     wanted=_wanted,
     settings=_settings,
     run=_run,
+    effort=_effort,
 )

@@ -14,6 +14,7 @@ from honed.artifacts.models import CrossEncoderArtifact, ShippedModel
 from honed.bundle.names import LABEL
 from honed.config.config import Config
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json
 from honed.core.progress import progress
@@ -38,6 +39,7 @@ from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
 
 _ASKED, _RERANKED, _FEWEST = 3000, 500, 20
+_LOOKS_OF_ANSWERS = 3  # that each query takes more, for the estimates: wide, with its answer and without
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -229,11 +231,15 @@ def hybrid_runs(work: Work[Config], asked: JudgedTask, k: int) -> list[Run]:
     return [Run.sorted(name, ranking) for name, ranking in hits.items()]
 
 
-def searcher_of(work: Work[Config], *, with_hybrid: bool) -> Searcher:
-    """Return what ``honed search`` answers with in this run, with the cross-encoder where there is one."""
+def searcher_of(work: Work[Config], *, with_hybrid: bool, timed: bool = False) -> Searcher:
+    """Return what ``honed search`` answers with in this run, with the cross-encoder where there is one.
+
+    One that is ``timed`` encodes every query; otherwise a query that was encoded before is not encoded again.
+    """
     source = shipped_model(work.config, work.inputs)
     hybrid = work.inputs.need(HybridArtifact) if with_hybrid else None
-    searcher = open_searcher(work.inputs.need(IndexArtifact), hybrid, work.executor.model(source))
+    encoder = work.executor.model(source) if timed else work.executor.encoder(source)
+    searcher = open_searcher(work.inputs.need(IndexArtifact), hybrid, encoder)
     if searcher.hybrid:
         searcher.hybrid.level = KNOWN  # as the protocol has it
     if judge := work.inputs.find(CrossEncoderArtifact):
@@ -245,6 +251,12 @@ def _wanted(config: Config) -> bool:
     return config.hybrid is not None and "hybrid" in shape_of(config).optional
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    asked = facts.dev.times(min(1.0, _ASKED / max(1.0, facts.dev.count)))
+    looks = 1 + (_LOOKS_OF_ANSWERS if config.answers else 0)
+    return Effort(encoded=(asked,), fused=looks * asked.count * facts.names.count, vectors=3 * facts.names.count)
+
+
 STAGE: Stage[Config] = Stage(
     name="hybrid",
     artifact=HybridArtifact,
@@ -253,4 +265,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     version=5,
+    effort=_effort,
 )

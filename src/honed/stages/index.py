@@ -10,6 +10,7 @@ from honed.artifacts.index import ENCODER, SETTINGS, TEXTS, IndexArtifact
 from honed.artifacts.models import MODEL, ShippedModel
 from honed.config.config import Config
 from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.stage import Inputs, Stage, Work
 from honed.data import task
@@ -51,6 +52,11 @@ def shipped_model(config: Config, inputs: Inputs) -> EncoderSource:
     return trained.source(config.model.precision) if trained else encoder_source(config.model)
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    again = config.train is not None and config.train.head == "none"  # else the base model's vectors are there
+    return Effort(encoded=(facts.names,) if again or not config.baselines else (), vectors=facts.names.count)
+
+
 STAGE: Stage[Config] = Stage(
     name="index",
     artifact=IndexArtifact,
@@ -59,4 +65,5 @@ STAGE: Stage[Config] = Stage(
     settings=_settings,
     run=_run,
     command="Encode the names and build the search index.",
+    effort=_effort,
 )

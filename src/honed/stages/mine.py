@@ -7,6 +7,7 @@ from pathlib import Path
 from honed.artifacts.data import Examples
 from honed.artifacts.models import DraftArtifact, MineArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.protocols import TextIndex
 from honed.core.stage import Stage, Work
@@ -61,6 +62,15 @@ def _lexical(config: Config, documents: Sequence[str]) -> list[TextIndex]:
     return indexes
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    assert config.mine is not None  # the stage is wanted only then
+    pairs = facts.anchors.count * facts.documents.count
+    words = len(set(config.mine.candidates) - {"encoder"})
+    return Effort(
+        encoded=(facts.anchors, facts.documents), compared=pairs, matched=words * pairs, vectors=facts.documents.count
+    )
+
+
 STAGE: Stage[Config] = Stage(
     name="mine",
     artifact=MineArtifact,
@@ -70,4 +80,5 @@ STAGE: Stage[Config] = Stage(
     run=_run,
     draws=True,
     command="Mine hard negatives, and show how they were chosen.",
+    effort=_effort,
 )

@@ -11,6 +11,7 @@ import numpy as np
 from honed.artifacts.data import Examples
 from honed.artifacts.models import MINING, CrossEncoderArtifact, MineArtifact, RescoreArtifact
 from honed.config.config import Config
+from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.json import Json
 from honed.core.protocols import PairScorer
 from honed.core.records import Example
@@ -87,6 +88,13 @@ def with_scores(examples: Sequence[Example], scorer: PairScorer) -> list[Example
     ]
 
 
+def _effort(config: Config, facts: DataFacts) -> Effort:
+    assert config.mine is not None  # it goes with the candidates
+    depth = config.mine.depth if config.mine.rescore else 0
+    pairs = facts.anchors.count * depth + facts.examples * (1 + config.mine.negatives)
+    return Effort(encoded=(Texts(count=pairs, tokens=facts.anchors.tokens + facts.positives.tokens),))
+
+
 STAGE: Stage[Config] = Stage(
     name="rescore",
     artifact=RescoreArtifact,
@@ -94,4 +102,5 @@ STAGE: Stage[Config] = Stage(
     wanted=lambda config: bool(config.wants_scores),
     settings=_settings,
     run=_run,
+    effort=_effort,
 )

@@ -4,8 +4,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, ImportArtifact
-from honed.artifacts.models import TrainArtifact
+from honed.artifacts.models import FROZEN, TrainArtifact
 from honed.config.config import Config
+from honed.core.artifacts import write_json
+from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.stage import Stage, Work
@@ -14,6 +16,7 @@ from honed.shapes.registry import shape_of
 from honed.train.losses import AUTO, OBJECTIVES, needs_teacher
 
 NAME = "train"
+_MB_A_TOKEN, _MOST_TOKENS = 0.008, 1 << 15  # activations for a million parameters, of a batch or a part of it
 
 
 def settings(config: Config, root: Path) -> dict[str, Json]:
@@ -43,8 +46,10 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
         shape.dev_score(work),
         config,
         TrainingRun(folder=work.folder, logs=work.logs),
-        shape.record_vectors(work) if config.head != "none" else None,
+        work.executor.encoder(encoder_source(work.config.model)) if config.head != "none" else None,
     )
+    if config.head != "none":
+        write_json(work.folder / FROZEN, encoder_source(work.config.model).identity())
     return {"spec": trained.spec.as_dict(), "kept": trained.history.kept}
 
 
@@ -54,6 +59,25 @@ def without_teachers(config: Config) -> Config:
     objective = AUTO if needs_teacher(config.train.objective) else config.train.objective
     negatives = "semi-hard" if config.train.negatives == "own" else config.train.negatives
     return replace(config, train=replace(config.train, objective=objective, negatives=negatives, hard_negatives=0))
+
+
+def effort(config: Config, facts: DataFacts) -> Effort:
+    """Return how much a training does: examples forward and backward, and dev at each look."""
+    train = config.train
+    assert train is not None  # the stage is wanted only then
+    if train.head != "none":
+        return Effort(encoded=(facts.anchors,), compared=train.evaluations * facts.dev.count * facts.documents.count)
+    pairs, looks = facts.examples * train.epochs, train.evaluations + 1
+    mined = train.hard_negatives if config.mine and train.hard_negatives else 0
+    anchors = Texts(count=pairs, tokens=facts.anchors.tokens)
+    positives = Texts(count=pairs * (1 + mined), tokens=facts.positives.tokens)
+    batch = train.batch_size * (facts.anchors.tokens + (1 + mined) * facts.positives.tokens)
+    return Effort(
+        encoded=(facts.dev_documents.times(looks), facts.dev.times(looks)),
+        trained=(anchors, positives),
+        compared=looks * facts.dev.count * facts.dev_documents.count,
+        mb=16 * facts.parameters + _MB_A_TOKEN * facts.parameters * min(batch, _MOST_TOKENS),
+    )
 
 
 STAGE: Stage[Config] = Stage(
@@ -67,4 +91,5 @@ STAGE: Stage[Config] = Stage(
     resumes=True,
     draws=True,
     command="Fine-tune the model.",
+    effort=effort,
 )

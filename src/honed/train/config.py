@@ -15,7 +15,8 @@ class TrainConfig:
     """The section ``[train]``.
 
     ``objective`` is one of `honed.train.losses.ObjectiveNames`; "auto" chooses by what the examples hold. ``head``
-    "skip" freezes the encoder and trains a linear map with a skip connection over its vectors, which takes seconds.
+    "skip" freezes the encoder and trains a linear map with a skip connection over its vectors: seconds, once every text
+    is encoded, which is done once.
     ``margin`` (difference of cosines) and ``negatives`` ("semi-hard", "hard", "own": those of the example alone) belong
     to "triplet". ``scale`` is 1 / temperature of the softmax over in-batch negatives; ``symmetric`` adds the loss
     document -> query; ``warmup`` is the share of steps over which the learning rate rises; ``mini_batch_size`` > 0

@@ -6,14 +6,12 @@ of its own. Texts need no labels, so variants of names give the student more of 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from honed.core.fingerprint import fingerprint
-from honed.core.protocols import Encoder, Role, Vectors
+from honed.core.protocols import Role, Vectors
 from honed.core.ranking import Rows
 from honed.encode.torch_encoder import TorchEncoder
 from honed.index.exact import FlatIndex
@@ -110,24 +108,3 @@ class MatchLoss(nn.Module):
         return distance + nn.functional.kl_div(
             neighbourhood(student), neighbourhood(teacher), log_target=True, reduction="batchmean"
         )
-
-
-def teacher_vectors(cache: Path, teacher: Encoder, texts: Sequence[RoleText]) -> Vectors:
-    """Return the teacher's vectors ``(n_texts, dim)`` of texts in their roles, kept in the folder ``cache``."""
-    key = fingerprint({"spec": teacher.spec.as_dict(), "texts": texts})
-    file = cache / f"{key}.npy"
-    if file.is_file():
-        cached: Vectors = np.load(file, allow_pickle=False)
-        if cached.shape == (len(texts), teacher.spec.dim):
-            return cached
-    vectors = np.empty((len(texts), teacher.spec.dim), dtype=np.float32)
-    roles: tuple[Role, ...] = ("query", "document")
-    for role in roles:
-        rows = [row for row, (_, role_of_text) in enumerate(texts) if role_of_text == role]
-        if rows:
-            vectors[rows] = teacher.encode([texts[row][0] for row in rows], role)
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".new.npy")
-    np.save(unfinished, vectors, allow_pickle=False)
-    unfinished.replace(file)
-    return vectors

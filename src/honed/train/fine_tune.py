@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from honed.core.errors import TrainingError
+from honed.core.protocols import Encoder
 from honed.core.records import Example
 from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import TrainConfig
 from honed.train.dev import DevScore, watched_score
-from honed.train.head import FrozenEncoder, StoredVectors, train_head
+from honed.train.head import FrozenEncoder, train_head
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
 from honed.train.loss import ADD_NEGATIVES, PairLoss, negatives_in_epoch, negatives_per_example
 from honed.train.objectives import ChosenObjective, choose_objective
@@ -27,11 +28,11 @@ def fine_tune(
     dev_score: DevScore,
     config: TrainConfig,
     run: TrainingRun,
-    stored: StoredVectors | None = None,
+    frozen: Encoder | None = None,
 ) -> TrainingResult:
     """Fine-tune a base model on examples and save the weights that are best on dev; see `train_model` for the rest.
 
-    ``stored`` holds vectors of the base model by text, for a head that is trained over them.
+    ``frozen`` gives the vectors that a head is trained over: the base model's, best such as are made once.
 
     Raises `TrainingError` when there is nothing to learn from, or nothing that the objective could learn from.
     """
@@ -41,7 +42,8 @@ def fine_tune(
     log.info("objective %s: %s", objective.name, objective.reason)
     _check_settings(config, objective, examples, base.spec.dim)
     if config.head == "skip":
-        return train_head(FrozenEncoder(base, stored), examples, objective, dev_score, config, run.folder)
+        vectors = frozen or TorchEncoder.snapshot(base.model, base.spec)
+        return train_head(FrozenEncoder(base, vectors), examples, objective, dev_score, config, run.folder)
     return train_model(_setup(base, examples, objective, dev_score, config), config, run)
 
 

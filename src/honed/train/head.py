@@ -5,20 +5,20 @@ one more layer of the model, before normalisation, so that everything else works
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from honed.core.errors import TrainingError
 from honed.core.progress import progress
-from honed.core.protocols import Role, Vectors
+from honed.core.protocols import Encoder
 from honed.core.records import Example
+from honed.encode.mapped import MappedEncoder
 from honed.encode.torch_encoder import TorchEncoder, save_model
 from honed.train.config import TrainConfig
 from honed.train.dev import DevScore
@@ -27,8 +27,7 @@ from honed.train.loss import PairLoss, negatives_in_epoch, negatives_per_example
 from honed.train.objectives import ChosenObjective
 from honed.train.trainer import total_steps
 
-StoredVectors = Mapping[str, npt.NDArray[np.float32]]
-"""Unit vectors ``(dim,)`` of the base model by text, without a prompt."""
+MATRIX = "head.npy"  # the map over the frozen encoder's vectors, beside the model that holds it as a layer
 
 
 class SkipHead(nn.Module):
@@ -50,17 +49,14 @@ class SkipHead(nn.Module):
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """An encoder whose weights stay as they are, with vectors that it has made before."""
+    """An encoder whose weights stay as they are, and its vectors, best from what makes each of them once."""
 
     base: TorchEncoder
-    stored: StoredVectors | None = None
+    vectors: Encoder
 
-    def encode(self, texts: Sequence[str], role: Role) -> Vectors:
-        """Return unit vectors ``(n_texts, dim)``: the stored ones where the role has no prompt and all are there."""
-        stored = self.stored
-        if stored is not None and not self.base.spec.prompt(role) and all(text in stored for text in texts):
-            return np.stack([stored[text] for text in texts])
-        return TorchEncoder.snapshot(self.base.model, self.base.spec).encode(texts, role)
+    def under(self, head: SkipHead) -> MappedEncoder:
+        """Return the encoder with a head; nothing is encoded to try another one."""
+        return MappedEncoder(self.vectors, head.matrix().numpy(), self.base.spec)
 
 
 def train_head(
@@ -87,7 +83,7 @@ def train_head(
     steps = total_steps(len(examples), config)
     evaluation_steps = max(1, -(-steps // config.evaluations))
     losses: list[LossPoint] = []
-    dev = [DevPoint(step=0, score=round(dev_score(base), 6))]
+    dev = [DevPoint(step=0, score=round(dev_score(frozen.under(head)), 6))]
     best = copy.deepcopy(head.state_dict())
     with progress("head steps", steps) as bar:
         for step, batch in enumerate(batches.draw(steps), 1):
@@ -100,13 +96,14 @@ def train_head(
             bar.advance()
             if step % evaluation_steps == 0 or step == steps:
                 losses.append(LossPoint(step=step, loss=round(float(value.detach()), 5)))
-                score = round(dev_score(with_head(base, head)), 6)
+                score = round(dev_score(frozen.under(head)), 6)
                 if score > max(point.score for point in dev):
                     best = copy.deepcopy(head.state_dict())
                 dev.append(DevPoint(step=step, score=score))
     head.load_state_dict(best)
     model = with_head(base, head)
     spec = save_model(model.model, model.spec, folder / "model")
+    np.save(folder / MATRIX, head.matrix().numpy(), allow_pickle=False)
     history = _history(losses, dev, objective, config)
     history.write(folder)
     return TrainingResult(spec=spec, history=history)
@@ -142,14 +139,11 @@ class _Batches:
 
     def __init__(self, frozen: FrozenEncoder, examples: Sequence[Example], config: TrainConfig) -> None:
         self.examples, self.config = examples, config
-        texts = list(
-            dict.fromkeys(
-                text for example in examples for text in (example.anchor, example.positive, *example.negatives)
-            )
-        )
-        self.row = {text: number for number, text in enumerate(texts)}
-        self.queries = torch.from_numpy(frozen.encode(texts, "query"))
-        self.documents = torch.from_numpy(frozen.encode(texts, "document"))
+        documents = (text for example in examples for text in (example.positive, *example.negatives))
+        self.query_row = _numbered(example.anchor for example in examples)
+        self.row = _numbered(documents)
+        self.queries = torch.from_numpy(frozen.vectors.encode(list(self.query_row), "query"))
+        self.documents = torch.from_numpy(frozen.vectors.encode(list(self.row), "document"))
         self.n_negatives = negatives_per_example(examples, config.hard_negatives)
 
     def draw(self, steps: int) -> Iterator[_Batch]:
@@ -169,10 +163,14 @@ class _Batches:
             turns = negatives_in_epoch(len(mined), self.n_negatives, epoch)
             documents += [positive if turn is None else self.row[mined[turn]] for turn in turns]
         return _Batch(
-            anchors=self.queries[[self.row[self.examples[number].anchor] for number in rows]],
+            anchors=self.queries[[self.query_row[self.examples[number].anchor] for number in rows]],
             documents=self.documents[documents],
             labels=torch.tensor([[number, epoch] for number in rows]),
         )
+
+
+def _numbered(texts: Iterable[str]) -> dict[str, int]:
+    return {text: number for number, text in enumerate(dict.fromkeys(texts))}
 
 
 def with_head(base: TorchEncoder, head: SkipHead) -> TorchEncoder:

@@ -71,10 +71,10 @@ def retrieval_report(work: Work[Config]) -> RetrievalReport:
         "labelled-retrieval", queries.queries, queries.classes, queries.names, measures, work.config.seed
     )
     _add_words(scores, queries, work.config)
-    vectors = {BASE: _vectors(queries, work.executor.model(encoder_source(work.config.model)), None)}
+    vectors = {BASE: _vectors(queries, work.executor.encoder(encoder_source(work.config.model)), None)}
     if trained := work.inputs.find(TrainArtifact):
         stored = work.inputs.need(IndexArtifact).vector_of_text()
-        encoder = work.executor.model(trained.source(work.config.model.precision))
+        encoder = work.executor.encoder(trained.source(work.config.model.precision))
         vectors[TUNED] = _vectors(queries, encoder, stored)
     firsts = {}
     for name, both in vectors.items():

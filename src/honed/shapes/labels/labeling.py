@@ -10,6 +10,7 @@ from msgspec import structs
 from honed.artifacts.data import VECTORS, BaseVectors, CheckArtifact, Examples, ImportArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
+from honed.core.effort import Effort
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json
 from honed.core.protocols import Mask
@@ -302,6 +303,7 @@ ENCODE: Stage[Config] = Stage(
     wanted=_wants_vectors,
     settings=_vector_settings,
     run=encode_records,
+    effort=lambda _, facts: Effort(encoded=(facts.names,), vectors=facts.names.count),
 )
 LABEL: Stage[Config] = Stage(
     name="label",

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import msgspec
 
-from honed.artifacts.data import BaseVectors, ImportArtifact
+from honed.artifacts.data import ImportArtifact
 from honed.artifacts.evaluation import EvaluateArtifact
 from honed.artifacts.report import Report
 from honed.config.config import Config
 from honed.core.errors import ConfigError
 from honed.core.json import Json, JsonObject
-from honed.core.protocols import Vectors
 from honed.core.stage import Work
 from honed.core.text import fold
 from honed.data.rows import Record, Role, RowReader
@@ -26,9 +25,7 @@ from honed.shapes.labels.audit import LabelAudit, audit_labels
 from honed.shapes.labels.labeling import ENCODE, LABEL, LabelArtifact
 from honed.shapes.labels.page import clouds, labeling_pictures, legend
 from honed.shapes.labels.propose import NOT_ACCEPTED, labels_proposal
-from honed.shapes.labels.records import Records
 from honed.shapes.labels.similar import P10, Labels, SimilarReport, similar_dev_score, similar_report
-from honed.shapes.labels.task import label_section
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.report_page import render
 from honed.shapes.shape import Compiled, DevScore, Evaluation, Source
@@ -125,14 +122,6 @@ class LabelShape(GroupedShape):
     def settings(self, config: Config, root: Path) -> dict[str, Json]:
         """Return whether labels come from rules too, which the audit takes into account."""
         return {"weak": config.has("label")}
-
-    def record_vectors(self, work: Work[Config]) -> Mapping[str, Vectors] | None:
-        """Return the base model's vectors by text, unless title and text were encoded apart."""
-        encoded = work.inputs.find(BaseVectors)
-        if encoded is None or label_section(work.config).learner == "fields":
-            return None
-        texts = Records(work.inputs.need(ImportArtifact).table).texts()
-        return dict(zip(texts, encoded.vectors(), strict=True))
 
     def dev_score(self, work: Work[Config]) -> DevScore:
         """Return the average precision of dev's records among all hand-labelled ones."""
