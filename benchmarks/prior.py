@@ -5,8 +5,8 @@
 
 PROJECT is a folder of a project with a hybrid, run until its index stands. Their dev queries teach: 500 of each, so
 that every set counts the same; names and documents apart. For each set in turn the prior of the others is tried with
-0, 20, 50, 200 and all of its dev queries but one third, on that third: MRR@10 with the prior, without it, and of the
-best single part.
+0, 20, 50, 200 and all of its dev queries but one third, on that third: MRR@10 of weights that are shrunk towards the
+prior, of such that are shrunk towards 0, of those that cross-fitting chooses, and of the best single part.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from honed.index.mentions import KNOWN, LABELS
 from honed.index.prior import shared_name
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import sampled
-from honed.stages.encoded_queries import EncodedQueries
-from honed.stages.fusing import judged_candidates, reciprocal_rank
+from honed.stages.encoded_queries import FOLDS, EncodedQueries
+from honed.stages.fusing import best_way, judged_candidates, reciprocal_rank
 from honed.stages.hybrid import hybrid_texts
 from honed.stages.searching import open_searcher
 
@@ -107,6 +107,7 @@ def tried(stranger: Taught, others: list[Taught]) -> None:
     pairs = list(zip(stranger.queries, stranger.folds, strict=True))
     asked = [query for query, fold in pairs if fold == 0]
     own = [query for query, fold in pairs if fold != 0]
+    folds = np.array([at % FOLDS for at in range(len(own))])
     alone = {
         part: mean_rank(FusionLearner(names=stranger.features, only=name).fit(own), asked)
         for part, name in stranger.parts.items()
@@ -114,11 +115,17 @@ def tried(stranger: Taught, others: list[Taught]) -> None:
     best = max(alone, key=lambda part: alone[part])
     print(f"\n{stranger.name}: {len(asked)} queries; best part {best} {alone[best]:.1f}")
     for size in (*SIZES, len(own)):
-        row = []
-        for learner in (FusionLearner(names=stranger.features, prior=prior), FusionLearner(names=stranger.features)):
-            draws = [np.random.default_rng(seed).permutation(len(own))[:size] for seed in range(DRAWS)]
-            row.append(np.mean([mean_rank(learner.fit([own[at] for at in draw]), asked) for draw in draws]))
-        print(f"  {size:>4} of its own queries: with the prior {row[0]:.1f}, without {row[1]:.1f}", flush=True)
+        ranks: dict[str, list[float]] = {"near the prior": [], "near 0": [], "as cross-fitting chooses": []}
+        for seed in range(DRAWS if size < len(own) else 1):
+            draw = np.random.default_rng(seed).permutation(len(own))[:size]
+            queries = [own[at] for at in draw]
+            near_prior = FusionLearner(names=stranger.features, prior=prior)
+            chosen, _ = best_way(near_prior, queries, folds[: len(queries)])
+            ways = (near_prior, FusionLearner(names=stranger.features), chosen)
+            for way, means in zip(ways, ranks.values(), strict=True):
+                means.append(mean_rank(way.fit(queries), asked))
+        figures = ", ".join(f"{name} {np.mean(means):.1f}" for name, means in ranks.items())
+        print(f"  {size:>4} of its own queries: {figures}", flush=True)
 
 
 def main() -> None:

@@ -96,3 +96,15 @@ def test_one_part_alone_ranks_by_its_feature() -> None:
     assert (learned.weights[:, 0] == 0).all()
     assert (learned.weights[:, 1] > 0).all()
     assert learner.fit([]).weights[0].tolist() == [0.0, 1.0]
+
+
+def test_a_feature_that_is_the_same_for_all_candidates_gets_no_weight() -> None:
+    asked = [
+        query._replace(features=np.column_stack([query.features, np.ones(5, np.float32)]))
+        for query in questions(60, acronym=False)
+    ]
+    learned = FusionLearner(names=(*NAMES, "constant"), penalty=1.0).fit(asked)
+    assert np.abs(learned.weights[:, 2]).max() < 1e-3
+    prior = np.array([[0.0, 0.0, 0.7], [0.0] * 3, [0.0] * 3])
+    learned = FusionLearner(names=(*NAMES, "constant"), penalty=1.0, prior=prior).fit(asked)
+    assert learned.weights[0, 2] == pytest.approx(0.7, abs=1e-3)

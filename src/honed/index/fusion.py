@@ -16,6 +16,7 @@ from honed.core.text import looks_like_acronym, words
 Floats: TypeAlias = npt.NDArray[np.float64]
 KINDS = ("general", "acronym", "long")  # of queries, each with weights of its own
 _LONG = 8  # words; a query for a name that has more holds other words too
+_CONSTANT = 1e-5  # of the standard deviation of a feature
 RRF = 60.0  # of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)
 
 
@@ -62,7 +63,8 @@ class _Table(NamedTuple):
         sizes = np.array([len(query.grades) for query in queries])
         rights = [np.maximum(query.grades, 0).astype(np.float32) for query in queries]
         features = np.concatenate([query.features for query in queries]).astype(np.float32)
-        scale = np.maximum(features.std(axis=0), 1e-6)
+        scale = features.std(axis=0)
+        scale[scale < _CONSTANT] = 1  # what is the same for all candidates teaches nothing
         features /= scale
         query_of = np.repeat(np.arange(len(queries)), sizes)
         kind_of = np.array([query.kind for query in queries])[query_of]

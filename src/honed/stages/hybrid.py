@@ -64,7 +64,10 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, work.config, names))
     main = shape_of(work.config).directions(work.config)[0].name
     known = known_names(work.inputs.need(CheckArtifact))
-    facts = teach(searcher, judged_task(work.inputs, main, "dev").with_absent(), work.config, known)
+    dev = judged_task(work.inputs, main, "dev").with_absent()
+    if work.config.queries and searcher.hybrid.evidence:
+        searcher.hybrid.evidence.names.learn_usual([query.text for query in dev.queries])
+    facts = teach(searcher, dev, work.config, known)
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
     write_json(work.folder / HYBRID, hybrid_data(searcher))
     return facts
