@@ -12,13 +12,13 @@ import numpy as np
 
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
-from honed.core.plain import as_list, as_object, as_text
+from honed.core.plain import as_integer, as_list, as_object, as_text
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows, top_rows
 from honed.core.tensors import Array, Tensors
 from honed.index import analysis, name_forms
 from honed.index.analysis import Analyzer
-from honed.index.fusion import RRF, LearnedFusion, kind_of_query
+from honed.index.fusion import KINDS, RRF, LearnedFusion, kind_of_query
 from honed.index.mentions import ALL, Names
 from honed.index.name_evidence import NAMES, NameEvidence
 from honed.index.name_forms import NameForms
@@ -98,7 +98,8 @@ class HybridIndex:
     """The parts of a hybrid over some texts, and the weights that fuse them (None: not learned yet).
 
     ``text_of`` returns the text of a row. ``level`` says which names may be used: all in a search, fewer where the
-    hybrid is taught and measured, see `honed.index.mentions`.
+    hybrid is taught and measured, see `honed.index.mentions`. For queries that are not long it is at most
+    ``level_of_short``: where aliases taught the weights, labels alone were their evidence.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class HybridIndex:
         fusion: LearnedFusion | None = None,
     ) -> None:
         self.parts, self.names, self.analyzer, self.fusion = dict(parts), names, analyzer, fusion
-        self.evidence, self.level = evidence, ALL
+        self.evidence, self.level, self.level_of_short = evidence, ALL, ALL
         self.choice: Json = None  # why it ranks as it does, for the report
         self._forms, self._text_of = forms, text_of
         self._masses: dict[str, Vectors] = {}
@@ -174,7 +175,8 @@ class HybridIndex:
         near = near[~np.isin(near, gone)][:depth] if len(gone) else near[:depth]
         best = {name: _best_rows(part_scores, depth) for name, part_scores in scores.items()}
         if self.evidence:
-            best[NAMES] = self.evidence.likely(text, depth, level=self.level, hidden=gone)
+            level = self._level_for(text)
+            best[NAMES] = self.evidence.likely(text, depth, level=level, hidden=gone)
         rows = np.unique(np.concatenate([near, *best.values()])).astype(np.int64)
         columns = _cosine_columns(cosines(rows), _reciprocal_ranks(near[:DEPTH], rows))
         for name in self.parts:
@@ -187,8 +189,13 @@ class HybridIndex:
             columns.append(self._forms.lengths(rows))
         if self.evidence:
             ranks = _reciprocal_ranks(best[NAMES][:DEPTH], rows)
-            columns += self.evidence.columns(text, rows, ranks, level=self.level)
+            columns += self.evidence.columns(text, rows, ranks, level=level)
         return Candidates(rows, np.stack(columns, axis=1).astype(np.float32))
+
+    def _level_for(self, text: str) -> int:
+        """Return which names may be used for a query."""
+        is_long = KINDS[kind_of_query(text, names=self.names)] == "long"
+        return self.level if is_long else min(self.level, self.level_of_short)
 
     def rank(self, text: str, candidates: Candidates) -> Ranking:
         """Return candidates best first; ties by row number. Needs learned weights."""
@@ -252,6 +259,7 @@ class HybridIndex:
             "parts": [self._part(name, scorer) for name, scorer in self.parts.items()],
             **({"evidence": self.evidence.as_dict()} if self.evidence else {}),
             "fusion": self.fusion.as_dict() if self.fusion else None,
+            "level_of_short": self.level_of_short,
             "choice": self.choice,
         }
 
@@ -288,7 +296,7 @@ class HybridIndex:
         fusion = LearnedFusion.from_dict(as_object(data["fusion"])) if data["fusion"] else None
         evidence = NameEvidence.read(as_object(data["evidence"]), tensors, n) if "evidence" in data else None
         index = cls(parts, forms, text_of, names=names, analyzer=analyzer, evidence=evidence, fusion=fusion)
-        index.choice = data.get("choice")
+        index.choice, index.level_of_short = data.get("choice"), as_integer(data.get("level_of_short", ALL))
         if fusion is not None and fusion.names != tuple(index.feature_names):
             raise ArtifactError("E_FUSION", "the weights of the fusion are of other parts")
         return index

@@ -156,6 +156,7 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     assert section is not None and index is not None
     asked = EncodedQueries.of(searcher, sampled(dev, _ASKED, config.seed))
     index.level = KNOWN if config.queries else LABELS  # no alias of dev tells of itself
+    index.level_of_short = ALL if config.queries else LABELS
     taught = teach_fusion(searcher, asked, section.penalty)
     index.choice = msgspec.to_builtins(taught.choice)
     facts: dict[str, Any] = {"queries": len(asked.texts), "features": len(index.feature_names)}
