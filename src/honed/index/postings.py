@@ -6,6 +6,7 @@ without them.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _DTYPES = {"keys": np.uint64, "ends": np.int64, "rows": np.int32, "weights": np.float32, "worth": np.float32}
 
 
+@lru_cache(maxsize=1 << 16)  # queries share their terms
 def term_key(term: str) -> int:
     """Return the 64 bits under which a term is looked up (BLAKE2b)."""
     return int.from_bytes(blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
