@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from honed.artifacts.data import CheckArtifact, ImportArtifact
 from honed.config.config import Config
+from honed.config.sections import MOST_QUERIES
 from honed.core.artifacts import Artifact
 from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.json import parse_object
@@ -19,7 +20,7 @@ from honed.project.speeds import Speeds
 from honed.project.workspace import Workspace
 from honed.shapes.judged import DEV_CHARS
 from honed.shapes.registry import shape_of
-from honed.shapes.systems import narrowed
+from honed.shapes.systems import narrowed, sampled
 
 _SAMPLE = 400  # texts whose tokens are counted
 _CHARS_A_TOKEN, _MOST_TOKENS = 4.5, 256  # where the model's own cannot be asked
@@ -94,8 +95,8 @@ def facts_of(config: Config, inputs: Inputs) -> DataFacts:
         documents=_texts((doc.encoder_text() for doc in test.corpus), counted),
         dev_documents=_texts((doc.encoder_text() for doc in small.corpus), counted),
         names=_texts(dict.fromkeys(names), counted),
-        test=_queries(test, counted),
-        dev=_queries(dev, counted),
+        test=_queries(sampled(test, config.most_queries, config.seed), counted),
+        dev=_queries(sampled(dev, MOST_QUERIES, 0), counted),
         directions=len(directions),
         anchors=_texts(dict.fromkeys(example.anchor for example in examples), counted),
         positives=_texts((example.positive for example in examples), counted),
