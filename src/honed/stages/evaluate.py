@@ -55,7 +55,7 @@ from honed.shapes.systems import (
 )
 from honed.stages.answers import judged_answers
 from honed.stages.gates import Student, judged_gates
-from honed.stages.hybrid import hybrid_runs, known_names, searcher_of
+from honed.stages.hybrid import OF_ONE_QUERY, hybrid_runs, known_names, searcher_of
 from honed.stages.latency import QUERIES, latencies
 
 R1 = Measure("R", 1)
@@ -280,7 +280,7 @@ def _effort(config: Config, facts: DataFacts) -> Effort:
     return Effort(
         encoded=(facts.test.times(facts.directions),),
         compared=pairs * facts.directions,
-        fused=looks * pairs,
+        fused=looks * (pairs + facts.test.count * OF_ONE_QUERY),
         vectors=2 * facts.names.count,
     )
 

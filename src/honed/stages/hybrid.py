@@ -39,6 +39,7 @@ from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
 
 _ASKED, _RERANKED, _FEWEST = 3000, 500, 20
+OF_ONE_QUERY = 17_000  # texts that a look costs as much as, beside those that are searched: for the estimates
 _LOOKS_OF_ANSWERS = 3  # that each query takes more, for the estimates: wide, with its answer and without
 
 
@@ -258,7 +259,8 @@ def _wanted(config: Config) -> bool:
 def _effort(config: Config, facts: DataFacts) -> Effort:
     asked = facts.dev.times(min(1.0, _ASKED / max(1.0, facts.dev.count)))
     looks = 1 + (_LOOKS_OF_ANSWERS if config.answers else 0)
-    return Effort(encoded=(asked,), fused=looks * asked.count * facts.names.count, vectors=3 * facts.names.count)
+    fused = looks * asked.count * (facts.names.count + OF_ONE_QUERY)
+    return Effort(encoded=(asked,), fused=fused, vectors=3 * facts.names.count)
 
 
 STAGE: Stage[Config] = Stage(
