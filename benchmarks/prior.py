@@ -30,7 +30,7 @@ from honed.index.mentions import KNOWN, LABELS
 from honed.index.prior import shared_name
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import sampled
-from honed.stages.encoded_queries import FOLDS, EncodedQueries
+from honed.stages.encoded_queries import FOLDS, EncodedQueries, gather_candidates
 from honed.stages.fusing import best_way, judged_candidates, reciprocal_rank
 from honed.stages.hybrid import hybrid_texts
 from honed.stages.searching import open_searcher
@@ -77,7 +77,7 @@ def taught(folder: Path) -> Taught:
         of_names=hybrid.names,
         features=tuple(hybrid.feature_names),
         parts=hybrid.part_features,
-        queries=judged_candidates(searcher, hybrid, asked),
+        queries=judged_candidates(hybrid, asked, list(gather_candidates(searcher, asked, folder.name))),
         folds=asked.folds,
     )
 

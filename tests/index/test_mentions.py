@@ -93,7 +93,11 @@ def test_common_words_and_values_are_kinds() -> None:
     }
     rows = np.array([0, 59])
     columns = dict(
-        zip(evidence.feature_names, evidence.columns("University 3", rows, np.zeros(2, np.float32)), strict=True)
+        zip(
+            evidence.feature_names,
+            evidence.columns(evidence.names.read("University 3"), rows, np.zeros(2, np.float32)),
+            strict=True,
+        )
     )
     assert columns["kind: word university"].tolist() == [1, 0]
     assert columns["kind: type funder"].tolist() == [1, 0]
@@ -104,7 +108,8 @@ def test_files_are_read_back_and_damaged_ones_refused() -> None:
     arrays, data = evidence.tensors(), evidence.as_dict()
     back = NameEvidence.read(data, arrays, 4)
     rows, ranks = np.arange(4), np.zeros(4, np.float32)
-    ours, theirs = (kept.columns("Tianjin University, Beijing", rows, ranks) for kept in (evidence, back))
+    text = "Tianjin University, Beijing"
+    ours, theirs = (kept.columns(kept.names.read(text), rows, ranks) for kept in (evidence, back))
     assert np.array_equal(np.stack(ours), np.stack(theirs))
     damaged = {
         "mentions.tokens": arrays["mentions.tokens"] + 99,

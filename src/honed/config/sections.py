@@ -11,7 +11,7 @@ from honed.core.json import Json
 from honed.core.sections import limits
 from honed.data.rows import SPLITS, ImportConfig
 from honed.data.split import ON_LEAK, SplitConfig
-from honed.data.table import QUOTING, TableFormat
+from honed.data.table import QUOTING, TableFormat, named_columns
 from honed.evaluate.measures import MEASURES, Measure
 from honed.index.analysis import STOP_WORDS
 from honed.index.languages import LANGUAGES, language_name
@@ -189,9 +189,7 @@ class QueriesSection:
 
     def columns_of(self, header: Sequence[str]) -> dict[str, str]:
         """Return the column of each role in a table: as stated, or by its usual names; roles without one are absent."""
-        usual = {role: next((name for name in names if name in header), "") for role, names in QUERY_COLUMNS.items()}
-        columns = {role: self.columns.get(role, column) for role, column in usual.items()}
-        return {role: column for role, column in columns.items() if column}
+        return named_columns(header, QUERY_COLUMNS, self.columns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,20 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+def check_arrays(tensors: Tensors, dtypes: Mapping[str, Any], *, what: str, code: str, prefix: str = "") -> None:
+    """Raise `ArtifactError` unless there is a one-dimensional array of each name and dtype; ``what`` they are of."""
+    for name, dtype in dtypes.items():
+        array = tensors.get(f"{prefix}{name}")
+        if array is None or array.dtype != dtype or array.ndim != 1:
+            raise ArtifactError(code, f"{what}: {prefix}{name} is missing or of another kind")
+
+
+def divides(ends: Array, n: int, size: int) -> bool:
+    """Tell whether ``ends`` ``(n + 1,)`` divide ``size`` things into n runs: they ascend from 0 to it."""
+    fits = len(ends) == n + 1 and int(ends[0]) == 0 and int(ends[-1]) == size
+    return fits and not bool((np.diff(ends) < 0).any())
+
+
 def map_file(path: Path) -> mmap.mmap:
     """Return a read-only memory map of a file that is not empty."""
     with path.open("rb") as file:

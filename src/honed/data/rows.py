@@ -13,6 +13,7 @@ from honed.core.sections import toml_string
 from honed.core.text import bidi_controls, fold, invisible_names, is_blank, visible
 from honed.data.encodings import c1_controls
 from honed.data.json_tables import json_kind
+from honed.data.split_names import SPLIT_NAMES
 from honed.data.table import Row, TableFormat
 from honed.data.values import WHOLE_FLOATS, decimal_text, holds_nul, label_texts, only_value, plain_text
 
@@ -281,10 +282,9 @@ class RowReader:
 def split_name(value: object, where: str) -> str:
     """Return the split that a value names, by its usual names too; `DataError` for anything else."""
     text = fold(value) if isinstance(value, str) else ""
-    text = {"validation": "dev", "valid": "dev", "val": "dev", "eval": "dev"}.get(text, text)
-    if text not in SPLITS:
+    if text not in SPLIT_NAMES:
         raise DataError("E_SPLIT_NAME", f"{where}: {value!r} is not one of {', '.join(SPLITS)}")
-    return text
+    return SPLIT_NAMES[text]
 
 
 def _number(column: str, text: str, mark: str) -> str:

@@ -4,10 +4,16 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+# what splits are called as values, and in the names of files beside them
+SPLIT_NAMES = {
+    **{name: name for name in ("train", "dev", "test")},
+    **dict.fromkeys(("validation", "valid", "val", "eval"), "dev"),
+}
 _WORDS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("dev", "devel", "development", "validation", "valid", "val", "eval"), "dev"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **SPLIT_NAMES,
+    **dict.fromkeys(("training", "trn"), "train"),
+    **dict.fromkeys(("devel", "development"), "dev"),
+    **dict.fromkeys(("testing", "tst"), "test"),
 }
 _NO_LETTER = re.compile(r"[^a-z]+")
 

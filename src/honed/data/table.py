@@ -1,7 +1,7 @@
 """An open table: its columns, its rows as they stand in the file, and what is wrong with a row."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from honed.core.json import Json
@@ -83,6 +83,19 @@ def with_column(table: Table, name: str, value: str) -> Table:
     """Return a table with one more column, of one value."""
     rows = (replace(row, values={**row.values, name: value}) if isinstance(row, Row) else row for row in table.rows)
     return replace(table, columns=[*table.columns, name], rows=rows)
+
+
+def named_columns(
+    header: Sequence[str], usual: Mapping[str, Sequence[str]], stated: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the column of each role in a table: as stated, or the first of its usual names that is there.
+
+    Roles without one are absent.
+    """
+    columns = {
+        role: stated.get(role) or next((name for name in names if name in header), "") for role, names in usual.items()
+    }
+    return {role: column for role, column in columns.items() if column}
 
 
 def is_headerless(columns: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ from honed.data.lines import UTF16_MARKS, codec_name
 from honed.data.markup_tables import is_marked_up, open_marked_up
 from honed.data.semeval_tables import is_semeval, open_semeval
 from honed.data.source import PACKED_ENDINGS, START_BYTES, ZIP_MARK, Source, ending_of, file_source, is_hidden, unpacked
+from honed.data.split_names import SPLIT_NAMES
 from honed.data.sqlite_tables import SQLITE_MARK, open_sqlite
 from honed.data.table import QUOTING, Reject, Row, Table, TableFormat, with_column
 
@@ -44,7 +45,6 @@ _BOOKS, _DATABASES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), (".db", ".sqli
 SUFFIXES = (*_DELIMITED, *_JSON, *_COLUMNAR, *_BOOKS, *_DATABASES)
 _OLD_BOOK = b"\xd0\xcf\x11\xe0"
 _HUB_SHARD = re.compile(r"(?P<split>[\w.]+?)-\d{5}-of-\d{5}\.\w+")
-_SPLIT_NAMES = frozenset({"train", "dev", "test", "validation", "valid", "val", "eval"})
 _SAVED_SPLITS, _SAVED = "dataset_dict.json", "dataset_info.json"  # what `datasets` writes beside Arrow files
 
 
@@ -137,7 +137,7 @@ def _split_of(path: Path) -> str:
     name = path.parent.name if (path.parent.parent / _SAVED_SPLITS).is_file() else ""
     shard = _HUB_SHARD.fullmatch(path.name)
     name = name or (shard["split"] if shard else "")
-    return name if name in _SPLIT_NAMES else ""
+    return name if name in SPLIT_NAMES else ""
 
 
 def open_table(path: Path, form: TableFormat) -> Table:

@@ -16,6 +16,7 @@ from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_floats, as_number, as_object
 from honed.core.text import looks_like_acronym
+from honed.index.fusion import feature_scales
 from honed.index.hybrid import Ranking
 from honed.index.risk import Promise
 
@@ -117,7 +118,7 @@ class ChanceWeights:
         """Learn from evidence ``(n, n_features)`` whether a hit is right; ``shares`` ``(n,)`` are what each counts."""
         from scipy.optimize import minimize
 
-        centre, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-6)
+        centre, scale = table.mean(axis=0), feature_scales(table)
         table = np.column_stack([(table - centre) / scale, np.ones(len(table))])
 
         def loss(weights: Floats) -> tuple[float, Floats]:

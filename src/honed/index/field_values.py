@@ -9,10 +9,10 @@ import numpy.typing as npt
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
-from honed.core.tensors import Array, Tensors
+from honed.core.tensors import Array, Tensors, check_arrays, divides
 from honed.core.text import terms
 from honed.index.postings import term_key
-from honed.index.windows import QueryWords, ascend
+from honed.index.windows import QueryWords
 
 PREFIX = "rest."
 FEATURES = ("in the query", "beside the name", "another")
@@ -63,14 +63,11 @@ class FieldValues(NamedTuple):
     @classmethod
     def read(cls, tensors: Tensors, prefix: str, n: int) -> Self:
         """Read the arrays of a file; `ArtifactError` when they do not fit together."""
-        for name, dtype in _DTYPES.items():
-            array = tensors.get(f"{prefix}{name}")
-            if array is None or array.dtype != dtype or array.ndim != 1:
-                raise ArtifactError("E_MENTIONS", f"fields: {prefix}{name} is missing or of another kind")
+        check_arrays(tensors, _DTYPES, what="fields", code="E_MENTIONS", prefix=prefix)
         field = cls(*(tensors[f"{prefix}{name}"] for name in _DTYPES))
         n_values = len(field.first)
-        fits = len(field.values) == n and len(field.ends) == n_values + 1 == len(field.first_rows) + 1
-        fits = fits and ascend(field.ends, len(field.keys)) and bool((np.diff(field.ends) > 0).all())
+        fits = len(field.values) == n and len(field.first_rows) == n_values
+        fits = fits and divides(field.ends, n_values, len(field.keys)) and bool((np.diff(field.ends) > 0).all())
         if not fits or not _within(field.values, -1, n_values) or not _within(field.first_rows, 0, n_values):
             raise ArtifactError("E_MENTIONS", "fields: the arrays do not fit together")
         return field

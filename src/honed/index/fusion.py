@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from honed.core.protocols import Vectors
 from honed.core.text import looks_like_acronym, words
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+F = TypeVar("F", bound=np.floating[Any])
 KINDS = ("general", "acronym", "long")  # of queries, each with weights of its own
 _LONG = 8  # words; a query for a name that has more holds other words too
 _CONSTANT = 1e-5  # of the standard deviation of a feature
@@ -42,6 +43,16 @@ def kind_of_query(text: str, *, names: bool) -> int:
     return KINDS.index("long" if names and len(words(text)) > _LONG else "general")
 
 
+def feature_scales(table: npt.NDArray[F]) -> npt.NDArray[F]:
+    """Return what standardises the columns of a table ``(n, n_features)``: 1 for what is the same in all its rows.
+
+    That teaches nothing; with a tiny scale it would get a huge weight, which counts where it is not the same.
+    """
+    scale: npt.NDArray[F] = table.std(axis=0)
+    scale[scale < _CONSTANT] = 1
+    return scale
+
+
 class _Table(NamedTuple):
     """Candidates of many queries, one after the other.
 
@@ -63,8 +74,7 @@ class _Table(NamedTuple):
         sizes = np.array([len(query.grades) for query in queries])
         rights = [np.maximum(query.grades, 0).astype(np.float32) for query in queries]
         features = np.concatenate([query.features for query in queries]).astype(np.float32)
-        scale = features.std(axis=0)
-        scale[scale < _CONSTANT] = 1  # what is the same for all candidates teaches nothing
+        scale = feature_scales(features)
         features /= scale
         query_of = np.repeat(np.arange(len(queries)), sizes)
         kind_of = np.array([query.kind for query in queries])[query_of]

@@ -175,8 +175,8 @@ class HybridIndex:
         near = near[~np.isin(near, gone)][:depth] if len(gone) else near[:depth]
         best = {name: _best_rows(part_scores, depth) for name, part_scores in scores.items()}
         if self.evidence:
-            level = self._level_for(text)
-            best[NAMES] = self.evidence.likely(text, depth, level=level, hidden=gone)
+            query, level = self.evidence.names.read(text), self._level_for(text)
+            best[NAMES] = self.evidence.names.likely(query, depth, level=level, hidden=gone)
         rows = np.unique(np.concatenate([near, *best.values()])).astype(np.int64)
         columns = _cosine_columns(cosines(rows), _reciprocal_ranks(near[:DEPTH], rows))
         for name in self.parts:
@@ -189,7 +189,7 @@ class HybridIndex:
             columns.append(self._forms.lengths(rows))
         if self.evidence:
             ranks = _reciprocal_ranks(best[NAMES][:DEPTH], rows)
-            columns += self.evidence.columns(text, rows, ranks, level=level)
+            columns += self.evidence.columns(query, rows, ranks, level=level)
         return Candidates(rows, np.stack(columns, axis=1).astype(np.float32))
 
     def _level_for(self, text: str) -> int:

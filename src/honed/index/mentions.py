@@ -16,9 +16,9 @@ import numpy as np
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows, top_rows
-from honed.core.tensors import Array, Tensors
+from honed.core.tensors import Array, Tensors, check_arrays, divides
 from honed.core.text import terms
-from honed.index.windows import NameWindows, QueryWords, Values, ascend, best_windows, run_rows, summed
+from honed.index.windows import NameWindows, QueryWords, Values, best_windows, run_rows, summed
 
 LABELS, KNOWN, ALL = 0, 1, 2  # names that may be used: labels, known aliases too, aliases of dev and test too
 PREFIX = "mentions."
@@ -87,20 +87,17 @@ class Mentions:
     def __init__(self, tensors: Tensors, n_labels: int) -> None:
         """Take the arrays; `ArtifactError` when they do not fit together."""
         self.tensors, self.n_labels = tensors, n_labels
-        for name, dtype in _DTYPES.items():
-            if name not in tensors or tensors[name].dtype != dtype or tensors[name].ndim != 1:
-                raise ArtifactError("E_MENTIONS", f"names: {name} is missing or of another kind")
+        check_arrays(tensors, _DTYPES, what="names", code="E_MENTIONS")
         self.worth, self.usual = tensors["worth"], tensors["usual"]
         self._tokens, self._ends, self._owners = tensors["tokens"], tensors["ends"], tensors["owners"]
         self._levels = tensors["levels"]
         self._posting_ends, self._posting_names = tensors["posting_ends"], tensors["posting_names"]
         n_names, n_words = len(self._owners), len(self.worth)
-        fits = len(self._ends) == n_names + 1 == len(self._levels) + 1 and len(self._posting_ends) == n_words + 1
-        fits = fits and len(self.usual) == n_words == len(self._vocabulary)
-        if not fits or not ascend(self._ends, len(self._tokens)):
+        fits = len(self._levels) == n_names and len(self.usual) == n_words == len(self._vocabulary)
+        fits = fits and divides(self._ends, n_names, len(self._tokens))
+        fits = fits and divides(self._posting_ends, n_words, len(self._posting_names))
+        if not fits or (np.diff(self._owners) < 0).any():
             raise ArtifactError("E_MENTIONS", "names: the arrays do not fit together")
-        if not ascend(self._posting_ends, len(self._posting_names)) or (np.diff(self._owners) < 0).any():
-            raise ArtifactError("E_MENTIONS", "names: the arrays are out of order")
         limits = ((self._tokens, n_words), (self._posting_names, n_names), (self._owners, n_labels))
         if any(len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < most for rows, most in limits):
             raise ArtifactError("E_MENTIONS", "names: a row is outside the names")

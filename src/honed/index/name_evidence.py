@@ -17,6 +17,7 @@ from honed.core.text import terms
 from honed.index import field_values, mentions
 from honed.index.field_values import FieldValues
 from honed.index.mentions import ALL, Mentions, Names
+from honed.index.windows import QueryWords
 
 NAMES, REST, KIND = "names", "rest", "kind"  # of the features: by the names, by a field, by what kind of thing it is
 _MOST_KINDS, _FEWEST = 24, 20  # values that get a weight of their own, and the labels that such a value has at least
@@ -59,16 +60,12 @@ class NameEvidence:
         values_of = {field: FieldValues.of(values) for field, values in fields.items()}
         return cls(Mentions.build(names), values_of, kind_names, table)
 
-    def likely(self, text: str, n: int, *, level: int = ALL, hidden: Rows | None = None) -> Rows:
-        """Return the labels with the names that the words of a query hold the most of, best first, up to ``n``.
+    def columns(self, query: QueryWords, rows: Rows, ranks: Vectors, *, level: int = ALL) -> list[Vectors]:
+        """Return the features of labels ``(n_rows,)`` each, in the order of `feature_names`.
 
-        ``level`` says which names count, see `honed.index.mentions`; ``hidden`` labels are left out.
+        ``query`` was read by ``names``; ``ranks`` are those of the labels among the likely ones, and ``level`` says
+        which names count, see `honed.index.mentions`.
         """
-        return self.names.likely(self.names.read(text), n, level=level, hidden=hidden)
-
-    def columns(self, text: str, rows: Rows, ranks: Vectors, *, level: int = ALL) -> list[Vectors]:
-        """Return the features of labels ``(n_rows,)`` each, in the order of `feature_names`; ``ranks`` are given."""
-        query = self.names.read(text)
         windows = self.names.windows(query, rows, level=level)
         columns = [*self.names.features(query, windows, rows), ranks]
         starts, sizes = windows.places_of(len(rows))

@@ -6,7 +6,6 @@ without them.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
-from honed.core.tensors import Tensors
+from honed.core.tensors import Tensors, check_arrays, divides
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _DTYPES = {"keys": np.uint64, "ends": np.int64, "rows": np.int32, "weights": np.float32, "worth": np.float32}
 
 
-@lru_cache(maxsize=1 << 16)  # queries share their terms
 def term_key(term: str) -> int:
     """Return the 64 bits under which a term is looked up (BLAKE2b)."""
     return int.from_bytes(blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
@@ -40,14 +38,12 @@ class Postings:
     def __init__(self, tensors: Tensors, n: int) -> None:
         """Take the arrays; `ArtifactError` when they do not fit together."""
         self.tensors, self.n = tensors, n
-        for name, dtype in _DTYPES.items():
-            if name not in tensors or tensors[name].dtype != dtype or tensors[name].ndim != 1:
-                raise ArtifactError("E_POSTINGS", f"postings: {name} is missing or of another kind")
+        check_arrays(tensors, _DTYPES, what="postings", code="E_POSTINGS")
         self._keys, self._ends, self._rows = (tensors[name] for name in ("keys", "ends", "rows"))
         self._weights, self._worth = tensors["weights"], tensors["worth"]
-        ends, size = self._ends, len(self._rows)
-        fits = len(ends) == len(self._keys) + 1 == len(self._worth) + 1 and len(self._weights) == size
-        if not fits or ends[0] != 0 or ends[-1] != size or (np.diff(ends) < 0).any():
+        n_terms, size = len(self._keys), len(self._rows)
+        fits = len(self._worth) == n_terms and len(self._weights) == size
+        if not fits or not divides(self._ends, n_terms, size):
             raise ArtifactError("E_POSTINGS", "postings: the arrays do not fit together")
         if size and not 0 <= int(self._rows.min()) <= int(self._rows.max()) < n:
             raise ArtifactError("E_POSTINGS", "postings: a row is outside the documents")

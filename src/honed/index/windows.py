@@ -162,8 +162,3 @@ def run_rows(starts: Rows, lengths: Rows) -> Rows:
     total = int(ends[-1]) if len(ends) else 0
     rows: Rows = np.arange(total) + np.repeat(np.asarray(starts) - ends + lengths, lengths)
     return rows
-
-
-def ascend(ends: Rows, size: int) -> bool:
-    """Tell whether ends divide ``size`` things into runs: they ascend from 0 to it."""
-    return len(ends) > 0 and int(ends[0]) == 0 and int(ends[-1]) == size and not bool((np.diff(ends) < 0).any())

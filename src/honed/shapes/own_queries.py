@@ -4,9 +4,9 @@ They teach what is learned on dev, and are what the report measures.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -16,15 +16,16 @@ from honed.config.sections import QueriesSection
 from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject
+from honed.core.plain import as_object
 from honed.core.records import JudgedTask, Qrels, Query
 from honed.core.text import fold, looks_like_acronym, script
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record, Role
-from honed.data.split import WITHHELD, SplitConfig, refuse_leaks, unit_interval
+from honed.data.split import SplitConfig, unit_interval, withhold_leaks
 from honed.data.table import Row, Table, TableFormat
 from honed.data.tables import Reject, file_of, table_files
 from honed.data.values import label_texts
-from honed.evaluate.results import Finding
+from honed.shapes.findings import LeftOut
 from honed.shapes.shape import Compiled
 
 FOLDER = "own_queries"
@@ -34,7 +35,6 @@ _ROLES = (
     Role(name="ids", kind="word", required=True),
     Role(name="split", kind="split", required=False, may_be_empty=True),
 )
-_SAMPLES = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,19 +48,11 @@ class OwnQuery:
 
 
 @dataclass(kw_only=True)
-class OwnQueries:
-    """Queries divided into "train" (which teach) and "test", with what was left out, by reason."""
+class OwnQueries(LeftOut):
+    """Queries divided into "train" (which teach) and "test", with what was left out."""
 
     queries: list[OwnQuery]
     books: Accounting
-    dropped: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def drop(self, reason: str, sample: str) -> None:
-        """Count something that was left out under its reason, and keep the first few as samples."""
-        self.dropped[reason] += 1
-        if self.dropped[reason] <= _SAMPLES:
-            self.samples[reason].append(sample)
 
     def of(self, split: str) -> list[OwnQuery]:
         """Return the queries of a split."""
@@ -152,21 +144,15 @@ def _divide(own: OwnQueries, split: SplitConfig) -> None:
     for query in own.queries:
         drawn = "test" if unit_interval(split.seed, fold(query.text)) < split.test else "train"
         sides[query.query_id] = drawn if not tested else "test" if query.split == tested else "train"
-    asked = {fold(query.text) for query in own.queries if sides[query.query_id] == "test"}
-    leaks, kept, seen = [], [], set[tuple[str, str, tuple[str, ...]]]()
+    kept: dict[tuple[str, str, tuple[str, ...]], OwnQuery] = {}
     for query in own.queries:
-        side, key = sides[query.query_id], fold(query.text)
-        if (side, key, query.ids) in seen:
+        same = (sides[query.query_id], fold(query.text), query.ids)
+        if kept.setdefault(same, query) is not query:
             own.drop("W_QUERY_DUP", query.text)
-            continue
-        seen.add((side, key, query.ids))
-        if side == "train" and key in asked:
-            leaks.append(f"query {query.query_id} of train is asked in test: {query.text}")
-            own.drop("W_QUERY_WITHHELD", query.text)
-            side = WITHHELD
-        kept.append(replace(query, split=side))
-    refuse_leaks(leaks, split.on_leak)
-    own.queries = kept
+    texts = {query.query_id: key for (_, key, _), query in kept.items()}
+    for sentence in withhold_leaks(sides, texts, split.on_leak):
+        own.drop("W_QUERY_WITHHELD", sentence)
+    own.queries = [replace(query, split=sides[query.query_id]) for query in kept.values()]
     for side in ("train", "test"):
         if not own.of(side):
             raise DataError("E_SPLIT_EMPTY", f"[queries]: no query in {side}: too few, or see the split column")
@@ -185,21 +171,13 @@ def with_own_queries(compiled: Compiled, own: OwnQueries, main: str) -> Compiled
                 f"[queries]: no query means an id of the records, such as {known}: are these files of one collection?",
             )
     numbers = {name: {"queries": len(judged.queries), "without_answer": len(judged.absent)} for judged, name in tasks}
-    findings = {
-        code: msgspec.to_builtins(Finding(count=count, samples=own.samples[code]))
-        for code, count in own.dropped.items()
-    }
+    findings: JsonObject = msgspec.to_builtins(own.left_out())
     audit: JsonObject = {
         **compiled.audit,
-        "findings": {**_object(compiled.audit["findings"]), **findings},
+        "findings": {**as_object(compiled.audit["findings"]), **findings},
         "own_queries": {**numbers, "import": own.books.as_dict()},
     }
     return replace(compiled, tasks=tasks, audit=audit)
-
-
-def _object(value: Json) -> JsonObject:
-    assert isinstance(value, Mapping)
-    return value
 
 
 def _documents_of_ids(compiled: Compiled, judged: JudgedTask) -> dict[str, list[str]]:
@@ -260,7 +238,7 @@ def own_query_lines(audit: JsonObject) -> list[str]:
         return []
     parts = []
     for split, verb in (("dev", "teach"), ("test", "are measured")):
-        counts = _object(own[split])
+        counts = as_object(own[split])
         absent = counts["without_answer"]
         parts.append(f"{counts['queries']}{f' and {absent} without an answer' if absent else ''} {verb}")
     return [f"queries of your own: {', '.join(parts)}"]

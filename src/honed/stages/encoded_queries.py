@@ -71,6 +71,10 @@ class EncodedQueries:
             own=own,
         )
 
+    def grades_of(self, at: int, rows: Rows) -> Vectors:
+        """Return the grades ``(n_rows,)`` of some labels for a query, 0 for those that are not judged."""
+        return np.array([self.grades[at].get(row, 0) for row in rows.tolist()], dtype=np.float32)
+
     def answerable(self) -> npt.NDArray[np.bool_]:
         """Tell which queries ``(n,)`` have a right label."""
         return np.array([bool(self.right(at)) for at in range(len(self.texts))], dtype=bool)

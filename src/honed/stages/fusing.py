@@ -12,7 +12,7 @@ from honed.core.ranking import Rows
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.results import FusionChoice
 from honed.index.fusion import FusionLearner, JudgedCandidates, kind_of_query
-from honed.index.hybrid import HybridIndex
+from honed.index.hybrid import Candidates, HybridIndex
 from honed.index.prior import prior_weights
 from honed.search.searcher import Searcher
 from honed.stages.encoded_queries import EncodedQueries, gather_candidates
@@ -25,8 +25,9 @@ _DEPTH = 10
 
 @dataclass(frozen=True, kw_only=True)
 class TaughtFusion:
-    """Queries with their candidates ``taught`` the weights by ``learner``; ``choice`` tells why these."""
+    """The ``learner`` of the weights, the ``queries`` that taught it, their ``candidates``, and why these weights."""
 
+    candidates: Sequence[Candidates]
     queries: Sequence[JudgedCandidates]
     learner: FusionLearner
     choice: FusionChoice
@@ -41,7 +42,8 @@ def teach_fusion(searcher: Searcher, asked: EncodedQueries, penalty: float) -> T
     """
     index = searcher.hybrid
     assert index is not None
-    queries = judged_candidates(searcher, index, asked)
+    candidates = list(gather_candidates(searcher, asked, "hybrid, dev"))
+    queries = judged_candidates(index, asked, candidates)
     names = tuple(index.feature_names)
     learner = FusionLearner(names=names, penalty=penalty, prior=prior_weights(names, of_names=index.names))
     learner, cross_fitted = best_way(learner, queries, asked.folds)
@@ -49,18 +51,20 @@ def teach_fusion(searcher: Searcher, asked: EncodedQueries, penalty: float) -> T
     if choice.part:
         learner = replace(learner, only=index.part_features[choice.part])
     index.fusion = learner.fit(queries)
-    return TaughtFusion(queries=queries, learner=learner, choice=choice)
+    return TaughtFusion(candidates=candidates, queries=queries, learner=learner, choice=choice)
 
 
-def judged_candidates(searcher: Searcher, index: HybridIndex, asked: EncodedQueries) -> list[JudgedCandidates]:
-    """Return the candidates of queries with their features and grades, to learn from."""
+def judged_candidates(
+    index: HybridIndex, asked: EncodedQueries, gathered: Sequence[Candidates]
+) -> list[JudgedCandidates]:
+    """Return the candidates of queries with their grades, to learn from."""
     return [
         JudgedCandidates(
             candidates.features,
-            np.array([asked.grades[at].get(row, 0) for row in candidates.rows.tolist()], dtype=np.float32),
+            asked.grades_of(at, candidates.rows),
             kind_of_query(asked.texts[at], names=index.names),
         )
-        for at, candidates in enumerate(gather_candidates(searcher, asked, "hybrid, dev"))
+        for at, candidates in enumerate(gathered)
     ]
 
 

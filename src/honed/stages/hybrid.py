@@ -1,6 +1,6 @@
 """The hybrid retriever: built over the index, taught on dev with the encoder that is shipped, measured on test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact, ShippedModel
-from honed.bundle.names import LABEL
+from honed.bundle.names import LABEL, Entity, NameTable
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
@@ -25,7 +25,7 @@ from honed.data.task import Name
 from honed.encode.models import encoder_source
 from honed.index.blend import Blend
 from honed.index.fusion import FusionLearner, JudgedCandidates
-from honed.index.hybrid import HYBRID, HYBRID_TENSORS, HybridIndex, HybridTexts
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS, Candidates, HybridIndex, HybridTexts
 from honed.index.mentions import ALL, KNOWN, LABELS, Names
 from honed.search.searcher import Searcher
 from honed.shapes.judged import judged_task
@@ -92,8 +92,9 @@ def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name]
     assert config.hybrid is not None
     names, section = searcher.names, config.hybrid
     texts = [searcher.label_text(number) for number in range(len(searcher.labels))]
-    bearers = [[names.entity(entity)[2] for entity in names.bearers(int(row), LABEL)] for row in searcher.labels]
-    known = {name for entities in bearers for fields in entities for name in fields}
+    bearers = [names.bearers(int(row), LABEL) for row in searcher.labels]
+    entities_of = [[names.entity(bearer) for bearer in of_label] for of_label in bearers]
+    known = {name for entities in entities_of for entity in entities for name in entity.fields}
     for name in (*section.fields, *section.weights, *section.kinds):
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
@@ -101,10 +102,11 @@ def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name]
 
     def values(name: str) -> list[str]:
         return [
-            " ".join(dict.fromkeys(entity[name] for entity in entities if entity.get(name))) for entities in bearers
+            " ".join(dict.fromkeys(entity.fields[name] for entity in entities if entity.fields.get(name)))
+            for entities in entities_of
         ]
 
-    weighted = texts
+    of_names, weighted = shape_of(config).reads_names, texts
     for name, weight in section.weights.items():
         weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
     return HybridTexts(
@@ -113,24 +115,28 @@ def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name]
         language=config.language,
         languages=config.field_languages,
         stop_words=config.stop_words,
-        names=shape_of(config).reads_names,
-        known=_all_names(searcher, texts, names_known),
+        names=of_names,
+        known=_all_names(names, texts, bearers, entities_of, names_known) if of_names else None,
         kinds={name: values(name) for name in section.kinds},
         weighted=weighted if section.weights else (),
     )
 
 
-def _all_names(searcher: Searcher, texts: Sequence[str], names: Sequence[Name]) -> Names:
+def _all_names(
+    table: NameTable,
+    texts: Sequence[str],
+    bearers: Sequence[Sequence[int]],
+    entities_of: Sequence[Sequence[Entity]],
+    names: Sequence[Name],
+) -> Names:
     """Return for each label its text, and the aliases of the entities that bear it."""
-    table = searcher.names
     known = {(name.entity_id, name.text) for name in names if name.known}
     all_texts, all_levels = [], []
-    for row, text in zip(searcher.labels.tolist(), texts, strict=True):
+    for text, of_label, entities in zip(texts, bearers, entities_of, strict=True):
         levels = {text: LABELS}
-        for bearer in table.bearers(row, LABEL):
-            entity_id = table.entity(bearer).entity_id
+        for bearer, entity in zip(of_label, entities, strict=True):
             for alias in table.aliases(bearer):
-                level = KNOWN if (entity_id, alias) in known else ALL
+                level = KNOWN if (entity.entity_id, alias) in known else ALL
                 levels[alias] = min(level, levels.get(alias, ALL))
         all_texts.append(list(levels))
         all_levels.append(list(levels.values()))
@@ -164,7 +170,7 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     facts["fusion"] = taught.choice.sentence()
     if searcher.reranker is not None and config.cross_encoder is not None:
         searcher.blend = Blend(depth=config.cross_encoder.depth)
-        searcher.blend = _blend(searcher, asked.only(np.arange(min(_RERANKED, len(asked.texts)))), section.penalty)
+        searcher.blend = _blend(searcher, asked, taught.candidates[:_RERANKED], section.penalty)
         facts["rerank"] = searcher.blend.as_dict()
     if config.answers is not None:
         new = np.flatnonzero([fold(text) not in known for text in asked.texts])
@@ -177,21 +183,17 @@ def teach(searcher: Searcher, dev: JudgedTask, config: Config, known: frozenset[
     return facts
 
 
-def _grades(rows: Any, grades: Mapping[int, int]) -> Any:
-    return np.array([grades.get(row, 0) for row in rows.tolist()], dtype=np.float32)
-
-
-def _blend(searcher: Searcher, asked: EncodedQueries, penalty: float) -> Blend:
-    """Learn how much the cross-encoder counts beside the fused score, from the candidates of queries."""
+def _blend(searcher: Searcher, asked: EncodedQueries, gathered: Sequence[Candidates], penalty: float) -> Blend:
+    """Learn how much the cross-encoder counts beside the fused score, from the candidates of the first queries."""
     index = searcher.hybrid
     assert index is not None
     queries = []
-    with progress("cross-encoder, dev", len(asked.texts)) as bar:
-        for at, candidates in enumerate(gather_candidates(searcher, asked, "hybrid, dev")):
+    with progress("cross-encoder, dev", len(gathered)) as bar:
+        for at, candidates in enumerate(gathered):
             ranked = index.rank(asked.texts[at], candidates)
             scores = searcher.pair_scores(asked.texts[at], ranked.rows)
             features = np.stack([ranked.scores[: len(scores)], scores], axis=1).astype(np.float32)
-            queries.append(JudgedCandidates(features, _grades(ranked.rows[: len(scores)], asked.grades[at]), 0))
+            queries.append(JudgedCandidates(features, asked.grades_of(at, ranked.rows[: len(scores)]), 0))
             bar.advance()
     ours, theirs = FusionLearner(names=("ours", "theirs"), penalty=penalty).fit(queries).weights[0].tolist()
     return Blend(ours=ours, theirs=theirs, depth=searcher.blend.depth)

@@ -1,7 +1,7 @@
 """The shape ``aliases``: records to a catalogue of entities with their names."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -18,6 +18,7 @@ from honed.data.split import (
     later_side,
     unit_interval,
 )
+from honed.shapes.findings import LeftOut
 
 
 @dataclass(kw_only=True)
@@ -40,7 +41,7 @@ class Pair:
 
 
 @dataclass(kw_only=True)
-class Catalogue:
+class Catalogue(LeftOut):
     """All entities and their aliases, with counts and samples of dropped pairs.
 
     ``dropped`` counts records that gave no pair, by reason: records = pairs + dropped. ``conflicts`` are ids with more
@@ -50,8 +51,6 @@ class Catalogue:
     entities: dict[str, Entity]
     pairs: list[Pair]
     has_ids: bool
-    dropped: Counter[str]
-    samples: dict[str, list[str]]
     conflicts: list[str] = field(default_factory=list)
     spelled: dict[str, str] = field(default_factory=dict)  # label as it is seen -> the entity named by it, without ids
 
@@ -84,7 +83,7 @@ def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quar
     Without an id column the label is the entity, so an alias that is itself a label contradicts the table; that is a
     `DataError`, or a counted drop under ``quarantine``. With ids it is an ambiguous name, which is kept.
     """
-    catalogue = Catalogue(entities={}, pairs=[], has_ids=has_ids, dropped=Counter(), samples=defaultdict(list))
+    catalogue = Catalogue(entities={}, pairs=[], has_ids=has_ids)
     seen: set[tuple[str, str]] = set()
     varying: dict[str, set[str]] = defaultdict(set)
     rows: list[tuple[Mapping[str, str], dict[str, str], Entity]] = []
@@ -102,11 +101,11 @@ def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quar
     for record, fields, entity in rows:
         alias = record["alias"]
         if not alias:
-            _drop(catalogue, "no alias", "")
+            catalogue.drop("no alias")
         elif fold(alias) in {fold(label) for label in entity.labels}:
-            _drop(catalogue, "W_ALIAS_SELF", f"{record['where']}: {alias} equals its label")
+            catalogue.drop("W_ALIAS_SELF", f"{record['where']}: {alias} equals its label")
         elif (entity.entity_id, fold(alias)) in seen:
-            _drop(catalogue, "W_PAIR_DUP", f"{record['where']}: {alias} stands twice for {record['label']}")
+            catalogue.drop("W_PAIR_DUP", f"{record['where']}: {alias} stands twice for {record['label']}")
         else:
             seen.add((entity.entity_id, fold(alias)))
             pair = Pair(entity_id=entity.entity_id, alias=alias, where=record["where"], fields=fields)
@@ -117,12 +116,6 @@ def build_catalogue(records: Iterable[Mapping[str, str]], *, has_ids: bool, quar
     if not has_ids:
         _refuse_chains(catalogue, quarantine=quarantine)
     return catalogue
-
-
-def _drop(catalogue: Catalogue, reason: str, sample: str) -> None:
-    catalogue.dropped[reason] += 1
-    if sample and len(catalogue.samples[reason]) < 5:
-        catalogue.samples[reason].append(sample)
 
 
 # -- chains and cycles ---------------------------------------------------------------------------
@@ -136,7 +129,7 @@ def _refuse_chains(catalogue: Catalogue, *, quarantine: bool) -> None:
     if quarantine:
         bad = set(map(id, chained))
         for pair in chained:
-            _drop(catalogue, "E_ALIAS_IS_LABEL", f"{pair.where}: {pair.alias} is itself a label")
+            catalogue.drop("E_ALIAS_IS_LABEL", f"{pair.where}: {pair.alias} is itself a label")
         catalogue.pairs = [pair for pair in catalogue.pairs if id(pair) not in bad]
         return
     labels_of: dict[str, set[str]] = defaultdict(set)

@@ -149,7 +149,7 @@ def audit_judgments(judgments: Judgments, meanings: Mapping[str, str]) -> Judgme
     for document in judgments.documents.values():
         by_text[fold(document.text)].append(document.doc_id)
     copies = [ids for ids in by_text.values() if len(ids) > 1]
-    findings = {code: finding(count, judgments.samples[code]) for code, count in judgments.dropped.items()}
+    findings = judgments.left_out()
     if copies:
         findings["W_TEXT_DUP"] = finding(len(copies), [" = ".join(ids[:4]) for ids in copies[:SAMPLES]])
     grades = Counter(grade for judged in judgments.grades.values() for grade in judged.values())

@@ -3,7 +3,6 @@
 Queries and judgements are tables, or TREC's files; their rows are accounted for like those of any import.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from honed.core.text import fold, is_blank
 from honed.data.importer import Importer, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record
 from honed.data.split import WITHHELD, SplitConfig, later_side, refuse_leaks, unit_interval
+from honed.shapes.findings import LeftOut
 from honed.shapes.judgments.config import QREL_COLUMNS, QUERY_COLUMNS, JudgmentsConfig
 from honed.shapes.judgments.documents import documents_of
 from honed.shapes.judgments.passages import passages_of
@@ -21,23 +21,20 @@ from honed.shapes.judgments.tables import QREL_ROLES, QUERY_ROLES, JudgedTables
 from honed.shapes.texts import nearest_passage
 
 QUERIES, QRELS = "queries", "qrels"
-_SAMPLES = 5
 
 
 @dataclass(kw_only=True)
-class Judgments:
+class Judgments(LeftOut):
     """Documents by id, queries by id, grades by query and document, and the split of each query.
 
-    ``dropped`` counts what was left out, by reason, with ``samples`` of each; ``books`` are those of the tables of
-    queries and judgements. Where documents were cut, ``documents`` holds passages, and ``cut`` those of each document.
+    ``books`` are those of the tables of queries and judgements. Where documents were cut, ``documents`` holds passages,
+    and ``cut`` those of each document.
     """
 
     documents: dict[str, Document]
     queries: dict[str, str] = field(default_factory=dict)
     grades: dict[str, dict[str, int]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     cut: dict[str, list[Document]] = field(default_factory=dict)
     books: dict[str, Accounting] = field(default_factory=dict)
 
@@ -50,12 +47,6 @@ class Judgments:
         if self.cut:
             return nearest_passage(self.queries[query], self.cut[doc_id]).text
         return self.documents[doc_id].text
-
-    def drop(self, reason: str, sample: str) -> None:
-        """Count a dropped row under its reason, and keep the first few as samples."""
-        self.dropped[reason] += 1
-        if self.dropped[reason] <= _SAMPLES:
-            self.samples[reason].append(sample)
 
 
 def read_documents(records: Iterable[Record], config: JudgmentsConfig, columns: Mapping[str, str]) -> Judgments:

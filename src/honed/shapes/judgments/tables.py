@@ -10,7 +10,7 @@ from honed.data.lines import numbered_lines
 from honed.data.rows import Role
 from honed.data.source import file_source, unpacked
 from honed.data.split_names import split_of_file
-from honed.data.table import is_headerless
+from honed.data.table import is_headerless, named_columns
 from honed.data.tables import Reject, Row, Table, TableFormat, is_table_file, open_tables, table_files
 
 QUERY_ROLES = (
@@ -57,12 +57,9 @@ class JudgedTables(PlainRows):
                     yield self._renamed(file, table)
 
     def _renamed(self, file: Path, table: Table) -> Table:
-        columns = {
-            role: self.columns.get(role) or next((name for name in names if name in table.columns), "")
-            for role, names in self.known.items()
-        }
+        columns = named_columns(table.columns, self.known, self.columns)
         for role in self.roles:
-            if role.required and columns[role.name] not in table.columns:
+            if role.required and columns.get(role.name) not in table.columns:
                 listed = ", ".join(table.columns)
                 message = f"{file.name}: no column for the {role.name}; found: {listed}"
                 if file.suffix.lower() == ".tsv":
