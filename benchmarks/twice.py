@@ -6,6 +6,7 @@ Each project runs from the beginning, in a folder that is removed. A text that t
 """
 
 import argparse
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from honed import Project
+from honed.core.errors import GateError
 from honed.core.protocols import Role, Vectors
 from honed.encode.torch_encoder import TorchEncoder
 
@@ -39,7 +41,7 @@ def main() -> None:
     for folder in arguments.parse_args().projects:
         encoded.clear()
         print(folder)
-        with TemporaryDirectory() as output:
+        with TemporaryDirectory() as output, contextlib.suppress(GateError):  # the count does not hang on a gain
             Project(folder, settings={"paths.output": output}, listener=listen).run()
         print(f"{'together':<14} {encoded.total():7,} texts")
 
