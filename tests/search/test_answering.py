@@ -220,7 +220,9 @@ def test_the_first_hits_do_not_depend_on_how_many_are_asked_for(whole: Path) -> 
     searcher = Searcher.load(whole)
     for text in (*QUERIES, "AB", "KU", "US"):
         few, many = searcher.search(text, 5), searcher.search(text, 150)
-        assert [(hit.doc_id, hit.score) for hit in few] == [(hit.doc_id, hit.score) for hit in many[:5]]
+        assert [hit.doc_id for hit in few] == [hit.doc_id for hit in many[:5]]
+        # Products of other shapes round their last digit otherwise on other CPUs.
+        assert [hit.score for hit in few] == pytest.approx([hit.score for hit in many[:5]], rel=1e-5)
 
 
 def falls(hits: Sequence[Hit]) -> bool:
