@@ -60,5 +60,5 @@ def test_a_file_that_does_not_fit_its_header_is_refused(tmp_path: Path, change: 
 
 def test_another_architecture_is_refused() -> None:
     spec = TorchEncoder.load(EncoderConfig()).spec
-    with pytest.raises(ArtifactError, match="model_type 'mpnet'"):
-        NumpyEncoder(Weights({}), {"model_type": "mpnet", "hidden_act": "gelu"}, None, spec)
+    with pytest.raises(ArtifactError, match="model_type 'gpt2'"):
+        NumpyEncoder(Weights({}), {"model_type": "gpt2", "hidden_act": "gelu"}, None, spec)

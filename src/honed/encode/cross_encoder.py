@@ -11,8 +11,8 @@ from honed.core.errors import ArtifactError
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
+from honed.encode.attention import Features
 from honed.encode.base_models import read_spec, resolve, save_spec
-from honed.encode.packed import Features
 from honed.encode.tokens import TextTokenizer, TokenIds, padded, token_batches
 from honed.encode.torch_encoder import choose_precision, quiet_libraries, tokenizer_of
 

@@ -1,4 +1,4 @@
-"""BERT in plain numpy over memory-mapped weights: no PyTorch, no start-up cost, the same vectors.
+"""Encoders of BERT's kind in plain numpy over memory-mapped weights: no PyTorch, no start-up cost, the same vectors.
 
 For the first answers of a process, and where nothing but numpy and tokenizers is installed. Batches of one length are
 exact and small; a bulk of texts is faster through another encoder.
@@ -6,7 +6,7 @@ exact and small; a bulk of texts is faster through another encoder.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from honed.core.plain import as_integer, as_number
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.core.tensors import Array, Tensors, map_safetensors
+from honed.encode.architectures import architecture_of, padding_id_of
 from honed.encode.tokens import TextTokenizer, TokenIds
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _TOKENS_A_BATCH, _FILE = 1024, "model.safetensors"
 WORDS = "embeddings.word_embeddings.weight"
+POSITIONS, KINDS = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
+DISTANCES = "encoder.relative_attention_bias.weight"  # of MPNet: (buckets of distances, heads)
+PROJECTION = "embeddings_project"  # of ELECTRA: from narrow token vectors to the width of the layers
+_FARTHEST = 128  # tokens as far apart as this or farther share one bucket
 
 
 class Weights:
@@ -64,8 +69,30 @@ def _dequantised(codes: Array, scales: Array) -> Vectors:
     return weights
 
 
+class EncoderSizes(NamedTuple):
+    """What a transformer's configuration says of its computation.
+
+    ``first_position`` is where the first token of a text stands in the table of positions.
+    """
+
+    heads: int
+    layers: int
+    epsilon: float
+    first_position: int
+
+    @classmethod
+    def read(cls, config: JsonObject) -> Self:
+        """Read a ``config.json``; `ArtifactError` where a number is missing or none."""
+        architecture = architecture_of(config)
+        heads, layers = (
+            as_integer(architecture.setting(config, name)) for name in ("num_attention_heads", "num_hidden_layers")
+        )
+        epsilon = as_number(config.get("layer_norm_eps", 1e-12))
+        return cls(heads, layers, epsilon, architecture.first_position(padding_id_of(config)))
+
+
 class NumpyEncoder:
-    """A BERT encoder with mean or CLS pooling; ``config`` is the ``config.json`` of the model.
+    """An encoder of BERT's kind with mean or CLS pooling; ``config`` is the ``config.json`` of the model.
 
     Raises `ArtifactError` for an architecture that it does not know.
     """
@@ -74,10 +101,7 @@ class NumpyEncoder:
         if reason := unknown_to_numpy(config, spec):
             raise ArtifactError("E_ENCODER", f"the numpy encoder does not know {reason}")
         self._spec = spec
-        self.weights = weights
-        self.heads = as_integer(config["num_attention_heads"])
-        self.layers = as_integer(config["num_hidden_layers"])
-        self.epsilon = as_number(config.get("layer_norm_eps", 1e-12))
+        self.weights, self.sizes = weights, EncoderSizes.read(config)
         self.tokens = TextTokenizer(tokenizer, spec.max_length)
 
     @classmethod
@@ -88,7 +112,8 @@ class NumpyEncoder:
 
         config = parse_object((folder / "config.json").read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        arrays = {name.removeprefix("bert."): array for name, array in map_safetensors(folder / _FILE).items()}
+        rename = architecture_of(config).bert_name
+        arrays = {rename(name): array for name, array in map_safetensors(folder / _FILE).items()}
         return cls(Weights(arrays), config, tokenizer, spec)
 
     @property
@@ -113,14 +138,10 @@ class NumpyEncoder:
 
     def _forward(self, ids: TokenIds) -> Vectors:
         """Return unit vectors of token ids ``(n_texts, n_tokens)``, all of one length."""
-        weights = self.weights
-        n_texts, n_tokens = ids.shape
-        positions = weights["embeddings.position_embeddings.weight"][:n_tokens]
-        kind = weights["embeddings.token_type_embeddings.weight"][0]
-        states = self._norm(weights.word_vectors(ids) + positions + kind, "embeddings.LayerNorm")
-        for layer in range(self.layers):
+        states, bias = self._embed(ids), self._bias(ids.shape[1])
+        for layer in range(self.sizes.layers):
             name = f"encoder.layer.{layer}"
-            attended = self._attend(states, f"{name}.attention.self")
+            attended = self._attend(states, f"{name}.attention.self", bias)
             attended = self._linear(attended, f"{name}.attention.output.dense")
             states = self._norm(states + attended, f"{name}.attention.output.LayerNorm")
             inner = _gelu(self._linear(states, f"{name}.intermediate.dense"))
@@ -128,21 +149,41 @@ class NumpyEncoder:
         pooled = states[:, 0] if self._spec.pooling == "cls" else states.mean(axis=1)
         pooled = pooled[:, : self._spec.dim]
         unit: Vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
-        return unit.reshape(n_texts, -1)
+        return unit
+
+    def _embed(self, ids: TokenIds) -> Vectors:
+        """Return the states before the first layer ``(n_texts, n_tokens, width)``."""
+        weights, first = self.weights, self.sizes.first_position
+        states = weights.word_vectors(ids) + weights[POSITIONS][first : first + ids.shape[1]]
+        if KINDS in weights.arrays:
+            states += weights[KINDS][0]
+        states = self._norm(states, "embeddings.LayerNorm")
+        return self._linear(states, PROJECTION) if f"{PROJECTION}.weight" in weights.arrays else states
+
+    def _bias(self, n_tokens: int) -> Vectors | None:
+        """Return what is added to the scores of attention ``(heads, n_tokens, n_tokens)`` for distances; or None."""
+        if DISTANCES not in self.weights.arrays:
+            return None
+        table = self.weights[DISTANCES]
+        steps = np.arange(n_tokens)
+        bias: Vectors = table[_buckets(steps[None, :] - steps[:, None], len(table))].transpose(2, 0, 1)
+        return bias
 
     def _linear(self, states: Vectors, name: str) -> Vectors:
         product: Vectors = states.reshape(-1, states.shape[-1]) @ self.weights.linear(f"{name}.weight")
         product += self.weights[f"{name}.bias"]
         return product.reshape(*states.shape[:-1], -1)
 
-    def _attend(self, states: Vectors, name: str) -> Vectors:
+    def _attend(self, states: Vectors, name: str, bias: Vectors | None) -> Vectors:
         n_texts, n_tokens, width = states.shape
-        shape = (n_texts, n_tokens, self.heads, width // self.heads)
+        shape = (n_texts, n_tokens, self.sizes.heads, width // self.sizes.heads)
         query, key, value = (
             self._linear(states, f"{name}.{part}").reshape(shape).transpose(0, 2, 1, 3)
             for part in ("query", "key", "value")
         )
         scores = query @ key.transpose(0, 1, 3, 2) / np.float32(np.sqrt(shape[-1]))
+        if bias is not None:
+            scores += bias
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         scores /= scores.sum(axis=-1, keepdims=True)
         out: Vectors = (scores @ value).transpose(0, 2, 1, 3).reshape(n_texts, n_tokens, width)
@@ -151,7 +192,7 @@ class NumpyEncoder:
     def _norm(self, states: Vectors, name: str) -> Vectors:
         centred = states - states.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
-        scaled: Vectors = centred / np.sqrt(variance + np.float32(self.epsilon))
+        scaled: Vectors = centred / np.sqrt(variance + np.float32(self.sizes.epsilon))
         scaled *= self.weights[f"{name}.weight"]
         scaled += self.weights[f"{name}.bias"]
         return scaled
@@ -159,14 +200,29 @@ class NumpyEncoder:
 
 def unknown_to_numpy(config: JsonObject, spec: EncoderSpec) -> str:
     """Return what the numpy encoder does not support of a model, such as "model_type 'mpnet'"; empty: nothing."""
-    unknown = [
-        f"{key} {config.get(key)!r}"
-        for key, known in {"model_type": "bert", "hidden_act": "gelu"}.items()
-        if config.get(key) != known
-    ]
+    architecture = architecture_of(config)
+    if architecture.bert is None:
+        return f"model_type {config.get('model_type')!r}"
+    positions, activation = config.get("position_embedding_type"), architecture.setting(config, "hidden_act")
+    unknown = [] if activation == "gelu" else [f"hidden_act {activation!r}"]
+    if positions not in (None, "absolute"):
+        unknown.append(f"position_embedding_type {positions!r}")
     if spec.pooling not in ("mean", "cls"):
         unknown.append(f"pooling {spec.pooling!r}")
     return ", ".join(unknown)
+
+
+def _buckets(distances: TokenIds, n_buckets: int) -> TokenIds:
+    """Return the bucket of each distance between tokens: half of them for either direction, near ones alone.
+
+    Raffel et al. 2020 (T5, arXiv 1910.10683), section 2.1: farther ones share buckets that grow with the logarithm.
+    """
+    half = n_buckets // 2
+    exact, away = half // 2, np.abs(distances)
+    far = np.log(np.maximum(away, 1) / np.float32(exact), dtype=np.float32) / np.float32(np.log(_FARTHEST / exact))
+    shared = np.minimum(exact + (far * np.float32(half - exact)).astype(np.int64), half - 1)
+    buckets: TokenIds = np.where(away < exact, away, shared) + half * (distances > 0)
+    return buckets
 
 
 def _gelu(values: Vectors) -> Vectors:

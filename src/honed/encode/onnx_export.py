@@ -13,6 +13,7 @@ import torch
 from honed.core.optional import require
 from honed.core.protocols import Vectors
 from honed.encode.onnx_file import INPUTS, OUTPUT
+from honed.encode.packed import model_architecture, use_packed_attention
 from honed.encode.torch_encoder import quiet_libraries
 
 if TYPE_CHECKING:
@@ -35,8 +36,26 @@ class _SentenceGraph(torch.nn.Module):
         features = {"input_ids": input_ids, "attention_mask": attention_mask}
         if self.with_types:
             features["token_type_ids"] = torch.zeros_like(input_ids)
-        vectors = self.model(features)["sentence_embedding"]
+        for module in self.model:
+            mode = getattr(module, "pooling_mode", None)
+            if mode in ("cls", "lasttoken"):
+                features["sentence_embedding"] = _one_token(features["token_embeddings"], attention_mask, mode)
+            else:
+                features = module(features)
+        vectors = features["sentence_embedding"]
         return torch.nn.functional.normalize(vectors[:, : self.dim] if self.dim else vectors, dim=1)
+
+
+def _one_token(states: torch.Tensor, mask: torch.Tensor, mode: str) -> torch.Tensor:
+    """Return the first or the last token's state of each text ``(n_texts, width)``, by operators without branches.
+
+    Texts are padded on the right.
+    """
+    if mode == "cls":
+        return states[:, 0]
+    last = (torch.cumsum(mask, dim=1) * mask).argmax(dim=1, keepdim=True)
+    places = torch.cumsum(torch.ones_like(mask), dim=1) - 1
+    return (states * (places == last).unsqueeze(-1).to(states.dtype)).sum(dim=1)
 
 
 class _PairGraph(torch.nn.Module):
@@ -65,6 +84,8 @@ def export_onnx(folder: Path, dim: int = 0) -> "ModelProto":
     from sentence_transformers import SentenceTransformer
 
     model = _load_plain(SentenceTransformer, folder)
+    if model_architecture(model).bert is None:
+        use_packed_attention(model)  # whose masks are plain operators, where transformers' need not be
     return _traced(_SentenceGraph(model.float().eval(), 0 if dim == model.get_embedding_dimension() else dim))
 
 

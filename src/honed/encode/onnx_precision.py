@@ -93,7 +93,10 @@ def gptq(weight: Matrix, moment: Matrix) -> tuple[npt.NDArray[np.int8], npt.NDAr
 
 
 def _input_moments(model: "ModelProto", ids: Sequence[TokenIds]) -> dict[str, Matrix]:
-    """Return the sum of x xᵀ over the inputs of every linear layer whose rows divide into blocks, by weight name."""
+    """Return the sum of x xᵀ over the inputs x of every linear layer over tokens, by the name of its weight.
+
+    Left out are layers whose rows do not divide into blocks.
+    """
     import onnxruntime
     from onnx import ModelProto, TensorProto, helper
 
@@ -113,11 +116,15 @@ def _input_moments(model: "ModelProto", ids: Sequence[TokenIds]) -> dict[str, Ma
             words, mask = padded([ids[row] for row in rows])
             outputs = session.run(inputs, {INPUTS[0]: words, INPUTS[1]: mask})
             for name, states in zip(inputs, outputs, strict=True):
+                if (
+                    states.ndim != 3 or states.shape[:2] != mask.shape
+                ):  # no states of tokens: a table of positions, a pooled vector
+                    continue
                 tokens = states[mask.astype(bool)]
                 moment = (tokens.T @ tokens).astype(np.float64)
                 sums[name] = sums[name] + moment if name in sums else moment
             bar.advance(len(rows))
-    return {weight: sums[name] for weight, name in layers.items()}
+    return {weight: sums[name] for weight, name in layers.items() if name in sums}
 
 
 def _linear_layers(model: "ModelProto") -> dict[str, str]:

@@ -1,129 +1,54 @@
 """Batches without padding: texts laid end to end, attention kept inside each text.
 
-The linear layers, most of the work, then see no padding token; only attention is padded, for its own length. It is an
-attention implementation registered with transformers, and uses the flattened inputs that sentence-transformers knows
-from its FlashAttention support, so pooling and gradient caching work unchanged, on CPU and GPU.
+The linear layers, most of the work, then see no padding token; only attention is padded, for its own length
+(`honed.encode.attention`, registered with transformers). Batches have the flattened form that sentence-transformers
+knows from its FlashAttention support, so pooling and gradient caching work unchanged, on CPU and GPU.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention, softmax
 
+from honed.encode.architectures import Architecture, architecture_of
+from honed.encode.attention import ATTENTION, Features, packed_attention
 from honed.encode.tokens import TokenIds, padded
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-ATTENTION = "honed_packed"
-_SHORT = 64
-_PACKABLE = ("bert",)  # attends to the whole text and counts positions from 0; others run padded
-Features: TypeAlias = dict[str, Tensor | int]  # a model's input for one batch, by the names of its arguments
 
-
-class AttentionOptions(TypedDict, total=False):
-    """What transformers gives an attention besides its states, as far as it is used here.
-
-    ``cu_seq_lens_q`` ``(n_texts + 1,)`` holds where each of the packed texts starts, then the end of the last;
-    ``max_length_q`` is the length of the longest. Both are absent for an ordinary padded batch.
-    """
-
-    dropout: float
-    scaling: float | None
-    cu_seq_lens_q: Tensor | None
-    max_length_q: int | None
-
-
-def packed_attention(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    **options: Unpack[AttentionOptions],
-) -> tuple[Tensor, None]:
-    """Attend within each of the packed texts; query, key and value are ``(1, heads, tokens, head_dim)``.
-
-    Returns ``(1, tokens, heads, head_dim)``, and None for the weights that transformers would take. ``attention_mask``
-    ``(n_texts, tokens)`` is used for padded batches alone.
-    """
-    dropout, scaling = options.get("dropout", 0.0), options.get("scaling")
-    bounds, longest = options.get("cu_seq_lens_q"), options.get("max_length_q")
-    if bounds is None or longest is None:
-        mask = None if attention_mask is None else attention_mask[:, None, None, :].to(torch.bool)
-        out = scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, scale=scaling)
-        return out.transpose(1, 2), None
-    heads, tokens, head_dim = query.shape[1:]
-    states = torch.cat([query, key, value], dim=1)[0].transpose(0, 1)  # (tokens, 3 * heads, head_dim)
-    n_texts = bounds.numel() - 1
-    padding = None if n_texts * longest == tokens else _padding(bounds, int(longest), tokens)
-    if padding is not None:
-        states = states.index_select(0, padding.source)
-    query, key, value = states.view(n_texts, int(longest), 3, heads, head_dim).permute(2, 0, 3, 1, 4)
-    mask = None if padding is None else padding.mask(query.dtype)
-    scale = head_dim**-0.5 if scaling is None else scaling
-    out = _attend(query, key, value, mask, dropout, scale).transpose(1, 2).reshape(-1, heads, head_dim)
-    if padding is not None:
-        out = out.index_select(0, padding.inside.reshape(-1).nonzero().squeeze(1))
-    return out.unsqueeze(0), None
-
-
-class _Padding(NamedTuple):
-    """Texts of several lengths as a rectangle: which places hold a token, and which token each place takes."""
-
-    inside: Tensor  # (n_texts, longest)
-    source: Tensor  # (n_texts * longest,)
-
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return the additive attention mask ``(n_texts, 1, 1, longest)``: 0, and minus infinity on padding."""
-        mask = torch.zeros(self.inside.shape, dtype=dtype, device=self.inside.device)
-        return mask.masked_fill_(~self.inside, float("-inf"))[:, None, None, :]
-
-
-def _padding(bounds: Tensor, longest: int, tokens: int) -> _Padding:
-    steps = torch.arange(longest, device=bounds.device)
-    inside = steps[None, :] < bounds.diff()[:, None]
-    source = (bounds[:-1][:, None] + steps[None, :]).clamp_(max=tokens - 1).reshape(-1)
-    return _Padding(inside, source)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scale: float) -> Tensor:
-    """Attention of ``(n_texts, heads, longest, head_dim)``.
-
-    On a CPU the fused kernel spends longer on short texts than plain products do (12 times as long backwards at 12
-    tokens), so it is left to long texts, where it saves memory.
-    """
-    if query.device.type != "cpu" or query.shape[2] > _SHORT:
-        return scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, scale=scale)
-    scores = torch.matmul(query * scale, key.transpose(2, 3))
-    if mask is not None:
-        scores = scores + mask
-    weights = softmax(scores, dim=-1)
-    if dropout:
-        weights = torch.dropout(weights, dropout, True)
-    return torch.matmul(weights.to(value.dtype), value)
+def model_architecture(model: "SentenceTransformer") -> Architecture:
+    """Return the row of a model's transformer in the table; one that promises nothing for a model without any."""
+    config = getattr(getattr(model[0], "model", None), "config", None)
+    return architecture_of({"model_type": str(getattr(config, "model_type", ""))})
 
 
 def use_packed_attention(model: "SentenceTransformer") -> bool:
     """Switch a sentence-transformers model to packed attention; False when its architecture cannot.
 
-    The model must be one text transformer whose attention goes through the transformers attention interface and whose
-    positions are counted from 0.
+    The model must be one text transformer of `honed.encode.architectures`.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    transformer = model[0]
+    transformer, kind = model[0], model_architecture(model).attention
     auto_model = getattr(transformer, "model", None)
-    if auto_model is None or not getattr(auto_model, "is_backend_compatible", lambda: False)():
-        return False
-    if getattr(auto_model.config, "model_type", "") not in _PACKABLE:
+    if auto_model is None or kind == "none":
         return False
     AttentionInterface.register(ATTENTION, packed_attention)
     AttentionMaskInterface.register(ATTENTION, _keep_padding_mask)
-    auto_model.set_attn_implementation(ATTENTION)
+    if kind == "relative":
+        from honed.encode.relative_attention import use_relative_attention  # imports MPNet of transformers
+
+        use_relative_attention(transformer)
+    elif getattr(auto_model, "is_backend_compatible", lambda: False)():
+        auto_model.set_attn_implementation(ATTENTION)
+    else:
+        return False
+    if getattr(auto_model.config, "use_cache", False):
+        auto_model.config.use_cache = False  # nothing is generated, so that nothing need be kept
     if transformer.model_forward_params is not None:
         transformer.model_forward_params |= {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"}
     return True
@@ -134,12 +59,17 @@ def _keep_padding_mask(*_: object, attention_mask: Tensor | None = None, **__: o
     return attention_mask
 
 
-def packed_features(token_ids: Sequence[TokenIds], device: torch.device | str = "cpu") -> Features:
-    """Return the input of one packed batch: texts laid end to end, as sentence-transformers flattens them."""
+def packed_features(
+    token_ids: Sequence[TokenIds], device: torch.device | str = "cpu", first_position: int = 0
+) -> Features:
+    """Return the input of one packed batch: texts laid end to end, as sentence-transformers flattens them.
+
+    ``first_position`` is where the first token of a text stands in the model's table of positions.
+    """
     lengths = np.fromiter((len(ids) for ids in token_ids), dtype=np.int64, count=len(token_ids))
     ends = np.cumsum(lengths)
     starts = ends - lengths
-    positions = np.arange(ends[-1]) - np.repeat(starts, lengths)
+    positions = np.arange(ends[-1]) - np.repeat(starts, lengths) + first_position
     bounds = torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)).to(device)
     longest = int(lengths.max())
     return {

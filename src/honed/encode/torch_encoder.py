@@ -16,9 +16,16 @@ from honed.core.progress import progress
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.encode import hardware
+from honed.encode.attention import Features
 from honed.encode.base_models import known_prompts, read_spec, resolve, save_spec
 from honed.encode.config import PRECISIONS, EncoderConfig
-from honed.encode.packed import Features, bag_features, packed_features, padded_features, use_packed_attention
+from honed.encode.packed import (
+    bag_features,
+    model_architecture,
+    packed_features,
+    padded_features,
+    use_packed_attention,
+)
 from honed.encode.tokens import TextTokenizer, TokenIds, token_batches
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Module = TypeVar("Module", bound=torch.nn.Module)
-_LONGEST = 1 << 16  # what claims more has no limit of its own
+_LONGEST, _UNSTATED = 1 << 16, 512  # what claims more has no limit of its own
 _TOKENS_A_BATCH, _TOKENS_A_BATCH_OF_BAGS = 2048, 1 << 17
 
 
@@ -49,6 +56,7 @@ class TorchEncoder:
         if self.precision == "bf16":
             self.model.to(torch.bfloat16)
         self.packed = not self.static and use_packed_attention(self.model)
+        self.first_position = _first_position(model)
 
     @classmethod
     def load(cls, config: EncoderConfig) -> Self:
@@ -104,7 +112,9 @@ class TorchEncoder:
         device = self.model.device
         if self.static:
             return bag_features(ids, device)
-        return packed_features(ids, device) if self.packed else padded_features(ids, self.padding_id, device)
+        if self.packed:
+            return packed_features(ids, device, self.first_position)
+        return padded_features(ids, self.padding_id, device)
 
 
 def copy_model(model: Module) -> Module:
@@ -167,6 +177,7 @@ def spec_of(model: "SentenceTransformer", weights: str) -> EncoderSpec:
 
     ``weights`` is the sha256 over its files. A model that states no limit reads 512 tokens.
     """
+    length = int(length) if (length := model.max_seq_length or _UNSTATED) < _LONGEST else _UNSTATED
     pooling = next((getattr(part, "pooling_mode", "") for part in model if hasattr(part, "pooling_mode")), "none")
     prompts = getattr(model, "prompts", None) or {}
     return EncoderSpec(
@@ -174,7 +185,7 @@ def spec_of(model: "SentenceTransformer", weights: str) -> EncoderSpec:
         pooling=str(pooling),
         normalize=True,
         dim=int(model.get_embedding_dimension()),
-        max_length=int(length) if (length := model.max_seq_length or 512) < _LONGEST else 512,
+        max_length=min(length, _most_tokens(model) or length),
         query_prompt=prompts.get("query") or "",
         document_prompt=prompts.get("document") or prompts.get("passage") or "",
         similarity="cosine",
@@ -185,14 +196,30 @@ def with_max_length(spec: EncoderSpec, max_length: int, model: "SentenceTransfor
     """Return the spec with another ``max_length`` (0: the same); `ConfigError` over the positions of the model."""
     if not max_length:
         return spec
-    config = getattr(getattr(model[0], "model", None), "config", None)
-    limit = getattr(config, "max_position_embeddings", None)
+    limit = _most_tokens(model)
     if limit and max_length > limit:
         raise ConfigError(
             "E_CONFIG_RANGE",
             f"model.max_length: {max_length} is over the {limit} positions of the model; at most {limit}",
         )
     return replace(spec, max_length=max_length)
+
+
+def _first_position(model: "SentenceTransformer") -> int:
+    """Return where the first token of a text stands in a model's table of positions."""
+    padding_id = getattr(_config(model), "pad_token_id", None)
+    return model_architecture(model).first_position(1 if padding_id is None else int(padding_id))
+
+
+def _most_tokens(model: "SentenceTransformer") -> int:
+    """Return how many tokens a model has positions for; 0 where there is no limit."""
+    limit = getattr(_config(model), "max_position_embeddings", None)
+    return int(limit) - _first_position(model) if limit else 0
+
+
+def _config(model: "SentenceTransformer") -> object:
+    """Return the configuration of a model's transformer, or None without any."""
+    return getattr(getattr(model[0], "model", None), "config", None)
 
 
 def with_dim(spec: EncoderSpec, dim: int) -> EncoderSpec:

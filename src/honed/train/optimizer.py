@@ -15,16 +15,25 @@ _NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight", "norm.weight")
 
 
 def make_embeddings_sparse(model: nn.Module) -> bool:
-    """Let the largest embedding table give sparse gradients; False when there is none or its weights are shared."""
-    tables = [part for part in model.modules() if isinstance(part, _TABLES)]
-    if not tables:
+    """Let the table of token vectors give sparse gradients; False when there is none or its weights are shared."""
+    table = _token_vectors(model)
+    if table is None:
         return False
-    largest = max(tables, key=lambda part: part.weight.numel())
-    shared = sum(parameter is largest.weight for part in model.modules() for parameter in part.parameters(False))
+    shared = sum(parameter is table.weight for part in model.modules() for parameter in part.parameters(False))
     if shared > 1:
         return False
-    largest.sparse = True
+    table.sparse = True
     return True
+
+
+def _token_vectors(model: nn.Module) -> nn.Embedding | nn.EmbeddingBag | None:
+    """Return the table that tokens are looked up in; the largest of a model that does not say which it is."""
+    for part in model.modules():
+        stated = getattr(part, "get_input_embeddings", None)
+        if stated is not None and isinstance(table := stated(), _TABLES):
+            return table
+    tables = [part for part in model.modules() if isinstance(part, _TABLES)]
+    return max(tables, key=lambda part: part.weight.numel(), default=None)
 
 
 class SparseAwareAdamW(Optimizer):
