@@ -132,3 +132,19 @@ def test_queries_of_another_collection_are_refused(lines: Path) -> None:
     table(file, rows[0], [[row[0], f"other:{number}", row[2]] for number, row in enumerate(rows[1:])])
     with pytest.raises(DataError, match="are these files of one collection"):
         Project(lines).run(until="check")
+
+
+def test_a_query_of_several_rows_means_the_ids_of_all(lines: Path) -> None:
+    rows = rows_of(lines / "queries.csv")[1:]
+    numbered = [[f"q{number}", *row] for number, row in enumerate(rows)]
+    numbered.append(["q0", numbered[0][1], numbered[4][2], numbered[0][3]])
+    table(lines / "queries.csv", ["query_id", "text", "ids", "split"], numbered)
+    project = Project(lines)
+    project.run(until="check")
+    dev = project.runner.latest_of("check").task("alias-to-label", "dev")
+    first = next(query for query in dev.queries if query.query_id == "q0")
+    wanted = set(numbered[0][2].split(";")) | set(numbered[4][2].split(";"))
+    assert set(dev.qrels.grades[first.query_id]) == wanted
+    table(lines / "queries.csv", ["query_id", "text", "ids", "split"], [*numbered, ["q0", "another text", "", "train"]])
+    with pytest.raises(DataError, match=r"E_ID_DUP: \[queries\]: query q0 has text"):
+        Project(lines).run(until="check")

@@ -5,7 +5,7 @@ They teach what is learned on dev, and are what the report measures.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,14 +121,28 @@ def read_own_queries(config: Config, root: Path, folder: Path) -> OwnQueries | N
     )
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     books = importer.run([root / name for name in section.input], folder / FOLDER)
-    own = OwnQueries(queries=[_query(record) for record in iterate_records(folder / FOLDER)], books=books)
+    own = OwnQueries(queries=_queries(iterate_records(folder / FOLDER)), books=books)
     _divide(own, config.split.split_config())
     return own
 
 
-def _query(record: Record) -> OwnQuery:
-    ids = tuple(json.loads(record["ids"]))
-    return OwnQuery(query_id=record["query_id"], text=record["text"], ids=ids, split=record["split"])
+def _queries(records: Iterable[Record]) -> list[OwnQuery]:
+    """Return the query of each id; one that stands in several rows means the ids of all of them.
+
+    Raises `DataError` where its rows have different texts or splits.
+    """
+    queries: dict[str, OwnQuery] = {}
+    for record in records:
+        ids = tuple(json.loads(record["ids"]))
+        query = OwnQuery(query_id=record["query_id"], text=record["text"], ids=ids, split=record["split"])
+        first = queries.setdefault(query.query_id, query)
+        if first is query:
+            continue
+        for what, one, other in (("text", first.text, query.text), ("split", first.split, query.split)):
+            if fold(one) != fold(other):
+                raise DataError("E_ID_DUP", f"[queries]: query {query.query_id} has {what} {one!r} and {other!r}")
+        queries[query.query_id] = replace(first, ids=tuple(dict.fromkeys((*first.ids, *ids))))
+    return list(queries.values())
 
 
 def _divide(own: OwnQueries, split: SplitConfig) -> None:
