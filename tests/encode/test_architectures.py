@@ -19,6 +19,7 @@ from honed.encode.onnx_file import aligned, check_onnx, read_onnx
 from honed.encode.onnx_precision import to_bf16, to_int8
 from honed.encode.packed import packed_features, padded_features
 from honed.encode.torch_encoder import TorchEncoder, load_model
+from honed.project.doctor import examine
 from honed.project.export import ExportOptions, export_bundle
 from tests.conftest import write_project
 from tests.encode.tiny_models import LENGTH, TINY, UNKNOWN, make_tiny
@@ -79,6 +80,14 @@ def test_gradients_of_packed_batches_equal_those_of_padded_ones(kind: str, folde
     largest = max(float(grad.abs().max()) for grad in found[0].values())
     for name, grad in found[0].items():
         assert float((grad - found[1][name]).abs().max()) < 1e-4 * largest, name
+
+
+def test_doctor_says_how_a_base_runs(
+    kind: str, folder: Path, institutions: list[dict[str, str]], tmp_path: Path
+) -> None:
+    said = examine(write_project(tmp_path, institutions, folder.as_posix(), n_entities=10))["base model"]
+    assert said["batches"].startswith("padded" if kind == UNKNOWN else "packed")
+    assert ("does not know" in said["architecture"]) == (kind == UNKNOWN)
 
 
 def test_a_long_text_is_cut_to_the_positions_that_there_are(exact: TorchEncoder) -> None:

@@ -4,12 +4,14 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from honed.config.config import FILE
+from honed.config.config import FILE, Config
 from honed.core.errors import HonedError
+from honed.core.json import parse_object
 from honed.core.optional import PARTS, installed_version, is_installed, require
 from honed.data.inputs import is_remote
 from honed.encode import hardware
-from honed.encode.base_models import resolve
+from honed.encode.architectures import architecture_of
+from honed.encode.base_models import ModelFiles, resolve
 from honed.encode.engines import best_engine
 
 _PACKAGES = (
@@ -44,12 +46,17 @@ def examine(project: Path) -> dict[str, Any]:
         "versions": {name: installed_version(name) or "not installed" for name in _PACKAGES},
         "parts": {part: "yes" if is_installed(part) else f"no (honed[{extra}])" for part, (_, extra) in PARTS.items()},
     }
-    problems: list[str] = []
     facts["models"] = {"minilm": _where("minilm")}
     facts["would run"] = _would_run(facts)
+    facts["problems"] = []
     if (project / FILE).is_file():
-        problems = _problems(project)
-    facts["problems"] = problems
+        try:
+            config, base = _base_of(project)
+        except HonedError as error:
+            facts["problems"] = [str(error)]
+        else:
+            facts["base model"] = {"where": f"{base.source}: {base.folder}", **_way_of(base.folder)}
+            facts["problems"] = _problems(project, config)
     return facts
 
 
@@ -87,16 +94,33 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _problems(project: Path) -> list[str]:
-    try:
-        require("reading tables")
-        from honed.data.tables import file_of
-        from honed.pipeline.honed_toml import read_config  # with the shapes, and what reads tables
+def _base_of(project: Path) -> tuple[Config, ModelFiles]:
+    """Return a project's configuration and where its base model is; `HonedError` for one that cannot be had."""
+    require("reading tables")
+    from honed.pipeline.honed_toml import read_config  # with the shapes, and what reads tables
 
-        config = read_config(project / FILE)
-        resolve(config.model.base)
-    except HonedError as error:
-        return [str(error)]
+    config = read_config(project / FILE)
+    return config, resolve(config.model.base)
+
+
+def _way_of(folder: Path) -> dict[str, str]:
+    """Return how a base model runs, by what is known of its architecture."""
+    file = folder / "config.json"
+    config = parse_object(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    architecture, kind = architecture_of(config), str(config.get("model_type", "not stated"))
+    packed, first = architecture.attention != "none", architecture.bert is not None
+    return {
+        "architecture": kind if packed else f"{kind}, which honed does not know: right, but slower",
+        "batches": "packed, without padding" if packed else "padded to their longest text",
+        "first answers of a bundle": "numpy" if first else "onnxruntime",
+        "students of its layers": "yes" if architecture.layers else "no: name a base model, or static",
+    }
+
+
+def _problems(project: Path, config: Config) -> list[str]:
+    """Return what of a project's configuration cannot run here."""
+    from honed.data.tables import file_of
+
     problems = []
     wanted = {"train": "fine-tuning", "index": "vector index", "baselines": "lexical baselines"}
     for section, part in wanted.items():
