@@ -180,13 +180,15 @@ def test_the_picture_of_the_rooms_is_up_to_date() -> None:
 def test_every_setting_is_documented() -> None:
     from dataclasses import fields
 
+    from honed.core.sections import key_of
+
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     of_shapes = {name: kind for shape in all_shapes() for name, kind in shape.sections.items()}
     for name, section in {**SECTIONS, **of_shapes}.items():
         part = re.search(rf"## \[{name}\]\n(.*?)(?=\n## |\Z)", text, re.DOTALL)
         assert part is not None, name
         for each in fields(section):
-            assert f"`{each.name}`" in part[1], f"{name}.{each.name}"
+            assert f"`{key_of(each)}`" in part[1], f"{name}.{key_of(each)}"
 
 
 def test_the_demo_table_is_what_its_readme_says(institutions: list[dict[str, str]]) -> None:

@@ -215,3 +215,32 @@ def test_the_first_model_of_a_taught_one_is_trained_without_a_teacher(
     artifacts = Project(folder).run(until="train")
     assert artifacts["draft"].read_json("history.json")["objective"] == "ranking"
     assert artifacts["train"].read_json("history.json")["objective"] == "kl"
+
+
+def test_training_goes_on_from_a_checkpoint_of_another_run(
+    tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+    first = Project(write(one, institutions, tiny_model, "", train="keep_checkpoints = true\nlearning_rate = 2e-3\n"))
+    first.run(until="train")
+    artifact = first.runner.latest_of("train").folder
+    kept = sorted((artifact / "kept").iterdir())
+    assert len(kept) == 2  # one for each look at dev
+    dev = {point.step: point.score for point in first.runner.latest_of("train").history().dev}
+    for start in (artifact, kept[0]):
+        second = Project(write(other, institutions, tiny_model, "", train=f'from = "{start}"\nlearning_rate = 1e-9\n'))
+        second.run(until="train")
+        history = second.runner.latest_of("train").history()
+        step = first.runner.latest_of("train").history().best_step if start == artifact else int(start.name[5:])
+        assert history.dev[0].score == pytest.approx(dev[step], abs=1e-6)  # it begins where that one stood
+    keys = {plan.stage.name: plan.key.key for plan in second.plan()}
+    write(other, institutions, tiny_model, "", train=f'from = "{kept[1]}"\nlearning_rate = 1e-9\n')
+    assert {plan.stage.name: plan.key.key for plan in Project(other).plan()}["train"] != keys["train"]
+    write(other, institutions, tiny_model, "", train='from = "nowhere"\n')
+    with pytest.raises(ConfigError, match=r"train\.from: .*nowhere: holds no model"):
+        Project(other).run(until="train")
+    write(other, institutions, tiny_model, "", train=f'from = "{kept[1]}"\nhead = "skip"\n')
+    with pytest.raises(ConfigError, match="a head stands on the base model"):
+        Project(other)

@@ -22,6 +22,16 @@ def limits(*, low: float | None = None, high: float | None = None, one_of: Colle
     return {"low": low, "high": high, "one_of": one_of}
 
 
+def named(key: str) -> dict[str, Any]:
+    """Return metadata of a dataclass field whose key in TOML is a word that Python keeps for itself, such as "from"."""
+    return {**limits(), "key": key}
+
+
+def key_of(field: "dataclasses.Field[Any]") -> str:
+    """Return the key in TOML of a dataclass field."""
+    return str(field.metadata.get("key", field.name))
+
+
 def toml_string(text: str) -> str:
     """Return a TOML basic string; JSON's escapes are a subset of TOML's."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -43,14 +53,14 @@ def read_section(cls: type[Section], table: Any, name: str, file: str) -> Sectio
     if not isinstance(table, Mapping):
         raise ConfigError("E_CONFIG_TYPE", f"{file}: {name}: expected a table [{name}], got {_kind(table)}")
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {key_of(field): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
             raise ConfigError(
                 "E_CONFIG_KEY",
                 f"{file}: {name}.{key}: unknown key{did_you_mean(key, fields)} (known: {', '.join(fields)})",
             )
-    values = {key: _value(value, hints[key], f"{file}: {name}.{key}") for key, value in table.items()}
+    values = {key: _value(value, hints[fields[key].name], f"{file}: {name}.{key}") for key, value in table.items()}
     for key, value in values.items():
         _check_limits(value, fields[key].metadata, f"{file}: {name}.{key}")
     missing = [
@@ -60,7 +70,7 @@ def read_section(cls: type[Section], table: Any, name: str, file: str) -> Sectio
     ]
     if missing:
         raise ConfigError("E_CONFIG_MISSING", f"{file}: {name}.{missing[0]}: missing")
-    return cls(**values)
+    return cls(**{fields[key].name: value for key, value in values.items()})
 
 
 def _value(value: Any, hint: Any, where: str) -> Any:

@@ -87,6 +87,11 @@ def read_spec(folder: Path) -> EncoderSpec:
     return spec
 
 
+def is_model_of_honed(folder: Path) -> bool:
+    """Tell whether a folder holds a model that honed saved, with its spec beside it."""
+    return (folder / _SPEC).is_file()
+
+
 def save_spec(spec: EncoderSpec, folder: Path) -> EncoderSpec:
     """Save a spec beside a model; returns it with the fingerprint of the model's files."""
     saved = replace(spec, weights=weights_of(folder))

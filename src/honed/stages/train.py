@@ -4,15 +4,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, ImportArtifact
-from honed.artifacts.models import FROZEN, TrainArtifact
+from honed.artifacts.models import FROZEN, MODEL, TrainArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort, Texts
+from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.stage import Stage, Work
-from honed.encode.models import BaseModel, encoder_source
+from honed.encode.base_models import is_model_of_honed, resolve
+from honed.encode.models import BaseModel, TrainedModel, encoder_source
 from honed.shapes.registry import shape_of
+from honed.train.config import TrainConfig
 from honed.train.losses import AUTO, OBJECTIVES, needs_teacher
 
 NAME = "train"
@@ -20,13 +23,46 @@ _MB_A_TOKEN, _MOST_TOKENS = 0.008, 1 << 15  # activations for a million paramete
 
 
 def settings(config: Config, root: Path) -> dict[str, Json]:
-    """Return the settings that a fine-tuned model depends on, for its fingerprint."""
+    """Return the settings that a fine-tuned model depends on, for its fingerprint.
+
+    Settings that came later are there where they are used: what stands without them keeps its name.
+    """
     model = encoder_source(config.model).identity()
     del model["precision"]
     if config.train is None:
         return {"train": None, "model": model}
-    plugins = OBJECTIVES.versions([config.train.objective])
-    return {"train": asdict(config.train), "model": model, **({"plugins": {**plugins}} if plugins else {})}
+    stated = asdict(config.train)
+    start, keeps = stated.pop("start"), stated.pop("keep_checkpoints")
+    settings: dict[str, Json] = {"train": stated, "model": model}
+    if keeps:
+        settings["keeps"] = True
+    if start:
+        settings["from"] = resolve(str(_start_folder(config.train, root))).weights
+    if plugins := OBJECTIVES.versions([config.train.objective]):
+        settings["plugins"] = {**plugins}
+    return settings
+
+
+def _start_folder(train: TrainConfig, root: Path) -> Path:
+    """Return the model folder that ``train.from`` names; `ConfigError` where there is none."""
+    named = root / train.start
+    for folder in (named / MODEL, named):
+        if (folder / "modules.json").is_file():
+            return folder
+    raise ConfigError(
+        "E_NO_FILE", f"train.from: {named}: holds no model; name an artifact of train, a checkpoint it kept, or a model"
+    )
+
+
+def starting_model(config: Config, root: Path) -> BaseModel | TrainedModel:
+    """Return what training begins with: the base model, or what ``train.from`` names; weights in fp32."""
+    assert config.train is not None  # the caller trains
+    if not config.train.start:
+        return BaseModel(config=config.model, precision="fp32")
+    folder = _start_folder(config.train, root)
+    if is_model_of_honed(folder):
+        return TrainedModel(folder, precision="fp32")
+    return BaseModel(config=replace(config.model, base=str(folder)), precision="fp32")
 
 
 def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
@@ -41,7 +77,7 @@ def fine_tune_base(work: Work[Config]) -> dict[str, Json]:
     if config.processes > 1 and not is_one_of_several():
         work.executor.in_processes(NAME, work, config.processes)  # and below the result is read back
     trained = fine_tune(
-        BaseModel(config=work.config.model, precision="fp32").load(),
+        starting_model(work.config, work.root).load(),
         work.inputs.need(Examples).examples(),
         shape.dev_score(work),
         config,

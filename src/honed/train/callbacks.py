@@ -1,6 +1,8 @@
 """Callbacks of the trainer: the progress bar with the base model's score on dev, and experiment trackers."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from honed.core.artifacts import write_json
 from honed.core.optional import is_installed, require
 from honed.core.progress import Bar
+from honed.core.records import EncoderSpec
 from honed.train.dev import DevEvaluator, TrainedModel
 
 
@@ -76,6 +79,25 @@ class ProgressCallback(TrainerCallback):
         """Show the score on dev beside the bar."""
         if metrics and "eval_dev" in metrics:
             self.bar.note(f"dev {metrics['eval_dev']:.4f} (base {self.base_score:.4f})")
+
+
+class KeepCallback(TrainerCallback):
+    """Keeps the model at every checkpoint, as a folder ``step-N`` that can be trained on or searched with."""
+
+    def __init__(self, save: Callable[[Path], EncoderSpec], folder: Path) -> None:
+        self.save, self.folder = save, folder
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Save the model of this step, whole or not at all."""
+        if not state.is_world_process_zero:
+            return
+        place = self.folder / f"step-{state.global_step}"
+        partial = place.with_name(f".{place.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.save(partial)
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
 
 
 def trackers(track: str, logs: Path | None) -> list[TrainerCallback]:

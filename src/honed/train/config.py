@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from honed.core.errors import ConfigError
-from honed.core.sections import limits
+from honed.core.sections import limits, named
 from honed.encode.config import PRECISIONS
 from honed.train.losses import AUTO, ObjectiveNames
 
@@ -25,7 +25,19 @@ class TrainConfig:
     lists shorter widths at which the vectors must work too; ``lora`` > 0 trains adapters of that rank instead of the
     weights. ``processes`` > 1 trains on several processes (or GPUs) whose batches count as one; ``track`` "auto" writes
     TensorBoard logs beside the model.
+
+    ``start`` (in honed.toml: ``from``) is what is trained on instead of the base model: the folder of an artifact of
+    training, one of the checkpoints that it kept, or a model. ``keep_checkpoints`` keeps the model of every look at
+    dev, in ``kept/step-N`` beside the best.
     """
+
+    def __post_init__(self) -> None:
+        if self.head != "none" and self.start:
+            raise ConfigError("E_CONFIG_RANGE", 'train.from: a head stands on the base model; leave head = "skip" out')
+        if self.keep_checkpoints and (self.lora or self.head != "none"):
+            raise ConfigError(
+                "E_CONFIG_RANGE", "train.keep_checkpoints: not with lora or a head, which are merged last"
+            )
 
     objective: str = field(default=AUTO, metadata=limits(one_of=ObjectiveNames()))
     head: str = field(default="none", metadata=limits(one_of=("none", "skip")))
@@ -49,6 +61,8 @@ class TrainConfig:
     track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
     precision: str = field(default="auto", metadata=limits(one_of=PRECISIONS))
     seed: int = field(default=0, metadata=limits(low=0))
+    start: str = field(default="", metadata=named("from"))
+    keep_checkpoints: bool = False
 
 
 CANDIDATE_SOURCES = ("encoder", "bm25", "tfidf")

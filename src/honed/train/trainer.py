@@ -23,7 +23,7 @@ from honed.core.progress import progress
 from honed.core.records import EncoderSpec
 from honed.encode.base_models import read_spec
 from honed.encode.torch_encoder import TorchEncoder, choose_precision, quiet_libraries, save_model
-from honed.train.callbacks import ProgressCallback, trackers
+from honed.train.callbacks import KeepCallback, ProgressCallback, trackers
 from honed.train.checked_trainer import BiEncoderTrainer, PairScorerTrainer
 from honed.train.checkpoint import latest_checkpoint, remove_incomplete
 from honed.train.config import TrainConfig
@@ -119,7 +119,8 @@ def train_model(setup: TrainingSetup, config: TrainConfig, run: TrainingRun) -> 
         arguments = _arguments(setup, config, checkpoints)
         sparse = world_size() == 1 and not config.lora and make_embeddings_sparse(model)
         trainer = _make_trainer(setup, config, arguments)
-        for callback in (watch, *trackers(config.track, run.logs)):
+        keep = [KeepCallback(setup.save, folder / "kept")] if config.keep_checkpoints else []
+        for callback in (watch, *keep, *trackers(config.track, run.logs)):
             trainer.add_callback(callback)
         _train(trainer, checkpoints)
         if adapted is not None:
