@@ -93,7 +93,7 @@ def test_a_round_trip_and_a_forgery() -> None:
     assert back.chance(np.full(10, 0.3)) == model.chance(np.full(10, 0.3))
     assert back.promise == model.promise
     for change in ({"weights": [1.0]}, {"scale": [0.0] * 10}, {"gap": float("nan")}, {"risk": float("inf")}):
-        with pytest.raises(ArtifactError, match="other evidence"):
+        with pytest.raises(ArtifactError, match="other evidence|no finite number|cannot be read"):
             AnswerModel.from_dict({**model.as_dict(), **change}, 1)
     with pytest.raises(ArtifactError, match="cannot be read"):
         AnswerModel.from_dict({**model.as_dict(), "promise": {"cut": 0.5}}, 1)
@@ -101,7 +101,7 @@ def test_a_round_trip_and_a_forgery() -> None:
 
 def test_what_was_made_before_there_was_a_promise_answers_as_it_did() -> None:
     model = fitted()
-    data = {name: value for name, value in model.as_dict().items() if name != "promise"}
+    data = {name: value for name, value in model.as_dict().items() if name not in ("promise", "absence")}
     old = AnswerModel.from_dict({**data, "centre": [0.0] * 10, "scale": [1.0] * 10, "weights": [0.0] * 11}, 1)
     assert old.promise is None
     assert (old.gives(0.91), old.gives(0.89)) == (True, False)
@@ -137,3 +137,11 @@ def test_one_group_alone_teaches_no_chance_that_could_be_checked() -> None:
     lone = AnswerEvidence(**{**vars(evidence(100, 0)), "parts": np.zeros(100, dtype=np.int64)})
     promise = AnswerModel.learn(lone, absent=0.1, risk=0.1, confidence=0.9, coverage=0.9).promise
     assert promise is not None and promise.cut is None
+
+
+def test_the_chance_that_there_is_no_answer_is_told_apart() -> None:
+    model = fitted(absent=0.5)
+    test = evidence(5000, 1, 0)
+    shown, hidden = (np.array([model.absent(row) for row in rows[:1000]]) for rows in (test.shown, test.hidden))
+    assert np.nanmean(shown[test.right[:1000] > 0]) < 0.5 < np.nanmean(hidden)
+    assert fitted().as_dict()["absence"]

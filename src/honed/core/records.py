@@ -139,12 +139,14 @@ class Answer:
 
     ``chance`` is the estimated chance that the first hit is right, ``match`` whether the answer is given at the risk
     that was chosen, and ``candidates`` a set that holds the right answer at the chosen rate, where one was asked for.
+    ``absent`` is the estimated chance that the catalogue holds no answer.
     """
 
     hits: Sequence[Hit]
     chance: float | None = None
     match: bool | None = None
     candidates: Sequence[Hit] | None = None
+    absent: float | None = None
 
     def as_dict(self) -> dict[str, Json]:
         """Return the answer as plain data for JSON; what is not known is left out."""

@@ -79,6 +79,14 @@ class AnswerEvidence:
         counted = weights > 0
         return ChanceWeights.fit(table[counted], target[counted], weights[counted])
 
+    def absence_weights(self, share: AbsentShare) -> "ChanceWeights":
+        """Learn the chance that the catalogue holds no answer, from queries with their answers and without."""
+        table = np.concatenate([self.shown, self.hidden])
+        target = np.concatenate([~self.answerable, np.ones(len(self.hidden), dtype=bool)]).astype(np.float64)
+        weights = np.concatenate(share.weights(self.answerable))
+        counted = weights > 0
+        return ChanceWeights.fit(table[counted], target[counted], weights[counted])
+
     def promise(self, share: AbsentShare, *, risk: float, confidence: float) -> Promise:
         """Learn the cut on the chance, each query's by weights that were learned from the other parts.
 
@@ -130,6 +138,20 @@ class ChanceWeights:
         weights = minimize(loss, np.zeros(table.shape[1]), jac=True, method="L-BFGS-B").x
         return cls(weights=weights.round(6), centre=centre.round(6), scale=scale.round(6))
 
+    def arrays(self) -> dict[str, Json]:
+        """Return the weights as plain data."""
+        return {name: getattr(self, name).tolist() for name in ("weights", "centre", "scale")}
+
+    @classmethod
+    def read(cls, data: JsonObject, n: int) -> "ChanceWeights":
+        """Read weights back; `ValueError` where they are not of evidence of ``n`` numbers."""
+        weights, centre, scale = (as_floats(data[name]) for name in ("weights", "centre", "scale"))
+        finite = bool(np.isfinite(np.concatenate([*map(np.ravel, (weights, centre, scale))])).all())
+        fits = centre.shape == scale.shape == (n,) and weights.shape == (n + 1,)
+        if not fits or not finite or not (scale > 0).all():
+            raise ValueError("made of other evidence")
+        return ChanceWeights(weights=weights, centre=centre, scale=scale)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerModel(ChanceWeights):
@@ -138,17 +160,22 @@ class AnswerModel(ChanceWeights):
     ``risk`` is the share of the answers given that may be wrong, and ``promise`` how that is kept; None, in what was
     made before there was one, takes each answer whose own chance to be wrong is at most ``risk``. ``gap`` is how far
     below the first score a candidate may lie (None: no limit), ``coverage`` the share of queries whose right document
-    is within it.
+    is within it. ``absence`` estimates that there is no answer at all; None in what was made before it was learned.
     """
 
     gap: float | None
     risk: float
     coverage: float
     promise: Promise | None = None
+    absence: ChanceWeights | None = None
 
     def chance(self, evidence: Floats) -> float:
         """Return the estimated chance that the first hit is right, in [0, 1]."""
         return float(self.chances(evidence))
+
+    def absent(self, evidence: Floats) -> float | None:
+        """Return the estimated chance that the catalogue holds no answer, in [0, 1]; None where it was not learned."""
+        return None if self.absence is None else float(self.absence.chances(evidence))
 
     def gives(self, chance: float) -> bool:
         """Tell whether an answer of that chance is given at the risk."""
@@ -186,31 +213,39 @@ class AnswerModel(ChanceWeights):
             risk=risk,
             coverage=coverage,
             promise=evidence.promise(share, risk=risk, confidence=confidence),
+            absence=evidence.absence_weights(share),
         )
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
-        arrays = {name: getattr(self, name).tolist() for name in ("weights", "centre", "scale")}
         promise = {"promise": self.promise.as_dict()} if self.promise else {}
-        return {**arrays, "gap": self.gap, "risk": self.risk, "coverage": self.coverage, **promise}
+        absence = {"absence": self.absence.arrays()} if self.absence else {}
+        return {**self.arrays(), "gap": self.gap, "risk": self.risk, "coverage": self.coverage, **promise, **absence}
 
     @classmethod
     def from_dict(cls, data: JsonObject, n_features: int) -> Self:
         """Read it back; `ArtifactError` when it was made of other evidence than ``n_features`` of a hit give."""
+        n = n_features + _N_OF_RANKING
         try:
-            weights, centre, scale = (as_floats(data[name]) for name in ("weights", "centre", "scale"))
+            chance = ChanceWeights.read(data, n)
+            absence = ChanceWeights.read(as_object(data["absence"]), n) if "absence" in data else None
             risk, coverage = as_number(data["risk"]), as_number(data["coverage"])
             gap = None if data["gap"] is None else as_number(data["gap"])
             promise = Promise.from_dict(as_object(data["promise"]), risk) if "promise" in data else None
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError("E_ANSWERS", f"the estimate of the chance cannot be read: {error}") from error
-        n = n_features + _N_OF_RANKING
-        numbers = np.concatenate([*map(np.ravel, (weights, centre, scale)), [risk, coverage, gap or 0.0]])
-        finite = bool(np.isfinite(numbers).all())
-        fits = centre.shape == scale.shape == (n,) and weights.shape == (n + 1,)
-        if not fits or not finite or not (scale > 0).all():
-            raise ArtifactError("E_ANSWERS", "the estimate of the chance was made of other evidence")
-        return cls(weights=weights, centre=centre, scale=scale, gap=gap, risk=risk, coverage=coverage, promise=promise)
+        if not np.isfinite([risk, coverage, gap or 0.0]).all():
+            raise ArtifactError("E_ANSWERS", "the estimate of the chance holds what is no finite number")
+        return cls(
+            weights=chance.weights,
+            centre=chance.centre,
+            scale=chance.scale,
+            gap=gap,
+            risk=risk,
+            coverage=coverage,
+            promise=promise,
+            absence=absence,
+        )
 
 
 def conformal_gap(distances: Sequence[float] | Floats, coverage: float) -> float | None:

@@ -90,11 +90,14 @@ class HybridSearch:
         if self.answers is None or query.rerank_until is not None or not query.estimated:
             return Answer(hits=hits)
         # a name of one entity is known to be right, of several each may be
-        chance = 1 / len(known) if known else self.answers.chance(answer_evidence(query.text, ranked))
+        evidence = answer_evidence(query.text, ranked)
+        chance = 1 / len(known) if known else self.answers.chance(evidence)
+        absent = 0.0 if known else self.answers.absent(evidence)
         hits = known_chances(hits, len(known)) if known else estimated_chances(hits, chance)
         match = chance >= 1 - self.answers.risk if known else self.answers.gives(chance)
         candidates = (known or self._candidates(query, self.answers, total)) if query.candidates else None
-        return Answer(hits=hits, chance=round(chance, 4), match=match, candidates=candidates)
+        absent = None if absent is None else round(absent, 4)
+        return Answer(hits=hits, chance=round(chance, 4), match=match, candidates=candidates, absent=absent)
 
     def _judged(self, query: AnswerQuery, ranked: Ranking) -> RankedLabels:
         """Return a ranking, its first labels in the order of a cross-encoder where that is asked for."""
