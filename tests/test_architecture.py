@@ -33,18 +33,20 @@ ALLOWED: dict[str, set[str]] = {
     "project": {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", *METHODS,
     },
-    "serve": {"core", "config", "search", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
+    "match": {"core", "data", "search"},
+    "serve": {"core", "config", "search", "match", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
     "connect": {"core", "index", "search", "bundle"},
     "pages": {"core"},
     "api": {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", "project", "connect",
+        "match",
         *METHODS,
     },
 }  # fmt: skip
 ALLOWED["cli"] = set(ALLOWED)
 # the pages that change a project may know it; the server of a bundle may not
 PAGES = ("label", "explain")
-WITHOUT_TORCH = ("bundle", "search", "serve", "connect")
+WITHOUT_TORCH = ("bundle", "search", "match", "serve", "connect")
 MOST_LINES, MOST_FUNCTION, MOST_PARAMETERS, MOST_ANY = 350, 50, 6, 12
 
 

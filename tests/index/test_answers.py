@@ -93,7 +93,7 @@ def test_a_round_trip_and_a_forgery() -> None:
     assert back.chance(np.full(10, 0.3)) == model.chance(np.full(10, 0.3))
     assert back.promise == model.promise
     for change in ({"weights": [1.0]}, {"scale": [0.0] * 10}, {"gap": float("nan")}, {"risk": float("inf")}):
-        with pytest.raises(ArtifactError, match="other evidence|no finite number|cannot be read"):
+        with pytest.raises(ArtifactError, match=r"other evidence|no finite number|cannot be read"):
             AnswerModel.from_dict({**model.as_dict(), **change}, 1)
     with pytest.raises(ArtifactError, match="cannot be read"):
         AnswerModel.from_dict({**model.as_dict(), "promise": {"cut": 0.5}}, 1)

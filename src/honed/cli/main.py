@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "compare",
     "explain": "explain",
     "search": "search",
+    "match": "match",
     "export": "export",
     "serve": "serve",
     "encode": "encode",

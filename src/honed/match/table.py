@@ -1,0 +1,124 @@
+"""The rows of a table as distinct entries: what is written often is decided once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.core.errors import ConfigError, DataError
+from honed.core.fingerprint import fingerprint, sha256_file
+from honed.core.text import fold
+from honed.data.table import Reject, Row, Table, TableFormat
+from honed.data.tables import file_of, open_table, table_files
+
+Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableColumns:
+    """Which columns of a table are matched.
+
+    ``name`` holds the names, several of them where they are divided by ``separator``; ``evidence`` maps further columns
+    to the fields of the catalogue that say the same.
+    """
+
+    name: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    separator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A distinct name with its values of evidence, in the order of the columns; "" where a row has none."""
+
+    name: str
+    values: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The key under which reviews know it: the same in every run over tables with such a row."""
+        return fingerprint([fold(part) for part in (self.name, *self.values)])[:16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entries:
+    """The distinct entries of a table, and those of each row.
+
+    The entries of row n are ``of_rows[ends[n - 1]:ends[n]]``; a row without a name has none. ``rejected`` are the rows
+    that could not be read. Memory: some 200 bytes for a distinct entry, 8 for a row.
+    """
+
+    entries: list[Entry]
+    of_rows: Numbers
+    ends: npt.NDArray[np.int64]
+    rejected: list[Reject]
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows that were read."""
+        return len(self.ends)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Return how often each entry stands in the table ``(n_entries,)``."""
+        return np.bincount(self.of_rows, minlength=len(self.entries))
+
+    def of_row(self, row: int) -> Numbers:
+        """Return the numbers of the entries of a row."""
+        return self.of_rows[self.ends[row - 1] if row else 0 : self.ends[row]]
+
+
+def opened(path: Path, form: TableFormat) -> Table:
+    """Open the one table of a file; `DataError` for several, and for a file that is none."""
+    (file,) = table_files(path)[:1] or [path]
+    return open_table(file, form)
+
+
+def content_of(path: Path) -> str:
+    """Return the sha256 of a table's file."""
+    return sha256_file(file_of(path))
+
+
+def read_entries(path: Path, columns: TableColumns, form: TableFormat) -> Entries:
+    """Read a table once, as a stream.
+
+    Raises `ConfigError` for a column that is not there, `DataError` for a table without a name.
+    """
+    table = opened(path, form)
+    for name in (columns.name, *columns.evidence):
+        if name not in table.columns:
+            raise ConfigError("E_OPTION", f"{table.file}: no column {name!r}; found: {', '.join(table.columns)}")
+    known: dict[Entry, int] = {}
+    of_rows: list[int] = []
+    ends: list[int] = []
+    rejected: list[Reject] = []
+    for row in table.rows:
+        if isinstance(row, Reject):
+            rejected.append(row)
+            continue
+        of_rows += [known.setdefault(entry, len(known)) for entry in entries_of(row, columns)]
+        ends.append(len(of_rows))
+    if not known:
+        raise DataError("E_EMPTY", f"{table.file}: no row has anything in the column {columns.name!r}")
+    return Entries(
+        entries=list(known),
+        of_rows=np.array(of_rows, dtype=np.int32),
+        ends=np.array(ends, dtype=np.int64),
+        rejected=rejected,
+    )
+
+
+def entries_of(row: Row, columns: TableColumns) -> Iterator[Entry]:
+    """Yield the entries of a row: one for each name that it holds, none for a row without a name."""
+    text = shown(row.values.get(columns.name))
+    values = tuple(shown(row.values.get(column)) for column in columns.evidence)
+    names = text.split(columns.separator) if columns.separator else [text]
+    for name in dict.fromkeys(" ".join(part.split()) for part in names):
+        if name:
+            yield Entry(name, values)
+
+
+def shown(value: object) -> str:
+    """Return a cell as text; "" for an empty one."""
+    return "" if value is None else str(value).strip()
