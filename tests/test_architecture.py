@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "project": {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", *METHODS,
     },
-    "match": {"core", "data", "search"},
+    "match": {"core", "data", "index", "search"},
     "serve": {"core", "config", "search", "match", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
     "connect": {"core", "index", "search", "bundle"},
     "pages": {"core"},

@@ -18,7 +18,7 @@ from honed.core.plain import as_floats, as_number, as_object
 from honed.core.text import looks_like_acronym
 from honed.index.fusion import feature_scales
 from honed.index.hybrid import Ranking
-from honed.index.risk import Promise
+from honed.index.risk import DevAnswers, Promise
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -87,8 +87,8 @@ class AnswerEvidence:
         counted = weights > 0
         return ChanceWeights.fit(table[counted], target[counted], weights[counted])
 
-    def promise(self, share: AbsentShare, *, risk: float, confidence: float) -> Promise:
-        """Learn the cut on the chance, each query's by weights that were learned from the other parts.
+    def dev_answers(self, share: AbsentShare) -> DevAnswers:
+        """Return what a cut on the chance is learned from, each query's by weights that the other parts taught.
 
         A query counts once, with its answer or without: as its draw says. Then the wrong among the answers given are
         binomial, which they would not be if each counted in part as either.
@@ -102,9 +102,7 @@ class AnswerEvidence:
             if not of_part.all():
                 chances[of_part] = self.chance_weights(share, ~of_part).chances(asked[of_part])
         right = np.where(absent, 0.0, self.right)
-        return Promise.learn(
-            chances[kept], right[kept], self.groups[kept], risk=risk, confidence=confidence, absent=share.absent
-        )
+        return DevAnswers(chances=chances[kept], right=right[kept], groups=self.groups[kept])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +158,8 @@ class AnswerModel(ChanceWeights):
     ``risk`` is the share of the answers given that may be wrong, and ``promise`` how that is kept; None, in what was
     made before there was one, takes each answer whose own chance to be wrong is at most ``risk``. ``gap`` is how far
     below the first score a candidate may lie (None: no limit), ``coverage`` the share of queries whose right document
-    is within it. ``absence`` estimates that there is no answer at all; None in what was made before it was learned.
+    is within it. ``absence`` estimates that there is no answer at all, ``dev`` is what promises of another risk are
+    learned from; None in what was made before there were such.
     """
 
     gap: float | None
@@ -168,6 +167,7 @@ class AnswerModel(ChanceWeights):
     coverage: float
     promise: Promise | None = None
     absence: ChanceWeights | None = None
+    dev: DevAnswers | None = None
 
     def chance(self, evidence: Floats) -> float:
         """Return the estimated chance that the first hit is right, in [0, 1]."""
@@ -205,6 +205,8 @@ class AnswerModel(ChanceWeights):
         """
         share = AbsentShare.of(evidence.answerable, absent)
         chance = evidence.chance_weights(share, np.ones(len(evidence.shown), dtype=bool))
+        dev = evidence.dev_answers(share)
+        made = Promise.learn(dev.chances, dev.right, dev.groups, risk=risk, confidence=confidence, absent=share.absent)
         return cls(
             weights=chance.weights,
             centre=chance.centre,
@@ -212,15 +214,20 @@ class AnswerModel(ChanceWeights):
             gap=conformal_gap(evidence.distances[evidence.answerable], coverage),
             risk=risk,
             coverage=coverage,
-            promise=evidence.promise(share, risk=risk, confidence=confidence),
+            promise=made,
             absence=evidence.absence_weights(share),
+            dev=dev,
         )
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
         promise = {"promise": self.promise.as_dict()} if self.promise else {}
-        absence = {"absence": self.absence.arrays()} if self.absence else {}
-        return {**self.arrays(), "gap": self.gap, "risk": self.risk, "coverage": self.coverage, **promise, **absence}
+        data = {**self.arrays(), "gap": self.gap, "risk": self.risk, "coverage": self.coverage, **promise}
+        if self.absence is not None:
+            data["absence"] = self.absence.arrays()
+        if self.dev is not None:
+            data["dev"] = self.dev.as_dict()
+        return data
 
     @classmethod
     def from_dict(cls, data: JsonObject, n_features: int) -> Self:
@@ -232,6 +239,7 @@ class AnswerModel(ChanceWeights):
             risk, coverage = as_number(data["risk"]), as_number(data["coverage"])
             gap = None if data["gap"] is None else as_number(data["gap"])
             promise = Promise.from_dict(as_object(data["promise"]), risk) if "promise" in data else None
+            dev = DevAnswers.from_dict(as_object(data["dev"])) if "dev" in data else None
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError("E_ANSWERS", f"the estimate of the chance cannot be read: {error}") from error
         if not np.isfinite([risk, coverage, gap or 0.0]).all():
@@ -245,6 +253,7 @@ class AnswerModel(ChanceWeights):
             coverage=coverage,
             promise=promise,
             absence=absence,
+            dev=dev,
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.core.json import Json, JsonObject
-from honed.core.plain import as_integer, as_number
+from honed.core.plain import as_floats, as_integer, as_number
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Groups: TypeAlias = npt.NDArray[np.int64]
@@ -74,6 +74,45 @@ class Promise:
         if not all(0 <= share <= 1 for share in (confidence, absent, cut or 0.0)) or n < 0:
             raise ValueError("a share is not in [0, 1], or a number below 0")
         return cls(risk=risk, confidence=confidence, n=n, absent=absent, cut=cut)
+
+
+_KEPT = 2000  # dev queries that are kept, for promises of another risk
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevAnswers:
+    """What cuts are learned from: the chances of dev queries, by weights that they did not teach, and what was right.
+
+    All arrays are ``(n,)``; ``groups`` number the queries that belong together.
+    """
+
+    chances: Floats
+    right: Floats
+    groups: Groups
+
+    def cut(self, risk: float, confidence: float) -> float | None:
+        """Return the laxest cut for a risk, see `learn_cut`; None for none, and with too few queries for a promise."""
+        if len(self.chances) < FEWEST:
+            return None
+        return learn_cut(self.chances, self.right, self.groups, risk=risk, confidence=confidence)
+
+    def as_dict(self) -> dict[str, Json]:
+        """Return it as plain data; of more than 2,000 queries evenly spread ones."""
+        rows = np.linspace(0, len(self.chances) - 1, min(len(self.chances), _KEPT)).round().astype(np.int64)
+        groups = np.unique(self.groups[rows], return_inverse=True)[1]
+        return {
+            "chances": self.chances[rows].round(5).tolist(),
+            "right": self.right[rows].astype(int).tolist(),
+            "groups": groups.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: JsonObject) -> Self:
+        """Read it back; a `KeyError`, `TypeError` or `ValueError` where it is none."""
+        chances, right, groups = (as_floats(data[name]) for name in ("chances", "right", "groups"))
+        if not chances.shape == right.shape == groups.shape or not ((chances >= 0) & (chances <= 1)).all():
+            raise ValueError("dev answers that do not fit")
+        return cls(chances=chances, right=right, groups=groups.astype(np.int64))
 
 
 def learn_cut(chances: Floats, right: Floats, groups: Groups, *, risk: float, confidence: float) -> float | None:

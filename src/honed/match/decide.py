@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from honed.core.json import Json
 from honed.core.sections import limits
+from honed.index.risk import DevAnswers
 from honed.match.answers import Candidate, Found
-from honed.match.promise import Reviewed, TablePromise, promise
+from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
 from honed.match.reviews import NONE, UNSURE, Review
 from honed.match.table import Entries
 
@@ -59,19 +60,32 @@ class Decided:
         return _DECISIONS[int(self.decisions[entry])]
 
 
-def decide(entries: Entries, found: Sequence[Found], reviews: Mapping[str, Review], options: MatchOptions) -> Decided:
+def decide(
+    entries: Entries,
+    found: Sequence[Found],
+    reviews: Mapping[str, Review],
+    options: MatchOptions,
+    dev: DevAnswers | None = None,
+) -> Decided:
     """Decide every entry by its chance, by what people said of it, and by what they found in a random draw of rows.
 
-    The slope is n log n in the rows.
+    ``dev`` is what a promise is borrowed from; None borrows none. The slope is n log n in the rows.
     """
     state = _State(entries, found, [reviews.get(entry.key) for entry in entries.entries], options.seed)
+    sure = options.confidence
     accepted = promise(
-        state.reviewed(state.chances, state.wrong()), risk=options.max_error, confidence=options.confidence
+        state.reviewed(state.chances, state.wrong()),
+        risk=options.max_error,
+        confidence=sure,
+        borrowed=dev.cut(options.max_error, sure) if dev else None,
     )
     missed = None
     if not np.isnan(state.absent).any():
         missed = promise(
-            state.reviewed(state.absent, state.overlooked()), risk=options.max_missed, confidence=options.confidence
+            state.reviewed(state.absent, state.overlooked()),
+            risk=options.max_missed,
+            confidence=sure,
+            borrowed=cautious_cut(state.absent, options.max_missed) if dev else None,
         )
     decisions = np.full(len(found), _DECISIONS.index(REVIEW), dtype=np.int8)
     if missed is not None and missed.cut is not None:

@@ -85,16 +85,16 @@ class TablePromise:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def promise(rows: Reviewed, *, risk: float, confidence: float) -> TablePromise:
-    """Return the laxest cut that reviews of this table prove; else what the chances alone say, if nothing refutes it.
+def promise(rows: Reviewed, *, risk: float, confidence: float, borrowed: float | None) -> TablePromise:
+    """Return the laxest cut that reviews of this table prove; else that ``borrowed`` from dev, if nothing refutes it.
 
-    The slope is n log n in the rows.
+    None borrows nothing. The slope is n log n in the rows.
     """
     cuts = _cuts(rows.values)
     expected = _expected_errors(rows.values, cuts)
     tests = [_test(rows, cut, risk, 1 - confidence, error) for cut, error in zip(cuts, expected, strict=True)]
-    kept = np.flatnonzero(expected <= risk)
-    held = int(kept[-1]) if len(kept) else None  # the laxest by the chances alone
+    n_kept = 0 if borrowed is None else int((cuts >= borrowed).sum())
+    held = n_kept - 1 if n_kept else None  # the laxest that dev promises
     favoured = _favoured(tests, expected, risk)
     proven = _laxest_proven(tests, favoured, 1 - confidence)
     if proven is not None:
@@ -118,6 +118,13 @@ def promise(rows: Reviewed, *, risk: float, confidence: float) -> TablePromise:
         needed=tests[at].needed if tests else 0,
         asked=float(cuts[at]) if tests else 0.0,
     )
+
+
+def cautious_cut(values: Floats, risk: float) -> float | None:
+    """Return the laxest cut above which by the chances alone half of the risk is taken; None for none."""
+    cuts = _cuts(values)
+    kept = cuts[_expected_errors(values, cuts) <= risk / 2] if len(cuts) else cuts
+    return float(kept[-1]) if len(kept) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

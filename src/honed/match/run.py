@@ -114,7 +114,8 @@ class TableMatch:
     def decided(self, options: MatchOptions, reviews: Sequence[Review] | None = None) -> Decided:
         """Return the decision on every entry, by the reviews of the journal or those given."""
         said = self.journal.read() if reviews is None else reviews
-        return decide(self.entries, self.found, settled(said), options)
+        answers = self.searcher.answers
+        return decide(self.entries, self.found, settled(said), options, answers.dev if answers else None)
 
     def summary(self, decided: Decided) -> JsonObject:
         """Return the numbers of rows by decision, and the promises."""
