@@ -105,6 +105,10 @@ class Postings:
         worth = np.repeat(self._worth, np.diff(self._ends))
         return np.bincount(self._rows, weights=worth, minlength=self.n).astype(np.float32)
 
+    def documents(self) -> Rows:
+        """Return the rows of the documents that have a term, in ascending order."""
+        return np.unique(self._rows).astype(np.int64)
+
     def unknown_worth(self) -> float:
         """Return the worth of a term that no document has: as much as the rarest."""
         return float(self._worth.max(initial=1.0))
