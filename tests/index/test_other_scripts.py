@@ -8,10 +8,13 @@ import pytest
 from honed.core import optional
 from honed.core.errors import ArtifactError, MissingPartError
 from honed.core.text import script
+from honed.index.analysis import Analyzer
 from honed.index.fusion import FusionLearner, JudgedCandidates
 from honed.index.hybrid import Candidates, HybridIndex
-from honed.index.other_scripts import ROMANISED, SOUNDS
+from honed.index.other_scripts import ROMANISED, SOUNDS, TRANSLATED
 from honed.index.parts import HybridTexts
+from honed.index.postings import term_key
+from honed.index.translation import FEWEST, Translations
 
 LATIN = ["Lomonosov Moscow State University", "Cairo University", "Toyota Boshoku", "Seoul Institute", "Kyiv Museum"]
 MIXED = [*LATIN, "Новосибирский университет", "جامعة بغداد"]
@@ -20,6 +23,59 @@ PARTS = (ROMANISED, SOUNDS)
 
 def hybrid(texts: list[str], *, bridged: bool = True) -> HybridIndex:
     return HybridIndex.build(HybridTexts(texts=texts, other_scripts=bridged))
+
+
+PAIRS = [
+    (f"{name}{kind}", f"{town} {english}")
+    for name, town in (("東京", "Tokyo"), ("京都", "Kyoto"), ("大阪", "Osaka"), ("北京", "Beijing"), ("奈良", "Nara"))
+    for kind, english in (("大学", "University"), ("病院", "Hospital"), ("博物館", "Museum"), ("高校", "High School"))
+]
+
+
+def translating(texts: list[str], pairs: list[tuple[str, str]]) -> HybridIndex:
+    return HybridIndex.build(HybridTexts(texts=texts, other_scripts=True, across=pairs))
+
+
+def test_words_that_stand_for_others_are_learned_of_pairs() -> None:
+    table = Translations.learn(PAIRS, Analyzer())
+    for word, english in (("大学", "university"), ("病院", "hospital"), ("京都", "kyoto"), ("奈良", "nara")):
+        keys, chances = table.of_text(word)
+        assert int(keys[chances.argmax()]) == term_key(Analyzer()(english)[0])
+        assert 0.6 < chances.max() <= 1
+    assert len(table.of_text("Київ")[0]) == len(table.of_text("")[0]) == 0
+
+
+def test_a_translated_name_is_found_that_shares_no_letter() -> None:
+    index = translating([*LATIN, "Nara Teachers University", "Osaka Hospital"], PAIRS)
+    assert index.parts[TRANSLATED].scores("大阪の病院").argmax() == 6
+    assert index.parts[TRANSLATED].scores("奈良教育大学").argmax() == 5
+    assert not index.parts[TRANSLATED].scores("Osaka Hospital").any()  # Latin and Latin
+    assert TRANSLATED not in translating(LATIN, PAIRS[: FEWEST - 1]).parts
+
+
+def test_latin_queries_find_translated_names_in_other_scripts() -> None:
+    names = ["大阪病院", "神戸大学", "Osaka Hospital"]
+    index = translating(names, [(english, name) for name, english in PAIRS])
+    assert index.parts[TRANSLATED].scores("Kobe University").argmax() == 1
+    assert index.parts[TRANSLATED].scores("Osaka Hospital").argmax() == 0
+    assert index.parts[TRANSLATED].scores("Osaka Hospital")[2] == 0
+
+
+def test_translations_survive_a_round_trip_and_are_checked() -> None:
+    names = [*LATIN, "Osaka Hospital"]
+    index = translating(names, PAIRS)
+    data, tensors = json.loads(json.dumps(index.as_dict())), index.tensors()
+    back = HybridIndex.from_files(data, tensors, names.__getitem__, len(names))
+    assert gathered(back, names, "大阪大学").features == pytest.approx(gathered(index, names, "大阪大学").features)
+    name = next(name for name in tensors if name.endswith("chances"))
+    for broken in (tensors[name] + 2, tensors[name][:-1], tensors[name] * np.nan):
+        with pytest.raises(ArtifactError, match="translations: the arrays do not fit together"):
+            HybridIndex.from_files(data, {**tensors, name: broken}, names.__getitem__, len(names))
+
+
+def test_nothing_is_learned_of_no_pairs() -> None:
+    table = Translations.learn([], Analyzer())
+    assert len(table.of_text("大学")[0]) == 0
 
 
 def gathered(index: HybridIndex, texts: list[str], query: str) -> Candidates:

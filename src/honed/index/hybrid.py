@@ -190,7 +190,7 @@ class HybridIndex:
         """Return named arrays for a safetensors file."""
         arrays: dict[str, Array] = {"lengths": self._forms.words, "first": self._forms.first}
         for number, scorer in enumerate(self.parts.values()):
-            arrays |= {f"{number}.{name}": array for name, array in scorer.postings.tensors.items()}
+            arrays |= {f"{number}.{name}": array for name, array in scorer.tensors.items()}
         arrays |= self.evidence.tensors() if self.evidence else {}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 

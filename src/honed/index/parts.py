@@ -32,7 +32,8 @@ class HybridTexts:
     ``names`` says that the texts are names, whose letters and initials count; ``known`` are then all names of each.
     ``kinds`` are fields whose values say what kind of thing each is. ``weighted`` are texts for word search with each
     field as often as it counts, where they differ from ``texts``. ``other_scripts`` says that names or queries are not
-    all Latin, see `honed.index.other_scripts`.
+    all Latin, see `honed.index.other_scripts`;
+    ``across`` are then pairs of a name in another script and its label, to learn translations from.
     """
 
     texts: Sequence[str]
@@ -45,6 +46,7 @@ class HybridTexts:
     kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weighted: Sequence[str] = ()
     other_scripts: bool = False
+    across: Sequence[tuple[str, str]] = ()
 
     def is_short(self, name: str) -> bool:
         """Tell whether the values of a field are short: their letters count, and they stand beside names."""
@@ -83,26 +85,24 @@ def build_parts(source: HybridTexts, analyzer: Analyzer) -> dict[str, TermScorer
         if source.is_short(name):
             parts[f"{name}, letters"] = _tfidf(values)
     if source.names and source.other_scripts:
-        parts |= other_scripts.built(source.texts, parts["letters"].postings, _across)
+        parts |= other_scripts.built(source.texts, source.across, parts, _weighted)
     return parts
 
 
 def read_parts(entries: Sequence[Json], tensors: Tensors, analyzer: Analyzer, n: int) -> dict[str, TermScorer]:
     """Return the parts of ``n`` texts by name, of what a file says of them and its tensors."""
     parts: dict[str, TermScorer] = {}
-    across: dict[str, Postings] = {}
+    across: dict[str, Tensors] = {}
     for number, entry in enumerate(entries):
         name, kind = (as_text(as_object(entry)[key]) for key in ("name", "kind"))
         prefix = f"{number}."
-        postings = Postings(
-            {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}, n
-        )
-        if name in other_scripts.GRAMS:
-            across[name] = postings
+        arrays = {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
+        if name in other_scripts.PARTS:
+            across[name] = arrays
             continue
         own = Analyzer.of_dict(as_object(entry)) if "language" in as_object(entry) else analyzer
-        parts[name] = TermScorer(kind, postings, _query_terms(name, own))
-    return parts | (other_scripts.restored(across, parts["letters"].postings) if across else {})
+        parts[name] = TermScorer(kind, Postings(arrays, n), _query_terms(name, own))
+    return parts | (other_scripts.restored(across, parts) if across else {})
 
 
 def _query_terms(part: str, analyzer: Analyzer) -> Callable[[str], list[str]]:
@@ -125,10 +125,6 @@ def _bm25(texts: Sequence[str], analyzer: Analyzer) -> TermScorer:
 
 def _tfidf(texts: Sequence[str], analyzer: Analyzer | None = None) -> TermScorer:
     return TermScorer("cosine", _weighted(texts, analyzer), analyzer or analysis.letter_grams)
-
-
-def _across(texts: Sequence[str], part: str) -> Postings:
-    return _weighted(texts, other_scripts.GRAMS[part])
 
 
 def _weighted(texts: Sequence[str], terms_of: Callable[[str], list[str]] | None) -> Postings:

@@ -21,7 +21,7 @@ from honed.core.json import Json
 from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
-from honed.core.text import fold, is_other_script
+from honed.core.text import fold, is_other_script, script
 from honed.data.task import Name
 from honed.encode.models import encoder_source
 from honed.index.blend import Blend
@@ -115,6 +115,7 @@ def hybrid_texts(
     of_names, weighted = shape_of(config).reads_names, texts
     for name, weight in section.weights.items():
         weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
+    all_names = _all_names(names, texts, bearers, entities_of, names_known) if of_names else None
     return HybridTexts(
         texts=texts,
         fields={name: values(name) for name in section.fields},
@@ -122,16 +123,32 @@ def hybrid_texts(
         languages=config.field_languages,
         stop_words=config.stop_words,
         names=of_names,
-        known=_all_names(names, texts, bearers, entities_of, names_known) if of_names else None,
+        known=all_names,
         kinds={name: values(name) for name in section.kinds},
         weighted=weighted if section.weights else (),
         other_scripts=of_names and _bridges_scripts(section, [*texts, *(name.text for name in names_known), *queries]),
+        across=_across_scripts(all_names, queries) if all_names else (),
     )
 
 
 def _bridges_scripts(section: HybridSection, texts: Sequence[str]) -> bool:
     """Tell whether a hybrid compares names across scripts: as its section says, or where texts are not all Latin."""
     return section.other_scripts == "on" or (section.other_scripts == "auto" and any(map(is_other_script, texts)))
+
+
+def _across_scripts(names: Names, queries: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the known names that are in another script than their label, with it; none that is among the queries.
+
+    What dev asks shall not be told to what dev teaches.
+    """
+    asked = frozenset(map(fold, queries))
+    return [
+        (text, texts[0])
+        for texts, levels in zip(names.texts, names.levels, strict=True)
+        for text, level in zip(texts, levels, strict=True)
+        if level == KNOWN and not (text.isascii() and texts[0].isascii()) and script(text) != script(texts[0])
+        if fold(text) not in asked
+    ]
 
 
 def _all_names(
