@@ -5,6 +5,7 @@ import pytest
 
 from honed.core.errors import ArtifactError
 from honed.index.fusion import KINDS, FusionLearner, JudgedCandidates, LearnedFusion, kind_of_query
+from honed.index.prior import prior_weights
 
 NAMES = ("words", "initials")
 
@@ -129,3 +130,15 @@ def test_queries_in_other_scripts_teach_their_own_weights_alone() -> None:
     assert without.weights[-1].tolist() == without.weights[0].tolist()
     assert right_first(without, other) < right_first(together, other) == 1.0
     assert right_first(learner.fit(other), other) == 1.0
+
+
+def test_the_prior_knows_queries_in_other_scripts() -> None:
+    names = ("sounds: cosine", "translated: cosine", "romanised: cosine", "city, letters: cosine", "unheard of")
+    prior = prior_weights(names, of_names=True)
+    assert prior is not None
+    assert prior.shape == (len(KINDS), len(names))
+    apart = KINDS.index("other script")
+    assert (prior[apart, :3] > 0).all()
+    assert (prior[:apart, :3] == 0).all()  # no other query has met these parts
+    assert prior[0, 3] != 0
+    assert (prior[:, 4] == 0).all()
