@@ -2,17 +2,21 @@
 
     python benchmarks/prior.py PROJECT...            # each set in turn as the stranger
     python benchmarks/prior.py PROJECT... --write    # and write src/honed/index/prior.json
+    python benchmarks/prior.py PROJECT --scripts     # only what queries in other scripts add, written to the same file
 
 PROJECT is a folder of a project with a hybrid, run until its index stands. Their dev queries teach: 500 of each, so
 that every set counts the same; names and documents apart. For each set in turn the prior of the others is tried with
 0, 20, 50, 200 and all of its dev queries but one third, on that third: MRR@10 of weights that are shrunk towards the
 prior, of such that are shrunk towards 0, of those that cross-fitting chooses, and of the best single part.
+
+With ``--scripts`` the dev queries that are not Latin teach (2,000 at most), from the prior of all queries on; what they
+add to it becomes the prior of their kind, and nothing else in the file changes.
 """
 
 import argparse
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,11 +27,12 @@ import numpy.typing as npt
 from honed import Project
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.index import IndexArtifact
+from honed.core.text import is_other_script
 from honed.encode.base_models import resolve
 from honed.index.fusion import KINDS, FusionLearner, JudgedCandidates, LearnedFusion
 from honed.index.hybrid import HybridIndex
 from honed.index.mentions import KNOWN, LABELS
-from honed.index.prior import shared_name
+from honed.index.prior import prior_weights, shared_name
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import sampled
 from honed.stages.encoded_queries import FOLDS, EncodedQueries, gather_candidates
@@ -35,7 +40,7 @@ from honed.stages.fusing import best_way, judged_candidates, reciprocal_rank
 from honed.stages.hybrid import hybrid_texts
 from honed.stages.searching import open_searcher
 
-QUERIES, PENALTY, SIZES, DRAWS = 500, 10.0, (0, 20, 50, 200), 5
+QUERIES, OF_SCRIPTS, PENALTY, SIZES, DRAWS = 500, 2000, 10.0, (0, 20, 50, 200), 5
 FILE = Path(__file__).parents[1] / "src/honed/index/prior.json"
 
 
@@ -62,8 +67,8 @@ class Taught:
         return wide
 
 
-def taught(folder: Path) -> Taught:
-    """Return what the dev queries of a project teach."""
+def taught(folder: Path, *, scripts: bool = False) -> Taught:
+    """Return what the dev queries of a project teach, or those of them in other ``scripts``."""
     project = Project(folder)
     config, runner = project.config, project.runner
     check, index = runner.latest(CheckArtifact), runner.latest(IndexArtifact)
@@ -71,7 +76,10 @@ def taught(folder: Path) -> Taught:
     hybrid = searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, config, check.names()))
     hybrid.level = KNOWN if config.queries else LABELS
     main = shape_of(config).directions(config)[0].name
-    asked = EncodedQueries.of(searcher, sampled(check.task(main, "dev"), QUERIES, 0))
+    dev = check.task(main, "dev")
+    if scripts:
+        dev = replace(dev, queries=[query for query in dev.queries if is_other_script(query.text)])
+    asked = EncodedQueries.of(searcher, sampled(dev, OF_SCRIPTS if scripts else QUERIES, 0))
     return Taught(
         name=folder.name,
         of_names=hybrid.names,
@@ -91,6 +99,31 @@ def pooled(sets: list[Taught]) -> dict[str, list[float]]:
     learned = FusionLearner(names=tuple(names), penalty=PENALTY).fit(queries).weights
     added = np.concatenate([learned[:1], learned[1:] - learned[:1]]).round(4)
     return {name: added[:, at].tolist() for at, name in enumerate(names)}
+
+
+def add_scripts(data: Taught) -> None:
+    """Write what queries in other scripts add to the weights of all queries, for each feature of names."""
+    written = json.loads(FILE.read_text(encoding="utf-8"))
+    names = [name for name in dict.fromkeys(map(shared_name, data.features)) if not name.startswith("kind: ")]
+    queries = data.shared({name: at for at, name in enumerate(names)}, data.queries)
+    prior = prior_weights(names, of_names=True)
+    assert prior is not None
+    prior[-1] = 0
+    apart, nothing = KINDS.index("other script"), [0.0] * (len(KINDS) - 1)
+    learner = FusionLearner(names=tuple(names), penalty=PENALTY, prior=prior)
+    for fold in range(FOLDS):
+        pairs = list(zip(queries, data.folds, strict=True))
+        fitted = learner.fit([query for query, of in pairs if of != fold])
+        asked = [query for query, of in pairs if of == fold]
+        before = mean_rank(learner.fit([]), asked)
+        after = mean_rank(fitted, asked)
+        print(f"fold {fold}: {len(asked)} queries, MRR@10 {before:.1f} by the general prior, {after:.1f} taught")
+    added = (learner.fit(queries).weights[apart] - prior[0]).round(4)
+    of_names = written["weights"]["names"]
+    for name, weight in zip(names, added.tolist(), strict=True):
+        of_names[name] = [*of_names.get(name, nothing)[:apart], weight]
+    FILE.write_text(json.dumps({**written, "kinds": KINDS}, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {FILE}")
 
 
 def mean_rank(fusion: LearnedFusion, queries: list[JudgedCandidates]) -> float:
@@ -132,8 +165,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("projects", nargs="+", type=Path)
     arguments.add_argument("--write", action="store_true")
+    arguments.add_argument("--scripts", action="store_true")
     given = arguments.parse_args()
     resolve("minilm")
+    if given.scripts:
+        add_scripts(taught(given.projects[0], scripts=True))
+        return
     sets = [taught(folder) for folder in given.projects]
     weights = {}
     for kind in ("names", "documents"):

@@ -5,6 +5,7 @@ import pytest
 
 from honed.core.errors import ArtifactError
 from honed.index.fusion import KINDS, FusionLearner, JudgedCandidates, LearnedFusion, kind_of_query
+from honed.index.prior import prior_weights
 
 NAMES = ("words", "initials")
 
@@ -61,9 +62,10 @@ def test_better_grades_weigh_more() -> None:
     assert scores[0] - scores[1] == pytest.approx(np.log(3), abs=0.3)
 
 
-def test_weights_of_two_kinds_of_queries_serve_long_ones_as_any() -> None:
-    read = LearnedFusion.from_dict({"names": list(NAMES), "weights": [[1.0, 2.0], [3.0, 4.0]]})
-    assert read.weights.tolist() == [[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]
+@pytest.mark.parametrize("older", [[[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+def test_weights_of_fewer_kinds_of_queries_serve_the_later_kinds_as_any(older: list[list[float]]) -> None:
+    read = LearnedFusion.from_dict({"names": list(NAMES), "weights": older})
+    assert read.weights.tolist() == [*older, *[[1.0, 2.0]] * (len(KINDS) - len(older))]
 
 
 @pytest.mark.parametrize(
@@ -77,12 +79,21 @@ def test_weights_of_two_kinds_of_queries_serve_long_ones_as_any() -> None:
 )
 def test_kinds_of_queries(text: str, names: bool, kind: str) -> None:
     assert KINDS[kind_of_query(text, names=names)] == kind
+    assert KINDS[kind_of_query(text, names=names, other_scripts=True)] == kind
+
+
+@pytest.mark.parametrize(
+    "text", ["МГУ", "京都大学", "Институт истории и археологии имени такого-то при академии наук страны"]
+)
+def test_queries_in_other_scripts_are_a_kind_where_scripts_are_bridged(text: str) -> None:
+    assert KINDS[kind_of_query(text, names=True, other_scripts=True)] == "other script"
+    assert KINDS[kind_of_query(text, names=True)] != "other script"
 
 
 def test_few_queries_leave_the_weights_near_the_prior() -> None:
-    prior = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    prior = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0], [0.0, 0.0]])
     untaught = FusionLearner(names=NAMES, prior=prior).fit([])
-    assert untaught.weights.tolist() == [[1.0, 0.0], [1.0, 2.0], [1.0, 0.0]]
+    assert untaught.weights.tolist() == [[1.0, 0.0], [1.0, 2.0], [1.0, 0.0], [1.0, 0.0]]
     away = []
     for n in (2, 200):
         learned = FusionLearner(names=NAMES, prior=prior).fit(questions(n, acronym=False))
@@ -105,6 +116,29 @@ def test_a_feature_that_is_the_same_for_all_candidates_gets_no_weight() -> None:
     ]
     learned = FusionLearner(names=(*NAMES, "constant"), penalty=1.0).fit(asked)
     assert np.abs(learned.weights[:, 2]).max() < 1e-3
-    prior = np.array([[0.0, 0.0, 0.7], [0.0] * 3, [0.0] * 3])
+    prior = np.array([[0.0, 0.0, 0.7], *[[0.0] * 3] * (len(KINDS) - 1)])
     learned = FusionLearner(names=(*NAMES, "constant"), penalty=1.0, prior=prior).fit(asked)
     assert learned.weights[0, 2] == pytest.approx(0.7, abs=1e-3)
+
+
+def test_queries_in_other_scripts_teach_their_own_weights_alone() -> None:
+    latin = questions(60, acronym=False)
+    other = [query._replace(kind=KINDS.index("other script")) for query in questions(60, acronym=True)]
+    learner = FusionLearner(names=NAMES, penalty=1.0)
+    without, together = learner.fit(latin), learner.fit([*other, *latin])
+    assert together.weights[:-1].tolist() == without.weights[:-1].tolist()
+    assert without.weights[-1].tolist() == without.weights[0].tolist()
+    assert right_first(without, other) < right_first(together, other) == 1.0
+    assert right_first(learner.fit(other), other) == 1.0
+
+
+def test_the_prior_knows_queries_in_other_scripts() -> None:
+    names = ("sounds: cosine", "translated: cosine", "romanised: cosine", "city, letters: cosine", "unheard of")
+    prior = prior_weights(names, of_names=True)
+    assert prior is not None
+    assert prior.shape == (len(KINDS), len(names))
+    apart = KINDS.index("other script")
+    assert (prior[apart, :3] > 0).all()
+    assert (prior[:apart, :3] == 0).all()  # no other query has met these parts
+    assert prior[0, 3] != 0
+    assert (prior[:, 4] == 0).all()

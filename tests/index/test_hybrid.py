@@ -8,7 +8,8 @@ import pytest
 from honed.core.errors import ArtifactError
 from honed.core.ranking import top_rows
 from honed.index.fusion import FusionLearner, JudgedCandidates, kind_of_query
-from honed.index.hybrid import Candidates, HybridIndex, HybridTexts
+from honed.index.hybrid import Candidates, HybridIndex
+from honed.index.parts import HybridTexts
 
 NAMES = [
     "University of Guadalajara",

@@ -10,8 +10,9 @@ from honed.core.errors import ArtifactError
 from honed.core.text import fold_accents
 from honed.index import analysis
 from honed.index.analysis import Analyzer
-from honed.index.hybrid import HybridIndex, HybridTexts
+from honed.index.hybrid import HybridIndex
 from honed.index.lexical import Bm25Index, TfidfIndex
+from honed.index.parts import HybridTexts
 from honed.index.postings import Postings, TermScorer
 
 NAMES = [

@@ -6,9 +6,10 @@ from honed.config.config import Config
 from honed.core.errors import ConfigError
 from honed.core.text import bare, fold_accents, terms, words
 from honed.index.analysis import Analyzer
-from honed.index.hybrid import HybridIndex, HybridTexts
+from honed.index.hybrid import HybridIndex
 from honed.index.languages import resolved
 from honed.index.lexical import Bm25Index, TfidfIndex
+from honed.index.parts import HybridTexts
 from honed.pipeline.honed_toml import config_of
 from honed.shapes.judgments.passages import cut
 

@@ -13,7 +13,7 @@ from honed.core.progress import Bar, LineBar, log_to_stderr, show_progress_with
 
 if TYPE_CHECKING:
     from honed.artifacts.report import Report
-    from honed.evaluate.results import GateResult, Interval
+    from honed.evaluate.results import GateResult, Interval, SystemResult
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -142,6 +142,7 @@ def print_report(report: "Report") -> None:
             f"{part.n_candidates} candidates{ceiling} (in percent)"
         )
         table(["system", *measures, f"95 % of {measures[0]}"], rows)
+        print_scripts(part.systems, measures[0])
     for figure in report.published:
         emit(f"published, same protocol: {figure.name}: {figure.measure} {100 * figure.value:.2f} {figure.note}")
     for compared in report.comparisons:
@@ -155,6 +156,20 @@ def print_report(report: "Report") -> None:
         emit(line)
     for gate in report.gates:
         emit(f"gate {gate.name}: {'passed' if gate.passed else 'FAILED'} ({gate.rule}: low {gate.low})")
+
+
+def print_scripts(systems: "Sequence[SystemResult]", measure: str) -> None:
+    """Print a measure by the script of the queries, where there are several."""
+    from honed.evaluate.slices import SCRIPT, scripts_shown
+
+    if scripts := scripts_shown(systems):
+        emit(f"{measure} by script (of most letters of a query), in percent")
+        headings = [f"{name.removeprefix(SCRIPT)} (n={size})" for name, size in scripts]
+        rows = [
+            [system.name, *(f"{100 * system.in_slice(name, measure).mean:.1f}" for name, _ in scripts)]
+            for system in systems
+        ]
+        table(["system", *headings], rows)
 
 
 def print_gates(gates: "Sequence[GateResult]") -> None:

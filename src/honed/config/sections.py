@@ -251,12 +251,14 @@ class HybridSection:
     own that are learned; ``weights`` say how many times more a field counts in the text that words are searched in.
     ``penalty`` keeps the learned weights near those that many data sets taught. ``kinds`` are fields whose values say
     what kind of thing an entity is (a type; "a|b" are two): each common value gets a weight.
+    ``other_scripts`` compares names and queries across scripts: "auto" where not all of them are Latin.
     """
 
     fields: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     weights: Mapping[str, int] = field(default_factory=dict)
     penalty: float = field(default=10.0, metadata=limits(low=1e-6, high=1e6))
+    other_scripts: str = field(default="auto", metadata=limits(one_of=("auto", "on", "off")))
 
     def check(self, file: str) -> None:
         """Raise `ConfigError` for a weight that is no small whole number."""

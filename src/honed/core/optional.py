@@ -31,6 +31,7 @@ PARTS = {
     "PostgreSQL": ("psycopg", "postgres"),
     "signatures": ("cryptography", "sign"),
     "words of every script": ("regex", "serve"),
+    "names of other scripts": ("anyascii", "serve"),
     "language detection": ("py3langid", "languages"),
     "zstd files": ("zstandard", "tables"),
     "spreadsheets": ("python_calamine", "tables"),

@@ -25,18 +25,17 @@ _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code i
 _LETTER_MARKS = frozenset({0, 7, 8, 9, 103, 107, 118, 122, 129, 130, 132})
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-_SCRIPTS = {
-    "LATIN": "latin",
-    "CYRILLIC": "cyrillic",
-    "GREEK": "greek",
-    "ARABIC": "arabic",
-    "HEBREW": "hebrew",
+_OWN_NAMES = """
+LATIN CYRILLIC GREEK ARABIC HEBREW HANGUL ARMENIAN GEORGIAN ETHIOPIC DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL
+TELUGU KANNADA MALAYALAM SINHALA THAI LAO KHMER MYANMAR TIBETAN MONGOLIAN
+"""
+# the first word of a letter's name in Unicode -> its script
+_SCRIPTS = {name: name.lower() for name in _OWN_NAMES.split()} | {
     "CJK": "han",
+    "IDEOGRAPHIC": "han",
     "HIRAGANA": "kana",
     "KATAKANA": "kana",
-    "HANGUL": "hangul",
-    "DEVANAGARI": "devanagari",
-    "THAI": "thai",
+    "KATAKANA-HIRAGANA": "kana",
 }
 
 
@@ -191,17 +190,31 @@ def bidi_controls(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _script_of_char(char: str) -> str:
-    return _SCRIPTS.get(unicodedata.name(char, "").split(" ", 1)[0], "other")
+    plain = unicodedata.normalize("NFKC", char)[0]  # wide, narrow and mathematical letters are those they stand for
+    return _SCRIPTS.get(unicodedata.name(plain, "").split(" ", 1)[0], "other")
 
 
 def script(text: str) -> str:
-    """Return the script of most letters: latin, cyrillic, han, ..., other; "none" without letters."""
+    """Return the script of most letters: latin, cyrillic, han, ..., other; "none" without letters.
+
+    A text may mix scripts ("IBM研究所"): what most of its letters are written in is what a model has to read. Of as
+    many letters of each the script that is not Latin counts, since its letters say more (a sign of Han is a word), and
+    then the one that comes first.
+
+    >>> script("Université"), script("МГУ (MSU)"), script("IBM研究所")
+    ('latin', 'cyrillic', 'han')
+    """
     counts: dict[str, int] = {}
     for char in text:
         if char.isalpha():
             name = "latin" if char.isascii() else _script_of_char(char)
             counts[name] = counts.get(name, 0) + 1
-    return max(counts, key=lambda name: (counts[name], name)) if counts else "none"
+    return max(counts, key=lambda name: (counts[name], name != "latin")) if counts else "none"
+
+
+def is_other_script(text: str) -> bool:
+    """Tell whether a text is written in another script than Latin, see `script`."""
+    return not text.isascii() and script(text) not in ("latin", "none")
 
 
 def looks_like_acronym(text: str) -> bool:

@@ -7,10 +7,10 @@ import msgspec
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from honed.evaluate.results import Comparison, QueryOutcomes, SystemResult
+from honed.evaluate.slices import SCRIPT, large_slices
 
 Geometry: TypeAlias = dict[str, object]  # what a template draws
 COLOURS = ("#0b7a5d", "#c2410c", "#2563eb", "#a21caf", "#ca8a04", "#0891b2", "#be123c", "#4d7c0f")
-FEW = 20  # a slice of fewer queries is not shown
 _WIDTH, _LABEL, _BAR = 720, 250, 22
 
 
@@ -59,11 +59,8 @@ def bar_chart(
 
 
 def slices_shown(systems: Sequence[SystemResult]) -> list[tuple[str, int]]:
-    """Return the largest slices with their sizes; slices of few queries are left out."""
-    if not systems:
-        return []
-    sizes = [(name, systems[0].slice_size(name)) for name in systems[0].slices]
-    return sorted((pair for pair in sizes if pair[1] >= FEW), key=lambda pair: -pair[1])[:12]
+    """Return the largest slices with their sizes, scripts aside; slices of few queries are left out."""
+    return [pair for pair in large_slices(systems) if not pair[0].startswith(SCRIPT)][:12]
 
 
 def comparison_sentence(comparison: Comparison) -> str:

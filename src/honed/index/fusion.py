@@ -11,11 +11,13 @@ from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_floats, as_texts
 from honed.core.protocols import Vectors
-from honed.core.text import looks_like_acronym, words
+from honed.core.text import is_other_script, looks_like_acronym, words
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 F = TypeVar("F", bound=np.floating[Any])
-KINDS = ("general", "acronym", "long")  # of queries, each with weights of its own
+KINDS = ("general", "acronym", "long", "other script")  # of queries, each with weights of its own
+_APART = KINDS.index("other script")  # learned after the others, so that it does not move them
+_FEWEST_KINDS = 2  # that older weights tell apart
 _LONG = 8  # words; a query for a name that has more holds other words too
 _CONSTANT = 1e-5  # of the standard deviation of a feature
 RRF = 60.0  # of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)
@@ -32,15 +34,23 @@ class JudgedCandidates(NamedTuple):
     kind: int
 
 
-def kind_of_query(text: str, *, names: bool) -> int:
+def kind_of_query(text: str, *, names: bool, other_scripts: bool = False) -> int:
     """Return the place of a query's kind in `KINDS`; ``names`` says that names are searched.
 
     A line of an address that holds a name is another thing than the name: long queries for names have weights of their
-    own.
+    own. So has a query in another script than Latin, whatever else it is, where there are ``other_scripts`` among names
+    and queries: letters tell of it what they never tell of others.
     """
+    if other_scripts and is_other_script(text):
+        return KINDS.index("other script")
     if looks_like_acronym(text):
         return KINDS.index("acronym")
-    return KINDS.index("long" if names and len(words(text)) > _LONG else "general")
+    return KINDS.index("long" if names and is_long(text) else "general")
+
+
+def is_long(text: str) -> bool:
+    """Tell whether a query for a name has so many words that it holds others too; an acronym has not."""
+    return not looks_like_acronym(text) and len(words(text)) > _LONG
 
 
 def feature_scales(table: npt.NDArray[F]) -> npt.NDArray[F]:
@@ -69,8 +79,8 @@ class _Table(NamedTuple):
     starts: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, queries: Sequence[JudgedCandidates]) -> Self:
-        """Lay the candidates of queries, each with a right one, end to end."""
+    def of(cls, queries: Sequence[JudgedCandidates], n_kinds: int) -> Self:
+        """Lay the candidates of queries of the first ``n_kinds``, each with a right one, end to end."""
         sizes = np.array([len(query.grades) for query in queries])
         rights = [np.maximum(query.grades, 0).astype(np.float32) for query in queries]
         features = np.concatenate([query.features for query in queries]).astype(np.float32)
@@ -82,7 +92,7 @@ class _Table(NamedTuple):
             features=features,
             scale=scale,
             target=np.concatenate([grades / grades.sum() for grades in rights]),
-            kinds=np.stack([(kind_of == kind).astype(np.float32) for kind in range(1, len(KINDS))]),
+            kinds=(kind_of == np.arange(1, n_kinds)[:, None]).astype(np.float32),
             query_of=query_of,
             starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
         )
@@ -92,7 +102,7 @@ class _Table(NamedTuple):
 
         It is penalised by how far the weights are from a ``centre``.
         """
-        shared, *extras = flat.reshape(len(KINDS), -1).astype(np.float32)
+        shared, *extras = flat.reshape(1 + len(self.kinds), -1).astype(np.float32)
         scores = self.features @ shared
         for extra, of_kind in zip(extras, self.kinds, strict=True):
             scores += of_kind * (self.features @ extra)
@@ -135,11 +145,11 @@ class LearnedFusion:
     def from_dict(cls, data: JsonObject) -> Self:
         """Read it back; `ArtifactError` unless each kind of query has a finite weight for each feature.
 
-        Weights of before there were long queries serve those as they serve any.
+        Weights of before there were long queries, or such in other scripts, serve those as they serve any.
         """
         names, weights = as_texts(data["names"]), as_floats(data["weights"])
-        if weights.shape == (len(KINDS) - 1, len(names)):
-            weights = np.concatenate([weights, weights[:1]])
+        if weights.ndim == 2 and _FEWEST_KINDS <= len(weights) < len(KINDS):
+            weights = np.concatenate([weights, np.tile(weights[:1], (len(KINDS) - len(weights), 1))])
         if weights.shape != (len(KINDS), len(names)) or not np.isfinite(weights).all():
             raise ArtifactError("E_FUSION", "the weights of the fusion do not fit what they weigh")
         return cls(names=tuple(names), weights=weights)
@@ -163,23 +173,33 @@ class FusionLearner:
 
         A softmax over each query's candidates, its right ones to be likely by their grades, with a penalty on how far
         the weights of standardised features are from the prior; those of a kind are shrunk towards those of all, so
-        that a few queries of it do no harm. Convex: the same data give the same weights. Without anything to learn
-        from the prior is what is left, or the first feature alone.
+        that a few queries of it do no harm. Queries in other scripts are learned from last, and leave the weights of
+        all others as they are. Convex: the same data give the same weights. Without anything to learn from the prior
+        is what is left, or the first feature alone.
         """
         with_answer = [query for query in queries if (query.grades > 0).any()]
         if self.only:
             return self._alone(with_answer)
-        if not with_answer:
-            return self._untaught()
-        table = _Table.of(with_answer)
-        prior = np.zeros((len(KINDS), len(self.names))) if self.prior is None else self.prior
-        return LearnedFusion(names=self.names, weights=_per_kind(_minimised(table, self.penalty, prior)))
+        together = [query for query in with_answer if query.kind < _APART]
+        apart = [query._replace(kind=0) for query in with_answer if query.kind == _APART]
+        learned = self._untaught()
+        if together:
+            learned[:_APART] = _minimised(_Table.of(together, _APART), self.penalty, self._centre()[:_APART])
+        whole = _per_kind(learned)
+        if apart:
+            whole[_APART:] = _minimised(_Table.of(apart, 1), self.penalty, whole[_APART:])
+        return LearnedFusion(names=self.names, weights=whole.round(6))
 
-    def _untaught(self) -> LearnedFusion:
-        if self.prior is not None:
-            return LearnedFusion(names=self.names, weights=_per_kind(self.prior))
-        first = np.eye(1, len(self.names))[0]
-        return LearnedFusion(names=self.names, weights=np.tile(first, (len(KINDS), 1)))
+    def _centre(self) -> Floats:
+        """Return the weights that a penalty keeps near to: those of all queries, then what each kind adds."""
+        return np.zeros((len(KINDS), len(self.names))) if self.prior is None else self.prior
+
+    def _untaught(self) -> Floats:
+        """Return the weights without a query: the prior, or the first feature alone."""
+        centre = self._centre().copy()
+        if self.prior is None:
+            centre[0, 0] = 1
+        return centre
 
     def _alone(self, queries: Sequence[JudgedCandidates]) -> LearnedFusion:
         """Return weights that rank by one feature; how much it tells is learned, so that scores are log-odds."""
@@ -187,7 +207,7 @@ class FusionLearner:
         weight = 1.0
         if queries:
             alike = [query._replace(features=query.features[:, [at]], kind=0) for query in queries]
-            learned = float(_minimised(_Table.of(alike), self.penalty, np.zeros((len(KINDS), 1)))[0, 0])
+            learned = float(_minimised(_Table.of(alike, 1), self.penalty, np.zeros((1, 1)))[0, 0])
             weight = learned if learned > 0 else 1.0
         weights = np.zeros((len(KINDS), len(self.names)))
         weights[:, at] = round(weight, 6)
@@ -206,6 +226,4 @@ def _minimised(table: _Table, penalty: float, prior: Floats) -> Floats:
 
 def _per_kind(weights: Floats) -> Floats:
     """Return the weights of each kind of query, from those of all and what each kind adds."""
-    whole = np.concatenate([weights[:1], weights[:1] + weights[1:]])
-    rounded: Floats = whole.round(6)
-    return rounded
+    return np.concatenate([weights[:1], weights[:1] + weights[1:]])

@@ -5,75 +5,34 @@ score of these features. The same object ranks in the report, on the command lin
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
-from honed.core.plain import as_integer, as_list, as_object, as_text
+from honed.core.plain import as_integer, as_list, as_object
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows, top_rows
 from honed.core.tensors import Array, Tensors
-from honed.index import analysis, name_forms
+from honed.index import name_forms
 from honed.index.analysis import Analyzer
-from honed.index.fusion import KINDS, RRF, LearnedFusion, kind_of_query
-from honed.index.mentions import ALL, Names
+from honed.index.fusion import RRF, LearnedFusion, is_long, kind_of_query
+from honed.index.mentions import ALL
 from honed.index.name_evidence import NAMES, NameEvidence
 from honed.index.name_forms import NameForms
-from honed.index.postings import Postings, TermScorer
+from honed.index.other_scripts import ROMANISED
+from honed.index.parts import HybridTexts, build_parts, read_parts
+from honed.index.postings import TermScorer
 
 DENSE = "dense"
 HYBRID, HYBRID_TENSORS = "hybrid.json", "hybrid.safetensors"
 DEPTH, WIDE = 60, 1000  # candidates of each part: to answer, and for a set that shall hold the truth
-_SHORT_FIELD = 100  # characters on average: the letters of such a field count
-TERMS: Mapping[str, Callable[[str], list[str]]] = {
-    "letters": analysis.letter_grams,
-    "initials": analysis.initials_of_query,
-    "beginnings": analysis.beginnings_of_query,
-}
 _PART_FEATURES = {
     "cosine": ("cosine", "below the best", "rank"),
     "bm25": ("weight", "share of the best", "rank"),
     "keys": ("share of the query", "share of the document", "rank"),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HybridTexts:
-    """The texts of a hybrid: ``texts`` (distinct), named ``fields`` of each, and the language of both.
-
-    ``languages`` are those of fields that have one of their own. ``stop_words`` is one of
-    `honed.index.analysis.STOP_WORDS`.
-
-    ``names`` says that the texts are names, whose letters and initials count; ``known`` are then all names of each.
-    ``kinds`` are fields whose values say what kind of thing each is. ``weighted`` are texts for word search with each
-    field as often as it counts, where they differ from ``texts``.
-    """
-
-    texts: Sequence[str]
-    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    language: str = "english"
-    languages: Mapping[str, str] = field(default_factory=dict)
-    stop_words: str = "lucene"
-    names: bool = True
-    known: Names | None = None
-    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    weighted: Sequence[str] = ()
-
-    def is_short(self, name: str) -> bool:
-        """Tell whether the values of a field are short: their letters count, and they stand beside names."""
-        lengths = [len(value) for value in self.fields[name] if value]
-        return self.names and bool(lengths) and float(np.mean(lengths)) <= _SHORT_FIELD
-
-    def evidence(self) -> NameEvidence | None:
-        """Return what all names say; None where the texts are no names."""
-        if not self.names:
-            return None
-        known = self.known or Names([[text] for text in self.texts], [[0] for _ in self.texts])
-        short = {name: values for name, values in self.fields.items() if self.is_short(name)}
-        return NameEvidence.build(known, short, self.kinds)
 
 
 class Candidates(NamedTuple):
@@ -128,26 +87,7 @@ class HybridIndex:
     def build(cls, source: HybridTexts) -> Self:
         """Build the parts with the libraries that are their reference; nothing is fused before weights are learned."""
         analyzer = Analyzer.of_texts(source.language, source.texts, source.stop_words)
-        words = source.weighted or source.texts
-        terms = [list(dict.fromkeys(analyzer(text))) for text in words]
-        parts = {
-            "words": _bm25(words, analyzer),
-            "TF-IDF": _tfidf(words, analyzer),
-            "overlap": TermScorer("keys", Postings.of_keys(terms), analyzer),
-        }
-        if source.names:
-            initials = Postings.of_keys([analysis.initials_of_name(text) for text in source.texts])
-            beginnings = Postings.of_keys([analysis.beginnings_of_name(text) for text in source.texts])
-            parts |= {
-                "letters": _tfidf(source.texts),
-                "initials": TermScorer("keys", initials, analysis.initials_of_query),
-                "beginnings": TermScorer("keys", beginnings, analysis.beginnings_of_query),
-            }
-        for name, values in source.fields.items():
-            language = source.languages.get(name)
-            parts[f"{name}, words"] = _bm25(values, Analyzer.of_texts(language, values) if language else analyzer)
-            if source.is_short(name):
-                parts[f"{name}, letters"] = _tfidf(values)
+        parts = build_parts(source, analyzer)
         forms = NameForms.of(source.texts)
         text_of = source.texts.__getitem__
         return cls(parts, forms, text_of, names=source.names, analyzer=analyzer, evidence=source.evidence())
@@ -158,6 +98,10 @@ class HybridIndex:
         first = {name: f"{name}: {_PART_FEATURES[scorer.kind][0]}" for name, scorer in self.parts.items()}
         own = {name: feature for name, feature in first.items() if ", " not in name}
         return {DENSE: f"{DENSE}: cosine", **own, **({NAMES: f"{NAMES}: weight"} if self.evidence else {})}
+
+    def kind_of(self, text: str) -> int:
+        """Return the kind of a query, see `honed.index.fusion.kind_of_query`."""
+        return kind_of_query(text, names=self.names, other_scripts=ROMANISED in self.parts)
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -194,13 +138,12 @@ class HybridIndex:
 
     def _level_for(self, text: str) -> int:
         """Return which names may be used for a query."""
-        is_long = KINDS[kind_of_query(text, names=self.names)] == "long"
-        return self.level if is_long else min(self.level, self.level_of_short)
+        return self.level if self.names and is_long(text) else min(self.level, self.level_of_short)
 
     def rank(self, text: str, candidates: Candidates) -> Ranking:
         """Return candidates best first; ties by row number. Needs learned weights."""
         assert self.fusion is not None
-        scores = self.fusion.scores(candidates.features, kind=kind_of_query(text, names=self.names))
+        scores = self.fusion.scores(candidates.features, kind=self.kind_of(text))
         order = np.lexsort((candidates.rows, -scores))
         first = candidates.features[order[0]] if len(order) else np.zeros(len(self.feature_names), np.float32)
         return Ranking(candidates.rows[order], scores[order], first)
@@ -212,7 +155,7 @@ class HybridIndex:
         length, and how its words spell an acronym.
         """
         assert self.fusion is not None
-        added = self.fusion.contributions(candidates.features, kind=kind_of_query(text, names=self.names))
+        added = self.fusion.contributions(candidates.features, kind=self.kind_of(text))
         added -= added.mean(axis=0, keepdims=True) if len(added) else 0.0
         by_part: dict[str, Vectors] = {}
         for name, column in zip(self.feature_names, added.T, strict=True):
@@ -247,7 +190,7 @@ class HybridIndex:
         """Return named arrays for a safetensors file."""
         arrays: dict[str, Array] = {"lengths": self._forms.words, "first": self._forms.first}
         for number, scorer in enumerate(self.parts.values()):
-            arrays |= {f"{number}.{name}": array for name, array in scorer.postings.tensors.items()}
+            arrays |= {f"{number}.{name}": array for name, array in scorer.tensors.items()}
         arrays |= self.evidence.tensors() if self.evidence else {}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
@@ -283,13 +226,7 @@ class HybridIndex:
         forms = NameForms(words=tensors["lengths"], first=tensors["first"])
         if forms.words.shape != (n,) or forms.first.shape != (n,) or forms.first.dtype != np.uint64:
             raise ArtifactError("E_POSTINGS", "the hybrid is of other texts")
-        parts = {}
-        for number, entry in enumerate(as_list(data["parts"])):
-            name, kind = (as_text(as_object(entry)[key]) for key in ("name", "kind"))
-            prefix = f"{number}."
-            arrays = {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
-            own = Analyzer.of_dict(as_object(entry)) if "language" in as_object(entry) else analyzer
-            parts[name] = TermScorer(kind, Postings(arrays, n), _query_terms(name, own))
+        parts = read_parts(as_list(data["parts"]), tensors, analyzer, n)
         names = bool(data["names"])
         if names and not {"initials", "beginnings"} <= parts.keys():
             raise ArtifactError("E_HYBRID", "the hybrid of names has no initials")
@@ -300,36 +237,6 @@ class HybridIndex:
         if fusion is not None and fusion.names != tuple(index.feature_names):
             raise ArtifactError("E_FUSION", "the weights of the fusion are of other parts")
         return index
-
-
-def _query_terms(part: str, analyzer: Analyzer) -> Callable[[str], list[str]]:
-    """Return the function that makes the terms of a query for a part; a field's are its words or its letters."""
-    return TERMS.get(part.rpartition(", ")[2], analyzer)
-
-
-def _bm25(texts: Sequence[str], analyzer: Analyzer) -> TermScorer:
-    from scipy.sparse import csr_matrix
-
-    from honed.index.lexical import Bm25Index
-
-    index = Bm25Index(texts, analyzer).index
-    arrays = tuple(index.scores[name] for name in ("data", "indices", "indptr"))
-    matrix = csr_matrix(arrays, shape=(len(arrays[2]) - 1, len(texts)))
-    terms = {term: number for term, number in index.vocab_dict.items() if number < matrix.shape[0]}
-    matrix = matrix[list(terms.values())]
-    return TermScorer("bm25", Postings.build(list(terms), matrix, np.ones(len(terms))), analyzer)
-
-
-def _tfidf(texts: Sequence[str], analyzer: Analyzer | None = None) -> TermScorer:
-    from honed.index.lexical import TfidfIndex
-
-    terms_of = analyzer or analysis.letter_grams
-    if not any(map(terms_of, texts)):  # nothing to count
-        return TermScorer("cosine", Postings.of_keys([[] for _ in texts]), terms_of)
-    index = TfidfIndex([text or " " for text in texts], analyzer)
-    terms = list(index.vectorizer.get_feature_names_out())
-    postings = Postings.build(terms, index.columns, index.vectorizer.idf_)
-    return TermScorer("cosine", postings, terms_of)
 
 
 def _cosine_columns(cosines: Vectors, ranks: Vectors) -> list[Vectors]:

@@ -48,7 +48,7 @@ class Bm25Index:
 class TfidfIndex:
     """TF-IDF and cosine, over analysed words or over character n-grams of 2 to 4 within words."""
 
-    def __init__(self, texts: Sequence[str], analyzer: Analyzer | None = None) -> None:
+    def __init__(self, texts: Sequence[str], analyzer: Callable[[str], list[str]] | None = None) -> None:
         require("TF-IDF")
         from sklearn.feature_extraction.text import TfidfVectorizer
 

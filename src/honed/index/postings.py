@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
-from honed.core.protocols import Vectors
+from honed.core.protocols import Mask, Vectors
 from honed.core.ranking import Rows
 from honed.core.tensors import Tensors, check_arrays, divides
 
@@ -87,9 +87,19 @@ class Postings:
             return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
         wanted = np.array([term_key(term) for term in terms], dtype=np.uint64)
         counts = np.array(list(terms.values()), dtype=np.float32)
+        numbers, known = self.find_keys(wanted)
+        return numbers, counts[known], self.worth_of(numbers)
+
+    def find_keys(self, wanted: npt.NDArray[np.uint64]) -> tuple[Rows, Mask]:
+        """Return the numbers of the terms of some keys ``(n_known,)``, and which keys are known ``(n_keys,)``."""
         at = np.minimum(np.searchsorted(self._keys, wanted), max(0, len(self._keys) - 1))
         known = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), bool)
-        return at[known], counts[known], self._worth[at[known]]
+        return at[known], known
+
+    def worth_of(self, numbers: Rows) -> Vectors:
+        """Return what some terms are worth in a query ``(n_terms,)``, by their numbers."""
+        worth: Vectors = self._worth[numbers]
+        return worth
 
     def sum(self, numbers: Rows, counts: Vectors) -> Vectors:
         """Return for each document ``(n,)`` the sum of its weights of some terms, each times its count in the query."""
@@ -104,6 +114,10 @@ class Postings:
         """Return for each document ``(n,)`` the summed worth of its terms."""
         worth = np.repeat(self._worth, np.diff(self._ends))
         return np.bincount(self._rows, weights=worth, minlength=self.n).astype(np.float32)
+
+    def documents(self) -> Rows:
+        """Return the rows of the documents that have a term, in ascending order."""
+        return np.unique(self._rows).astype(np.int64)
 
     def unknown_worth(self) -> float:
         """Return the worth of a term that no document has: as much as the rarest."""
@@ -123,6 +137,11 @@ class TermScorer:
         if kind not in self.KINDS:
             raise ArtifactError("E_POSTINGS", f"postings of an unknown kind {kind!r}")
         self.kind, self.postings, self.terms_of = kind, postings, terms_of
+
+    @property
+    def tensors(self) -> Tensors:
+        """The arrays that are kept of it."""
+        return self.postings.tensors
 
     def query_worth(self, text: str) -> float:
         """Return the summed worth of the distinct terms of a query, those that no document has among them."""

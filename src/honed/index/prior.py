@@ -34,8 +34,11 @@ def prior_weights(names: Sequence[str], *, of_names: bool) -> Floats | None:
     known = _prior().get("names" if of_names else "documents")
     if known is None:
         return None
-    zero = [0.0] * len(KINDS)
-    return np.array([known.get(shared_name(name), zero) for name in names], dtype=np.float64).T
+    table = np.zeros((len(KINDS), len(names)))
+    for at, name in enumerate(names):
+        weights = known.get(shared_name(name), ())
+        table[: len(weights), at] = weights
+    return table
 
 
 @lru_cache(maxsize=1)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from honed.artifacts.report import JudgedReport, Report
-from honed.evaluate.page import FEW
 from honed.evaluate.results import Comparison, NextStep, SystemResult
+from honed.evaluate.slices import FEW
 from honed.shapes.systems import BASE, DICTIONARY, HYBRID, RERANKED, SHIPPED, STUDENT, TUNED, is_trained
 
 _CLEAR = 0.05  # a share that is worth a step

@@ -18,13 +18,14 @@ from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_object
 from honed.core.records import JudgedTask, Qrels, Query
-from honed.core.text import fold, looks_like_acronym, script
+from honed.core.text import fold, looks_like_acronym
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Record, Role
 from honed.data.split import SplitConfig, unit_interval, withhold_leaks
 from honed.data.table import Row, Table, TableFormat
 from honed.data.tables import Reject, file_of, table_files
 from honed.data.values import label_texts
+from honed.evaluate.slices import script_slices
 from honed.shapes.findings import LeftOut
 from honed.shapes.shape import Compiled
 
@@ -226,13 +227,14 @@ def _task(own: OwnQueries, split: str, judged: JudgedTask, documents: Mapping[st
         grades[query.query_id] = dict.fromkeys(right, 1)
         for name in _slices(own_query):
             slices[name].add(query.query_id)
+    of_scripts = script_slices({query.query_id: query.text for query in queries})
     return replace(
         judged,
         queries=queries,
         absent=absent,
         qrels=Qrels(grades=grades),
         groups=groups,
-        slices={name: frozenset(ids) for name, ids in sorted(slices.items())},
+        slices={name: frozenset(ids) for name, ids in sorted({**slices, **of_scripts}.items())},
     )
 
 
@@ -240,8 +242,6 @@ def _slices(query: OwnQuery) -> list[str]:
     names = ["acronym"] if looks_like_acronym(query.text) else []
     if len(query.ids) > 1:
         names.append("several")
-    if (writing := script(query.text)) != "latin":
-        names.append(f"script:{writing}")
     return names
 
 

@@ -17,6 +17,7 @@ from honed.core.stage import Work
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import Comparison, GateResult, PublishedFigure, SystemResult
 from honed.evaluate.score import Gate, TaskScores
+from honed.evaluate.slices import script_slices
 from honed.index.analysis import words_sentence
 from honed.shapes.systems import BASE, TUNED, WORDS
 
@@ -44,16 +45,19 @@ def report_facts(work: Work[Config], protocol: str) -> dict[str, Any]:
 def scores_of_classes(
     name: str, texts: Sequence[str], classes: Rows, names: Sequence[str], measures: Sequence[Measure], seed: int
 ) -> TaskScores:
-    """Return empty scores for queries in classes ``(n,)``; every class with a query is a slice."""
+    """Return empty scores for queries in classes ``(n,)``; every class with a query is a slice, and every script."""
     ids = [str(row) for row in range(len(texts))]
-    slices = {label: frozenset(np.array(ids)[classes == number].tolist()) for number, label in enumerate(names)}
+    of_classes = {label: frozenset(np.array(ids)[classes == number].tolist()) for number, label in enumerate(names)}
     task = JudgedTask(
         name=name,
         queries=[Query(query_id=query_id, text=text) for query_id, text in zip(ids, texts, strict=True)],
         corpus=[],
         qrels=Qrels(grades={}),
         groups={query_id: query_id for query_id in ids},
-        slices={label: members for label, members in slices.items() if members},
+        slices={
+            **{label: members for label, members in of_classes.items() if members},
+            **script_slices(dict(zip(ids, texts, strict=True))),
+        },
     )
     return TaskScores(task, measures, seed=seed)
 

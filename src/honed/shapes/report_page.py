@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from honed.artifacts.report import JudgedReport, Report
 from honed.evaluate.page import (
-    FEW,
     Geometry,
     bar_chart,
     comparison_sentence,
@@ -12,6 +11,7 @@ from honed.evaluate.page import (
     slices_shown,
     still_ahead,
 )
+from honed.evaluate.slices import FEW, scripts_shown
 from honed.shapes.systems import TRAINED, TUNED
 from honed.train.history import TrainingHistory
 from honed.train.reports import MiningReport
@@ -27,6 +27,7 @@ def render(template: str, report: Report, first: str, **parts: object) -> str:
         first=first,
         bars=bar_chart(report.systems, first, report.ceiling, TRAINED),
         slice_names=slices_shown(report.systems),
+        script_names=scripts_shown(report.systems),
         few=FEW,
         curve=training_curve(report.training),
         story=story(report, first),

@@ -11,7 +11,7 @@ from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.results import FusionChoice
-from honed.index.fusion import FusionLearner, JudgedCandidates, kind_of_query
+from honed.index.fusion import FusionLearner, JudgedCandidates
 from honed.index.hybrid import Candidates, HybridIndex
 from honed.index.prior import prior_weights
 from honed.search.searcher import Searcher
@@ -62,7 +62,7 @@ def judged_candidates(
         JudgedCandidates(
             candidates.features,
             asked.grades_of(at, candidates.rows),
-            kind_of_query(asked.texts[at], names=index.names),
+            index.kind_of(asked.texts[at]),
         )
         for at, candidates in enumerate(gathered)
     ]

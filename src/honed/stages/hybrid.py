@@ -13,6 +13,7 @@ from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact, ShippedModel
 from honed.bundle.names import LABEL, Entity, NameTable
 from honed.config.config import Config
+from honed.config.sections import HybridSection
 from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.errors import ConfigError, did_you_mean
@@ -20,13 +21,14 @@ from honed.core.json import Json
 from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
-from honed.core.text import fold
+from honed.core.text import fold, is_other_script, script
 from honed.data.task import Name
 from honed.encode.models import encoder_source
 from honed.index.blend import Blend
 from honed.index.fusion import FusionLearner, JudgedCandidates
-from honed.index.hybrid import HYBRID, HYBRID_TENSORS, Candidates, HybridIndex, HybridTexts
+from honed.index.hybrid import HYBRID, HYBRID_TENSORS, Candidates, HybridIndex
 from honed.index.mentions import ALL, KNOWN, LABELS, Names
+from honed.index.parts import HybridTexts
 from honed.search.searcher import Searcher
 from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of
@@ -62,12 +64,13 @@ def _run(work: Work[Config]) -> dict[str, Json]:
 
     searcher = searcher_of(work, with_hybrid=False)
     names = work.inputs.need(CheckArtifact).names()
-    searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, work.config, names))
     main = shape_of(work.config).directions(work.config)[0].name
     known = known_names(work.inputs.need(CheckArtifact))
     dev = judged_task(work.inputs, main, "dev").with_absent()
+    queries = [query.text for query in dev.queries]
+    searcher.hybrid = HybridIndex.build(hybrid_texts(searcher, work.config, names, queries))
     if work.config.queries and searcher.hybrid.evidence:
-        searcher.hybrid.evidence.names.learn_usual([query.text for query in dev.queries])
+        searcher.hybrid.evidence.names.learn_usual(queries)
     facts = teach(searcher, dev, work.config, known)
     save_file(searcher.hybrid.tensors(), str(work.folder / HYBRID_TENSORS))
     write_json(work.folder / HYBRID, hybrid_data(searcher))
@@ -84,10 +87,13 @@ def hybrid_data(searcher: Searcher) -> dict[str, Any]:
     }
 
 
-def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name] = ()) -> HybridTexts:
+def hybrid_texts(
+    searcher: Searcher, config: Config, names_known: Sequence[Name] = (), queries: Sequence[str] = ()
+) -> HybridTexts:
     """Return the labels of an index with the fields of those that bear them; `ConfigError` for an unknown field.
 
-    ``names_known`` are all names, with whether the protocol lets a search know them.
+    ``names_known`` are all names, with whether the protocol lets a search know them. Where they
+    or the ``queries`` are not all Latin, scripts are bridged, unless the section says otherwise.
     """
     assert config.hybrid is not None
     names, section = searcher.names, config.hybrid
@@ -109,6 +115,7 @@ def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name]
     of_names, weighted = shape_of(config).reads_names, texts
     for name, weight in section.weights.items():
         weighted = [f"{text} {f'{more} ' * weight}".strip() for text, more in zip(weighted, values(name), strict=True)]
+    all_names = _all_names(names, texts, bearers, entities_of, names_known) if of_names else None
     return HybridTexts(
         texts=texts,
         fields={name: values(name) for name in section.fields},
@@ -116,10 +123,32 @@ def hybrid_texts(searcher: Searcher, config: Config, names_known: Sequence[Name]
         languages=config.field_languages,
         stop_words=config.stop_words,
         names=of_names,
-        known=_all_names(names, texts, bearers, entities_of, names_known) if of_names else None,
+        known=all_names,
         kinds={name: values(name) for name in section.kinds},
         weighted=weighted if section.weights else (),
+        other_scripts=of_names and _bridges_scripts(section, [*texts, *(name.text for name in names_known), *queries]),
+        across=_across_scripts(all_names, queries) if all_names else (),
     )
+
+
+def _bridges_scripts(section: HybridSection, texts: Sequence[str]) -> bool:
+    """Tell whether a hybrid compares names across scripts: as its section says, or where texts are not all Latin."""
+    return section.other_scripts == "on" or (section.other_scripts == "auto" and any(map(is_other_script, texts)))
+
+
+def _across_scripts(names: Names, queries: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the known names that are in another script than their label, with it; none that is among the queries.
+
+    What dev asks shall not be told to what dev teaches.
+    """
+    asked = frozenset(map(fold, queries))
+    return [
+        (text, texts[0])
+        for texts, levels in zip(names.texts, names.levels, strict=True)
+        for text, level in zip(texts, levels, strict=True)
+        if level == KNOWN and not (text.isascii() and texts[0].isascii()) and script(text) != script(texts[0])
+        if fold(text) not in asked
+    ]
 
 
 def _all_names(
@@ -272,6 +301,6 @@ STAGE: Stage[Config] = Stage(
     wanted=_wanted,
     settings=_settings,
     run=_run,
-    version=5,
+    version=6,
     effort=_effort,
 )

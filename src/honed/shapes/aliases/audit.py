@@ -8,6 +8,7 @@ import msgspec
 
 from honed.core.text import bare, fold
 from honed.evaluate.results import Finding
+from honed.evaluate.slices import script_slices
 from honed.shapes.aliases.catalogue import Catalogue, name_key, slices_of_pair
 from honed.shapes.findings import SAMPLES, finding
 
@@ -92,9 +93,7 @@ def audit_aliases(
         overlap=split_overlap(catalogue, splits),
         ceiling=ceiling(catalogue),
         dictionary=dictionary_accuracy(catalogue, splits),
-        slices=dict(
-            Counter(name for pair in catalogue.pairs for name in slices_of_pair(pair, named, slice_by)).most_common()
-        ),
+        slices=_slice_sizes(catalogue, named, slice_by),
     )
 
 
@@ -201,3 +200,10 @@ def near_duplicates(labels: Iterable[str]) -> dict[str, Finding]:
     }
     samples = [f"{keys[left][0]} ~ {keys[right][0]}" for left, right in sorted(close)]
     return {"W_LABEL_NEAR_DUP": finding(len(same), same), "W_LABEL_SLIP": finding(len(close), samples)}
+
+
+def _slice_sizes(catalogue: Catalogue, named: Mapping[str, set[str]], slice_by: Sequence[str]) -> dict[str, int]:
+    """Return how many pairs are in each slice, the largest first."""
+    sizes = Counter(name for pair in catalogue.pairs for name in slices_of_pair(pair, named, slice_by))
+    of_scripts = script_slices({str(at): pair.alias for at, pair in enumerate(catalogue.pairs)})
+    return dict((sizes + Counter({name: len(ids) for name, ids in of_scripts.items()})).most_common())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from honed.core.errors import ConfigError, DataError, did_you_mean
-from honed.core.text import as_seen, bare, fold, looks_like_acronym, script
+from honed.core.text import as_seen, bare, fold, looks_like_acronym
 from honed.data.split import (
     WITHHELD,
     SplitConfig,
@@ -265,14 +265,12 @@ def given_splits(records: Iterable[Mapping[str, str]], catalogue: Catalogue) -> 
 
 
 def slices_of_pair(pair: Pair, named: Mapping[str, set[str]], slice_by: Sequence[str]) -> list[str]:
-    """Return the slices of a pair: acronym, ambiguous, script:NAME, and one for each column of ``slice_by``."""
+    """Return the slices of a pair: acronym, ambiguous, and one for each column of ``slice_by``."""
     slices = []
     if looks_like_acronym(pair.alias):
         slices.append("acronym")
     if len(named[fold(pair.alias)]) > 1:
         slices.append("ambiguous")
-    if (writing := script(pair.alias)) != "latin":
-        slices.append(f"script:{writing}")
     return [*slices, *(f"{name}={pair.fields[name]}" for name in slice_by if pair.fields.get(name))]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from honed.core.records import Document, Example, JudgedTask, Qrels, Query
 from honed.data.task import FORWARD, REVERSE, Entity, Name
+from honed.evaluate.slices import script_slices
 from honed.shapes.aliases.catalogue import Catalogue, slices_of_pair
 
 
@@ -101,13 +102,14 @@ def _task(
     groups: Mapping[str, str],
     slices: Mapping[str, set[str]],
 ) -> JudgedTask:
+    of_scripts = script_slices({query.query_id: query.text for query in queries})
     return JudgedTask(
         name=name,
         queries=queries,
         corpus=list(documents.values()),
         qrels=Qrels(grades=grades),
         groups=groups,
-        slices={key: frozenset(ids) for key, ids in sorted(slices.items())},
+        slices={key: frozenset(ids) for key, ids in sorted({**slices, **of_scripts}.items())},
     )
 
 

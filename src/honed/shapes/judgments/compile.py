@@ -9,6 +9,7 @@ from honed.core.json import Json
 from honed.core.records import Example, JudgedTask, Qrels, Query, holds_most
 from honed.core.text import fold
 from honed.evaluate.results import Finding
+from honed.evaluate.slices import script_slices
 from honed.shapes.findings import SAMPLES, finding
 from honed.shapes.judgments.config import JudgmentsConfig
 from honed.shapes.judgments.read import Judgments, drawn_order, unknown_judgements
@@ -77,7 +78,7 @@ def judged_task(judgments: Judgments, config: JudgmentsConfig, name: str, split:
         corpus=list(judgments.documents.values()),
         qrels=Qrels(grades={query.query_id: judgments.grades[query.query_id] for query in queries}),
         groups={query.query_id: fold(query.text) for query in queries},
-        slices={},
+        slices=script_slices({query.query_id: query.text for query in queries}),
         parents={part.doc_id: doc_id for doc_id, parts in judgments.cut.items() for part in parts},
     )
 
