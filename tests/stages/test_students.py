@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from honed import Project
+from honed.artifacts.data import CheckArtifact
 from honed.core.errors import TrainingError
+from honed.core.records import Query
 from honed.project.export import ExportOptions, export_bundle
 from honed.search.searcher import Searcher
 from tests.conftest import write_training_project as write
@@ -28,6 +30,29 @@ def test_every_kind_of_student_is_made(
     if student == "auto":
         assert [each["name"] for each in facts["tried"]] == ["static", "layers, 1 layers"]
         assert sum(bool(each.get("chosen")) for each in facts["tried"]) == 1
+
+
+@pytest.mark.parametrize("student", ["layers", "static"])
+def test_a_student_keeps_the_pieces_of_known_texts_alone(
+    student: str, tmp_path: Path, worded_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = f'[distil]\nstudent = "{student}"\nvocabulary = "known"\nepochs = 1\nvariants = 0\n'
+    project = Project(write(tmp_path, institutions, worded_model, section))
+    project.runner.run()
+    facts = project.report().as_dict()["student"]["student"]["vocabulary"]
+    assert facts["pieces"] < facts["of"]
+    assert facts["unseen"] > 0
+    assert 0 < facts["changed"] < 1
+    check, texts = project.runner.latest(CheckArtifact), {query.text for query in _queries(project)}
+    assert facts["unseen"] <= len(texts - {name.text for name in check.names() if name.known})
+    searcher = Searcher.load(export_bundle(project, tmp_path / "bundle", ExportOptions(most_flips=1.0)))
+    assert len(searcher.encoder._files.tokenizer.get_vocab()) == facts["pieces"]
+    assert searcher.search("UdeG", 1)
+
+
+def _queries(project: Project) -> list[Query]:
+    check = project.runner.latest(CheckArtifact)
+    return [query for split in ("dev", "test") for query in check.task("alias-to-label", split).queries]
 
 
 @pytest.mark.parametrize("method", ["pairs", "kl", "margin-mse"])

@@ -12,6 +12,7 @@ import msgspec
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_integer, as_object, as_text, as_texts
 from honed.core.records import EncoderSpec
+from honed.encode.vocabulary import VocabularyFacts
 
 
 class FileEntry(NamedTuple):
@@ -108,6 +109,12 @@ class Manifest:
     def parity(self) -> Parity:
         """How far the answers are from the trained model's, measured when the bundle was written."""
         return msgspec.convert(as_object(self.data["parity"], "parity"), Parity)
+
+    @property
+    def vocabulary(self) -> VocabularyFacts | None:
+        """What is left of the model's vocabulary, where it was cut when the bundle was written."""
+        stated = self.data.get("vocabulary")
+        return None if stated is None else msgspec.convert(as_object(stated, "vocabulary"), VocabularyFacts)
 
     @property
     def reranker_max_length(self) -> int:

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace as replace_fields
 
-from honed.artifacts.data import CheckArtifact, Examples
+from honed.artifacts.data import Examples
 from honed.artifacts.models import STUDENT, DistilArtifact, TrainArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
@@ -26,6 +26,7 @@ from honed.encode.base_models import resolve
 from honed.shapes.judged import DEV_CHARS, judged_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import dev_reciprocal_rank, narrowed
+from honed.stages.known_texts import RoleText, known_texts, name_texts, unseen_queries
 from honed.train.config import STUDENT_KINDS, DistilConfig
 from honed.train.history import TrainingResult, TrainingRun
 from honed.train.reports import StudentFigures, StudentReport, TeacherFigures
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
-    settings: dict[str, Json] = asdict(config.distil) if config.distil else {}
+    settings = config.distil.settings() if config.distil else {}
     student = str(settings.get("student", "auto"))
     return {"distil": settings, "weights": resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""}
 
@@ -51,7 +52,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     if config.student == "auto":
         tried = _auto(work, teacher, dev, config)
     else:
-        student, figures = _untrained(teacher, dev, config)
+        student, figures = _untrained(work, teacher, dev, config)
         if over := _over_budget(figures, config):
             raise TrainingError("E_DISTIL_BUDGET", f"the student {figures.name} has {over}")
         tried = [_train(_Distillation(work, teacher, dev, config, work.folder), student, figures)]
@@ -92,12 +93,21 @@ def _size(encoder: "TorchEncoder") -> float:
     return size_in_mb(encoder.model)
 
 
-def _untrained(teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig) -> "tuple[TorchEncoder, StudentFigures]":
+def _untrained(
+    work: Work[Config], teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig
+) -> "tuple[TorchEncoder, StudentFigures]":
     """Return an untrained student with its name, size (MB of int8 weights) and ms for one query."""
     from honed.train.students import make_student
 
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
-    return student, StudentFigures(name=_name(config), mb=round(_size(student), 3), ms=_latency(student, dev))
+    facts = None
+    if config.vocabulary == "known":
+        from honed.encode.pruned import prune_vocabulary
+
+        known = [*known_texts(work.inputs), *_matched_texts(work, config)]
+        student, facts = prune_vocabulary(student, known, unseen_queries(work.config, work.inputs, known))
+    size, took = round(_size(student), 3), _latency(student, dev)
+    return student, StudentFigures(name=_name(config), mb=size, ms=took, vocabulary=facts)
 
 
 def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
@@ -129,18 +139,22 @@ def _name(config: DistilConfig) -> str:
 
 def _match(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
     from honed.train.distil import match_teacher
-    from honed.train.variants import text_variants
 
     work, config = distillation.work, distillation.config
-    texts: dict[tuple[str, Role], None] = {}
-    for name in work.inputs.need(CheckArtifact).names():
-        if name.known:
-            texts[name.text, "document" if name.kind == "label" else "query"] = None
+    texts = _matched_texts(work, config)
+    targets = role_vectors(_fast_teacher(work), texts)
+    return match_teacher(student, texts, targets, distillation.score, config, distillation.run)
+
+
+def _matched_texts(work: Work[Config], config: DistilConfig) -> list[RoleText]:
+    """Return the texts whose vectors a student learns: known names, and variants of them as queries."""
+    from honed.train.variants import text_variants
+
+    texts = dict.fromkeys(name_texts(work.inputs))
     for text in list(dict.fromkeys(text for text, _ in texts)):
         for variant in text_variants(text, config.variants, config.seed):
             texts[variant, "query"] = None
-    targets = role_vectors(_fast_teacher(work), list(texts))
-    return match_teacher(student, list(texts), targets, distillation.score, config, distillation.run)
+    return list(texts)
 
 
 def _fast_teacher(work: Work[Config]) -> Encoder:
@@ -148,7 +162,7 @@ def _fast_teacher(work: Work[Config]) -> Encoder:
     return work.executor.encoder(work.inputs.need(TrainArtifact).source())
 
 
-def role_vectors(encoder: Encoder, texts: Sequence[tuple[str, Role]]) -> Vectors:
+def role_vectors(encoder: Encoder, texts: Sequence[RoleText]) -> Vectors:
     """Return the vectors ``(n_texts, dim)`` of texts in their roles."""
     vectors = np.empty((len(texts), encoder.spec.dim), dtype=np.float32)
     roles: tuple[Role, ...] = ("query", "document")
@@ -200,7 +214,7 @@ def _auto(work: Work[Config], teacher: "TorchEncoder", dev: JudgedTask, config: 
         return tried
     for kind, layers, dim in student_shapes(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
-        student, figures = _untrained(teacher, dev, one)
+        student, figures = _untrained(work, teacher, dev, one)
         if _over_budget(figures, config):
             tried.append(replace_fields(figures, chosen=False, over_budget=True))
             continue

@@ -1,10 +1,11 @@
 """The sections ``[train]``, ``[mine]``, ``[cross_encoder]`` and ``[distil]`` of honed.toml; free of heavy imports."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from honed.core.errors import ConfigError
+from honed.core.json import Json
 from honed.core.sections import limits, named
-from honed.encode.config import PRECISIONS
+from honed.encode.config import PRECISIONS, VOCABULARIES
 from honed.train.losses import AUTO, ObjectiveNames
 
 TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
@@ -131,6 +132,9 @@ CROSS_ENCODER_METHODS = ("margin-mse", "kl")  # learn a cross-encoder's scores
 STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weights; any other name is a base model
 
 
+_LATER: dict[str, Json] = {"vocabulary": "whole"}  # so that students of before need not be made anew
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistilConfig:
     """The section ``[distil]``: a small student of the fine-tuned model, which is then what is indexed and shipped.
@@ -139,7 +143,8 @@ class DistilConfig:
     vectors alone, ``dim`` wide), the name of a base model, or "auto": the best on dev of several that fit into
     ``max_mb`` (MB of weights in int8) and ``max_ms`` (ms for one query; 0: no limit). ``method`` "match" learns the
     teacher's vectors of all names and ``variants`` of each; "pairs" the cosines of pairs and mined negatives;
-    "margin-mse" and "kl" the scores of a cross-encoder.
+    "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that known
+    texts need, with the single signs of their scripts.
     """
 
     student: str = "layers"
@@ -155,6 +160,12 @@ class DistilConfig:
     evaluations: int = field(default=4, metadata=limits(low=1, high=1000))
     track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
     seed: int = field(default=0, metadata=limits(low=0))
+    vocabulary: str = field(default="whole", metadata=limits(one_of=VOCABULARIES))
+
+    def settings(self) -> dict[str, Json]:
+        """Return the settings as plain data; options that came later are left out at their defaults."""
+        plain: dict[str, Json] = asdict(self)
+        return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
 
     def schedule(self, *, objective: str = "auto") -> TrainConfig:
         """Return the settings of the trainer, without weight decay; what is not named here has its default."""
