@@ -56,6 +56,17 @@ class Parity(msgspec.Struct, kw_only=True):
     largest_top1_score_difference: float
 
 
+class DocumentSide(msgspec.Struct, kw_only=True):
+    """Who encoded the documents of an index: ``encoded_by`` "teacher", which is not in the bundle; its fingerprint.
+
+    ``directions`` tells whether its vectors were projected on directions of the student's width.
+    """
+
+    encoded_by: str
+    fingerprint: str
+    directions: bool
+
+
 class Manifest:
     """What a bundle says of itself; ``data`` is the whole manifest as plain data."""
 
@@ -109,6 +120,12 @@ class Manifest:
     def parity(self) -> Parity:
         """How far the answers are from the trained model's, measured when the bundle was written."""
         return msgspec.convert(as_object(self.data["parity"], "parity"), Parity)
+
+    @property
+    def documents(self) -> DocumentSide | None:
+        """Who encoded the documents of the index, where that is not the model of the bundle."""
+        stated = self.data.get("documents")
+        return None if stated is None else msgspec.convert(as_object(stated, "documents"), DocumentSide)
 
     @property
     def vocabulary(self) -> VocabularyFacts | None:

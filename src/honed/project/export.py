@@ -14,9 +14,11 @@ from honed.artifacts.models import CrossEncoderArtifact
 from honed.bundle.layout import REPORT as BUNDLE_REPORT
 from honed.bundle.layout import REPORT_PAGE as BUNDLE_PAGE
 from honed.bundle.layout import HybridFiles, RerankerFiles
+from honed.bundle.manifest import DocumentSide
 from honed.bundle.seal import signer_of
 from honed.bundle.write import BundleContent, write_bundle
 from honed.core.errors import ConfigError
+from honed.core.fingerprint import fingerprint
 from honed.core.json import Json, JsonObject
 from honed.core.sections import limits
 from honed.data.split import unit_interval
@@ -99,7 +101,7 @@ def _content(project: Workspace, index: IndexArtifact, options: ExportOptions, k
         names=[(text_row[name.text], entity_row[name.entity_id], name.kind) for name in index.names()],
         entities=[(entity.entity_id, entity.label, dict(entity.fields)) for entity in entities],
         settings={"backend": "flat", "names": "labels", **index.settings()},
-        facts={**project_facts(project).as_dict(), **facts},
+        facts={**project_facts(project).as_dict(), **facts, **_documents(index)},
         files=_report_files(project),
         hybrid=_hybrid(project),
         reranker=_reranker(project, texts, precision),
@@ -110,12 +112,27 @@ def _content(project: Workspace, index: IndexArtifact, options: ExportOptions, k
 def _graph(project: Workspace, index: IndexArtifact, options: ExportOptions) -> tuple[EncoderGraph, dict[str, Json]]:
     """Return the model for a bundle, and what is to be told of its vocabulary where that is cut."""
     texts, spec = index.texts(), index.spec()
+    prompt = spec.prompt("document" if index.document_models() is None else "query")
+    calibration = [prompt + text for text in texts]
     if options.vocabulary == "whole":
-        return encoder_graph(index.model_folder(), spec, options.precision, texts), {}
+        return encoder_graph(index.model_folder(), spec, options.precision, calibration), {}
     with tempfile.TemporaryDirectory() as scratch:
         facts = save_with_known_vocabulary(project, index, parity_queries(project, texts), Path(scratch))
-        graph = encoder_graph(Path(scratch), spec, options.precision, texts)
+        graph = encoder_graph(Path(scratch), spec, options.precision, calibration)
     return graph, {"vocabulary": msgspec.to_builtins(facts)}
+
+
+def _documents(index: IndexArtifact) -> dict[str, Json]:
+    """Return who encoded the documents, where that is not the model of the bundle."""
+    models = index.document_models()
+    if models is None:
+        return {}
+    side = DocumentSide(
+        encoded_by="teacher",
+        fingerprint=fingerprint(models.load().spec.as_dict()),
+        directions=models.directions is not None,
+    )
+    return {"documents": msgspec.to_builtins(side)}
 
 
 @dataclass(frozen=True)

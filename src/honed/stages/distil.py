@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace as replace_fields
 
 from honed.artifacts.data import Examples
-from honed.artifacts.models import STUDENT, DistilArtifact, TrainArtifact
+from honed.artifacts.models import DIRECTIONS, STUDENT, DistilArtifact, TrainArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
@@ -23,13 +23,16 @@ from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import Example, JudgedTask
 from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
+from honed.encode.joined import AsymmetricEncoder, JoinedEncoder
 from honed.shapes.judged import DEV_CHARS, judged_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import dev_reciprocal_rank, narrowed
 from honed.stages.known_texts import RoleText, known_texts, name_texts, unseen_queries
+from honed.stages.shipped import teacher_sources
 from honed.train.config import STUDENT_KINDS, DistilConfig
 from honed.train.history import TrainingResult, TrainingRun
 from honed.train.reports import StudentFigures, StudentReport, TeacherFigures
+from honed.train.targets import TargetFacts, student_targets
 
 if TYPE_CHECKING:
     from honed.encode.torch_encoder import TorchEncoder
@@ -121,11 +124,19 @@ def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
 
 def _train(distillation: _Distillation, student: "TorchEncoder", figures: StudentFigures) -> StudentFigures:
     """Train one student; returns its name, size, speed and dev score."""
-    config = distillation.config
-    method = _match if config.method == "match" else _by_pairs
-    trained = method(distillation, student)
-    history = trained.history
-    return replace_fields(figures, method=config.method, dev=history.best_score, spec=trained.spec, history=history)
+    config, targets = distillation.config, None
+    if config.method == "match":
+        trained, targets = _match(distillation, student)
+    else:
+        trained = _by_pairs(distillation, student)
+    return replace_fields(
+        figures,
+        method=config.method,
+        dev=trained.history.best_score,
+        spec=trained.spec,
+        history=trained.history,
+        targets=targets,
+    )
 
 
 def _name(config: DistilConfig) -> str:
@@ -137,13 +148,31 @@ def _name(config: DistilConfig) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _match(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
+def _match(distillation: _Distillation, student: "TorchEncoder") -> tuple[TrainingResult, TargetFacts]:
+    """Teach a student the vectors of its teachers; keeps the directions that these were projected on."""
     from honed.train.distil import match_teacher
 
     work, config = distillation.work, distillation.config
-    texts = _matched_texts(work, config)
-    targets = role_vectors(_fast_teacher(work), texts)
-    return match_teacher(student, texts, targets, distillation.score, config, distillation.run)
+    texts, teachers = _matched_texts(work, config), _teachers(work)
+    targets = student_targets([role_vectors(teacher, texts) for teacher in teachers], student.spec.dim)
+    if targets.directions is not None:
+        np.save(distillation.folder / DIRECTIONS, targets.directions, allow_pickle=False)
+    documents = JoinedEncoder(teachers, targets.directions)
+
+    def score(encoder: Encoder) -> float:
+        if config.documents == "teacher":
+            return distillation.score(AsymmetricEncoder(encoder, lambda: documents))
+        return distillation.score(encoder)
+
+    trained = match_teacher(student, texts, targets.vectors, score, config, distillation.run)
+    facts = TargetFacts(
+        teachers=["fine-tuned"],
+        documents=config.documents,
+        dim=targets.vectors.shape[1],
+        of=sum(teacher.spec.dim for teacher in teachers),
+        kept=targets.kept,
+    )
+    return trained, facts
 
 
 def _matched_texts(work: Work[Config], config: DistilConfig) -> list[RoleText]:
@@ -157,9 +186,9 @@ def _matched_texts(work: Work[Config], config: DistilConfig) -> list[RoleText]:
     return list(texts)
 
 
-def _fast_teacher(work: Work[Config]) -> Encoder:
-    """Return the teacher in the precision that this machine is fastest in; its vectors are kept."""
-    return work.executor.encoder(work.inputs.need(TrainArtifact).source())
+def _teachers(work: Work[Config]) -> list[Encoder]:
+    """Return the teachers in the precision that this machine is fastest in; their vectors are kept."""
+    return [work.executor.encoder(source) for source in teacher_sources(work.config, work.inputs)]
 
 
 def role_vectors(encoder: Encoder, texts: Sequence[RoleText]) -> Vectors:
@@ -182,7 +211,7 @@ def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingR
             "E_DISTIL_NEGATIVES", f"distil.method {config.method} needs mined negatives: add [mine] to honed.toml"
         )
     if config.method == "pairs":
-        examples = with_cosines(examples, _fast_teacher(distillation.work))
+        examples = with_cosines(examples, _teachers(distillation.work)[0])
     schedule = config.schedule(objective=config.method)
     return fine_tune(student, examples, distillation.score, schedule, distillation.run)
 

@@ -132,7 +132,10 @@ CROSS_ENCODER_METHODS = ("margin-mse", "kl")  # learn a cross-encoder's scores
 STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weights; any other name is a base model
 
 
-_LATER: dict[str, Json] = {"vocabulary": "whole"}  # so that students of before need not be made anew
+_LATER: dict[str, Json] = {
+    "vocabulary": "whole",
+    "documents": "student",
+}  # so that students of before need not be made anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +147,8 @@ class DistilConfig:
     ``max_mb`` (MB of weights in int8) and ``max_ms`` (ms for one query; 0: no limit). ``method`` "match" learns the
     teacher's vectors of all names and ``variants`` of each; "pairs" the cosines of pairs and mined negatives;
     "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that known
-    texts need, with the single signs of their scripts.
+    texts need, with the single signs of their scripts. ``documents`` says whose vectors of documents are searched: with
+    "teacher" the student encodes queries alone.
     """
 
     student: str = "layers"
@@ -161,6 +165,7 @@ class DistilConfig:
     track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
     seed: int = field(default=0, metadata=limits(low=0))
     vocabulary: str = field(default="whole", metadata=limits(one_of=VOCABULARIES))
+    documents: str = field(default="student", metadata=limits(one_of=("student", "teacher")))
 
     def settings(self) -> dict[str, Json]:
         """Return the settings as plain data; options that came later are left out at their defaults."""
@@ -191,5 +196,7 @@ class DistilConfig:
                 raise ConfigError(
                     "E_CONFIG_RANGE", f'{file}: distil.{key} does not go with distil.student = "{self.student}"'
                 )
-        if self.student == "auto" and self.method != "match":
-            raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.student = "auto" goes with method = "match"')
+        matched = {'student = "auto"': self.student == "auto", 'documents = "teacher"': self.documents == "teacher"}
+        for setting, used in matched.items():
+            if used and self.method != "match":
+                raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.{setting} goes with method = "match"')

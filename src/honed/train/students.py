@@ -13,11 +13,11 @@ from transformers import BertModel, PretrainedConfig
 from transformers.models.bert.modeling_bert import BertAttention, BertLayer
 
 from honed.core.errors import TrainingError
-from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import STUDENT_KINDS
+from honed.train.targets import principal_directions
 
 
 def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int = 0) -> TorchEncoder:
@@ -177,15 +177,6 @@ def _special_tokens(teacher: TorchEncoder) -> tuple[list[int], list[int]]:
     """Return the ids that the teacher's tokenizer puts before and after a text."""
     ids = teacher.tokens(["a"])[0].tolist()
     return ids[:1] if len(ids) > 1 else [], ids[2:]
-
-
-def principal_directions(vectors: Vectors, dim: int) -> Vectors:
-    """Return the ``dim`` orthonormal directions ``(width, dim)`` that keep most of the vectors' inner products.
-
-    They are the eigenvectors of the largest eigenvalues of the uncentred covariance of ``vectors`` ``(n, width)``.
-    """
-    values, directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors.astype(np.float64))
-    return directions[:, np.argsort(-values)[:dim]].astype(np.float32)
 
 
 def size_in_mb(model: nn.Module, bytes_per_number: int = 1) -> float:
