@@ -16,6 +16,7 @@ from honed.encode.pruned import prune_vocabulary
 from honed.encode.torch_encoder import TorchEncoder, save_model
 from honed.encode.vocabulary import share_changed, smaller_vocabulary
 from honed.train.students import size_in_mb, static_student
+from tests.encode.tiny_models import TINY, make_tiny
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 
@@ -52,7 +53,7 @@ def trained(kind: str, names: list[str]) -> Tokenizer:
 def test_known_texts_keep_their_pieces_and_most_pieces_go(kind: str, names: list[str]) -> None:
     whole = trained(kind, names)
     known = [*names[:120], "Ωμέγα 😀", "𝔘niv", "a" * 300, ""]
-    smaller = smaller_vocabulary(whole, known, first=2)
+    smaller = smaller_vocabulary(whole, known, keep=[0, 1])
     assert smaller.tokenizer.get_vocab_size() < whole.get_vocab_size() / 2
     for text in known:
         before, after = whole.encode(text), smaller.tokenizer.encode(text)
@@ -144,6 +145,21 @@ def test_a_pruned_model_gives_the_vectors_it_gave(worded_model: Path, names: lis
         assert np.allclose(encoder.encode(known, "query"), wanted, atol=1e-5)
     apart = np.linalg.norm(again.encode(others, "query") - whole.encode(others, "query"), axis=1) > 1e-5
     assert apart.mean() == pytest.approx(facts.changed)
+
+
+@pytest.mark.parametrize("kind", sorted(TINY))
+def test_every_architecture_can_be_pruned(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honed.encode.vocabulary._is_single", lambda piece: False)  # tiny models have little else
+    monkeypatch.setattr("honed.encode.vocabulary._Model.in_scripts", lambda *_: False)
+    encoder = loaded(make_tiny(kind, tmp_path / kind))
+    known = ["abba cab", "u" * 40, "univ of b", "b"]
+    wanted, before = encoder.encode(known, "query"), size_in_mb(encoder.model)
+    pruned, facts = prune_vocabulary(encoder, [(text, "query") for text in known])
+    assert facts.pieces < facts.of / 2
+    assert size_in_mb(pruned.model) < before
+    again = ExactModel(tmp_path / "saved", save_model(pruned.model, pruned.spec, tmp_path / "saved")).load()
+    assert np.allclose(pruned.encode(known, "query"), wanted, atol=1e-5)
+    assert np.allclose(again.encode(known, "query"), wanted, atol=1e-5)
 
 
 def test_a_static_model_is_pruned_too(worded_model: Path, names: list[str]) -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _CHECKED, _FAR = 64, 1e-5
-_OFFSET = 8  # an id of the padding token below it may be what positions are counted from (RoBERTa)
 _IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id", "unk_token_id")
 _NAMED = ("pad_token", "bos_token", "eos_token", "cls_token", "sep_token", "mask_token", "unk_token")
 
@@ -62,8 +61,8 @@ def _prompted(encoder: TorchEncoder, texts: Sequence[tuple[str, Role]]) -> list[
 
 
 def _smaller(encoder: TorchEncoder, texts: Sequence[str]) -> SmallerVocabulary:
-    first = encoder.padding_id + 1 if encoder.padding_id < _OFFSET else 0
-    return smaller_vocabulary(tokenizer_of(encoder.model), texts, first=first)
+    counted = range(encoder.first_position)  # positions count from the padding token's id, so that must stay
+    return smaller_vocabulary(tokenizer_of(encoder.model), texts, keep={encoder.padding_id, *counted})
 
 
 def _cut_model(model: "SentenceTransformer", smaller: SmallerVocabulary) -> None:
@@ -77,15 +76,16 @@ def _cut_model(model: "SentenceTransformer", smaller: SmallerVocabulary) -> None
     transformer = first.model
     table: nn.Embedding = transformer.get_input_embeddings()
     place = {int(old): new for new, old in enumerate(smaller.old_ids)}
-    padding = None if table.padding_idx is None else place.get(table.padding_idx)
-    words = nn.Embedding(len(rows), table.embedding_dim, padding_idx=padding)
-    words.weight = nn.Parameter(table.weight.detach()[rows.to(table.weight.device)].clone())
-    transformer.set_input_embeddings(words)
+    table.weight = nn.Parameter(table.weight.detach()[rows.to(table.weight.device)].clone())
+    table.num_embeddings = len(rows)
+    if table.padding_idx is not None:
+        table.padding_idx = place.get(table.padding_idx)
     config = transformer.config
     config.vocab_size = len(rows)
     for name in _IDS:
-        if isinstance(number := getattr(config, name, None), int):
-            setattr(config, name, place.get(number))
+        number = getattr(config, name, None)
+        if isinstance(number, int) and number in place:
+            setattr(config, name, place[number])
     first.processor = _fast_tokenizer(first.tokenizer, smaller.tokenizer)
 
 

@@ -8,7 +8,7 @@ instead: every known text is read by both.
 
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,16 +53,18 @@ class SmallerVocabulary(NamedTuple):
     old_ids: Ids
 
 
-def smaller_vocabulary(tokenizer: "Tokenizer", texts: Sequence[str], *, first: int = 0) -> SmallerVocabulary:
+def smaller_vocabulary(
+    tokenizer: "Tokenizer", texts: Sequence[str], *, keep: Collection[int] = ()
+) -> SmallerVocabulary:
     """Return a tokenizer that reads ``texts`` as the given one does, with few pieces besides theirs.
 
-    Kept are also: added and special tokens, the ``first`` ids, and all single signs of the scripts that occur, so that
+    Kept are also: added and special tokens, the ids ``keep``, and all single signs of the scripts that occur, so that
     any other text of these scripts still has pieces. Neither pads nor cuts. Raises `ConfigError` for a kind of model
     that is not known here, and where a known text would be read otherwise after all.
     """
     whole = _plain_copy(tokenizer)
     model = _Model.of(whole)
-    kept = _used(whole, texts) | model.needed | set(range(min(first, len(model.pieces))))
+    kept = _used(whole, texts) | model.needed | (set(keep) & model.pieces.keys())
     scripts = {_script(char) for number in kept for char in model.pieces.get(number, "")}
     kept |= {number for number, piece in model.pieces.items() if _is_single(piece) and model.in_scripts(piece, scripts)}
     smaller = model.cut(kept)
