@@ -143,6 +143,29 @@ def test_an_update_teaches_teacher_and_student_anew(project: Project, tmp_path: 
     assert models.parts[0].folder.parent == updated.artifacts["train"].folder
 
 
+def test_several_teachers_teach_one_student_and_encode_its_documents(
+    tmp_path: Path, tiny_model: Path, worded_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = f'[distil]\nteachers = ["{worded_model.as_posix()}"]\ndocuments = "teacher"\nepochs = 1\nvariants = 0\n'
+    project = Project(write(tmp_path, institutions, tiny_model, section))
+    before = {plan.stage.name: plan.key.key for plan in project.plan()}
+    project.runner.run()
+    targets = project.report().as_dict()["student"]["student"]["targets"]
+    assert targets["teachers"] == ["fine-tuned", "model"]
+    assert (targets["dim"], targets["of"]) == (32, 32 + 48)
+    index = project.runner.latest(IndexArtifact)
+    models = index.document_models()
+    assert models is not None
+    assert len(models.parts) == 2
+    vectors = models.load().encode(index.texts(), "document")
+    assert (vectors * index.vectors()).sum(axis=1).min() > 0.998  # bf16 where the CPU has it
+    cosines = [part.load().encode(index.texts(), "document") for part in models.parts]
+    wanted = np.mean([part @ part.T for part in cosines], axis=0)
+    assert np.corrcoef((vectors @ vectors.T).ravel(), wanted.ravel())[0, 1] > 0.9
+    other = project.changed({"distil.teachers": []})
+    assert {plan.stage.name: plan.key.key for plan in other.plan()}["distil"] != before["distil"]
+
+
 def test_only_a_student_that_learns_vectors_can_leave_documents_to_its_teacher(
     tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
 ) -> None:

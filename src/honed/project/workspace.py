@@ -160,5 +160,6 @@ def with_local_bases(config: Config, root: Path) -> Config:
     if config.cross_encoder:
         config = replace(config, cross_encoder=replace(config.cross_encoder, base=local(config.cross_encoder.base)))
     if config.distil:
-        config = replace(config, distil=replace(config.distil, student=local(config.distil.student)))
+        teachers = tuple(map(local, config.distil.teachers))
+        config = replace(config, distil=replace(config.distil, student=local(config.distil.student), teachers=teachers))
     return config

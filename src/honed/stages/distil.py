@@ -26,22 +26,26 @@ from honed.encode.base_models import resolve
 from honed.encode.joined import AsymmetricEncoder, JoinedEncoder
 from honed.shapes.judged import DEV_CHARS, judged_task
 from honed.shapes.registry import shape_of
-from honed.shapes.systems import dev_reciprocal_rank, narrowed
+from honed.shapes.systems import TUNED, dev_reciprocal_rank, narrowed
 from honed.stages.known_texts import RoleText, known_texts, name_texts, unseen_queries
-from honed.stages.shipped import teacher_sources
+from honed.stages.shipped import teacher_sources, teachers_identity
 from honed.train.config import STUDENT_KINDS, DistilConfig
 from honed.train.history import TrainingResult, TrainingRun
 from honed.train.reports import StudentFigures, StudentReport, TeacherFigures
-from honed.train.targets import TargetFacts, student_targets
+from honed.train.targets import TargetFacts, student_targets, turned
 
 if TYPE_CHECKING:
     from honed.encode.torch_encoder import TorchEncoder
+
+_TURNED_BY = 4000  # texts by which the targets are turned towards the student
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
     settings = config.distil.settings() if config.distil else {}
     student = str(settings.get("student", "auto"))
-    return {"distil": settings, "weights": resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""}
+    teachers: dict[str, Json] = {"teachers": teachers_identity(config)} if settings.get("teachers") else {}
+    weights = resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""
+    return {"distil": settings, "weights": weights, **teachers}
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -155,6 +159,9 @@ def _match(distillation: _Distillation, student: "TorchEncoder") -> tuple[Traini
     work, config = distillation.work, distillation.config
     texts, teachers = _matched_texts(work, config), _teachers(work)
     targets = student_targets([role_vectors(teacher, texts) for teacher in teachers], student.spec.dim)
+    if len(teachers) > 1:  # axes that no model has: the student begins with its own
+        rows = np.arange(0, len(texts), 1 + len(texts) // _TURNED_BY)
+        targets = turned(targets, rows, role_vectors(student, [texts[row] for row in rows]))
     if targets.directions is not None:
         np.save(distillation.folder / DIRECTIONS, targets.directions, allow_pickle=False)
     documents = JoinedEncoder(teachers, targets.directions)
@@ -166,7 +173,7 @@ def _match(distillation: _Distillation, student: "TorchEncoder") -> tuple[Traini
 
     trained = match_teacher(student, texts, targets.vectors, score, config, distillation.run)
     facts = TargetFacts(
-        teachers=["fine-tuned"],
+        teachers=[TUNED, *(Path(name).name if Path(name).is_dir() else name for name in config.teachers)],
         documents=config.documents,
         dim=targets.vectors.shape[1],
         of=sum(teacher.spec.dim for teacher in teachers),

@@ -1,6 +1,8 @@
 """What is shipped: the model, who taught it, and who encodes documents where a student encodes queries alone."""
 
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import TypeAlias
 
 from honed.artifacts.models import DIRECTIONS, MODEL, DistilArtifact, ShippedModel, TrainArtifact
@@ -9,8 +11,10 @@ from honed.core.artifacts import Artifact
 from honed.core.json import Json
 from honed.core.protocols import Encoder
 from honed.core.stage import Inputs
+from honed.encode.base_models import is_trained_folder, read_spec
+from honed.encode.config import EncoderConfig
 from honed.encode.joined import AsymmetricEncoder, JoinedEncoder
-from honed.encode.models import EncoderSource, encoder_source
+from honed.encode.models import EncoderSource, TrainedModel, encoder_source
 
 EncoderOf: TypeAlias = Callable[[EncoderSource], Encoder]  # such as `Executor.encoder`
 
@@ -22,8 +26,30 @@ def shipped_model(config: Config, inputs: Inputs) -> EncoderSource:
 
 
 def teacher_sources(config: Config, inputs: Inputs, precision: str = "auto") -> list[EncoderSource]:
-    """Return the teachers of a student: the fine-tuned model."""
-    return [inputs.need(TrainArtifact).source(precision)]
+    """Return the teachers of a student: the fine-tuned model, then those that are named."""
+    return [inputs.need(TrainArtifact).source(precision), *named_teachers(config, precision)]
+
+
+def named_teachers(config: Config, precision: str = "auto") -> list[EncoderSource]:
+    """Return the teachers that ``distil.teachers`` names: base models, or folders of models that honed trained."""
+    return [_teacher(name, precision) for name in (config.distil.teachers if config.distil else ())]
+
+
+def _teacher(name: str, precision: str) -> EncoderSource:
+    if is_trained_folder(Path(name)):
+        return TrainedModel(folder=Path(name).resolve(), precision=precision)
+    return encoder_source(EncoderConfig(base=name, precision=precision))
+
+
+def teachers_identity(config: Config) -> list[Json]:
+    """Return names and fingerprints of the named teachers, for fingerprints of stages."""
+    identities: list[Json] = []
+    for source in named_teachers(config):
+        if isinstance(source, TrainedModel):
+            identities.append({"weights": read_spec(source.folder).weights})
+        else:
+            identities.append(source.identity())
+    return identities
 
 
 def encodes_queries_alone(config: Config) -> bool:
@@ -58,5 +84,11 @@ def documents_place(config: Config, inputs: Inputs) -> dict[str, Json]:
         return {}
     student = inputs.need(DistilArtifact)
     directions = f"../../{student.folder.parent.name}/{student.key}/{DIRECTIONS}" if student.has(DIRECTIONS) else None
-    models: list[Json] = [model_place(inputs.need(TrainArtifact), config.model.precision)]
+    precision = config.model.precision
+    models: list[Json] = [model_place(inputs.need(TrainArtifact), precision)]
+    for source in named_teachers(config, precision):
+        if isinstance(source, TrainedModel):
+            models.append({"model": str(source.folder), "precision": precision})
+        else:
+            models.append({"base": asdict(source.config)})
     return {"documents": {"models": models, "directions": directions}}

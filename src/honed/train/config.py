@@ -1,5 +1,6 @@
 """The sections ``[train]``, ``[mine]``, ``[cross_encoder]`` and ``[distil]`` of honed.toml; free of heavy imports."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from honed.core.errors import ConfigError
@@ -132,10 +133,8 @@ CROSS_ENCODER_METHODS = ("margin-mse", "kl")  # learn a cross-encoder's scores
 STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weights; any other name is a base model
 
 
-_LATER: dict[str, Json] = {
-    "vocabulary": "whole",
-    "documents": "student",
-}  # so that students of before need not be made anew
+# options that came later: left out of fingerprints at these defaults, so that students of before need not be made anew
+_LATER: Mapping[str, object] = {"vocabulary": "whole", "documents": "student", "teachers": ()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +147,8 @@ class DistilConfig:
     teacher's vectors of all names and ``variants`` of each; "pairs" the cosines of pairs and mined negatives;
     "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that known
     texts need, with the single signs of their scripts. ``documents`` says whose vectors of documents are searched: with
-    "teacher" the student encodes queries alone.
+    "teacher" the student encodes queries alone. ``teachers`` are models besides the fine-tuned one (base models, or
+    folders of models) whose vectors are joined with its own, each with its own prompts.
     """
 
     student: str = "layers"
@@ -166,6 +166,7 @@ class DistilConfig:
     seed: int = field(default=0, metadata=limits(low=0))
     vocabulary: str = field(default="whole", metadata=limits(one_of=VOCABULARIES))
     documents: str = field(default="student", metadata=limits(one_of=("student", "teacher")))
+    teachers: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Json]:
         """Return the settings as plain data; options that came later are left out at their defaults."""
@@ -196,7 +197,11 @@ class DistilConfig:
                 raise ConfigError(
                     "E_CONFIG_RANGE", f'{file}: distil.{key} does not go with distil.student = "{self.student}"'
                 )
-        matched = {'student = "auto"': self.student == "auto", 'documents = "teacher"': self.documents == "teacher"}
+        matched = {
+            'student = "auto"': self.student == "auto",
+            'documents = "teacher"': self.documents == "teacher",
+            "teachers": bool(self.teachers),
+        }
         for setting, used in matched.items():
             if used and self.method != "match":
                 raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.{setting} goes with method = "match"')
