@@ -7,6 +7,7 @@ import pytest
 
 from honed import Project
 from honed.artifacts.data import CheckArtifact
+from honed.artifacts.index import IndexArtifact
 from honed.core.errors import TrainingError
 from honed.core.records import Query
 from honed.project.export import ExportOptions, export_bundle
@@ -47,6 +48,30 @@ def test_a_student_keeps_the_pieces_of_known_texts_alone(
     assert facts["unseen"] <= len(texts - {name.text for name in check.names() if name.known})
     searcher = Searcher.load(export_bundle(project, tmp_path / "bundle", ExportOptions(most_flips=1.0)))
     assert len(searcher.encoder._files.tokenizer.get_vocab()) == facts["pieces"]
+    assert searcher.search("UdeG", 1)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "more", "dim"),
+    [("tiny", "worded", "", 32), ("worded", "tiny", "", 32), ("worded", "tiny", 'output = "teacher"\n', 48)],
+    ids=["wider", "narrower", "narrower, as wide as the teacher"],
+)
+def test_another_base_model_of_another_width_is_a_student(
+    teacher: str, student: str, more: str, dim: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folders = {name: request.getfixturevalue(f"{name}_model") for name in (teacher, student)}
+    section = f'[distil]\nstudent = "{folders[student].as_posix()}"\n{more}documents = "teacher"\nepochs = 2\n'
+    project = Project(write(tmp_path, request.getfixturevalue("institutions"), folders[teacher], section))
+    project.runner.run()
+    facts = project.report().as_dict()["student"]["student"]
+    assert facts["spec"]["dim"] == facts["targets"]["dim"] == dim
+    index = project.runner.latest(IndexArtifact)
+    student_vectors = project.searcher().encoder.encode(index.texts(), "query")
+    cosines = student_vectors @ index.vectors().T  # of the student's vectors with those of its teacher
+    assert np.diag(cosines).mean() > max(0.9, cosines.mean())
+    searcher = Searcher.load(export_bundle(project, tmp_path / "bundle", ExportOptions(most_flips=1.0)))
+    ours, theirs = (each.encoder.encode(["UdeG", "oslo"], "query") for each in (searcher, project.searcher()))
+    assert (ours * theirs).sum(axis=1).min() > 0.999
     assert searcher.search("UdeG", 1)
 
 

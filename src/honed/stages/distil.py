@@ -45,7 +45,8 @@ def _settings(config: Config, root: Path) -> dict[str, Json]:
     student = str(settings.get("student", "auto"))
     teachers: dict[str, Json] = {"teachers": teachers_identity(config)} if settings.get("teachers") else {}
     weights = resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""
-    return {"distil": settings, "weights": weights, **teachers}
+    turned_too: dict[str, Json] = {"targets": "turned"} if weights and settings["method"] == "match" else {}
+    return {"distil": settings, "weights": weights, **teachers, **turned_too}
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -104,9 +105,12 @@ def _untrained(
     work: Work[Config], teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig
 ) -> "tuple[TorchEncoder, StudentFigures]":
     """Return an untrained student with its name, size (MB of int8 weights) and ms for one query."""
+    from honed.train.projection import with_width
     from honed.train.students import make_student
 
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
+    if config.method == "match" and (width := _target_width(work, student, config)) != student.spec.dim:
+        student = with_width(student, width)
     facts = None
     if config.vocabulary == "known":
         from honed.encode.pruned import prune_vocabulary
@@ -115,6 +119,12 @@ def _untrained(
         student, facts = prune_vocabulary(student, known, unseen_queries(work.config, work.inputs, known))
     size, took = round(_size(student), 3), _latency(student, dev)
     return student, StudentFigures(name=_name(config), mb=size, ms=took, vocabulary=facts)
+
+
+def _target_width(work: Work[Config], student: "TorchEncoder", config: DistilConfig) -> int:
+    """Return how many numbers the vectors have that a student learns."""
+    widths = [teacher.spec.dim for teacher in _teachers(work)]
+    return widths[0] if config.output == "teacher" else min(student.spec.dim, sum(widths))
 
 
 def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
@@ -155,13 +165,17 @@ def _name(config: DistilConfig) -> str:
 def _match(distillation: _Distillation, student: "TorchEncoder") -> tuple[TrainingResult, TargetFacts]:
     """Teach a student the vectors of its teachers; keeps the directions that these were projected on."""
     from honed.train.distil import match_teacher
+    from honed.train.projection import fit_projection, has_projection
 
     work, config = distillation.work, distillation.config
     texts, teachers = _matched_texts(work, config), _teachers(work)
     targets = student_targets([role_vectors(teacher, texts) for teacher in teachers], student.spec.dim)
-    if len(teachers) > 1:  # axes that no model has: the student begins with its own
-        rows = np.arange(0, len(texts), 1 + len(texts) // _TURNED_BY)
-        targets = turned(targets, rows, role_vectors(student, [texts[row] for row in rows]))
+    rows = np.arange(0, len(texts), 1 + len(texts) // _TURNED_BY)
+    some = [texts[row] for row in rows]
+    if has_projection(student):
+        fit_projection(student, some, targets.vectors[rows])
+    elif len(teachers) > 1 or config.student not in (*STUDENT_KINDS, "auto"):  # the axes are not the student's
+        targets = turned(targets, rows, role_vectors(student, some))
     if targets.directions is not None:
         np.save(distillation.folder / DIRECTIONS, targets.directions, allow_pickle=False)
     documents = JoinedEncoder(teachers, targets.directions)

@@ -134,7 +134,7 @@ STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weight
 
 
 # options that came later: left out of fingerprints at these defaults, so that students of before need not be made anew
-_LATER: Mapping[str, object] = {"vocabulary": "whole", "documents": "student", "teachers": ()}
+_LATER: Mapping[str, object] = {"vocabulary": "whole", "documents": "student", "teachers": (), "output": "own"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +148,9 @@ class DistilConfig:
     "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that known
     texts need, with the single signs of their scripts. ``documents`` says whose vectors of documents are searched: with
     "teacher" the student encodes queries alone. ``teachers`` are models besides the fine-tuned one (base models, or
-    folders of models) whose vectors are joined with its own, each with its own prompts.
+    folders of models) whose vectors are joined with its own, each with its own prompts. ``output`` "teacher" gives the
+    student the width of the fine-tuned model by a linear layer; "own" does so only where it is wider than what it
+    learns.
     """
 
     student: str = "layers"
@@ -167,6 +169,7 @@ class DistilConfig:
     vocabulary: str = field(default="whole", metadata=limits(one_of=VOCABULARIES))
     documents: str = field(default="student", metadata=limits(one_of=("student", "teacher")))
     teachers: tuple[str, ...] = ()
+    output: str = field(default="own", metadata=limits(one_of=("own", "teacher")))
 
     def settings(self) -> dict[str, Json]:
         """Return the settings as plain data; options that came later are left out at their defaults."""
@@ -201,6 +204,7 @@ class DistilConfig:
             'student = "auto"': self.student == "auto",
             'documents = "teacher"': self.documents == "teacher",
             "teachers": bool(self.teachers),
+            'output = "teacher"': self.output == "teacher",
         }
         for setting, used in matched.items():
             if used and self.method != "match":

@@ -24,8 +24,8 @@ def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int 
     """Return an untrained student of a teacher: one of `STUDENT_KINDS`, or the base model of that name.
 
     ``layers`` is how many of the teacher's are kept, 0: half of them; ``dim`` is the width of "narrow" (0: two thirds
-    of the teacher's) and of "static" (0: 256). Raises `TrainingError` for a teacher that has no layers to take from,
-    and for a student that is wider than its teacher.
+    of the teacher's) and of "static" (0: 256, at most the teacher's). Raises `TrainingError` for a teacher that has no
+    layers to take from, or whose layers cannot be made narrower.
     """
     if kind not in STUDENT_KINDS:
         return _base_model_student(teacher, kind)
@@ -46,11 +46,6 @@ def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int 
 def _base_model_student(teacher: TorchEncoder, name: str) -> TorchEncoder:
     base = TorchEncoder.load(EncoderConfig(base=name, precision="fp32"))
     spec = replace(base.spec, query_prompt=teacher.spec.query_prompt, document_prompt=teacher.spec.document_prompt)
-    if spec.dim > teacher.spec.dim:
-        raise TrainingError(
-            "E_DISTIL_STUDENT",
-            f"distil.student {name}: its vectors have {spec.dim} numbers, the teacher's {teacher.spec.dim}",
-        )
     return TorchEncoder(base.model, spec, precision="fp32")
 
 
