@@ -1,9 +1,8 @@
-"""A tokenizer cut down to the pieces that known texts need: these keep their pieces, in a far smaller vocabulary.
+"""A tokenizer cut down to the pieces that known texts need: these are read as before, by a far smaller vocabulary.
 
-Why leaving pieces out changes nothing for the known texts: a Unigram model takes the best path, and what is best among
-all is best among fewer; WordPiece takes the longest piece that fits, and what is longest among all is longest among
-fewer; BPE applies the merge of lowest rank, and what is lowest among all is lowest among fewer. Whoever asks gets proof
-instead: every known text is read by both.
+Kept are all pieces that stand anywhere in the words of known texts, whether they were taken there or not: more than
+these no model looks at when it reads those texts, so nothing changes for them. And the pieces that lost there are what
+other texts of the same kind are likely to need.
 """
 
 import json
@@ -59,23 +58,22 @@ def smaller_vocabulary(
     """Return a tokenizer that reads ``texts`` as the given one does, with few pieces besides theirs.
 
     Kept are also: added and special tokens, the ids ``keep``, and all single signs of the scripts that occur, so that
-    any other text of these scripts still has pieces. Neither pads nor cuts. Raises `ConfigError` for a kind of model
-    that is not known here, and where a known text would be read otherwise after all.
+    any other text of these scripts still has pieces. Neither pads nor cuts. Every known text is read by both. Raises
+    `ConfigError` for a kind of model that is not known here, and where a text is read otherwise after all.
     """
     whole = _plain_copy(tokenizer)
     model = _Model.of(whole)
-    kept = _used(whole, texts) | model.needed | (set(keep) & model.pieces.keys())
+    kept = _used(whole, texts) | model.pieces_within(whole, texts)
     scripts = {_script(char) for number in kept for char in model.pieces.get(number, "")}
     kept |= {number for number, piece in model.pieces.items() if _is_single(piece) and model.in_scripts(piece, scripts)}
+    kept |= model.needed | (set(keep) & model.pieces.keys())
     smaller = model.cut(kept)
     if differing := list(_differing(whole, smaller, texts)):
-        smaller = model.cut(kept | model.pieces_within(whole, differing))
-        if differing := list(_differing(whole, smaller, differing)):
-            raise ConfigError(
-                "E_VOCABULARY",
-                f"the vocabulary cannot be cut: {len(differing)} known texts would be read otherwise, such as "
-                f"{differing[0][:80]!r}; keep it whole",
-            )
+        raise ConfigError(
+            "E_VOCABULARY",
+            f"the vocabulary cannot be cut: {len(differing)} known texts would be read otherwise, such as "
+            f"{differing[0][:80]!r}; keep it whole",
+        )
     return smaller
 
 
@@ -159,18 +157,18 @@ class _Model:
         return by_bytes or not char or char.isascii() or _script(char) in scripts
 
     def pieces_within(self, tokenizer: "Tokenizer", texts: Sequence[str]) -> set[int]:
-        """Return the ids of all pieces that stand anywhere in some texts: more than these the model never looks at."""
+        """Return the ids of all pieces that stand anywhere in the words of some texts."""
         numbers = {piece: number for number, piece in self.pieces.items()}
         longest = max(map(len, numbers))
         prefix = self.data["model"].get("continuing_subword_prefix") or ""
-        found: set[int] = set()
-        for text in texts:
-            for word in _words(tokenizer, text):
-                for start in range(len(word)):
-                    for end in range(start + 1, min(len(word), start + longest) + 1):
-                        part = word[start:end]
-                        found |= {numbers[piece] for piece in (part, prefix + part) if piece in numbers}
-        return found
+        words = {word for text in texts for word in _words(tokenizer, text)}
+        parts = {
+            word[start:end]
+            for word in words
+            for start in range(len(word))
+            for end in range(start + 1, min(len(word), start + longest) + 1)
+        }
+        return {numbers[piece] for part in parts for piece in (part, prefix + part) if piece in numbers}
 
     def cut(self, kept: set[int]) -> SmallerVocabulary:
         """Return the tokenizer with some of its pieces, in their order; tokens that were only added come last."""

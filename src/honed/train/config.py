@@ -145,11 +145,11 @@ class DistilConfig:
     vectors alone, ``dim`` wide), the name of a base model, or "auto": the best on dev of several that fit into
     ``max_mb`` (MB of weights in int8) and ``max_ms`` (ms for one query; 0: no limit). ``method`` "match" learns the
     teacher's vectors of all names and ``variants`` of each; "pairs" the cosines of pairs and mined negatives;
-    "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that known
-    texts need, with the single signs of their scripts. ``documents`` says whose vectors of documents are searched: with
-    "teacher" the student encodes queries alone. ``teachers`` are models besides the fine-tuned one (base models, or
-    folders of models) whose vectors are joined with its own, each with its own prompts. ``output`` "teacher" gives the
-    student the width of the fine-tuned model by a linear layer; "own" does so only where it is wider than what it
+    "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that stand
+    in known texts, with the single signs of their scripts. ``documents`` says whose vectors of documents are searched:
+    with "teacher" the student encodes queries alone. ``teachers`` are models besides the fine-tuned one (base models,
+    or folders of models) whose vectors are joined with its own, each with its own prompts. ``output`` "teacher" gives
+    the student the width of the fine-tuned model by a linear layer; "own" does so only where it is wider than what it
     learns.
     """
 
