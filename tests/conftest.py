@@ -3,9 +3,14 @@
 import csv
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 pytest_plugins = ["tests.plugins", "tests.shipped"]
 
@@ -52,17 +57,25 @@ def institutions() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
+def real_model() -> Callable[[str], Path]:
+    """The folder of a real model by its name, in the folder HONED_TEST_MODELS; the test is skipped without it."""
+
+    def folder_of(name: str) -> Path:
+        place = os.environ.get("HONED_TEST_MODELS", "")
+        if not place or not (Path(place) / name / "model.safetensors").is_file():
+            pytest.skip(f"no model {name}: set HONED_TEST_MODELS to a folder that holds it")
+        return Path(place) / name
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real, randomly initialised two-layer BERT over single characters, as a sentence-transformers folder."""
     import string
 
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("tiny")
     characters = string.ascii_lowercase + string.digits + ".-'"
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters, *(f"##{char}" for char in characters)]
@@ -71,22 +84,48 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
+    return save_tiny_bert(folder, tokenizer, width=32)
+
+
+def save_tiny_bert(folder: Path, tokenizer: "Tokenizer", *, width: int, seed: int = 0) -> Path:
+    """Save a randomly initialised two-layer BERT over a tokenizer with BERT's special tokens; returns its folder."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    torch.manual_seed(seed)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
     ).save_pretrained(folder / "bert")
     config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=128,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"), max_seq_length=64)
-    model = SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu")
+    model = SentenceTransformer(modules=[transformer, Pooling(width, "mean")], device="cpu")
     model.save(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def worded_model(tmp_path_factory: pytest.TempPathFactory, institutions: list[dict[str, str]]) -> Path:
+    """A random BERT such as `tiny_model`, 48 wide, over pieces of words that were learned from the institutions."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=special, show_progress=False)
+    names = sorted({row[key] for row in institutions for key in ("label", "alias")})
+    tokenizer.train_from_iterator(names, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return save_tiny_bert(tmp_path_factory.mktemp("worded"), tokenizer, width=48, seed=1)
 
 
 @pytest.fixture

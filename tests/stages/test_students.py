@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from honed import Project
+from honed.artifacts.data import CheckArtifact
+from honed.artifacts.index import IndexArtifact
 from honed.core.errors import TrainingError
+from honed.core.records import Query
 from honed.project.export import ExportOptions, export_bundle
 from honed.search.searcher import Searcher
 from tests.conftest import write_training_project as write
@@ -28,6 +31,53 @@ def test_every_kind_of_student_is_made(
     if student == "auto":
         assert [each["name"] for each in facts["tried"]] == ["static", "layers, 1 layers"]
         assert sum(bool(each.get("chosen")) for each in facts["tried"]) == 1
+
+
+@pytest.mark.parametrize("student", ["layers", "static"])
+def test_a_student_keeps_the_pieces_of_known_texts_alone(
+    student: str, tmp_path: Path, worded_model: Path, institutions: list[dict[str, str]]
+) -> None:
+    section = f'[distil]\nstudent = "{student}"\nvocabulary = "known"\nepochs = 1\nvariants = 0\n'
+    project = Project(write(tmp_path, institutions, worded_model, section))
+    project.runner.run()
+    facts = project.report().as_dict()["student"]["student"]["vocabulary"]
+    assert facts["pieces"] < facts["of"]
+    assert facts["unseen"] > 0
+    assert 0 < facts["changed"] < 1
+    check, texts = project.runner.latest(CheckArtifact), {query.text for query in _queries(project)}
+    assert facts["unseen"] <= len(texts - {name.text for name in check.names() if name.known})
+    searcher = Searcher.load(export_bundle(project, tmp_path / "bundle", ExportOptions(most_flips=1.0)))
+    assert len(searcher.encoder._files.tokenizer.get_vocab()) == facts["pieces"]
+    assert searcher.search("UdeG", 1)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "more", "dim"),
+    [("tiny", "worded", "", 32), ("worded", "tiny", "", 32), ("worded", "tiny", 'output = "teacher"\n', 48)],
+    ids=["wider", "narrower", "narrower, as wide as the teacher"],
+)
+def test_another_base_model_of_another_width_is_a_student(
+    teacher: str, student: str, more: str, dim: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folders = {name: request.getfixturevalue(f"{name}_model") for name in (teacher, student)}
+    section = f'[distil]\nstudent = "{folders[student].as_posix()}"\n{more}documents = "teacher"\nepochs = 2\n'
+    project = Project(write(tmp_path, request.getfixturevalue("institutions"), folders[teacher], section))
+    project.runner.run()
+    facts = project.report().as_dict()["student"]["student"]
+    assert facts["spec"]["dim"] == facts["targets"]["dim"] == dim
+    index = project.runner.latest(IndexArtifact)
+    student_vectors = project.searcher().encoder.encode(index.texts(), "query")
+    cosines = student_vectors @ index.vectors().T  # of the student's vectors with those of its teacher
+    assert np.diag(cosines).mean() > max(0.9, cosines.mean())
+    searcher = Searcher.load(export_bundle(project, tmp_path / "bundle", ExportOptions(most_flips=1.0)))
+    ours, theirs = (each.encoder.encode(["UdeG", "oslo"], "query") for each in (searcher, project.searcher()))
+    assert (ours * theirs).sum(axis=1).min() > 0.999
+    assert searcher.search("UdeG", 1)
+
+
+def _queries(project: Project) -> list[Query]:
+    check = project.runner.latest(CheckArtifact)
+    return [query for split in ("dev", "test") for query in check.task("alias-to-label", split).queries]
 
 
 @pytest.mark.parametrize("method", ["pairs", "kl", "margin-mse"])

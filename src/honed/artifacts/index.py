@@ -9,13 +9,14 @@ import numpy as np
 from honed.artifacts.data import VECTORS
 from honed.core.artifacts import Artifact
 from honed.core.json import Json, JsonObject
+from honed.core.plain import as_object
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
 from honed.core.tensors import map_safetensors
 from honed.data import task
 from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
-from honed.encode.models import EncoderSource, TrainedModel, encoder_source
+from honed.encode.models import EncoderSource, JoinedModels, TrainedModel, encoder_source
 from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 
 ENCODER, SETTINGS, TEXTS = "encoder.json", "index.json", "texts.parquet"
@@ -54,23 +55,36 @@ class IndexArtifact(Artifact):
         return self.read(ENCODER, dict[str, Json])
 
     def spec(self) -> EncoderSpec:
-        """Return the specification of the encoder that made the vectors."""
+        """Return the specification of the encoder that made the vectors, or encodes queries for them."""
         spec = self._encoder()["spec"]
         assert isinstance(spec, Mapping)
         return EncoderSpec.from_dict(spec)
 
     def encoder(self, precision: str = "") -> EncoderSource:
         """Return where the encoder is loaded from; ``precision`` replaces that of the run."""
-        source = self._encoder()
-        if "model" in source:
-            folder = (self.folder / str(source["model"])).resolve()
-            return TrainedModel(folder=folder, precision=precision or str(source["precision"]))
-        base = source["base"]
+        return self._source(self._encoder(), precision)
+
+    def _source(self, stated: Mapping[str, Json], precision: str = "") -> EncoderSource:
+        if "model" in stated:
+            folder = (self.folder / str(stated["model"])).resolve()
+            return TrainedModel(folder=folder, precision=precision or str(stated["precision"]))
+        base = stated["base"]
         assert isinstance(base, Mapping)
         return encoder_source(EncoderConfig(**base), precision)  # type: ignore[arg-type]  # checked there
 
+    def document_models(self) -> JoinedModels | None:
+        """Return what made the vectors of documents, where that is not the encoder of queries."""
+        stated = self._encoder().get("documents")
+        if stated is None:
+            return None
+        plain = as_object(stated, "documents")
+        parts, directions = plain["models"], plain["directions"]
+        assert isinstance(parts, list)
+        sources = tuple(self._source(as_object(part, "models")) for part in parts)
+        return JoinedModels(sources, (self.folder / str(directions)).resolve() if directions else None)
+
     def model_folder(self) -> Path:
-        """Return the folder of the model that made the vectors."""
+        """Return the folder of the model that made the vectors, or encodes queries for them."""
         source = self.encoder()
         return source.folder if isinstance(source, TrainedModel) else resolve(source.config.base).folder
 

@@ -8,12 +8,14 @@ import numpy as np
 
 from honed.artifacts.data import Examples
 from honed.core.artifacts import Artifact
+from honed.core.protocols import Vectors
 from honed.encode.config import EncoderConfig
 from honed.encode.models import BaseModel, CrossEncoderModel, FrozenBase, TrainedModel
 from honed.train.history import TrainingHistory
 from honed.train.reports import MiningReport, StudentReport
 
 MODEL, HISTORY, STUDENT, MINING, CANDIDATES = "model", "history.json", "student.json", "mining.json", "candidates.npz"
+DIRECTIONS = "directions.npy"  # on which the joined vectors of teachers are what a student learns
 HEAD, FROZEN = "head.npy", "frozen.json"  # the map over a frozen base model, and the section [model] of that
 
 
@@ -62,6 +64,13 @@ class DistilArtifact(ShippedModel):
     def student(self) -> StudentReport:
         """Return sizes, times and dev scores of the teacher, the student and all that were tried."""
         return self.read(STUDENT, StudentReport)
+
+    def directions(self) -> Vectors | None:
+        """Return what the joined vectors of the teachers are multiplied with ``(width, dim)``; None: as they are."""
+        if not self.has(DIRECTIONS):
+            return None
+        values: Vectors = np.load(self.path(DIRECTIONS), allow_pickle=False)
+        return values
 
 
 class CrossEncoderArtifact(ModelArtifact):

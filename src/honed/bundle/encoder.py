@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from honed.bundle.layout import GOLDEN, MODEL, TOKENIZER, Arrays
-from honed.bundle.manifest import Manifest, NumpyLayout
+from honed.bundle.manifest import DocumentSide, Manifest, NumpyLayout
 from honed.bundle.names import NameTable
 from honed.bundle.tokenizer import load_tokenizer
 from honed.core.errors import ArtifactError, HonedError
@@ -75,6 +75,7 @@ class EncoderFiles(NamedTuple):
     spec: EncoderSpec
     precision: str
     layout: NumpyLayout | None
+    documents: DocumentSide | None = None
 
     @classmethod
     def read(cls, folder: Path, manifest: Manifest) -> Self:
@@ -88,17 +89,21 @@ class EncoderFiles(NamedTuple):
             spec=manifest.spec,
             precision=manifest.precision,
             layout=manifest.numpy_layout,
+            documents=manifest.documents,
         )
 
 
 class BundleEncoder:
-    """Text to vectors by the bundle's model; ``engine`` is the one that answers, "" before any was loaded."""
+    """Text to vectors by the bundle's model; ``engine`` is the one that answers, "" before any was loaded.
+
+    ``n_documents`` counts the texts that were encoded as documents, by whatever model the bundle has.
+    """
 
     def __init__(self, files: EncoderFiles, golden: GoldenVectors, *, engine: str = "auto", threads: int = 0) -> None:
         if engine not in _BY_HONED and engine not in ENGINES:
             raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
         self._files, self._golden, self._threads = files, golden, threads
-        self.engine = ""
+        self.engine, self.n_documents = "", 0
         self._fast: GraphEncoder | None = None
         self._numpy: NumpyEncoder | StaticEncoder | None = None
         self._fast_engine = best_engine(files.precision) if engine in ("auto", "numpy") else engine
@@ -120,6 +125,11 @@ class BundleEncoder:
         return self._files.spec
 
     @property
+    def replaces_teacher(self) -> bool:
+        """Tell whether a teacher that is not in the bundle encoded its documents: others are by a student."""
+        return self._files.documents is not None
+
+    @property
     def precision(self) -> str:
         """The precision of the model's weights: "fp32", "bf16" or "int8"."""
         return self._files.precision
@@ -127,6 +137,7 @@ class BundleEncoder:
     def encode(self, texts: Sequence[str], role: Role) -> Vectors:
         """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
         fast = self._fast
+        self.n_documents += len(texts) if role == "document" else 0
         if fast is not None:
             return fast.encode(texts, role)
         before, self._n_encoded = self._n_encoded, self._n_encoded + len(texts)

@@ -12,6 +12,7 @@ import msgspec
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_integer, as_object, as_text, as_texts
 from honed.core.records import EncoderSpec
+from honed.encode.vocabulary import VocabularyFacts
 
 
 class FileEntry(NamedTuple):
@@ -53,6 +54,17 @@ class Parity(msgspec.Struct, kw_only=True):
     mean_cosine: float
     min_cosine: float
     largest_top1_score_difference: float
+
+
+class DocumentSide(msgspec.Struct, kw_only=True):
+    """Who encoded the documents of an index: ``encoded_by`` "teacher", which is not in the bundle; its fingerprint.
+
+    ``directions`` tells whether its vectors were projected on directions of the student's width.
+    """
+
+    encoded_by: str
+    fingerprint: str
+    directions: bool
 
 
 class Manifest:
@@ -108,6 +120,18 @@ class Manifest:
     def parity(self) -> Parity:
         """How far the answers are from the trained model's, measured when the bundle was written."""
         return msgspec.convert(as_object(self.data["parity"], "parity"), Parity)
+
+    @property
+    def documents(self) -> DocumentSide | None:
+        """Who encoded the documents of the index, where that is not the model of the bundle."""
+        stated = self.data.get("documents")
+        return None if stated is None else msgspec.convert(as_object(stated, "documents"), DocumentSide)
+
+    @property
+    def vocabulary(self) -> VocabularyFacts | None:
+        """What is left of the model's vocabulary, where it was cut when the bundle was written."""
+        stated = self.data.get("vocabulary")
+        return None if stated is None else msgspec.convert(as_object(stated, "vocabulary"), VocabularyFacts)
 
     @property
     def reranker_max_length(self) -> int:

@@ -28,6 +28,9 @@ def export(
     most_flips: Annotated[
         float | None, typer.Option(help="Share of top-1 answers that may differ from the trained model's.")
     ] = None,
+    vocabulary: Annotated[
+        str, typer.Option(help="known: keep only the pieces that the catalogue needs; a multilingual model shrinks.")
+    ] = "whole",
     *,
     json: Json = False,
 ) -> None:
@@ -41,14 +44,17 @@ def export(
     if to == "hf":
         terminal.emit(str(export_hub(Project(project), target)))
         return
-    options = ExportOptions(precision=precision, private_key=sign, most_flips=most_flips)
+    options = ExportOptions(precision=precision, private_key=sign, most_flips=most_flips, vocabulary=vocabulary)
     written = export_bundle(Project(project), target, options)
     from honed.bundle.load import read_manifest
 
     manifest = read_manifest(written)
     if json:
-        terminal.emit_json({"path": str(written), "precision": precision, "parity": manifest.data["parity"]})
+        facts = {name: manifest.data[name] for name in ("parity", "vocabulary") if name in manifest.data}
+        terminal.emit_json({"path": str(written), "precision": precision, **facts})
         return
+    if manifest.vocabulary is not None:
+        terminal.say(f"vocabulary: {manifest.vocabulary.sentence()}")
     parity = manifest.parity
     size = sum(entry.size for entry in manifest.files.values())
     terminal.say(

@@ -141,3 +141,6 @@ def _show_students(report: "StudentReport") -> None:
         for student in report.tried
     ]
     terminal.table(["model", "MB in int8", "ms a query", "dev MRR@10", ""], rows)
+    for title, facts in (("vocabulary", report.student.vocabulary), ("targets", report.student.targets)):
+        if facts is not None:
+            terminal.emit(f"{title}: {facts.sentence()}")

@@ -73,6 +73,11 @@ def weights_of(folder: Path) -> str:
     return sha256_files(files)
 
 
+def is_trained_folder(folder: Path) -> bool:
+    """Tell whether a folder holds a model that honed trained, with its spec beside it."""
+    return (folder / _SPEC).is_file()
+
+
 def read_spec(folder: Path) -> EncoderSpec:
     """Return the spec saved beside a model that honed trained; `ArtifactError` when the two do not fit."""
     try:

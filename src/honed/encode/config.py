@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from honed.core.sections import limits
 
+VOCABULARIES = ("whole", "known")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 

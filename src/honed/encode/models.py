@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honed.core.errors import ConfigError, HonedError
+import numpy as np
+
+from honed.core.errors import ArtifactError, ConfigError, HonedError
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.protocols import Encoder
@@ -17,6 +19,7 @@ from honed.encode.base_models import resolve
 from honed.encode.config import EncoderConfig
 from honed.encode.encoders import ENCODERS, split_base
 from honed.encode.hashing import HashEncoder
+from honed.encode.joined import JoinedEncoder
 
 if TYPE_CHECKING:
     from honed.encode.cross_encoder import TorchCrossEncoder
@@ -165,6 +168,27 @@ class HashModel:
     def load(self) -> HashEncoder:
         """Return the encoder; nothing is read and no part is needed."""
         return HashEncoder(self.dim)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedModels:
+    """Several encoders as one, on the directions in an npy file (None: as they are)."""
+
+    parts: "tuple[EncoderSource, ...]"
+    directions: Path | None = None
+
+    def load(self) -> JoinedEncoder:
+        """Return the encoder; `ArtifactError` that names a model or a file that is gone."""
+        files = [part.folder for part in self.parts if isinstance(part, TrainedModel)]
+        for path in (*files, *([self.directions] if self.directions else [])):
+            if not path.exists():
+                raise ArtifactError(
+                    "E_TEACHER",
+                    f"{path}: gone; the documents of this index were encoded by the teacher, and so must be new ones: "
+                    "make it again with  honed run",
+                )
+        directions = np.load(self.directions, allow_pickle=False) if self.directions else None
+        return JoinedEncoder([part.load() for part in self.parts], directions)
 
 
 EncoderSource = BaseModel | PluginModel | TrainedModel

@@ -1,5 +1,6 @@
 """``honed export``: the last run as a bundle that answers without PyTorch."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +14,21 @@ from honed.artifacts.models import CrossEncoderArtifact
 from honed.bundle.layout import REPORT as BUNDLE_REPORT
 from honed.bundle.layout import REPORT_PAGE as BUNDLE_PAGE
 from honed.bundle.layout import HybridFiles, RerankerFiles
+from honed.bundle.manifest import DocumentSide
 from honed.bundle.seal import signer_of
 from honed.bundle.write import BundleContent, write_bundle
 from honed.core.errors import ConfigError
+from honed.core.fingerprint import fingerprint
 from honed.core.json import Json, JsonObject
 from honed.core.sections import limits
 from honed.data.split import unit_interval
+from honed.encode.config import VOCABULARIES
 from honed.encode.models import ExactModel
 from honed.encode.onnx_file import PRECISIONS
 from honed.project.facts import project_facts
-from honed.project.graphs import cross_encoder_graph, encoder_graph
+from honed.project.graphs import EncoderGraph, cross_encoder_graph, encoder_graph
 from honed.project.parity import BOUNDS, check_parity, compare
+from honed.project.vocabulary import save_with_known_vocabulary
 from honed.project.workspace import Workspace
 from honed.search.searcher import Searcher
 from honed.shapes.registry import shape_of
@@ -35,11 +40,15 @@ _PARITY = 2000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportOptions:
-    """How a bundle is made; ``most_flips`` replaces the bound of its precision (a share of the queries)."""
+    """How a bundle is made; ``most_flips`` replaces the bound of its precision (a share of the queries).
+
+    ``vocabulary`` "known" leaves the model the pieces that the catalogue and what it was taught need.
+    """
 
     precision: str = field(default="fp32", metadata=limits(one_of=PRECISIONS))
     private_key: Path | None = None
     most_flips: float | None = field(default=None, metadata=limits(low=0, high=1))
+    vocabulary: str = field(default="whole", metadata=limits(one_of=VOCABULARIES))
 
     def bounds(self) -> tuple[float, float]:
         """Return the share of top-1 answers that may differ, and the least mean cosine."""
@@ -54,14 +63,18 @@ def export_bundle(project: Workspace, target: Path, options: ExportOptions | Non
     `ArtifactError`. Raises `ConfigError` when nothing was indexed yet or the target is no place for a bundle.
     """
     options = options or ExportOptions()
-    if options.precision not in PRECISIONS:
-        raise ConfigError("E_CONFIG_RANGE", f"precision {options.precision!r} is not one of {', '.join(PRECISIONS)}")
+    for name, value, known in (
+        ("precision", options.precision, PRECISIONS),
+        ("vocabulary", options.vocabulary, VOCABULARIES),
+    ):
+        if value not in known:
+            raise ConfigError("E_CONFIG_RANGE", f"{name} {value!r} is not one of {', '.join(known)}")
     key = options.private_key.read_bytes() if options.private_key else None
     if key is not None:
         signer_of(key)  # a key that cannot sign is told before the work
     index = project.runner.latest(IndexArtifact)
     _refuse_place(project, target)
-    content = _content(project, index, options.precision, key)
+    content = _content(project, index, options, key)
     target.parent.mkdir(parents=True, exist_ok=True)
     check = BundleCheck(project, index, content)
 
@@ -71,10 +84,10 @@ def export_bundle(project: Workspace, target: Path, options: ExportOptions | Non
     return write_bundle(target, content, parity, check.teach)
 
 
-def _content(project: Workspace, index: IndexArtifact, precision: str, key: bytes | None) -> BundleContent:
+def _content(project: Workspace, index: IndexArtifact, options: ExportOptions, key: bytes | None) -> BundleContent:
     """Return the content of a bundle, before anything is measured on it."""
-    texts, entities, spec = index.texts(), index.entities(), index.spec()
-    graph = encoder_graph(index.model_folder(), spec, precision, texts)
+    texts, entities, spec, precision = index.texts(), index.entities(), index.spec(), options.precision
+    graph, facts = _graph(project, index, options)
     text_row = {text: row for row, text in enumerate(texts)}
     entity_row = {entity.entity_id: row for row, entity in enumerate(entities)}
     return BundleContent(
@@ -88,12 +101,38 @@ def _content(project: Workspace, index: IndexArtifact, precision: str, key: byte
         names=[(text_row[name.text], entity_row[name.entity_id], name.kind) for name in index.names()],
         entities=[(entity.entity_id, entity.label, dict(entity.fields)) for entity in entities],
         settings={"backend": "flat", "names": "labels", **index.settings()},
-        facts=project_facts(project).as_dict(),
+        facts={**project_facts(project).as_dict(), **facts, **_documents(index)},
         files=_report_files(project),
         hybrid=_hybrid(project),
         reranker=_reranker(project, texts, precision),
         private_key=key,
     )
+
+
+def _graph(project: Workspace, index: IndexArtifact, options: ExportOptions) -> tuple[EncoderGraph, dict[str, Json]]:
+    """Return the model for a bundle, and what is to be told of its vocabulary where that is cut."""
+    texts, spec = index.texts(), index.spec()
+    prompt = spec.prompt("document" if index.document_models() is None else "query")
+    calibration = [prompt + text for text in texts]
+    if options.vocabulary == "whole":
+        return encoder_graph(index.model_folder(), spec, options.precision, calibration), {}
+    with tempfile.TemporaryDirectory() as scratch:
+        facts = save_with_known_vocabulary(project, index, parity_queries(project, texts), Path(scratch))
+        graph = encoder_graph(Path(scratch), spec, options.precision, calibration)
+    return graph, {"vocabulary": msgspec.to_builtins(facts)}
+
+
+def _documents(index: IndexArtifact) -> dict[str, Json]:
+    """Return who encoded the documents, where that is not the model of the bundle."""
+    models = index.document_models()
+    if models is None:
+        return {}
+    side = DocumentSide(
+        encoded_by="teacher",
+        fingerprint=fingerprint(models.load().spec.as_dict()),
+        directions=models.directions is not None,
+    )
+    return {"documents": msgspec.to_builtins(side)}
 
 
 @dataclass(frozen=True)

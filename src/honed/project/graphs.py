@@ -29,7 +29,7 @@ class EncoderGraph:
 
 
 def encoder_graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequence[str]) -> EncoderGraph:
-    """Return the ONNX file of an encoder; int8 is calibrated on some of the ``texts``."""
+    """Return the ONNX file of an encoder; int8 is calibrated on some of the ``texts``, which have their prompts."""
     require("ONNX export")
     from tokenizers import Tokenizer
 
@@ -50,7 +50,7 @@ def encoder_graph(folder: Path, spec: EncoderSpec, precision: str, texts: Sequen
         model = onnx_precision.to_bf16(model)
     elif precision == "int8":
         chosen = sorted(texts, key=lambda text: unit_interval(1, text))[:_CALIBRATION]
-        ids = TextTokenizer(tokenizer, spec.max_length)([spec.document_prompt + text for text in chosen])
+        ids = TextTokenizer(tokenizer, spec.max_length)(chosen)
         model = onnx_precision.to_int8(model, ids)
     layout = onnx_layout.numpy_layout(model, names, folder) if names else None
     if table is not None:

@@ -1,11 +1,13 @@
 """``honed store``: tables of texts in a vector index on disk that changes; see `honed.index.store`."""
 
+import logging
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from honed.bundle.encoder import BundleEncoder
 from honed.config.sections import IndexSection
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.filters import Filter
@@ -25,6 +27,7 @@ from honed.index.store import Store, StoreHit
 from honed.index.store_records import Batch, Record
 from honed.index.store_writer import writing
 
+log = logging.getLogger("honed.project")
 _BATCH = 1024
 
 
@@ -72,7 +75,7 @@ def create_store(
     if path.exists():
         raise ConfigError("E_STORE_EXISTS", f"{path}: exists; add to it with  honed store add  or name another")
     encoder = source.load()
-    return Store.create(
+    store = Store.create(
         path,
         _batches(files, encoder, columns),
         dim=encoder.spec.dim,
@@ -80,6 +83,18 @@ def create_store(
         model=source.facts(encoder),
         limits=BuildLimits(memory_mb=mb),
     )
+    _tell_student(encoder)
+    return store
+
+
+def _tell_student(encoder: Encoder) -> None:
+    """Warn of documents that a student encoded because its teacher, who encoded those of its bundle, is not there."""
+    if isinstance(encoder, BundleEncoder) and encoder.replaces_teacher and encoder.n_documents:
+        log.warning(
+            "W_STUDENT_DOCUMENTS: %d documents were encoded by the student of the bundle; its own were by the teacher, "
+            "which stays in the project",
+            encoder.n_documents,
+        )
 
 
 def add_to_store(
@@ -89,7 +104,9 @@ def add_to_store(
     encoder = encoder_of(Store.open(path, verify=False), source)
     with writing(path) as writer:
         writer.store.check_model(fingerprint(encoder.spec.as_dict()))
-        return writer.add(_batches(files, encoder, columns), replace=replace)
+        store = writer.add(_batches(files, encoder, columns), replace=replace)
+    _tell_student(encoder)
+    return store
 
 
 def delete_from_store(path: Path, doc_ids: Sequence[str]) -> Store:
@@ -123,7 +140,9 @@ def migrate_store(path: Path, source: StoreModel) -> Store:
             bar.advance(len(texts))
             return encoder.encode(texts, "document")
 
-        return writer.migrate(encode, encoder.spec.dim, source.facts(encoder))
+        store = writer.migrate(encode, encoder.spec.dim, source.facts(encoder))
+    _tell_student(encoder)
+    return store
 
 
 def search_store(

@@ -16,12 +16,14 @@ from honed.core.artifacts import Artifact, write_json
 from honed.core.errors import ConfigError, DataError
 from honed.core.json import Json
 from honed.core.optional import require
+from honed.core.protocols import Encoder
 from honed.core.records import Example, JudgedTask
 from honed.core.sections import limits
 from honed.core.stage import Inputs, Stage, Work
 from honed.core.text import fold
 from honed.data.split import unit_interval
 from honed.data.task import FORWARD
+from honed.encode.models import EncoderSource
 from honed.evaluate.measures import Measure
 from honed.evaluate.results import GateResult
 from honed.evaluate.score import Gate, TaskScores
@@ -32,7 +34,7 @@ from honed.shapes.systems import encoder_run
 from honed.stages import headroom, train
 from honed.stages.all import stages_of
 from honed.stages.gates import FEWEST
-from honed.stages.index import shipped_model
+from honed.stages.shipped import shipped_encoder
 from honed.train.losses import AUTO, needs_teacher
 
 OLD, NEW = "before", "after"
@@ -196,13 +198,17 @@ def _pair_key(example: Example) -> tuple[str, str]:
     return fold(example.anchor), fold(example.positive)
 
 
+def _load(source: EncoderSource) -> Encoder:
+    return source.load()
+
+
 def _regression(
     config: Config, test: JudgedTask, before: Inputs, after: Inputs, options: UpdateOptions
 ) -> list[GateResult]:
     """Return the gates of an update: old test queries over the new catalogue, by what is shipped before and after."""
     scores = TaskScores(test, [_R1])
     for name, inputs in ((OLD, before), (NEW, after)):
-        scores.add(encoder_run(name, shipped_model(config, inputs).load(), test, 10))
+        scores.add(encoder_run(name, shipped_encoder(config, inputs, _load), test, 10))
     parts = ["", *(name for name, ids in test.slices.items() if len(ids) >= FEWEST)]
     gates = [
         Gate.at_most_lost(f"old queries{f', {part}' if part else ''}", NEW, OLD, _R1, options.tolerance, part=part)

@@ -15,7 +15,8 @@ from honed.config.config import FILE, Config
 from honed.core.artifacts import Artifact
 from honed.core.errors import GateError
 from honed.core.json import Json, JsonObject
-from honed.core.protocols import PairScorer, Vectors
+from honed.core.protocols import Encoder, PairScorer, Vectors
+from honed.encode.joined import AsymmetricEncoder
 from honed.evaluate.results import GateResult
 from honed.pipeline.honed_toml import config_of, read_tables, with_overrides
 from honed.pipeline.runner import Listener, Plan, Runner
@@ -96,7 +97,7 @@ class Workspace:
             hybrid = self.runner.find_latest(HybridArtifact) if self.config.hybrid else None
             for line in self._unfinished(hybrid):
                 log.warning(line)
-            self._searcher = open_searcher(index, hybrid, index.encoder().load())
+            self._searcher = open_searcher(index, hybrid, _encoder_of(index))
             if self._searcher.may_rerank and self.config.cross_encoder:
                 self._searcher.reranker = LazyScorer(self.reranker)
         return self._searcher
@@ -122,6 +123,12 @@ class Workspace:
     def forget_models(self) -> None:
         """Load models anew when they are needed next: a run may have made others."""
         self._searcher = self._reranker = None
+
+
+def _encoder_of(index: IndexArtifact) -> Encoder:
+    """Return the encoder of an index, with that of documents where it is another, which is loaded when it is needed."""
+    encoder, documents = index.encoder().load(), index.document_models()
+    return encoder if documents is None else AsymmetricEncoder(encoder, documents.load)
 
 
 def refuse_failed(gates: Sequence[GateResult]) -> None:
@@ -153,5 +160,6 @@ def with_local_bases(config: Config, root: Path) -> Config:
     if config.cross_encoder:
         config = replace(config, cross_encoder=replace(config.cross_encoder, base=local(config.cross_encoder.base)))
     if config.distil:
-        config = replace(config, distil=replace(config.distil, student=local(config.distil.student)))
+        teachers = tuple(map(local, config.distil.teachers))
+        config = replace(config, distil=replace(config.distil, student=local(config.distil.student), teachers=teachers))
     return config

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from honed.bundle.encoder import BundleEncoder
 from honed.bundle.manifest import Manifest
 from honed.core.errors import HonedError
 from honed.core.json import Json
@@ -97,8 +98,13 @@ class Service:
         manifest = self.searcher.manifest
         public = {name: value for name, value in manifest.items() if name not in ("model", "files")}
         sizes = {name: entry.size for name, entry in Manifest(manifest).files.items()}
+        encoder = self.searcher.encoder
+        counted: dict[str, Json] = {}
+        if isinstance(encoder, BundleEncoder) and encoder.replaces_teacher:
+            counted["documents_by_student"] = encoder.n_documents
         return {
             **public,
+            **counted,
             "files": sizes,
             "parts": parts_of(self.searcher),
             "engine": getattr(self.searcher.encoder, "engine", ""),

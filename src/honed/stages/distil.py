@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace as replace_fields
 
-from honed.artifacts.data import CheckArtifact, Examples
-from honed.artifacts.models import STUDENT, DistilArtifact, TrainArtifact
+from honed.artifacts.data import Examples
+from honed.artifacts.models import DIRECTIONS, STUDENT, DistilArtifact, TrainArtifact
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
@@ -23,21 +23,30 @@ from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import Example, JudgedTask
 from honed.core.stage import Stage, Work
 from honed.encode.base_models import resolve
+from honed.encode.joined import AsymmetricEncoder, JoinedEncoder
 from honed.shapes.judged import DEV_CHARS, judged_task
 from honed.shapes.registry import shape_of
-from honed.shapes.systems import dev_reciprocal_rank, narrowed
+from honed.shapes.systems import TUNED, dev_reciprocal_rank, narrowed
+from honed.stages.known_texts import RoleText, known_texts, name_texts, unseen_queries
+from honed.stages.shipped import teacher_sources, teachers_identity
 from honed.train.config import STUDENT_KINDS, DistilConfig
 from honed.train.history import TrainingResult, TrainingRun
 from honed.train.reports import StudentFigures, StudentReport, TeacherFigures
+from honed.train.targets import TargetFacts, student_targets, turned
 
 if TYPE_CHECKING:
     from honed.encode.torch_encoder import TorchEncoder
 
+_TURNED_BY = 4000  # texts by which the targets are turned towards the student
+
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
-    settings: dict[str, Json] = asdict(config.distil) if config.distil else {}
+    settings = config.distil.settings() if config.distil else {}
     student = str(settings.get("student", "auto"))
-    return {"distil": settings, "weights": resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""}
+    teachers: dict[str, Json] = {"teachers": teachers_identity(config)} if settings.get("teachers") else {}
+    weights = resolve(student).weights if student not in (*STUDENT_KINDS, "auto") else ""
+    turned_too: dict[str, Json] = {"targets": "turned"} if weights and settings["method"] == "match" else {}
+    return {"distil": settings, "weights": weights, **teachers, **turned_too}
 
 
 def _run(work: Work[Config]) -> dict[str, Json]:
@@ -51,7 +60,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     if config.student == "auto":
         tried = _auto(work, teacher, dev, config)
     else:
-        student, figures = _untrained(teacher, dev, config)
+        student, figures = _untrained(work, teacher, dev, config)
         if over := _over_budget(figures, config):
             raise TrainingError("E_DISTIL_BUDGET", f"the student {figures.name} has {over}")
         tried = [_train(_Distillation(work, teacher, dev, config, work.folder), student, figures)]
@@ -92,12 +101,30 @@ def _size(encoder: "TorchEncoder") -> float:
     return size_in_mb(encoder.model)
 
 
-def _untrained(teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig) -> "tuple[TorchEncoder, StudentFigures]":
+def _untrained(
+    work: Work[Config], teacher: "TorchEncoder", dev: JudgedTask, config: DistilConfig
+) -> "tuple[TorchEncoder, StudentFigures]":
     """Return an untrained student with its name, size (MB of int8 weights) and ms for one query."""
+    from honed.train.projection import with_width
     from honed.train.students import make_student
 
     student = make_student(teacher, config.student, layers=config.layers, dim=config.dim)
-    return student, StudentFigures(name=_name(config), mb=round(_size(student), 3), ms=_latency(student, dev))
+    if config.method == "match" and (width := _target_width(work, student, config)) != student.spec.dim:
+        student = with_width(student, width)
+    facts = None
+    if config.vocabulary == "known":
+        from honed.encode.pruned import prune_vocabulary
+
+        known = [*known_texts(work.inputs), *_matched_texts(work, config)]
+        student, facts = prune_vocabulary(student, known, unseen_queries(work.config, work.inputs, known))
+    size, took = round(_size(student), 3), _latency(student, dev)
+    return student, StudentFigures(name=_name(config), mb=size, ms=took, vocabulary=facts)
+
+
+def _target_width(work: Work[Config], student: "TorchEncoder", config: DistilConfig) -> int:
+    """Return how many numbers the vectors have that a student learns."""
+    widths = [teacher.spec.dim for teacher in _teachers(work)]
+    return widths[0] if config.output == "teacher" else min(student.spec.dim, sum(widths))
 
 
 def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
@@ -111,11 +138,19 @@ def _over_budget(student: StudentFigures, config: DistilConfig) -> str:
 
 def _train(distillation: _Distillation, student: "TorchEncoder", figures: StudentFigures) -> StudentFigures:
     """Train one student; returns its name, size, speed and dev score."""
-    config = distillation.config
-    method = _match if config.method == "match" else _by_pairs
-    trained = method(distillation, student)
-    history = trained.history
-    return replace_fields(figures, method=config.method, dev=history.best_score, spec=trained.spec, history=history)
+    config, targets = distillation.config, None
+    if config.method == "match":
+        trained, targets = _match(distillation, student)
+    else:
+        trained = _by_pairs(distillation, student)
+    return replace_fields(
+        figures,
+        method=config.method,
+        dev=trained.history.best_score,
+        spec=trained.spec,
+        history=trained.history,
+        targets=targets,
+    )
 
 
 def _name(config: DistilConfig) -> str:
@@ -127,28 +162,57 @@ def _name(config: DistilConfig) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _match(distillation: _Distillation, student: "TorchEncoder") -> TrainingResult:
+def _match(distillation: _Distillation, student: "TorchEncoder") -> tuple[TrainingResult, TargetFacts]:
+    """Teach a student the vectors of its teachers; keeps the directions that these were projected on."""
     from honed.train.distil import match_teacher
-    from honed.train.variants import text_variants
+    from honed.train.projection import fit_projection, has_projection
 
     work, config = distillation.work, distillation.config
-    texts: dict[tuple[str, Role], None] = {}
-    for name in work.inputs.need(CheckArtifact).names():
-        if name.known:
-            texts[name.text, "document" if name.kind == "label" else "query"] = None
+    texts, teachers = _matched_texts(work, config), _teachers(work)
+    targets = student_targets([role_vectors(teacher, texts) for teacher in teachers], student.spec.dim)
+    rows = np.arange(0, len(texts), 1 + len(texts) // _TURNED_BY)
+    some = [texts[row] for row in rows]
+    if has_projection(student):
+        fit_projection(student, some, targets.vectors[rows])
+    elif len(teachers) > 1 or config.student not in (*STUDENT_KINDS, "auto"):  # the axes are not the student's
+        targets = turned(targets, rows, role_vectors(student, some))
+    if targets.directions is not None:
+        np.save(distillation.folder / DIRECTIONS, targets.directions, allow_pickle=False)
+    documents = JoinedEncoder(teachers, targets.directions)
+
+    def score(encoder: Encoder) -> float:
+        if config.documents == "teacher":
+            return distillation.score(AsymmetricEncoder(encoder, lambda: documents))
+        return distillation.score(encoder)
+
+    trained = match_teacher(student, texts, targets.vectors, score, config, distillation.run)
+    facts = TargetFacts(
+        teachers=[TUNED, *(Path(name).name if Path(name).is_dir() else name for name in config.teachers)],
+        documents=config.documents,
+        dim=targets.vectors.shape[1],
+        of=sum(teacher.spec.dim for teacher in teachers),
+        kept=targets.kept,
+    )
+    return trained, facts
+
+
+def _matched_texts(work: Work[Config], config: DistilConfig) -> list[RoleText]:
+    """Return the texts whose vectors a student learns: known names, and variants of them as queries."""
+    from honed.train.variants import text_variants
+
+    texts = dict.fromkeys(name_texts(work.inputs))
     for text in list(dict.fromkeys(text for text, _ in texts)):
         for variant in text_variants(text, config.variants, config.seed):
             texts[variant, "query"] = None
-    targets = role_vectors(_fast_teacher(work), list(texts))
-    return match_teacher(student, list(texts), targets, distillation.score, config, distillation.run)
+    return list(texts)
 
 
-def _fast_teacher(work: Work[Config]) -> Encoder:
-    """Return the teacher in the precision that this machine is fastest in; its vectors are kept."""
-    return work.executor.encoder(work.inputs.need(TrainArtifact).source())
+def _teachers(work: Work[Config]) -> list[Encoder]:
+    """Return the teachers in the precision that this machine is fastest in; their vectors are kept."""
+    return [work.executor.encoder(source) for source in teacher_sources(work.config, work.inputs)]
 
 
-def role_vectors(encoder: Encoder, texts: Sequence[tuple[str, Role]]) -> Vectors:
+def role_vectors(encoder: Encoder, texts: Sequence[RoleText]) -> Vectors:
     """Return the vectors ``(n_texts, dim)`` of texts in their roles."""
     vectors = np.empty((len(texts), encoder.spec.dim), dtype=np.float32)
     roles: tuple[Role, ...] = ("query", "document")
@@ -168,7 +232,7 @@ def _by_pairs(distillation: _Distillation, student: "TorchEncoder") -> TrainingR
             "E_DISTIL_NEGATIVES", f"distil.method {config.method} needs mined negatives: add [mine] to honed.toml"
         )
     if config.method == "pairs":
-        examples = with_cosines(examples, _fast_teacher(distillation.work))
+        examples = with_cosines(examples, _teachers(distillation.work)[0])
     schedule = config.schedule(objective=config.method)
     return fine_tune(student, examples, distillation.score, schedule, distillation.run)
 
@@ -200,7 +264,7 @@ def _auto(work: Work[Config], teacher: "TorchEncoder", dev: JudgedTask, config: 
         return tried
     for kind, layers, dim in student_shapes(teacher):
         one = replace(config, student=kind, layers=layers, dim=dim)
-        student, figures = _untrained(teacher, dev, one)
+        student, figures = _untrained(work, teacher, dev, one)
         if _over_budget(figures, config):
             tried.append(replace_fields(figures, chosen=False, over_budget=True))
             continue

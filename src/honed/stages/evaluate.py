@@ -57,6 +57,7 @@ from honed.stages.answers import judged_answers
 from honed.stages.gates import Student, judged_gates
 from honed.stages.hybrid import OF_ONE_QUERY, hybrid_runs, known_names, searcher_of
 from honed.stages.latency import QUERIES, latencies
+from honed.stages.shipped import shipped_encoder
 
 R1 = Measure("R", 1)
 
@@ -236,7 +237,7 @@ def _model_runs(work: Work[Config], test: JudgedTask, direction: DirectionPlan) 
     stored, runs = index.vector_of_text(), []
     if work.inputs.find(DistilArtifact):
         runs.append(encoder_run(TUNED, work.executor.encoder(teacher.source(precision)), test, k))
-    shipped = work.executor.encoder(work.inputs.need(ShippedModel).source(precision))
+    shipped = shipped_encoder(work.config, work.inputs, work.executor.encoder)
     first = encoder_run(STUDENT if runs else TUNED, shipped, test, k, stored=stored)
     runs.append(first)
     judge, section = work.inputs.find(CrossEncoderArtifact), work.config.cross_encoder

@@ -15,7 +15,7 @@ from honed.evaluate.score import Gate, TaskScores, judge_limit
 from honed.search.measure import index_recall, query_times
 from honed.shapes.systems import BASE, STUDENT, TUNED
 from honed.stages.hybrid import searcher_of
-from honed.stages.index import shipped_model
+from honed.stages.shipped import shipped_model
 
 FEWEST = 100  # queries that a slice needs for a gate
 

@@ -37,8 +37,8 @@ from honed.shapes.systems import HYBRID_RANKS, HYBRID_RERANKED, sampled
 from honed.stages.answers import answer_facts, learn_answers
 from honed.stages.encoded_queries import EncodedQueries, gather_candidates
 from honed.stages.fusing import teach_fusion
-from honed.stages.index import shipped_model
 from honed.stages.searching import open_searcher
+from honed.stages.shipped import shipped_model
 
 _ASKED, _RERANKED, _FEWEST = 3000, 500, 20
 OF_ONE_QUERY = 17_000  # texts that a look costs as much as, beside those that are searched: for the estimates

@@ -1,4 +1,4 @@
-"""The stage "index": the vectors of all names by the model that is shipped, and how they are searched."""
+"""The stage "index": the vectors of all names by the shipped model or its teacher, and how they are searched."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,15 +7,16 @@ import numpy as np
 
 from honed.artifacts.data import VECTORS, CheckArtifact, SearchRecords
 from honed.artifacts.index import ENCODER, SETTINGS, TEXTS, IndexArtifact
-from honed.artifacts.models import MODEL, ShippedModel
+from honed.artifacts.models import ShippedModel
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
-from honed.core.stage import Inputs, Stage, Work
+from honed.core.stage import Stage, Work
 from honed.data import task
-from honed.encode.models import EncoderSource, encoder_source
+from honed.encode.models import encoder_source
 from honed.shapes.registry import shape_of
+from honed.stages.shipped import document_encoder, documents_place, model_place, shipped_model
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -30,26 +31,20 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     records = work.inputs.need(SearchRecords)
     texts = list(dict.fromkeys(name.text for name in records.names()))
     source = shipped_model(work.config, work.inputs)
-    vectors = work.executor.encode(source, texts, "document")
+    vectors = document_encoder(work.config, work.inputs, work.executor.encoder).encode(texts, "document")
     np.save(work.folder / VECTORS, vectors, allow_pickle=False)
     task.write_rows(work.folder / TEXTS, [{"text": text} for text in texts], task.TEXTS)
     records.copy_names(work.folder)
     model: dict[str, Json] = {"base": asdict(work.config.model)}
     if trained := work.inputs.find(ShippedModel):
-        stage = trained.folder.parent.name
-        model = {"model": f"../../{stage}/{trained.key}/{MODEL}", "precision": work.config.model.precision}
+        model = model_place(trained, work.config.model.precision)
+    model |= documents_place(work.config, work.inputs)
     spec = work.executor.model(source).spec
     write_json(work.folder / ENCODER, {**model, "spec": spec.as_dict()})
     settings = {**shape_of(work.config).index_settings(work.config)}
     settings |= work.config.index.settings() if work.config.index else {}
     write_json(work.folder / SETTINGS, settings)
     return {"strings": len(texts), "dim": spec.dim}
-
-
-def shipped_model(config: Config, inputs: Inputs) -> EncoderSource:
-    """Return the model that is shipped: the student, else the fine-tuned model, else the base model."""
-    trained = inputs.find(ShippedModel)
-    return trained.source(config.model.precision) if trained else encoder_source(config.model)
 
 
 def _effort(config: Config, facts: DataFacts) -> Effort:

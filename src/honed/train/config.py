@@ -1,10 +1,12 @@
 """The sections ``[train]``, ``[mine]``, ``[cross_encoder]`` and ``[distil]`` of honed.toml; free of heavy imports."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from honed.core.errors import ConfigError
+from honed.core.json import Json
 from honed.core.sections import limits, named
-from honed.encode.config import PRECISIONS
+from honed.encode.config import PRECISIONS, VOCABULARIES
 from honed.train.losses import AUTO, ObjectiveNames
 
 TRACKERS = ("auto", "tensorboard", "mlflow", "wandb", "none")
@@ -131,6 +133,10 @@ CROSS_ENCODER_METHODS = ("margin-mse", "kl")  # learn a cross-encoder's scores
 STUDENT_KINDS = ("layers", "narrow", "static")  # made from the teacher's weights; any other name is a base model
 
 
+# options that came later: left out of fingerprints at these defaults, so that students of before need not be made anew
+_LATER: Mapping[str, object] = {"vocabulary": "whole", "documents": "student", "teachers": (), "output": "own"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistilConfig:
     """The section ``[distil]``: a small student of the fine-tuned model, which is then what is indexed and shipped.
@@ -139,7 +145,12 @@ class DistilConfig:
     vectors alone, ``dim`` wide), the name of a base model, or "auto": the best on dev of several that fit into
     ``max_mb`` (MB of weights in int8) and ``max_ms`` (ms for one query; 0: no limit). ``method`` "match" learns the
     teacher's vectors of all names and ``variants`` of each; "pairs" the cosines of pairs and mined negatives;
-    "margin-mse" and "kl" the scores of a cross-encoder.
+    "margin-mse" and "kl" the scores of a cross-encoder. ``vocabulary`` "known" leaves the student the pieces that stand
+    in known texts, with the single signs of their scripts. ``documents`` says whose vectors of documents are searched:
+    with "teacher" the student encodes queries alone. ``teachers`` are models besides the fine-tuned one (base models,
+    or folders of models) whose vectors are joined with its own, each with its own prompts. ``output`` "teacher" gives
+    the student the width of the fine-tuned model by a linear layer; "own" does so only where it is wider than what it
+    learns.
     """
 
     student: str = "layers"
@@ -155,6 +166,15 @@ class DistilConfig:
     evaluations: int = field(default=4, metadata=limits(low=1, high=1000))
     track: str = field(default="auto", metadata=limits(one_of=TRACKERS))
     seed: int = field(default=0, metadata=limits(low=0))
+    vocabulary: str = field(default="whole", metadata=limits(one_of=VOCABULARIES))
+    documents: str = field(default="student", metadata=limits(one_of=("student", "teacher")))
+    teachers: tuple[str, ...] = ()
+    output: str = field(default="own", metadata=limits(one_of=("own", "teacher")))
+
+    def settings(self) -> dict[str, Json]:
+        """Return the settings as plain data; options that came later are left out at their defaults."""
+        plain: dict[str, Json] = asdict(self)
+        return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
 
     def schedule(self, *, objective: str = "auto") -> TrainConfig:
         """Return the settings of the trainer, without weight decay; what is not named here has its default."""
@@ -180,5 +200,12 @@ class DistilConfig:
                 raise ConfigError(
                     "E_CONFIG_RANGE", f'{file}: distil.{key} does not go with distil.student = "{self.student}"'
                 )
-        if self.student == "auto" and self.method != "match":
-            raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.student = "auto" goes with method = "match"')
+        matched = {
+            'student = "auto"': self.student == "auto",
+            'documents = "teacher"': self.documents == "teacher",
+            "teachers": bool(self.teachers),
+            'output = "teacher"': self.output == "teacher",
+        }
+        for setting, used in matched.items():
+            if used and self.method != "match":
+                raise ConfigError("E_CONFIG_RANGE", f'{file}: distil.{setting} goes with method = "match"')

@@ -1,8 +1,9 @@
 """Distillation: a small student learns to give the teacher's vectors.
 
 The student's vectors shall equal the teacher's (as LEAF does; Vujanic & Rueckstiess 2025, arXiv 2509.12539); where it
-is narrower, the teacher's are projected onto their principal directions first, so that the student needs no projection
-of its own. Texts need no labels, so variants of names give the student more of the language of its later queries.
+is narrower, the teacher's are projected onto their principal directions first (`honed.train.targets`), so that the
+student needs no projection of its own. Texts need no labels, so variants of names give the student more of the language
+of its later queries.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,6 @@ from honed.index.exact import FlatIndex
 from honed.train.config import DistilConfig
 from honed.train.dev import DevScore, watched_score
 from honed.train.history import HistoryFacts, TrainingResult, TrainingRun
-from honed.train.students import principal_directions
 from honed.train.trainer import bi_encoder_setup, train_model
 
 RoleText = tuple[str, Role]
@@ -34,12 +34,10 @@ def match_teacher(
     config: DistilConfig,
     run: TrainingRun,
 ) -> TrainingResult:
-    """Train a student to give the teacher's vectors ``targets`` ``(n_texts, dim)`` for texts in their roles.
+    """Train a student to give the vectors ``targets`` ``(n_texts, dim)`` for texts in their roles.
 
     Raises `TrainingError` as `train_model` does.
     """
-    if targets.shape[1] > student.spec.dim:
-        targets = targets @ principal_directions(targets, student.spec.dim)
     schedule = config.schedule()
     setup = bi_encoder_setup(
         student,

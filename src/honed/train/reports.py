@@ -3,7 +3,9 @@
 import msgspec
 
 from honed.core.records import EncoderSpec
+from honed.encode.vocabulary import VocabularyFacts
 from honed.train.history import TrainingHistory
+from honed.train.targets import TargetFacts
 
 
 class FalseNegativeShares(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,8 @@ class StudentFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     ``mb`` and ``ms`` are those of the untrained student: MB of weights in int8, median ms of one query. One that is
     over the budget was not trained and has no more than these. ``chosen`` is None where there was one student alone;
-    ``folder`` is the name of the folder in which it was trained beside others.
+    ``folder`` is the name of the folder in which it was trained beside others; ``vocabulary`` is what is left of the
+    teacher's or base model's, where it was cut, ``targets`` whose vectors it learned, and how they were made to fit.
     """
 
     name: str
@@ -81,6 +84,8 @@ class StudentFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     chosen: bool | None = None
     folder: str | None = None
     over_budget: bool | None = None
+    vocabulary: VocabularyFacts | None = None
+    targets: TargetFacts | None = None
 
 
 class StudentReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,19 +13,22 @@ from transformers import BertModel, PretrainedConfig
 from transformers.models.bert.modeling_bert import BertAttention, BertLayer
 
 from honed.core.errors import TrainingError
-from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
+from honed.encode.architectures import architecture_of
 from honed.encode.config import EncoderConfig
 from honed.encode.torch_encoder import TorchEncoder
 from honed.train.config import STUDENT_KINDS
+from honed.train.targets import principal_directions
+
+_OF_EACH_LAYER = ("layer_types", "mlp_layer_types", "no_rope_layers")  # lists in a configuration, an entry a layer
 
 
 def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int = 0) -> TorchEncoder:
     """Return an untrained student of a teacher: one of `STUDENT_KINDS`, or the base model of that name.
 
     ``layers`` is how many of the teacher's are kept, 0: half of them; ``dim`` is the width of "narrow" (0: two thirds
-    of the teacher's) and of "static" (0: 256). Raises `TrainingError` for a teacher that has no layers to take from,
-    and for a student that is wider than its teacher.
+    of the teacher's) and of "static" (0: 256, at most the teacher's). Raises `TrainingError` for a teacher that has no
+    layers to take from, or whose layers cannot be made narrower.
     """
     if kind not in STUDENT_KINDS:
         return _base_model_student(teacher, kind)
@@ -34,7 +37,11 @@ def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int 
             raise TrainingError("E_DISTIL_STUDENT", f"distil.dim: {dim}; the teacher's vectors have {teacher.spec.dim}")
         return static_student(teacher, dim or min(256, teacher.spec.dim))
     if not layer_count(teacher):
-        raise TrainingError("E_DISTIL_STUDENT", f"distil.student {kind}: only BERT can be cut; name a base model")
+        raise TrainingError(
+            "E_DISTIL_STUDENT",
+            f"distil.student {kind}: {_model_type(teacher.model) or 'this model'} has no layers that can be left out; "
+            "name a base model",
+        )
     model: SentenceTransformer = copy.deepcopy(teacher.model).float()
     if layers or kind == "layers":
         drop_layers(model, layers or max(1, layer_count(teacher) // 2))
@@ -46,11 +53,6 @@ def make_student(teacher: TorchEncoder, kind: str, *, layers: int = 0, dim: int 
 def _base_model_student(teacher: TorchEncoder, name: str) -> TorchEncoder:
     base = TorchEncoder.load(EncoderConfig(base=name, precision="fp32"))
     spec = replace(base.spec, query_prompt=teacher.spec.query_prompt, document_prompt=teacher.spec.document_prompt)
-    if spec.dim > teacher.spec.dim:
-        raise TrainingError(
-            "E_DISTIL_STUDENT",
-            f"distil.student {name}: its vectors have {spec.dim} numbers, the teacher's {teacher.spec.dim}",
-        )
     return TorchEncoder(base.model, spec, precision="fp32")
 
 
@@ -59,27 +61,45 @@ def _student_spec(teacher: TorchEncoder, dim: int) -> EncoderSpec:
 
 
 def drop_layers(model: SentenceTransformer, keep: int) -> None:
-    """Keep ``keep`` layers of a BERT, evenly spaced and with the last, in place.
+    """Keep ``keep`` layers of a transformer, evenly spaced and with the last, in place.
 
-    Raises `TrainingError` when it does not have as many.
+    Where the first layer is made otherwise than the others (ModernBERT) it stays the first. Raises `TrainingError` when
+    there are not as many.
     """
-    bert: BertModel = model[0].model
-    layers = bert.encoder.layer
+    transformer, path = model[0].model, architecture_of(model[0].model.config.to_dict()).layers
+    layers = transformer.get_submodule(path)
     if not 1 <= keep <= len(layers):
         raise TrainingError("E_DISTIL_STUDENT", f"distil.layers: {keep}; the teacher has {len(layers)}")
     kept = [round((number + 1) * len(layers) / keep) - 1 for number in range(keep)]
-    bert.encoder.layer = nn.ModuleList([layers[number] for number in kept])
-    bert.config.num_hidden_layers = keep
+    if layers[kept[0]].state_dict().keys() != layers[0].state_dict().keys():
+        kept[0] = 0
+    for place, number in enumerate(kept):
+        for module in layers[number].modules():
+            if isinstance(getattr(module, "layer_idx", None), int):
+                module.layer_idx = place
+    parent, _, name = path.rpartition(".")
+    setattr(transformer.get_submodule(parent), name, nn.ModuleList([layers[number] for number in kept]))
+    config = transformer.config
+    for setting, value in vars(config).copy().items():  # such as which layers attend to neighbours alone
+        if isinstance(value, list | tuple) and setting in _OF_EACH_LAYER and len(value) == len(layers):
+            setattr(config, setting, [value[number] for number in kept])
+    config.num_hidden_layers = keep
 
 
 def narrow_layers(model: SentenceTransformer, dim: int) -> None:
     """Make every layer of a BERT ``dim`` wide, in place: its states on the principal directions of the word vectors.
 
     Heads are kept evenly spaced, inner neurons by the size of their weights; distillation mends what is lost. Raises
-    `TrainingError` unless ``dim`` is a multiple of the width of a head and below the model's own.
+    `TrainingError` for a model whose modules are not named as BERT's are, and unless ``dim`` is a multiple of the width
+    of a head and below the model's own.
     """
     bert: BertModel = model[0].model
     config = bert.config
+    if architecture_of(config.to_dict()).bert != {} or hasattr(bert, "embeddings_project"):
+        raise TrainingError(
+            "E_DISTIL_STUDENT",
+            f"distil.student narrow: {_model_type(model)} cannot be made narrower; take layers, static or a base model",
+        )
     heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     if not 0 < dim < config.hidden_size or dim % width:
         raise TrainingError(
@@ -101,6 +121,8 @@ def narrow_layers(model: SentenceTransformer, dim: int) -> None:
     if getattr(bert, "pooler", None) is not None:
         bert.pooler = None
     config.hidden_size, config.num_attention_heads, config.intermediate_size = dim, len(kept), inner
+    if hasattr(config, "embedding_size"):
+        config.embedding_size = dim
     for module in list(model)[1:]:
         if hasattr(module, "embedding_dimension"):
             module.embedding_dimension = dim
@@ -179,26 +201,22 @@ def _special_tokens(teacher: TorchEncoder) -> tuple[list[int], list[int]]:
     return ids[:1] if len(ids) > 1 else [], ids[2:]
 
 
-def principal_directions(vectors: Vectors, dim: int) -> Vectors:
-    """Return the ``dim`` orthonormal directions ``(width, dim)`` that keep most of the vectors' inner products.
-
-    They are the eigenvectors of the largest eigenvalues of the uncentred covariance of ``vectors`` ``(n, width)``.
-    """
-    values, directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors.astype(np.float64))
-    return directions[:, np.argsort(-values)[:dim]].astype(np.float32)
-
-
 def size_in_mb(model: nn.Module, bytes_per_number: int = 1) -> float:
     """Return the size of a model's weights in MB (10^6 bytes), as shipped in int8 unless said otherwise."""
     return sum(parameter.numel() for parameter in model.parameters()) * bytes_per_number / 1e6
 
 
 def layer_count(teacher: TorchEncoder) -> int:
-    """Return how many layers a BERT has; 0 for other models, which cannot be cut."""
+    """Return how many layers a model has that can be left out; 0 where it is not known how."""
     config: PretrainedConfig | None = getattr(getattr(teacher.model[0], "model", None), "config", None)
-    if config is None or getattr(config, "model_type", "") != "bert":
+    if config is None or not architecture_of(config.to_dict()).layers:
         return 0
     return int(config.num_hidden_layers)
+
+
+def _model_type(model: SentenceTransformer) -> str:
+    config: PretrainedConfig | None = getattr(getattr(model[0], "model", None), "config", None)
+    return str(getattr(config, "model_type", ""))
 
 
 class StudentShape(NamedTuple):
