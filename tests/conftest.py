@@ -3,6 +3,7 @@
 import csv
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu")
     model.save(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Callable[[str], Path]:
+    """Returns the folder of a published model by its name; the test is skipped where it was not built."""
+
+    def find(name: str) -> Path:
+        folder = Path(os.environ.get("HONED_TEST_MODELS", "")) / name
+        if not os.environ.get("HONED_TEST_MODELS") or not folder.is_dir():
+            pytest.skip(f"no {name}: HONED_TEST_MODELS names no folder that holds it")
+        return folder
+
+    return find
 
 
 @pytest.fixture

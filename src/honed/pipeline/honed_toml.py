@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ def config_of(tables: JsonObject, file: str) -> Config:
         **{name: section for name, section in sections.items() if name in SECTIONS},
         own={name: section for name, section in sections.items() if name in kinds_of_shapes},
     )
+    if config.model.prompts == "auto":
+        config = replace(config, model=replace(config.model, prompts=shape_of(config).prompts))
     _check_together(config, sections, shapes, file)
     return config
 
