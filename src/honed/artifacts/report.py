@@ -9,6 +9,7 @@ from honed.core.json import Json
 from honed.evaluate.answers import AnswerQuality
 from honed.evaluate.headroom import Headroom
 from honed.evaluate.page import comparison_sentence, outcomes_sentence
+from honed.evaluate.prompts import PromptTrial
 from honed.evaluate.results import (
     Comparison,
     FusionChoice,
@@ -123,7 +124,7 @@ class JudgedReport(Report, kw_only=True):
     it is known whether a first hit is right, ``latency`` what a query takes (ms), ``mining`` how negatives were chosen,
     ``model`` how the base model is used. ``wrong`` are queries that what is shipped got wrong, ``won`` those that the
     base model got wrong and fine-tuning right. ``own_documents`` queries are documents themselves. ``fusion`` tells
-    why the hybrid ranks as it does.
+    why the hybrid ranks as it does, ``prompts`` what others score on dev (None where there are no others).
     """
 
     student: StudentComparison | None = None
@@ -137,6 +138,11 @@ class JudgedReport(Report, kw_only=True):
     own_documents: int = 0
     drawn_from: int = 0
     fusion: FusionChoice | None = None
+    prompts: PromptTrial | None = None
+
+    def prompt_line(self) -> str:
+        """Return the warning that other prompts are surely better; empty where none are."""
+        return self.prompts.sentence() if self.prompts else ""
 
     def own_document_line(self) -> str:
         """Return how many queries are documents themselves and what that means for their rankings; empty for none."""
@@ -150,6 +156,8 @@ class JudgedReport(Report, kw_only=True):
     def fact_lines(self) -> list[str]:
         """Return what came of the estimate before training, of chances and sets, of the student, and of queries."""
         lines = super().fact_lines()
+        if self.prompt_line():
+            lines.append(self.prompt_line())
         if self.own_documents:
             lines.append(self.own_document_line())
         if self.fusion:

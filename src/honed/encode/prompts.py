@@ -10,6 +10,7 @@ from honed.encode.config import EncoderConfig
 Pair = tuple[str, str]  # the prompts of queries and of documents
 _SETTINGS = "config_sentence_transformers.json"
 NONE: Pair = ("", "")
+_MOST_PAIRS = 8  # that are tried beside the one in use
 
 
 def completed(config: EncoderConfig, folder: Path) -> EncoderConfig:
@@ -66,7 +67,7 @@ def other_pairs(config: EncoderConfig, folder: Path) -> dict[str, Pair]:
     """Return the pairs of prompts worth trying beside those of a completed section ``[model]``, by what they are.
 
     They are the family's for both uses, what the folder states, none, and the pair's own prompts swapped or the same on
-    both sides. There are none for a model that no prompts are known of, by itself or by the section.
+    both sides; at most eight. There are none for a model that no prompts are known of, by itself or by the section.
     """
     used = config.query_prompt, config.document_prompt
     family, stated = _family(config.base, folder), stated_prompts(folder)
@@ -82,8 +83,13 @@ def other_pairs(config: EncoderConfig, folder: Path) -> dict[str, Pair]:
         "that of documents on both sides": (used[1], used[1]),
     }
     pairs |= {f"{title!r} of its folder on both sides": (text, text) for title, text in stated.items()}
-    kept: dict[str, Pair] = {}
+    kept: dict[Pair, str] = {}
     for title, pair in pairs.items():
-        if pair != used and pair not in kept.values():
-            kept[title] = pair
-    return kept
+        if pair != used:
+            kept.setdefault(pair, title)
+    return {title: pair for pair, title in list(kept.items())[:_MOST_PAIRS]}
+
+
+def without_prompts(config: EncoderConfig) -> EncoderConfig:
+    """Return a section ``[model]`` whose model reads texts as they are."""
+    return replace(config, query_prompt="", document_prompt="", prompts="none")

@@ -117,6 +117,7 @@ class JudgedEvaluation:
             mining=mined.mining() if mined else None,
             fusion=_fusion(work),
             model=baselines.base_spec() if baselines else None,
+            prompts=baselines.prompt_trial() if baselines else None,
         )
 
 
