@@ -4,6 +4,7 @@ from typing import Self
 
 import msgspec
 
+from honed.artifacts.data import script_line
 from honed.core.html import html_table
 from honed.core.json import Json
 from honed.evaluate.answers import AnswerQuality
@@ -63,6 +64,10 @@ class Report(msgspec.Struct, kw_only=True):
     def fact_lines(self) -> list[str]:
         """Return what was found beside the tables, in sentences."""
         return [self.headroom.said_after] if self.headroom and self.headroom.said_after else []
+
+    def script_line(self) -> str:
+        """Return how the base model's tokenizer reads the scripts of the texts; empty where that was not counted."""
+        return script_line(self.audit)
 
     def as_dict(self) -> dict[str, Json]:
         """Return the report as plain data, as ``report.json`` holds it."""
