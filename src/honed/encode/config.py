@@ -2,10 +2,12 @@
 
 from dataclasses import asdict, dataclass, field
 
+from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.sections import limits
 
 PRECISIONS = ("auto", "fp32", "bf16")
+AUTO = "auto"
 PROMPTS = ("auto", "names", "search", "none")
 
 
@@ -20,6 +22,9 @@ class EncoderConfig:
     The prompts are put before every query and document, in training, indexing and search alike. Empty ones are those
     that the model was trained with, for what ``prompts`` says: "names" (one prompt on both sides), "search" (questions
     and passages), "none"; "auto" is what the shape of the data asks for.
+
+    Base "auto" tries those of ``bases`` on dev, within so many ``minutes``, and takes one of them; without ``bases``
+    the known ones that are on this machine. See `honed.encode.candidates`.
     """
 
     base: str = "minilm"
@@ -29,7 +34,27 @@ class EncoderConfig:
     document_prompt: str = ""
     precision: str = field(default="auto", metadata=limits(one_of=PRECISIONS))
     prompts: str = field(default="auto", metadata=limits(one_of=PROMPTS))
+    bases: tuple[str, ...] = ()
+    minutes: float = field(default=10.0, metadata=limits(low=0.1, high=10_000))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the base model is still to be chosen."""
+        return self.base == AUTO
 
     def settings(self) -> dict[str, Json]:
         """Return what shapes vectors, as plain data for fingerprints: ``prompts`` only chose what stands there."""
-        return {name: value for name, value in asdict(self).items() if name != "prompts"}
+        return {name: value for name, value in self.kept().items() if name != "prompts"}
+
+    def kept(self) -> dict[str, Json]:
+        """Return what is kept beside vectors, as plain data, to load their model again."""
+        return {name: value for name, value in asdict(self).items() if name not in ("bases", "minutes")}
+
+    def check(self, file: str) -> None:
+        """Raise `ConfigError` for candidates beside a base that is named, or that are to be chosen themselves."""
+        if self.bases and not self.is_open:
+            raise ConfigError(
+                "E_CONFIG_RANGE", f'{file}: model.bases: these are tried where model.base is "auto", not {self.base!r}'
+            )
+        if AUTO in self.bases:
+            raise ConfigError("E_CONFIG_RANGE", f'{file}: model.bases: "auto" is no base model; name those to try')

@@ -114,11 +114,14 @@ def kept_speed(source: BaseModel) -> EncodeSpeed | None:
         return None
 
 
-def machine_speed(source: BaseModel) -> EncodeSpeed:
-    """Return the speed of a base model on this machine, as it is kept; measured, and then kept, where it is not."""
+def machine_speed(source: BaseModel, encoder: Encoder | None = None) -> EncodeSpeed:
+    """Return the speed of a base model on this machine, as it is kept; measured, and then kept, where it is not.
+
+    ``encoder`` is the one of the source, where that is loaded already.
+    """
     speed = kept_speed(source)
     if speed is None:
-        speed = encode_speed(source.load())
+        speed = encode_speed(encoder or source.load())
         keep(_speed_file(source), speed)
     return speed
 
