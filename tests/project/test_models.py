@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
 from honed.project.models import list_models
@@ -35,6 +36,7 @@ def test_a_measured_speed_is_shown_later(
     assert "ms a query" in capsys.readouterr().out
     assert run_command(["models", str(tiny_model), "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)
+    assert Project.models(str(tiny_model))[0].name == entry["name"]
     assert entry["speed"]["query_ms"] > 0
     assert entry["place"] == "local folder"
 

@@ -37,9 +37,8 @@ def with_base(config: EncoderConfig, base: str) -> EncoderConfig:
 
 
 def provisional(config: EncoderConfig) -> EncoderConfig:
-    """Return a section ``[model]`` with the base that counts before one is chosen: the first that is here."""
+    """Return a section ``[model]`` with the base that counts before one is chosen: the first candidate."""
     if not config.is_open:
         return config
-    names = config.bases or tuple(base.name for base in known_bases())
-    here = next((name for name in names if local_folder(name)), None)
-    return with_base(config, here or (config.bases[0] if config.bases else _USUAL))
+    here = (base.name for base in known_bases() if local_folder(base.name))
+    return with_base(config, config.bases[0] if config.bases else next(here, _USUAL))

@@ -12,6 +12,11 @@ from honed.evaluate.results import Interval
 _DRAWS = 5000  # the tails of intervals that hold together are thin
 
 
+def shown(base: str) -> str:
+    """Return how a base model is called to people: a folder by its last part."""
+    return base.rsplit("/", 1)[-1] if base.startswith(("/", ".")) else base
+
+
 class BaseTrial(msgspec.Struct, kw_only=True):
     """A base model that was tried, or left out for a reason.
 
@@ -34,15 +39,15 @@ class BaseTrial(msgspec.Struct, kw_only=True):
     def line(self, measure: str) -> str:
         """Return what was found, as one sentence."""
         if self.score is None:
-            return f"{self.base}: {self.left_out}"
+            return f"{shown(self.base)}: {self.left_out}"
         train = "" if self.train_seconds is None else f", about {self.train_seconds:,.0f} s to train"
         gain = ""
         if self.difference:
             low, high = 100 * self.difference.low, 100 * self.difference.high
-            gain = f", {100 * self.difference.mean:+.1f} over {self.over} ({low:+.1f} to {high:+.1f})"
+            gain = f", {100 * self.difference.mean:+.1f} over {shown(self.over)} ({low:+.1f} to {high:+.1f})"
         return (
-            f"{self.base}: {measure} {100 * self.score:.1f}{gain}; {self.mb:,.0f} MB, {self.query_ms:.1f} ms a query, "
-            f"{self.vectors_mb:,.1f} MB of vectors{train}"
+            f"{shown(self.base)}: {measure} {100 * self.score:.1f}{gain}; {self.mb:,.0f} MB, "
+            f"{self.query_ms:.1f} ms a query, {self.vectors_mb:,.1f} MB of vectors{train}"
         )
 
 
@@ -61,7 +66,7 @@ class BaseChoice(msgspec.Struct, kw_only=True):
         scored = [trial for trial in self.tried if trial.score is not None]
         left_out = len(self.tried) - len(scored)
         return (
-            f"base model: {self.chosen}, of {len(scored)} tried on {self.n_queries} queries of dev"
+            f"base model: {shown(self.chosen)}, of {len(scored)} tried on {self.n_queries} queries of dev"
             f"{f' ({left_out} left out)' if left_out else ''}"
         )
 
