@@ -6,7 +6,7 @@ import torch
 
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import sha256_file
-from honed.encode.base_models import MINILM_SHA256, known_prompts, resolve, weights_of
+from honed.encode.base_models import MINILM_SHA256, resolve, weights_of
 from honed.encode.config import EncoderConfig
 from honed.encode.packed import packed_features
 from honed.encode.torch_encoder import TorchEncoder, load_model, save_model, token_batches
@@ -132,16 +132,3 @@ def test_code_in_a_model_folder_is_not_run(tiny_model: Path, tmp_path: Path) -> 
     with pytest.raises(Exception):  # noqa: B017 - whatever it says, nothing may run
         TorchEncoder.load(EncoderConfig(base=str(folder)))
     assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "prompts"),
-    [
-        ("intfloat/e5-base-v2", ("query: ", "passage: ")),
-        ("models/multilingual-e5-small", ("query: ", "passage: ")),
-        ("sentence-transformers/all-mpnet-base-v2", ("", "")),
-        ("minilm", ("", "")),
-    ],
-)
-def test_families_trained_with_prompts_get_them(name: str, prompts: tuple[str, str]) -> None:
-    assert known_prompts(name) == prompts

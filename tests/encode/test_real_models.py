@@ -1,4 +1,4 @@
-"""Two real models beside MiniLM, where they are on disk: the same vectors by every way, and what their tokenizers read."""
+"""Two real models where they are on disk: the same vectors by every way, and what their tokenizers read."""
 
 from collections.abc import Callable
 from pathlib import Path

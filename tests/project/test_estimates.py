@@ -10,11 +10,12 @@ import pytest
 from honed import Project
 from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.errors import HonedError
+from honed.encode.probe import Rate, probe_texts
 from honed.project import planned
 from honed.project.budget import Variant, choose, duration, variants
 from honed.project.estimate import data_facts, estimate_run
 from honed.project.planned import estimate, fit_into, plan_run
-from honed.project.speeds import Rate, Speeds, machine_speeds, probe_texts, speeds_file
+from honed.project.speeds import Speeds, machine_speeds, speeds_file
 
 FACTS = DataFacts(
     documents=Texts(count=2000, tokens=60),

@@ -35,6 +35,7 @@ from honed.project.explain import PairExplainer
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.hub import export_hub
 from honed.project.labels import Suggestions, import_hand_labels, suggestions
+from honed.project.models import ModelEntry, list_models
 from honed.project.planned import estimate, fit_into
 from honed.project.search import SearchOptions, answer_queries, write_passages
 from honed.project.seeds import SeedsReport, run_seeds
@@ -264,6 +265,11 @@ class Project(CreatedWorkspace):
     def show(self, stage: str) -> Artifact:
         """Return the artifact of a stage of the last run: its folder, and what it was made from."""
         return self.runner.latest_of(stage)
+
+    @staticmethod
+    def models(name: str = "", *, measure: bool = False) -> list[ModelEntry]:
+        """Return the base models with a short name, or one by its name or folder: facts, place and speed here."""
+        return list_models(name, measure=measure)
 
     def doctor(self) -> JsonObject:
         """Return what this machine has and what would run where, by section; ``problems`` are of the folder's settings.

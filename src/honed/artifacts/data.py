@@ -20,6 +20,8 @@ from honed.data.rows import Record
 from honed.evaluate.results import Finding
 
 AUDIT, VECTORS = "audit.json", "vectors.npy"
+SIGNS = ("han", "kana")  # one sign is a word or a syllable: that it is a piece of its own says nothing
+_SCRIPTS = 8  # that are told of
 
 
 class ImportBooks(msgspec.Struct, kw_only=True):
@@ -34,6 +36,39 @@ class ImportBooks(msgspec.Struct, kw_only=True):
     warning_samples: list[str]
     blank_rows: int = 0
     empty_files: list[str] = []
+
+
+class ScriptShare(msgspec.Struct, kw_only=True):
+    """How the letters of one script are read: shares that are unknown and spelled one by one, and pieces a letter."""
+
+    letters: int
+    unknown: float
+    spelled: float
+    pieces_a_letter: float
+
+    def said(self, name: str) -> str:
+        """Return the counts in words."""
+        lost = {"unknown": self.unknown, "spelled letter by letter": 0.0 if name in SIGNS else self.spelled}
+        told = [f"{100 * share:.0f} % {what}" for what, share in lost.items() if share >= 0.005]
+        return f"{name} {self.letters} ({', '.join([*told, f'{self.pieces_a_letter:.2f} pieces a letter'])})"
+
+
+class ScriptAudit(msgspec.Struct, kw_only=True):
+    """How the tokenizer of a base model reads a sample of the texts, by script, the commonest first."""
+
+    base: str
+    texts: int
+    scripts: dict[str, ScriptShare]
+
+    def line(self) -> str:
+        """Return the audit as one sentence."""
+        shown = [share.said(name) for name, share in list(self.scripts.items())[:_SCRIPTS]]
+        return f"letters of {self.texts} texts as {self.base} reads them: {', '.join(shown)}"
+
+
+def script_line(audit: JsonObject) -> str:
+    """Return the sentence of an audit on scripts; empty where it has none."""
+    return msgspec.convert(audit["scripts"], ScriptAudit).line() if audit.get("scripts") else ""
 
 
 class _AuditParts(msgspec.Struct):
@@ -54,6 +89,8 @@ class Audit:
     def of(cls, data: JsonObject, lines: Sequence[str]) -> Self:
         """Return the audit that plain data holds; ``lines`` are what the shape of the data says of it."""
         parts = msgspec.convert(data, _AuditParts)
+        scripts = script_line(data)
+        lines = [*lines, *([scripts] if scripts else [])]
         return cls(data=data, books=parts.books, findings=parts.findings, lines=lines)
 
     def as_dict(self) -> JsonObject:
@@ -81,6 +118,11 @@ class ImportArtifact(Artifact):
     def table(self) -> Path:
         """The Parquet file of the records."""
         return self.path(RECORDS)
+
+    @property
+    def accepted(self) -> int:
+        """The number of the records."""
+        return int(str(self.manifest.facts["accepted"]))
 
     def accounting(self) -> Json:
         """Return the books: rows in, accepted, rejected by reason."""

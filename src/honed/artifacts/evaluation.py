@@ -13,11 +13,13 @@ from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.records import Run
 from honed.evaluate.measures import Scores
+from honed.evaluate.prompts import PromptTrial
 from honed.evaluate.runs import load_runs
 from honed.evaluate.score import GROUPS, SCORES
 
 R = TypeVar("R", bound=Report)
 RUNS, HEADROOM, REPORT, REPORT_PAGE = "runs", "headroom.json", "report.json", "report.html"
+PROMPTS = "prompts.json"
 
 
 class BaselinesArtifact(Artifact):
@@ -30,6 +32,10 @@ class BaselinesArtifact(Artifact):
     def base_spec(self) -> Json:
         """Return the specification of the base model (pooling, prompts, dimensions), as plain data."""
         return self.manifest.facts["base"]
+
+    def prompt_trial(self) -> PromptTrial | None:
+        """Return what other prompts score on dev; None where none were tried."""
+        return self.read(PROMPTS, PromptTrial) if self.has(PROMPTS) else None
 
 
 class HeadroomArtifact(Artifact):

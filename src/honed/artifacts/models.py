@@ -50,7 +50,7 @@ class TrainArtifact(ShippedModel):
             return source
         stated = self.read(FROZEN, dict[str, Any])
         weights = str(stated.pop("weights"))
-        model = BaseModel(EncoderConfig(**stated), precision)
+        model = BaseModel(EncoderConfig(**stated, prompts="none"), precision)
         return replace(source, frozen=FrozenBase(model, weights, self.path(HEAD)))
 
     def history(self) -> TrainingHistory:

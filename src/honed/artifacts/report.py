@@ -4,11 +4,14 @@ from typing import Self
 
 import msgspec
 
+from honed.artifacts.data import script_line
 from honed.core.html import html_table
 from honed.core.json import Json
 from honed.evaluate.answers import AnswerQuality
+from honed.evaluate.bases import BaseChoice
 from honed.evaluate.headroom import Headroom
 from honed.evaluate.page import comparison_sentence, outcomes_sentence
+from honed.evaluate.prompts import PromptTrial
 from honed.evaluate.results import (
     Comparison,
     FusionChoice,
@@ -62,6 +65,10 @@ class Report(msgspec.Struct, kw_only=True):
     def fact_lines(self) -> list[str]:
         """Return what was found beside the tables, in sentences."""
         return [self.headroom.said_after] if self.headroom and self.headroom.said_after else []
+
+    def script_line(self) -> str:
+        """Return how the base model's tokenizer reads the scripts of the texts; empty where that was not counted."""
+        return script_line(self.audit)
 
     def as_dict(self) -> dict[str, Json]:
         """Return the report as plain data, as ``report.json`` holds it."""
@@ -123,7 +130,8 @@ class JudgedReport(Report, kw_only=True):
     it is known whether a first hit is right, ``latency`` what a query takes (ms), ``mining`` how negatives were chosen,
     ``model`` how the base model is used. ``wrong`` are queries that what is shipped got wrong, ``won`` those that the
     base model got wrong and fine-tuning right. ``own_documents`` queries are documents themselves. ``fusion`` tells
-    why the hybrid ranks as it does.
+    why the hybrid ranks as it does, ``prompts`` what others score on dev (None where there are no others),
+    ``bases`` how the base model was chosen (None where honed.toml names it).
     """
 
     student: StudentComparison | None = None
@@ -137,6 +145,12 @@ class JudgedReport(Report, kw_only=True):
     own_documents: int = 0
     drawn_from: int = 0
     fusion: FusionChoice | None = None
+    prompts: PromptTrial | None = None
+    bases: BaseChoice | None = None
+
+    def prompt_line(self) -> str:
+        """Return the warning that other prompts are surely better; empty where none are."""
+        return self.prompts.sentence() if self.prompts else ""
 
     def own_document_line(self) -> str:
         """Return how many queries are documents themselves and what that means for their rankings; empty for none."""
@@ -150,6 +164,10 @@ class JudgedReport(Report, kw_only=True):
     def fact_lines(self) -> list[str]:
         """Return what came of the estimate before training, of chances and sets, of the student, and of queries."""
         lines = super().fact_lines()
+        if self.bases:
+            lines.append(self.bases.sentence())
+        if self.prompt_line():
+            lines.append(self.prompt_line())
         if self.own_documents:
             lines.append(self.own_document_line())
         if self.fusion:

@@ -43,11 +43,18 @@ COMMANDS = {
     "store": "store",
     "push": "push",
     "doctor": "doctor",
+    "models": "models",
     "datasets": "datasets",
 }
 
 
-WITHOUT_TABLES = ("search", "serve", "push", "doctor")  # what honed[serve] is for; the others read and write tables
+WITHOUT_TABLES = (
+    "search",
+    "serve",
+    "push",
+    "doctor",
+    "models",
+)  # what honed[serve] is for; the others read and write tables
 
 
 def make_app(command: str | None = None) -> typer.Typer:

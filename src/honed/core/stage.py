@@ -57,7 +57,8 @@ class Stage(Generic[C]):
     artifact. A stage that ``resumes`` finds what a crash left in its folder; the others start from an empty one.
     ``command`` is the help of ``honed NAME``, for stages that people run alone; ``draws`` says that the section of its
     name holds the seed of what is drawn in training. ``effort`` tells how much it will do with some data; None: next to
-    nothing.
+    nothing. A stage that ``settle``s decides what honed.toml left open: it returns the configuration that all later
+    stages get.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Stage(Generic[C]):
     draws: bool = False
     command: str = ""
     effort: Callable[[C, DataFacts], Effort] | None = None
+    settle: Callable[[C, Artifact], C] | None = None
 
     def reads(self, other: "Stage[C]") -> bool:
         """Tell whether the artifact of an earlier stage is an input."""

@@ -189,7 +189,8 @@ def bidi_controls(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _script_of_char(char: str) -> str:
+def script_of_char(char: str) -> str:
+    """Return the script of a letter: latin, cyrillic, han, ..., other."""
     plain = unicodedata.normalize("NFKC", char)[0]  # wide, narrow and mathematical letters are those they stand for
     return _SCRIPTS.get(unicodedata.name(plain, "").split(" ", 1)[0], "other")
 
@@ -207,7 +208,7 @@ def script(text: str) -> str:
     counts: dict[str, int] = {}
     for char in text:
         if char.isalpha():
-            name = "latin" if char.isascii() else _script_of_char(char)
+            name = "latin" if char.isascii() else script_of_char(char)
             counts[name] = counts.get(name, 0) + 1
     return max(counts, key=lambda name: (counts[name], name != "latin")) if counts else "none"
 

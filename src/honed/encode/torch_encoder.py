@@ -17,7 +17,7 @@ from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
 from honed.encode import hardware
 from honed.encode.attention import Features
-from honed.encode.base_models import known_prompts, read_spec, resolve, save_spec
+from honed.encode.base_models import read_spec, resolve, save_spec
 from honed.encode.config import PRECISIONS, EncoderConfig
 from honed.encode.packed import (
     bag_features,
@@ -26,6 +26,7 @@ from honed.encode.packed import (
     padded_features,
     use_packed_attention,
 )
+from honed.encode.prompts import completed
 from honed.encode.tokens import TextTokenizer, TokenIds, token_batches
 
 if TYPE_CHECKING:
@@ -63,12 +64,8 @@ class TorchEncoder:
         """Load a base model by its name; see `honed.encode.base_models.resolve` for where it is looked for."""
         base = resolve(config.base)
         model = load_model(base.folder)
-        stated, family = spec_of(model, base.weights), known_prompts(config.base)
-        spec = replace(
-            stated,
-            query_prompt=config.query_prompt or stated.query_prompt or family[0],
-            document_prompt=config.document_prompt or stated.document_prompt or family[1],
-        )
+        config, spec = completed(config, base.folder), spec_of(model, base.weights)
+        spec = replace(spec, query_prompt=config.query_prompt, document_prompt=config.document_prompt)
         spec = with_dim(with_max_length(spec, config.max_length, model), config.dim)
         return cls(model, spec, precision=config.precision)
 

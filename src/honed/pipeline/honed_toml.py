@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json, JsonObject
 from honed.core.sections import read_section, toml_value
 from honed.encode.base_models import local_folder
-from honed.encode.config import EncoderConfig
+from honed.encode.config import AUTO, EncoderConfig
 from honed.shapes.registry import all_shapes, shape_of
 from honed.shapes.shape import JUDGED_SECTIONS, Shape
 
@@ -69,6 +70,7 @@ def config_of(tables: JsonObject, file: str) -> Config:
             raise ConfigError(
                 "E_CONFIG_KEY", f"{file}: {name}: unknown section{did_you_mean(name, known)} (known: {listed})"
             )
+    tables = _with_candidates(tables)
     sections: dict[str, Any] = {name: read_section(known[name], table, name, file) for name, table in tables.items()}
     for section in sections.values():
         if callable(check := getattr(section, "check", None)):
@@ -82,8 +84,18 @@ def config_of(tables: JsonObject, file: str) -> Config:
         **{name: section for name, section in sections.items() if name in SECTIONS},
         own={name: section for name, section in sections.items() if name in kinds_of_shapes},
     )
+    if config.model.prompts == "auto":
+        config = replace(config, model=replace(config.model, prompts=shape_of(config).prompts))
     _check_together(config, sections, shapes, file)
     return config
+
+
+def _with_candidates(tables: JsonObject) -> JsonObject:
+    """Return tables in which several base models, written as a list, are the candidates for one to be chosen."""
+    model = tables.get("model")
+    if not isinstance(model, Mapping) or not isinstance(model.get("base"), list | tuple):
+        return tables
+    return {**tables, "model": {**model, "base": AUTO, "bases": model["base"]}}
 
 
 def _check_together(config: Config, sections: Mapping[str, object], shapes: list[Shape], file: str) -> None:
@@ -95,6 +107,12 @@ def _check_together(config: Config, sections: Mapping[str, object], shapes: list
         if is_own and name not in shape.sections and name not in shape.optional:
             listed = " or ".join(f'"{taker}"' for taker in sorted(takers))
             raise ConfigError("E_CONFIG_SHAPE", f"{file}: [{name}] goes with data.shape = {listed}")
+    if config.model.is_open and not shape.directions(config):
+        raise ConfigError(
+            "E_CONFIG_SHAPE",
+            f"{file}: model.base: base models are tried on judged queries, which data.shape = "
+            f'"{config.data.shape}" has none of; name one',
+        )
     config.check_languages(file)
     if config.index and config.index.names == "all" and config.hybrid:
         raise ConfigError("E_CONFIG_RANGE", f'{file}: [hybrid] ranks labels: index.names must be "labels"')

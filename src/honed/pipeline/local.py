@@ -1,7 +1,6 @@
 """Work in this process alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -45,7 +44,7 @@ class InProcess:
         return self._encoders[source]
 
     def _stored(self, source: ModelSource[E]) -> Encoder:
-        settings = asdict(source.config) if isinstance(source, PluginModel) else None
+        settings = source.config.settings() if isinstance(source, PluginModel) else None
         return self.vectors.encoder(self.model(source), settings)
 
     def _mapped(self, source: ModelSource[E]) -> Encoder | None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ from honed.core.artifacts import PARTIAL, A, Artifact, ArtifactStore, StageKey, 
 from honed.core.errors import ConfigError, HonedError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
 from honed.core.stage import Inputs, Stage, Work
+from honed.encode.candidates import provisional
 from honed.encode.models import encoder_source
 from honed.pipeline.executors import LocalExecutor
 from honed.pipeline.unfinished import UnfinishedRun
@@ -23,6 +24,11 @@ from honed.stages.all import stages_of
 
 Listener = Callable[[str, str, float], None]
 LATEST, UPDATES = "latest.json", "updates.json"
+
+
+def before_choice(config: Config) -> Config:
+    """Return a configuration with what counts before the base model is chosen; itself where one is named."""
+    return replace(config, model=provisional(config.model)) if config.model.is_open else config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +41,11 @@ class Plan:
 
 
 class Runner:
-    """All stages of one workspace. ``listener(stage, state, seconds)`` hears "stands", "runs" and "done"."""
+    """All stages of one workspace. ``listener(stage, state, seconds)`` hears "stands", "runs" and "done".
+
+    ``asked`` is the configuration as it was written. What it leaves open is settled by a stage; until then ``config``
+    has what counts provisionally, then what was settled last.
+    """
 
     def __init__(
         self,
@@ -46,13 +56,15 @@ class Runner:
         stages: tuple[Stage[Config], ...] = (),
         executor: LocalExecutor | None = None,
     ) -> None:
-        self.config, self.root = config, root
+        self.asked, self.root = config, root
+        self.config = before_choice(config)
         self.all = stages or stages_of(shape_of(config))
         self.output = root / config.paths.output
         self.executor = executor or LocalExecutor(self.output)
         self.store, self.unfinished = ArtifactStore(self.output), UnfinishedRun(self.output)
         self.tell: Listener = listener or (lambda *_: None)
         self._own_latest: dict[str, str] | None = None
+        self._settle_by_latest()
 
     def keep_latest_apart(self) -> None:
         """Take as the latest what this runner makes from now on, and leave what the folder remembers as it is."""
@@ -60,7 +72,7 @@ class Runner:
 
     def stages(self, until: str | None = None) -> list[Stage[Config]]:
         """Return the wanted stages, up to and with ``until``."""
-        wanted = [stage for stage in self.all if stage.wanted(self.config)]
+        wanted = [stage for stage in self.all if stage.wanted(self.asked)]
         if until is None:
             return wanted
         names = [stage.name for stage in self.all]
@@ -71,22 +83,32 @@ class Runner:
         return [stage for stage in wanted if names.index(stage.name) <= names.index(until)]
 
     def plan(self, *, start: str | None = None, until: str | None = None) -> list[Plan]:
-        """Return what `run` would do, without doing it; keys follow from keys, so nothing has to exist."""
+        """Return what `run` would do, without doing it; keys follow from keys, so nothing has to exist.
+
+        Where something is still to be settled, what follows does not stand, and its keys are provisional.
+        """
         plans: list[Plan] = []
         keys: dict[str, str] = {}
-        stages = self.stages(until)
-        forced = self._forced(start)
-        for stage in stages:
-            key = self._key(stage, keys)
+        config, is_open, forced = before_choice(self.asked), False, self._forced(start)
+        for stage in self.stages(until):
+            key = self._key(stage, keys, self._given(stage, config))
             keys[stage.name] = key.key
-            plans.append(
-                Plan(
-                    stage=stage,
-                    key=key,
-                    stands=stage.name not in forced and self.store.find(key, stage.artifact) is not None,
-                )
-            )
+            stored = None if is_open or stage.name in forced else self.store.find(key, stage.artifact)
+            plans.append(Plan(stage=stage, key=key, stands=stored is not None))
+            if stage.settle is not None:
+                is_open = stored is None
+                config = self.config = stage.settle(self.asked, stored) if stored else config
         return plans
+
+    def _given(self, stage: Stage[Config], config: Config) -> Config:
+        """Return the configuration that a stage gets: one that settles it gets it as it was written."""
+        return config if stage.settle is None else self.asked
+
+    def _settle_by_latest(self) -> None:
+        """Take what the last run settled, until a plan or a run says otherwise."""
+        for stage in self.stages():
+            if stage.settle is not None and (artifact := self.latest_inputs().find(stage.artifact)):
+                self.config = stage.settle(self.asked, artifact)
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
         """Run the stages without a finished artifact; returns the artifact by stage and makes them the latest."""
@@ -104,13 +126,16 @@ class Runner:
         """Do what `run` does without making the artifacts the latest."""
         artifacts: dict[str, Artifact] = {}
         with self._locked():
-            forced = self._forced(start)
+            config, forced = before_choice(self.asked), self._forced(start)
             for stage in self.stages(until):
-                key = self._key(stage, {name: artifact.key for name, artifact in artifacts.items()})
+                given = self._given(stage, config)
+                key = self._key(stage, {name: artifact.key for name, artifact in artifacts.items()}, given)
                 stored = None if stage.name in forced else self.store.find(key, stage.artifact)
-                artifacts[stage.name] = stored or self._make(stage, key, artifacts)
+                artifacts[stage.name] = stored or self._make(stage, key, artifacts, given)
                 if stored:
                     self.tell(stage.name, "stands", 0.0)
+                if stage.settle is not None:
+                    config = self.config = stage.settle(self.asked, artifacts[stage.name])
             if self._own_latest is None:
                 self.unfinished.end(artifacts, all_of_them=until is None)
             self._prune_vectors()
@@ -213,12 +238,12 @@ class Runner:
             raise ConfigError("E_STAGE", f"no stage {start}{did_you_mean(start, names)} (known: {', '.join(names)})")
         return set(names[names.index(start) :])
 
-    def _key(self, stage: Stage[Config], keys: Mapping[str, str]) -> StageKey:
+    def _key(self, stage: Stage[Config], keys: Mapping[str, str], given: Config) -> StageKey:
         inputs = {other.name: keys[other.name] for other in self.all if other.name in keys and stage.reads(other)}
-        config = json.loads(canonical_json(stage.settings(self.config, self.root)))
+        config = json.loads(canonical_json(stage.settings(given, self.root)))
         return StageKey(stage=stage.name, version=stage.version, config=config, inputs=inputs)
 
-    def _make(self, stage: Stage[Config], key: StageKey, artifacts: Mapping[str, Artifact]) -> Artifact:
+    def _make(self, stage: Stage[Config], key: StageKey, artifacts: Mapping[str, Artifact], given: Config) -> Artifact:
         self.tell(stage.name, "runs", 0.0)
         if self._own_latest is None:
             self.unfinished.begin(stage.name)
@@ -229,7 +254,7 @@ class Runner:
                 shutil.rmtree(folder)
                 folder.mkdir()
             work = Work(
-                config=self.config,
+                config=given,
                 root=self.root,
                 inputs=Inputs(inputs),
                 folder=folder,

@@ -12,6 +12,7 @@ from honed.data.inputs import is_remote
 from honed.encode import hardware
 from honed.encode.architectures import architecture_of
 from honed.encode.base_models import ModelFiles, resolve
+from honed.encode.candidates import candidates
 from honed.encode.engines import best_engine
 
 _PACKAGES = (
@@ -95,12 +96,16 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def _base_of(project: Path) -> tuple[Config, ModelFiles]:
-    """Return a project's configuration and where its base model is; `HonedError` for one that cannot be had."""
+    """Return a project's configuration and where its base model is, of several candidates the first.
+
+    Raises `HonedError` where one of them cannot be had.
+    """
     require("reading tables")
     from honed.pipeline.honed_toml import read_config  # with the shapes, and what reads tables
 
     config = read_config(project / FILE)
-    return config, resolve(config.model.base)
+    first, *_ = [resolve(base) for base in candidates(config.model)]
+    return config, first
 
 
 def _way_of(folder: Path) -> dict[str, str]:

@@ -16,7 +16,8 @@ from honed.project.workspace import Workspace
 W = TypeVar("W", bound=Workspace)
 _FIRST_LOOK = 0.5  # of a time, that may be spent on asking dev whether tuning will help
 _LEARNED_FROM = 2.0  # seconds that a stage must take to say anything of speeds
-_UNTIL_AUDIT, _UNTIL_HEADROOM = "check", "headroom"
+_UNTIL_AUDIT, _UNTIL_CHOICE, _UNTIL_HEADROOM = "check", "bases", "headroom"
+_FOR_CHOICE = 0.25  # of a time, that may be spent on choosing among base models
 
 
 def estimate(project: Workspace, *, start: str | None = None, until: str | None = None) -> RunEstimate:
@@ -69,9 +70,14 @@ class PlannedRun(Generic[W]):
 
 
 def plan_run(project: W, *, start: str | None = None, until: str | None = None) -> PlannedRun[W]:
-    """Make the stages up to "check", from which all estimates follow, and return the run with its estimate."""
-    if start is None and _UNTIL_AUDIT in {stage.name for stage in project.runner.stages(until)}:
-        project.runner.make(until=_UNTIL_AUDIT)
+    """Make the stages up to "check", from which all estimates follow, and return the run with its estimate.
+
+    Where honed.toml leaves the base model open it is chosen first.
+    """
+    names = [stage.name for stage in project.runner.stages(until)]
+    first = next((name for name in (_UNTIL_CHOICE, _UNTIL_AUDIT) if name in names), None)
+    if start is None and first is not None:
+        project.runner.make(until=first)
     estimated = estimate(project, start=start, until=until)
     return PlannedRun(project=project, estimate=estimated, start=start, until=until)
 
@@ -79,9 +85,13 @@ def plan_run(project: W, *, start: str | None = None, until: str | None = None) 
 def fit_into(project: W, minutes: float) -> tuple[PlannedRun[W], Choice]:
     """Return the fullest run that fits into a time, and what more time would buy; honed.toml stays as it is.
 
+    A base model that is left open is chosen within a quarter of the time.
     Where whether tuning helps can be asked of dev within half of the time, it is, and the answer counts.
     """
     started = time.monotonic()
+    if project.runner.asked.model.is_open:
+        most = min(project.runner.asked.model.minutes, max(0.1, _FOR_CHOICE * minutes))
+        project.changed({"model.minutes": most}).runner.make(until=_UNTIL_CHOICE)
     first = plan_run(project)
     headroom = _asked_dev(project, first, _FIRST_LOOK * 60 * minutes)
     left = 60 * minutes - (time.monotonic() - started)

@@ -42,8 +42,7 @@ class Workspace:
     def _open(self, settings: JsonObject, file: Path, listener: Listener | None) -> None:
         """Take settings, the tables of a honed.toml that lies, or would lie, at ``file``."""
         self.settings, self.file = settings, file
-        self.config = with_local_bases(config_of(settings, file.name), file.parent)
-        self.runner = Runner(self.config, file.parent, listener)
+        self.runner = Runner(with_local_bases(config_of(settings, file.name), file.parent), file.parent, listener)
         self._searcher: Searcher | None = None
         self._reranker: PairScorer | None = None
 
@@ -52,6 +51,11 @@ class Workspace:
         other = type(self).__new__(type(self))
         other._open(with_overrides(self.settings, overrides), self.file, listener or self.runner.tell)
         return other
+
+    @property
+    def config(self) -> Config:
+        """What honed.toml says; a base model that it leaves open is the one that was chosen last."""
+        return self.runner.config
 
     @property
     def root(self) -> Path:
@@ -156,7 +160,8 @@ def with_local_bases(config: Config, root: Path) -> Config:
     def local(name: str) -> str:
         return str(root / name) if name and (root / name).is_dir() and not Path(name).is_absolute() else name
 
-    config = replace(config, model=replace(config.model, base=local(config.model.base)))
+    bases = tuple(local(name) for name in config.model.bases)
+    config = replace(config, model=replace(config.model, base=local(config.model.base), bases=bases))
     if config.cross_encoder:
         config = replace(config, cross_encoder=replace(config.cross_encoder, base=local(config.cross_encoder.base)))
     if config.distil:

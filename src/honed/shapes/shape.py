@@ -23,6 +23,7 @@ from honed.core.stage import Inputs, Stage, Work
 from honed.data.rows import Record, Role, RowReader
 from honed.data.tables import Row, Table, TableFormat, open_tables, table_files
 from honed.data.task import Entity, Name
+from honed.encode.bases import Use
 from honed.evaluate.measures import Measure
 from honed.shapes.proposal import InitFiles, Proposal
 from honed.shapes.texts import whole_text
@@ -100,6 +101,7 @@ class Shape(Protocol):
     sections: Mapping[str, type]  # its own sections of honed.toml, by name
     optional: frozenset[str]  # generic sections that go with it, of `JUDGED_SECTIONS`
     stages: Sequence[Stage[Config]]  # its own stages, after "check" and before training
+    prompts: Use  # what the base model's prompts are for: names like names, or passages for questions
     reads_names: bool  # what is searched are names: letters and initials count
     forecasts: bool  # whether fine-tuning is likely to help is estimated before it begins
     updates: bool  # new rows can be taught to the model in use
@@ -208,6 +210,7 @@ class ShapeBase:
     optional: frozenset[str] = frozenset()
     stages: Sequence[Stage[Config]] = ()
     report: ClassVar[type[Report]] = Report
+    prompts: Use = "search"
     reads_names: bool = False
     forecasts: bool = False
     updates: bool = False

@@ -8,6 +8,7 @@ from honed.shapes.registry import all_shapes
 from honed.shapes.shape import Shape
 from honed.stages import (
     baselines,
+    bases,
     check,
     cross_encoder,
     distil,
@@ -25,6 +26,7 @@ from honed.stages import (
 GENERIC: tuple[Stage[Config], ...] = (
     imports.STAGE,
     check.STAGE,
+    bases.STAGE,
     baselines.STAGE,
     headroom.STAGE,
     draft.STAGE,

@@ -14,6 +14,7 @@ from honed.evaluate.runs import save_run
 from honed.shapes.judged import measured_task
 from honed.shapes.registry import shape_of
 from honed.shapes.systems import BASE, encoder_run
+from honed.stages.prompt_trial import trial_effort, try_prompts
 
 
 def _settings(config: Config, root: Path) -> dict[str, Json]:
@@ -33,6 +34,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
         runs = shape.lexical_runs(test, direction, check, work.config)
         for run in [*runs, encoder_run(BASE, encoder, test, shape.depth(work.config))]:
             save_run(work.folder / RUNS / direction.name, run)
+    try_prompts(work)
     return {"base": encoder.spec.as_dict()}
 
 
@@ -43,7 +45,7 @@ def _wanted(config: Config) -> bool:
 def _effort(config: Config, facts: DataFacts) -> Effort:
     pairs = facts.test.count * facts.documents.count * facts.directions
     systems = 6 if shape_of(config).reads_names else 2
-    texts = (facts.documents, facts.test.times(facts.directions))
+    texts = (facts.documents, facts.test.times(facts.directions), *trial_effort(config, facts))
     return Effort(encoded=texts, compared=pairs, matched=systems * pairs, vectors=facts.documents.count)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from honed.artifacts.data import AUDIT, CheckArtifact, ImportArtifact
+from honed.artifacts.data import AUDIT, CheckArtifact, ImportArtifact, ScriptAudit
 from honed.config.config import Config
 from honed.core.artifacts import write_json
 from honed.core.json import Json
@@ -13,6 +13,7 @@ from honed.encode.base_models import local_folder
 from honed.encode.wordpieces import unknown_text
 from honed.shapes.own_queries import query_settings, read_own_queries, with_own_queries
 from honed.shapes.registry import shape_of
+from honed.shapes.scripts import audit_scripts, sampled_texts, with_scripts
 from honed.shapes.shape import Source
 
 
@@ -54,8 +55,9 @@ def _run(work: Work[Config]) -> dict[str, Json]:
         task.save_names(work.folder, compiled.entities, compiled.names)
     for judged, split in compiled.tasks:
         task.save_task(work.folder, judged, split)
-    write_json(work.folder / AUDIT, {"import": imported.accounting(), **compiled.audit})
-    findings = compiled.audit["findings"]
+    audit = with_scripts(compiled.audit, _scripts(work.config, imported))
+    write_json(work.folder / AUDIT, {"import": imported.accounting(), **audit})
+    findings = audit["findings"]
     assert isinstance(findings, Mapping)
     return {"findings": {code: finding["count"] for code, finding in findings.items() if isinstance(finding, Mapping)}}
 
@@ -64,6 +66,15 @@ def _unknown_to(config: Config) -> Callable[[str], bool] | None:
     """Return a test for texts that the base model's tokenizer knows nothing of, where the model is on disk."""
     folder = local_folder(config.model.base)
     return unknown_text(folder) if folder else None
+
+
+def _scripts(config: Config, imported: ImportArtifact) -> ScriptAudit | None:
+    """Return how the base model's tokenizer reads the letters of the texts, where the model is on disk."""
+    folder, shape = local_folder(config.model.base), shape_of(config)
+    if folder is None:
+        return None
+    texts = sampled_texts(shape.texts(imported.records(), config), imported.accepted)
+    return audit_scripts(config.model.base, folder, texts)
 
 
 STAGE: Stage[Config] = Stage(

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from honed.artifacts.bases import BasesArtifact
 from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, SearchRecords
 from honed.artifacts.evaluation import (
     REPORT,
@@ -107,7 +108,7 @@ class JudgedEvaluation:
         """Measure every system on the judged tasks of some directions, the main one first."""
         work, inputs = self.work, self.work.inputs
         main, *others = (_measured(work, direction) for direction in directions)
-        mined, baselines = inputs.find(Mined), inputs.find(BaselinesArtifact)
+        mined, baselines, chosen = inputs.find(Mined), inputs.find(BaselinesArtifact), inputs.find(BasesArtifact)
         return JudgedReport(
             **report_facts(work, work.config.split.protocol),
             **{name: getattr(main, name) for name in Direction.__struct_fields__},
@@ -118,6 +119,8 @@ class JudgedEvaluation:
             mining=mined.mining() if mined else None,
             fusion=_fusion(work),
             model=baselines.base_spec() if baselines else None,
+            prompts=baselines.prompt_trial() if baselines else None,
+            bases=chosen.choice() if chosen else None,
         )
 
 
@@ -291,6 +294,7 @@ STAGE: Stage[Config] = Stage(
     artifact=EvaluateArtifact,
     needs=(
         CheckArtifact,
+        BasesArtifact,
         BaseVectors,
         Examples,
         SearchRecords,

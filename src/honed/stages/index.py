@@ -1,6 +1,5 @@
 """The stage "index": the vectors of all names by the shipped model or its teacher, and how they are searched."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ def _run(work: Work[Config]) -> dict[str, Json]:
     np.save(work.folder / VECTORS, vectors, allow_pickle=False)
     task.write_rows(work.folder / TEXTS, [{"text": text} for text in texts], task.TEXTS)
     records.copy_names(work.folder)
-    model: dict[str, Json] = {"base": asdict(work.config.model)}
+    model: dict[str, Json] = {"base": work.config.model.kept()}
     if trained := work.inputs.find(ShippedModel):
         model = model_place(trained, work.config.model.precision)
     model |= documents_place(work.config, work.inputs)

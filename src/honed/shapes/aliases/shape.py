@@ -14,6 +14,7 @@ from honed.core.sections import toml_string
 from honed.data.rows import Record, Role
 from honed.data.split import refuse_leaks
 from honed.data.task import FORWARD, REVERSE, Name
+from honed.encode.bases import Use
 from honed.evaluate.measures import DEFAULT_MEASURES, OWN_MEASURES, REVERSE_MEASURES
 from honed.shapes.aliases import catalogue as catalogues
 from honed.shapes.aliases.audit import AliasAudit, audit_aliases
@@ -38,6 +39,7 @@ class AliasShape(JudgedShape):
         Role(name="alias", kind="text", required=True, may_be_empty=True, several=True),
         Role(name="split", kind="split", required=False),
     )
+    prompts: Use = "names"
     reads_names = True
     forecasts = True
     updates = True

@@ -7,6 +7,7 @@ from honed.config.config import Config
 from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.stage import Inputs
+from honed.encode.bases import Use
 from honed.shapes.grouped.config import RetrievalSection
 from honed.shapes.grouped.page import render_retrieval
 from honed.shapes.grouped.retrieval import RetrievalReport
@@ -18,6 +19,8 @@ _NOT_MEASURED = ("slice_gap", "size_mb", "latency_ms", "index_recall")
 
 class GroupedShape(ShapeBase):
     """A shape whose texts stand in classes: texts of one class are right for each other."""
+
+    prompts: Use = "names"
 
     def check_grouped(self, config: Config, file: str, needs: Mapping[str, Sequence[str]]) -> None:
         """Raise `ConfigError` for sections without those that they need, and gates that nothing is measured for."""
