@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
 
 from honed.core.errors import DataError
 from honed.core.json import Json
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-Entry = TypeVar("Entry", bound="DataclassInstance")
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Entry = TypeVar("Entry", bound=_Dataclass)
 
 
 class Journal(Generic[Entry]):
