@@ -132,3 +132,15 @@ def test_code_in_a_model_folder_is_not_run(tiny_model: Path, tmp_path: Path) -> 
     with pytest.raises(Exception):  # noqa: B017 - whatever it says, nothing may run
         TorchEncoder.load(EncoderConfig(base=str(folder)))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_pooling_that_leaves_the_prompt_out_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "m")
+    file = tmp_path / "m" / "1_Pooling" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "include_prompt": False}))
+    TorchEncoder.load(EncoderConfig(base=str(tmp_path / "m")))
+    with pytest.raises(ConfigError, match="leaves the prompt out"):
+        TorchEncoder.load(EncoderConfig(base=str(tmp_path / "m"), query_prompt="query: "))

@@ -12,6 +12,7 @@ from honed import Project
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
 from honed.data.task import load_examples
+from honed.project.update import UpdateOptions, update
 from tests.data.test_endpoint import Model, said
 
 ACTIONS = ("paint", "repair", "buy", "clean", "carry", "insure")
@@ -273,3 +274,33 @@ def test_the_report_says_that_a_query_s_own_document_is_left_out(
     assert line in capsys.readouterr().out
     page = project.runner.latest_of("evaluate").path("report.html").read_text()
     assert line.replace("'", "&#39;") in page
+
+
+def test_new_documents_queries_and_judgements_are_taught(shop: Path) -> None:
+    project = Project(shop)
+    project.run()
+    before = project.runner.latest_of("train").key
+    new = {
+        "docs2.csv": [
+            "doc_id,title,text,brand",
+            *(f"wash-{t},wash a {t},how to wash any {t} at home," for t in THINGS),
+        ],
+        "queries2.csv": ["query_id,query", *(f"w{n},{t} washing" for n, t in enumerate(THINGS))],
+        "qrels2.csv": ["query_id,doc_id,relevance", *(f"w{n},wash-{t},3" for n, t in enumerate(THINGS))],
+    }
+    for name, lines in new.items():
+        (shop / name).write_text("\n".join(lines) + "\n")
+    done = update(project, [shop / name for name in new], UpdateOptions(tolerance=0.9))
+    assert done.new_examples >= 4
+    assert all(gate.passed for gate in done.gates)
+    assert project.runner.latest_of("train").key != before
+    assert project.search("wash a boat", 48)
+    assert any(hit.doc_id == "wash-boat" for hit in project.search("washing a boat", 20))
+    with pytest.raises(ConfigError, match=r"has learned docs2\.csv, queries2\.csv, qrels2\.csv by  honed update"):
+        Project(shop).run()
+    text = (shop / "honed.toml").read_text()
+    for name in new:
+        old = name.replace("2", "")
+        text = text.replace(f'["{old}"]', f'["{old}", "{name}"]')
+    (shop / "honed.toml").write_text(text)
+    assert Project(shop).plan()

@@ -66,6 +66,10 @@ class TorchEncoder:
         model = load_model(base.folder)
         config, spec = completed(config, base.folder), spec_of(model, base.weights)
         spec = replace(spec, query_prompt=config.query_prompt, document_prompt=config.document_prompt)
+        if spec.query_prompt + spec.document_prompt and _leaves_prompts_out(model):
+            raise ConfigError(
+                "E_POOLING", f"{config.base}: its pooling leaves the prompt out; honed has no such vectors"
+            )
         spec = with_dim(with_max_length(spec, config.max_length, model), config.dim)
         return cls(model, spec, precision=config.precision)
 
@@ -112,6 +116,11 @@ class TorchEncoder:
         if self.packed:
             return packed_features(ids, device, self.first_position)
         return padded_features(ids, self.padding_id, device)
+
+
+def _leaves_prompts_out(model: "SentenceTransformer") -> bool:
+    """Tell whether a model's pooling skips the tokens of its prompt."""
+    return any(getattr(part, "include_prompt", True) is False for part in model)
 
 
 def copy_model(model: Module) -> Module:

@@ -112,11 +112,12 @@ class Runner:
 
     def run(self, *, start: str | None = None, until: str | None = None) -> dict[str, Artifact]:
         """Run the stages without a finished artifact; returns the artifact by stage and makes them the latest."""
-        if left_out := [file for file in self.updates() if file not in self.config.paths.input]:
+        read = shape_of(self.config).input_files(self.config)
+        if left_out := [file for file in self.updates() if file not in read]:
             raise ConfigError(
                 "E_UPDATED",
                 f"the model in use has learned {', '.join(left_out)} by  honed update; a run would go back before "
-                f"that: add them to paths.input, or remove {self.output / UPDATES} to forget them",
+                f"that: add them to honed.toml, or remove {self.output / UPDATES} to forget them",
             )
         artifacts = self.make(start=start, until=until)
         self.remember(artifacts)

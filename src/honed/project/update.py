@@ -83,13 +83,15 @@ def update(project: Workspace, files: Sequence[Path], options: UpdateOptions | N
     """
     options = options or UpdateOptions()
     if not shape_of(project.config).updates:
-        raise ConfigError("E_CONFIG_SHAPE", "honed update is for names and aliases; run  honed run  with the new files")
+        raise ConfigError(
+            "E_CONFIG_SHAPE", "honed update is for shapes with judged queries: aliases, judgments; run  honed run  anew"
+        )
     if project.config.train is None:
         raise ConfigError("E_NOT_RUN", "honed.toml has no section [train]; there is no model to update")
     before = _models_in_use(project)
     learned = [*project.runner.updates(), *(_relative(file, project.root) for file in files)]
     runner = Runner(
-        _wider(project.config, learned, options),
+        _wider(shape_of(project.config).with_files(project.config, project.root, learned), options),
         project.root,
         project.runner.tell,
         stages=_stages(project.config, before, options),
@@ -116,8 +118,8 @@ def _models_in_use(project: Workspace) -> Inputs:
     return Inputs({artifact.folder.parent.name: artifact for artifact in artifacts})
 
 
-def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Config:
-    """Return the configuration of an update: more files, short training, nothing that needs a cross-encoder."""
+def _wider(config: Config, options: UpdateOptions) -> Config:
+    """Return the configuration of an update: short training, and nothing that needs a cross-encoder."""
     assert config.train is not None  # checked by `update`
     train = replace(
         config.train,
@@ -127,8 +129,7 @@ def _wider(config: Config, files: Sequence[str], options: UpdateOptions) -> Conf
         processes=1,
     )
     distil = replace(config.distil, method="match") if config.distil else None
-    paths = replace(config.paths, input=tuple(dict.fromkeys([*config.paths.input, *files])))
-    return replace(config, paths=paths, train=train, distil=distil, mine=None, cross_encoder=None)
+    return replace(config, train=train, distil=distil, mine=None, cross_encoder=None)
 
 
 def _relative(file: Path, root: Path) -> str:

@@ -6,7 +6,7 @@ one package that defines a class with this protocol and registers it (`honed.sha
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -121,6 +121,14 @@ class Shape(Protocol):
         """Yield the tables that a path names."""
         ...
 
+    def input_files(self, config: Config) -> Sequence[str]:
+        """Return all files that the rows come from, as honed.toml names them."""
+        ...
+
+    def with_files(self, config: Config, root: Path, files: Sequence[str]) -> Config:
+        """Return a configuration that reads more files, each by what it holds; ``root`` is the folder of honed.toml."""
+        ...
+
     def check_columns(self, columns: Mapping[str, str]) -> None:
         """Raise `ConfigError` when the columns that were named for the roles do not go together."""
         ...
@@ -218,6 +226,14 @@ class ShapeBase:
     def tables(self, path: Path, form: TableFormat) -> Iterator[Table]:
         """Yield the tables that a path names: itself, or those directly in a folder."""
         return (table for file in table_files(path) for table in open_tables(file, form))
+
+    def input_files(self, config: Config) -> Sequence[str]:
+        """Return the tables of ``[paths]``."""
+        return config.paths.input
+
+    def with_files(self, config: Config, root: Path, files: Sequence[str]) -> Config:
+        """Return a configuration with more tables in ``[paths]``."""
+        return replace(config, paths=replace(config.paths, input=tuple(dict.fromkeys([*config.paths.input, *files]))))
 
     def check_columns(self, columns: Mapping[str, str]) -> None:
         """Accept any columns."""

@@ -231,6 +231,11 @@ def _kind(path: Path, columns: Sequence[str]) -> str:
     return "documents"
 
 
+def kind_of_file(path: Path, form: TableFormat) -> str:
+    """Return what a file or folder holds: "documents", "queries" or "qrels"."""
+    return _kind_of(path, form)[0] or "documents"
+
+
 def listed_files(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files of tables that paths name."""
     return (file for path in paths for file in table_files(path))

@@ -1,7 +1,7 @@
 """The shape "judgments": documents, queries, and which documents are right for a query, with grades."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ from honed.shapes.judgments.compile import (
 )
 from honed.shapes.judgments.config import JudgmentsConfig
 from honed.shapes.judgments.documents import documents_of
-from honed.shapes.judgments.parts import judged_parts
+from honed.shapes.judgments.parts import judged_parts, kind_of_file
 from honed.shapes.judgments.passages import PARENT
 from honed.shapes.judgments.propose import judged_proposal, missing_parts
 from honed.shapes.judgments.read import read_documents, read_judgments
@@ -48,6 +48,25 @@ class JudgmentShape(JudgedShape):
     keeps_empty_fields = True  # templates ask for columns, filled or not
     sections: Mapping[str, type] = {"judgments": JudgmentsConfig}
     stages = (written.STAGE,)
+    updates = True
+
+    def input_files(self, config: Config) -> Sequence[str]:
+        """Return the tables of documents, of queries and of judgements."""
+        section = _section(config)
+        return [*config.paths.input, *section.queries, *section.qrels]
+
+    def with_files(self, config: Config, root: Path, files: Sequence[str]) -> Config:
+        """Return a configuration with more documents, queries or judgements, told apart by their columns."""
+        section, form = _section(config), config.data.import_config().format
+        kinds = {name: kind_of_file(root / name, form) for name in files if name not in self.input_files(config)}
+        more = {kind: [name for name, of in kinds.items() if of == kind] for kind in ("documents", "queries", "qrels")}
+        own = {
+            name: replace(section, queries=(*section.queries, *more["queries"]), qrels=(*section.qrels, *more["qrels"]))
+            if value is section
+            else value
+            for name, value in config.own.items()
+        }
+        return super().with_files(replace(config, own=own), root, more["documents"])
 
     def propose(self, files: InitFiles, *, asked: bool) -> Proposal | None:
         """Propose judged search where documents, queries and judgements are among the files."""
