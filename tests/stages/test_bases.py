@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -153,8 +154,8 @@ def project_row(folder: Path) -> str:
 
 def test_without_time_only_the_smallest_is_tried(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("honed.stages.bases._size", lambda model: {"first": 2.0}.get(Path(model.base).name, 1.0))
-    now = iter(range(0, 100_000, 1000))
-    monkeypatch.setattr("honed.stages.bases.time.monotonic", lambda: float(next(now)))
+    now = count(0.0, 1000.0)
+    monkeypatch.setattr("honed.stages.bases.monotonic", lambda: next(now))
     project = Project(several)
     project.run(until="bases")
     choice = project.runner.latest(BasesArtifact).choice()

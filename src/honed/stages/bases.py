@@ -1,10 +1,10 @@
 """The stage "bases": tries base models on a part of dev and chooses one, which all later stages work with."""
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class _Trials:
 
     def __init__(self, work: Work[Config], dev: JudgedTask) -> None:
         self.config, self.dev = work.config, dev
-        self.end = time.monotonic() + 60 * work.config.model.minutes
+        self.end = monotonic() + 60 * work.config.model.minutes
         check = work.inputs.need(CheckArtifact)
         self.examples: Sequence[Example] = check.examples() if check.has(EXAMPLES) else ()
         self.names = len({name.text for name in check.names()}) if check.has(NAMES) else len(dev.corpus)
@@ -89,7 +89,7 @@ class _Trials:
         return trials, values
 
     def _try(self, model: EncoderConfig, size: float, *, first: bool) -> tuple[BaseTrial, Scores | None]:
-        trial, left = BaseTrial(base=model.base, mb=round(size, 1)), self.end - time.monotonic()
+        trial, left = BaseTrial(base=model.base, mb=round(size, 1)), self.end - monotonic()
         if left <= 0 and not first:
             trial.left_out = "left out, no time was left"
             return trial, None
