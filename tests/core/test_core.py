@@ -11,7 +11,7 @@ from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import fingerprint
 from honed.core.optional import require
 from honed.core.records import EncoderSpec, Run
-from honed.core.sections import limits, read_section
+from honed.core.sections import limits, named, read_section, table_of
 from honed.core.text import bare, fold, fold_accents, invisible_names, is_blank, looks_like_acronym, script
 
 KEY = StageKey(stage="import", version=1, config={"a": 1}, inputs={})
@@ -194,3 +194,16 @@ def test_a_missing_part_prints_its_install_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("honed.core.optional.find_spec", lambda _: None)
     with pytest.raises(Exception, match=r"pip install 'honed\[train\]'"):
         require("fine-tuning")
+
+
+def test_a_key_that_is_a_word_of_python_goes_there_and_back() -> None:
+    @dataclass(frozen=True)
+    class Section:
+        start: str = field(default="", metadata=named("from"))
+        n: int = 1
+
+    read = read_section(Section, {"from": "here"}, "train", "honed.toml")
+    assert read == Section(start="here")
+    assert table_of(read) == {"from": "here", "n": 1}
+    with pytest.raises(ConfigError, match=r"train\.start: unknown key.*from, n"):
+        read_section(Section, {"start": "here"}, "train", "honed.toml")

@@ -1,7 +1,7 @@
 """The whole of honed.toml, typed: the sections that go with every shape, and those of the shape at hand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from honed.config.sections import (
@@ -20,6 +20,7 @@ from honed.config.sections import (
 from honed.config.server import ServerSection
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json
+from honed.core.sections import table_of
 from honed.data.endpoint import EndpointConfig
 from honed.encode.config import EncoderConfig
 from honed.evaluate.measures import Measure
@@ -181,7 +182,7 @@ class Config:
     def tables(self) -> dict[str, Json]:
         """Return the configuration as the tables of a TOML file; what is not set is left out."""
         sections = {name: getattr(self, name) for name in SECTIONS} | dict(self.own)
-        return {name: _plain(asdict(section)) for name, section in sections.items() if section is not None}
+        return {name: _plain(table_of(section)) for name, section in sections.items() if section is not None}
 
 
 def _plain(value: Json) -> Json:

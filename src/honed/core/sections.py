@@ -14,6 +14,12 @@ from honed.core.json import Json
 Section = TypeVar("Section")
 
 
+def table_of(section: Any) -> dict[str, Any]:
+    """Return a dataclass as the TOML table that `read_section` makes it of."""
+    keys = {field.name: key_of(field) for field in dataclasses.fields(section)}
+    return {keys[name]: value for name, value in dataclasses.asdict(section).items()}
+
+
 def limits(*, low: float | None = None, high: float | None = None, one_of: Collection[str] = ()) -> dict[str, Any]:
     """Return dataclass field metadata that bounds a value; ``low`` and ``high`` are allowed values.
 
