@@ -175,7 +175,8 @@ def test_names_have_a_hybrid_too(small_project: Path) -> None:
     parts = [
         each["name"] for each in Project(small_project).runner.latest_of("hybrid").read_json("hybrid.json")["parts"]
     ]
-    assert parts == ["words", "TF-IDF", "overlap", "letters", "initials", "beginnings"]
+    assert parts[:6] == ["words", "TF-IDF", "overlap", "letters", "initials", "beginnings"]
+    assert set(parts[6:]) <= {"romanised", "sounds", "translated"}  # some names are in other scripts
     assert {"hybrid, learned + known names", "hybrid, by ranks"} <= set(systems)
 
 
