@@ -40,7 +40,7 @@ MostWaiting = Annotated[int, typer.Option(help="Requests that may wait; one more
 Deadline = Annotated[float, typer.Option(help="Seconds until a request is given up with 503.", min=0.01)]
 Protocols = Annotated[
     list[str] | None,
-    typer.Option("--protocol", help="Also speak a protocol: reconcile (OpenRefine); may be given again."),
+    typer.Option("--protocol", help="Also speak reconcile (OpenRefine), openai or rerank; may be given again."),
 ]
 TypeField = Annotated[str, typer.Option(help="Field whose values are the types of entities, for reconcile.")]
 AllowedOrigins = Annotated[

@@ -8,6 +8,8 @@ PROTOCOLS: Registry[ServedProtocol] = Registry(
     group="honed.protocols",
     built_in={
         "reconcile": "honed.connect.reconciliation:PROTOCOL",
+        "openai": "honed.connect.openai:PROTOCOL",
+        "rerank": "honed.connect.rerank:PROTOCOL",
     },
     accepts=instance_of(ServedProtocol),
 )
