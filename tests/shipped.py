@@ -158,6 +158,18 @@ class Server:
         is_json = found.get("content-type", "").startswith("application/json")
         return answer.status, json.loads(text) if is_json and text else text, found
 
+    def announce(self, path: str, n_bytes: int) -> tuple[int, Any]:
+        """Announce a body, and return the answer (status, JSON) that comes before any of it is sent."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", str(n_bytes))
+        connection.endheaders()
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        connection.close()
+        return answer.status, content
+
     def wait_ready(self) -> None:
         """Return when the fast engine is loaded."""
         for _ in range(300):
