@@ -16,6 +16,7 @@ from honed.connect.encoding import jobs
 from honed.core.errors import ArtifactError
 from honed.project.facts import project_facts
 from honed.serve.limits import Limits
+from tests.serve.test_openapi import Described
 from tests.shipped import Server, reseal
 
 TEXTS = ["UNAM", "universidad nacional", "a college of arts"]
@@ -177,9 +178,15 @@ def test_without_the_protocol_there_are_no_such_calls(server: Server) -> None:
     assert server.ask("GET", "/v1/models")[0] == 404
 
 
-def test_the_description_holds_its_calls(speaking: Server) -> None:
-    paths = speaking.ask("GET", "/openapi.json")[1]["paths"]
-    assert {"/v1/embeddings", "/v1/models"} <= set(paths)
+def test_every_answer_is_as_described(speaking: Server) -> None:
+    described = Described(speaking, speaking.ask("GET", "/openapi.json")[1])
+    for encoding_format in ("float", "base64"):
+        fields = {"model": "honed", "input": TEXTS, "encoding_format": encoding_format}
+        assert described.ask("POST", "/v1/embeddings", fields)[0] == 200
+    assert described.ask("GET", "/v1/models")[0] == 200
+    for refused, status, _ in REFUSED:
+        assert described.ask("POST", "/v1/embeddings", {"model": "honed", **refused})[0] == status
+    assert described.ask("POST", "/v1/embeddings", b"{")[0] == 400
 
 
 # -- parts -----------------------------------------------------------------------------------------

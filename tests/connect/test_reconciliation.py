@@ -27,6 +27,7 @@ from honed.serve.operations import OPERATIONS
 from honed.serve.protocols import ProtocolSettings
 from honed.serve.service import Service
 from tests.conftest import RECONCILIATION
+from tests.serve.test_openapi import Described
 from tests.shipped import Server
 
 REFINE = "http://127.0.0.1:3333"
@@ -256,6 +257,22 @@ def test_forms_that_are_none_are_refused(refined: Server) -> None:
     assert code(b"a=1&" * 20) == (400, "E_FORM")
     assert code(b"queries={}", {"Content-Type": "application/json"}) == (415, "E_CONTENT_TYPE")
     assert code(b"queries=" + b"[" * 100) == (400, "E_JSON")
+
+
+def test_every_answer_is_as_described(refined: Server, searcher: Searcher) -> None:
+    described = Described(refined, refined.ask("GET", "/openapi.json")[1])
+    entity_id = searcher.names.entity(0).entity_id
+    for path in ("", "/suggest/{kind}?prefix=u", "/flyout/{kind}?id=" + quote(entity_id), "/properties"):
+        route = f"/reconcile{path.partition('?')[0]}"
+        asked = f"/reconcile{path.replace('{kind}', 'entity')}"
+        assert described.ask("GET", asked, route=route)[0] == 200
+        assert described.ask("GET", f"{asked.partition('?')[0]}?callback=1", route=route)[0] == 422
+    assert described.ask("GET", f"/reconcile/preview?id={quote(entity_id)}")[0] == 200
+    assert described.ask("GET", "/reconcile/preview?id=nobody")[0] == 404
+    assert described.ask("GET", "/reconcile/suggest/planet?prefix=a", route="/reconcile/suggest/{kind}")[0] == 404
+    for queries, status, _ in REFUSED:
+        body = urlencode({"queries": json.dumps(queries)}).encode()
+        assert described.ask("POST", "/reconcile", body, FORM)[0] == status
 
 
 def test_a_limit_is_never_more_than_that_of_the_server(refined: Server) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from honed import Searcher
+from tests.serve.test_openapi import Described
 from tests.shipped import Server
 
 QUERY = "national university"
@@ -129,6 +130,15 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
 def test_what_cannot_be_ranked_is_refused(by_cosines: Server, fields: Any, status: int, code: str) -> None:
     answered, answer = post(by_cosines, **fields)
     assert (answered, answer["error"]["code"]) == (status, code)
+
+
+def test_every_answer_is_as_described(by_cosines: Server) -> None:
+    described = Described(by_cosines, by_cosines.ask("GET", "/openapi.json")[1])
+    asked = {"query": QUERY, "documents": TEXTS}
+    for path in ("/v1/rerank", "/v2/rerank"):
+        assert described.ask("POST", path, {**asked, "return_documents": True})[0] == 200
+        for fields, status, _ in REFUSED:
+            assert described.ask("POST", path, {**asked, **fields})[0] == status
 
 
 def test_many_documents_are_ranked_in_small_jobs(by_pairs: Server, reranking: Path) -> None:

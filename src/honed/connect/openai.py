@@ -121,7 +121,7 @@ _BODY: Errors = {
         *("E_ENCODING", "E_JSON", "E_TYPE", "E_UNKNOWN_FIELD", "E_MISSING", "E_RANGE", "E_TOKENS", "E_DIMENSIONS"),
         *("E_QUERY_EMPTY", "E_QUERY_TOO_LONG", "E_BATCH_TOO_BIG", "E_TOO_MANY_TOKENS", "E_NUL"),
     ),
-    404: ("E_MODEL",),
+    404: ("model_not_found",),
     408: ("E_SLOW",),
     413: ("E_BODY_TOO_BIG",),
     415: ("E_CONTENT_TYPE",),

@@ -245,7 +245,7 @@ def _answer(request: Request, fields: Mapping[str, str], content: object) -> Res
 def _base(request: Request) -> str:
     """Return the address of this server as the client knows it, without a slash at its end."""
     scheme = "https" if request.headers.get("x-forwarded-proto", "").lower() == "https" else request.url.scheme
-    return f"{scheme}://{request.headers['host']}"
+    return f"{scheme}://{request.headers.get('host', 'localhost')}"
 
 
 def _suggest_place(base: str, kind: str) -> messages.ServicePlace:
