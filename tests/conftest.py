@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share cores wait for eac
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("HONED_DATA", ROOT.parent / "shared" / "data"))
+RECONCILIATION = Path(os.environ.get("HONED_RECONCILIATION", DATA.parent / "reconciliation-0.2"))
 
 
 # files of few long tests: first, so that no worker is left with one of them at the end

@@ -1,5 +1,6 @@
 """A small project with a bundle of each kind, shared by the tests of what is shipped."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from honed import Project
 from honed.bundle.seal import manifest_bytes, self_hash
+from honed.core.errors import GateError
 from honed.project.export import ExportOptions, export_bundle
 from tests.conftest import write_project
 
@@ -65,6 +67,22 @@ def fused(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutio
 @pytest.fixture(scope="session")
 def whole(fused: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_bundle(fused, tmp_path_factory.mktemp("bundle") / "b")
+
+
+@pytest.fixture(scope="session")
+def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
+    """A project with a cross-encoder that judges the hybrid's first hits."""
+    found = exact_project(tmp_path_factory.mktemp("judging"), tiny_model, institutions)
+    found = with_sections(found, '[mine]\nencoder = "base"\n[cross_encoder]\nepochs = 1\ndepth = 12\n[hybrid]\n')
+    with contextlib.suppress(GateError):
+        found.run()
+    return found
+
+
+@pytest.fixture(scope="session")
+def reranking(judging: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a cross-encoder; not to be changed."""
+    return export_bundle(judging, tmp_path_factory.mktemp("bundle") / "b")
 
 
 @pytest.fixture
@@ -139,6 +157,18 @@ class Server:
         found = {name.lower(): value for name, value in answer.getheaders()}
         is_json = found.get("content-type", "").startswith("application/json")
         return answer.status, json.loads(text) if is_json and text else text, found
+
+    def announce(self, path: str, n_bytes: int) -> tuple[int, Any]:
+        """Announce a body, and return the answer (status, JSON) that comes before any of it is sent."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", str(n_bytes))
+        connection.endheaders()
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        connection.close()
+        return answer.status, content
 
     def wait_ready(self) -> None:
         """Return when the fast engine is loaded."""

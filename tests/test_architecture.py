@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "match": {"core", "data", "index", "search"},
     "serve": {"core", "config", "search", "match", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
-    "connect": {"core", "index", "search", "bundle"},
+    "connect": {"core", "index", "search", "bundle", "serve"},
     "pages": {"core"},
     "api": {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", "project", "connect",

@@ -22,9 +22,20 @@ PYTHONS = [line.rpartition(":: ")[2] for line in PROJECT["classifiers"] if ":: 3
 # of honed[all]
 PEOPLE = {
     "train", "serve", "explain", "ir", "postgres", "openvino", "sign", "offline", "tables", "sql", "languages", "urls",
+    "mcp",
 }  # fmt: skip
 # modules that may not be installed here, with the distribution that brings them
-MAY_BE_MISSING = {"annoy": "annoy", "mlflow": "mlflow", "wandb": "wandb"}
+MAY_BE_MISSING = {
+    "annoy": "annoy",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+    "mcp": "mcp",
+    "langchain_core": "langchain-core",
+    "llama_index": "llama-index-core",
+    "haystack": "haystack-ai",
+}
+# frameworks that honed is used from: by whoever has them
+FRAMEWORKS = {"langchain", "llama-index", "haystack"}
 # imported only where they run already
 HOSTS = {"IPython"}
 # named by an extra though no file imports it: why
@@ -86,7 +97,7 @@ def distributions() -> dict[str, str]:
 
 
 def test_everything_that_is_imported_is_declared() -> None:
-    declared = BASE.union(*(extra(name) for name in PEOPLE | {"annoy"}))
+    declared = BASE.union(*(extra(name) for name in PEOPLE | FRAMEWORKS | {"annoy"}))
     missing = {
         f"{name}: {top}"
         for name, tree in modules().items()
@@ -130,11 +141,12 @@ def test_what_serves_starts_with_the_extra_serve_alone() -> None:
 def test_all_is_what_people_do_without_a_compiler_or_an_account() -> None:
     assert extra("all") == set().union(*(extra(name) for name in PEOPLE))
     rest = set(PROJECT["optional-dependencies"]) - PEOPLE
-    assert rest == {"all", "annoy", "mlflow", "wandb", "dev", "docs"}
+    assert rest == {"all", "annoy", "mlflow", "wandb", "dev", "docs"} | FRAMEWORKS
 
 
 def test_no_web_framework_but_starlette_and_no_models_but_msgspec() -> None:
-    tops = {top for tree in modules().values() for top in third_party(tree)}
+    describe = {"honed.connect.mcp", "honed.connect.langchain", "honed.connect.llama_index"}  # to what is made of them
+    tops = {top for name, tree in modules().items() if name not in describe for top in third_party(tree)}
     assert not tops & {"fastapi", "pydantic", "flask", "django"}
     assert "msgspec" in BASE
 

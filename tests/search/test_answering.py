@@ -1,6 +1,5 @@
 """The hybrid and its estimates in a bundle: the same answers as the project's, recalibrated, and nothing forged."""
 
-import contextlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,11 +12,11 @@ from safetensors.numpy import load_file, save_file
 
 from honed import Project, Searcher
 from honed.cli.main import run_command
-from honed.core.errors import ArtifactError, ConfigError, GateError
+from honed.core.errors import ArtifactError, ConfigError
 from honed.core.records import Hit
 from honed.index.blend import Blend
 from honed.project.export import ExportOptions, export_bundle
-from tests.shipped import Server, exact_project, reseal, with_sections
+from tests.shipped import Server, reseal
 
 QUERIES = ("universidad nacional", "UNAM", "college of arts", "state", "zzzz")
 
@@ -159,23 +158,14 @@ def test_a_forged_hybrid_is_unfit(whole: Path, tmp_path: Path, change: str) -> N
         Searcher.load(folder)
 
 
-@pytest.fixture(scope="module")
-def judging(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, institutions: list[dict[str, str]]) -> Project:
-    found = exact_project(tmp_path_factory.mktemp("judging"), tiny_model, institutions)
-    found = with_sections(found, '[mine]\nencoder = "base"\n[cross_encoder]\nepochs = 1\ndepth = 12\n[hybrid]\n')
-    with contextlib.suppress(GateError):
-        found.run()
-    return found
-
-
 def test_a_cross_encoder_judges_in_report_project_bundle_and_server_alike(
-    judging: Project, tmp_path: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
+    judging: Project, reranking: Path, serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [system.name for system in judging.report().systems]
     assert "hybrid, learned + reranked" in names
     blend = judging.runner.latest_of("hybrid").read_json("hybrid.json")["rerank"]
     assert blend["depth"] == 12
-    place = export_bundle(judging, tmp_path / "b")
+    place = reranking
     searcher = Searcher.load(place)
     assert json.loads((place / "manifest.json").read_text())["reranker"]["largest_score_difference"] < 0.01
     for text in QUERIES:

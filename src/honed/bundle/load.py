@@ -132,6 +132,8 @@ def _check_settings(manifest: Manifest, spec: EncoderSpec) -> None:
         raise ValueError(f"index: names {names!r} is not for bundles")
     if manifest.precision not in PRECISIONS or not 1 <= spec.max_length <= MAX_LENGTH or spec.dim < 1:
         raise ValueError("precision, max_length or dim is out of range")
+    if not all(0 < width < spec.dim for width in manifest.matryoshka):
+        raise ValueError("matryoshka: a width is out of range")
 
 
 def read_manifest(path: Path) -> Manifest:

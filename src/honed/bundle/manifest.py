@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from honed.core.json import Json, JsonObject
-from honed.core.plain import as_integer, as_object, as_text, as_texts
+from honed.core.plain import as_integer, as_list, as_object, as_text, as_texts
 from honed.core.records import EncoderSpec
 from honed.encode.vocabulary import VocabularyFacts
 
@@ -91,6 +91,13 @@ class Manifest:
     def spec(self) -> EncoderSpec:
         """How the encoder is to be used."""
         return EncoderSpec.from_dict(as_object(self.data["spec"], "spec"))
+
+    @property
+    def matryoshka(self) -> tuple[int, ...]:
+        """The shorter widths at which the vectors were trained to work as well; () for a bundle that names none."""
+        return tuple(
+            as_integer(width, "matryoshka") for width in as_list(self.data.get("matryoshka", []), "matryoshka")
+        )
 
     @property
     def precision(self) -> str:

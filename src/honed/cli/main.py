@@ -37,6 +37,7 @@ COMMANDS = {
     "match": "match",
     "export": "export",
     "serve": "serve",
+    "mcp": "mcp",
     "encode": "encode",
     "show": "show",
     "tune": "tune",
@@ -51,6 +52,7 @@ COMMANDS = {
 WITHOUT_TABLES = (
     "search",
     "serve",
+    "mcp",
     "push",
     "doctor",
     "models",

@@ -2,18 +2,23 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from honed.cli.options import PublicKey
 from honed.config.server import ServerSection, server_section
 from honed.core.errors import ConfigError
+from honed.core.optional import require
 from honed.core.progress import log_to_stderr
 from honed.serve.limits import Limits
 from honed.serve.server import ServeOptions
 from honed.serve.server import serve as serve_bundle
+
+if TYPE_CHECKING:
+    from honed.serve.protocols import ProtocolSettings, ServedProtocol
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle: a folder, a link to one, or a zip.")]
 Host = Annotated[
@@ -33,6 +38,18 @@ RerankTime = Annotated[
 ]
 MostWaiting = Annotated[int, typer.Option(help="Requests that may wait; one more is answered 429.", min=1)]
 Deadline = Annotated[float, typer.Option(help="Seconds until a request is given up with 503.", min=0.01)]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option("--protocol", help="Also speak reconcile (OpenRefine), openai or rerank; may be given again."),
+]
+TypeField = Annotated[str, typer.Option(help="Field whose values are the types of entities, for reconcile.")]
+AllowedOrigins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-origin",
+        help="A page of another machine that may ask reconcile, such as https://refine.example; may be given again.",
+    ),
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow a public address without a key.")]
 AccessLog = Annotated[bool, typer.Option("--access-log", help="One line a request on stderr.")]
 
@@ -56,6 +73,9 @@ def serve(
     max_waiting: MostWaiting = 128,
     deadline: Deadline = 10.0,
     require_signature: PublicKey = None,
+    protocol: Protocols = None,
+    type_field: TypeField = "",
+    allow_origin: AllowedOrigins = None,
     *,
     insecure: Insecure = False,
     access_log: AccessLog = False,
@@ -80,5 +100,29 @@ def serve(
             threads=threads,
             public_key=require_signature,
             limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline, rerank_ms=rerank_ms),
+            **_protocols(protocol or (), type_field, allow_origin or ()),
         ),
     )
+
+
+class _Protocols(TypedDict, total=False):
+    """What protocols add to the options of a server."""
+
+    protocols: "Sequence[ServedProtocol]"
+    settings: "ProtocolSettings"
+    allow_origins: Sequence[str]
+
+
+def _protocols(names: Sequence[str], type_field: str, allow_origins: Sequence[str]) -> _Protocols:
+    """Return what protocols add to the options of a server; `ConfigError` for settings that none of them has."""
+    if "reconcile" not in names and (type_field or allow_origins):
+        raise ConfigError("E_OPTION", "--type-field and --allow-origin go with --protocol reconcile")
+    if not names:
+        return {}
+    require("HTTP server")
+    from honed.connect.protocols import PROTOCOLS
+    from honed.serve.protocols import ProtocolSettings
+
+    protocols = [PROTOCOLS[name] for name in dict.fromkeys(names)]
+    settings = ProtocolSettings(type_field=type_field)
+    return {"protocols": protocols, "settings": settings, "allow_origins": allow_origins}

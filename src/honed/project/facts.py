@@ -5,9 +5,12 @@ from pathlib import Path
 import msgspec
 
 from honed.artifacts.evaluation import EvaluateArtifact
+from honed.artifacts.models import ShippedModel, TrainArtifact
 from honed.artifacts.report import Report
+from honed.config.config import Config
 from honed.core.json import Json
 from honed.core.optional import installed_version
+from honed.core.stage import Inputs
 from honed.encode.base_models import licence_of
 from honed.evaluate.results import Interval
 from honed.project.workspace import Workspace
@@ -24,13 +27,17 @@ class Measures(msgspec.Struct, kw_only=True):
 
 
 class ProjectFacts(msgspec.Struct, kw_only=True):
-    """Where a model comes from; ``fingerprints`` are the keys of the artifacts of all stages of the last run."""
+    """Where a model comes from; ``fingerprints`` are the keys of the artifacts of all stages of the last run.
+
+    ``matryoshka`` are the shorter widths at which its vectors were trained to work as well.
+    """
 
     title: str
     base_model: str
     licences: dict[str, str]
     fingerprints: dict[str, str]
     versions: dict[str, str | None]
+    matryoshka: list[int]
     measures: Measures | None
 
     def as_dict(self) -> dict[str, Json]:
@@ -57,5 +64,12 @@ def project_facts(project: Workspace) -> ProjectFacts:
         licences={"base model": licence_of(base), "data": project.config.data.licence or "not stated"},
         fingerprints={name: artifact.key for name, artifact in inputs.by_stage().items()},
         versions={name: installed_version(name) for name in _PACKAGES},
+        matryoshka=_matryoshka(project.config, inputs),
         measures=measures,
     )
+
+
+def _matryoshka(config: Config, inputs: Inputs) -> list[int]:
+    """Return the shorter widths that the shipped model was trained for: a student learns full vectors alone."""
+    is_fine_tuned = isinstance(inputs.find(ShippedModel), TrainArtifact)
+    return sorted(set(config.train.matryoshka)) if config.train is not None and is_fine_tuned else []

@@ -17,7 +17,7 @@ from honed.bundle.reranker import BundleReranker
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.filters import Column, Filter
 from honed.core.json import JsonObject
-from honed.core.protocols import Encoder, PairScorer, Vectors
+from honed.core.protocols import Encoder, PairScorer, Role, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.index.answers import AnswerModel
@@ -332,14 +332,14 @@ class Searcher:
         """Return scores and numbers among the labels of the nearest ones, by meaning alone, both ``(n_queries, k)``."""
         return self.catalogue.vectors.exact(self.names.rows_of(LABEL)).search(vectors, k)
 
-    def is_cut(self, text: str) -> bool:
-        """Tell whether a query is longer than the model reads, so that its end was not seen."""
-        return isinstance(self.encoder, BundleEncoder) and self.encoder.is_cut(text, "query")
+    def is_cut(self, text: str, role: Role = "query") -> bool:
+        """Tell whether a text is longer than the model reads, so that its end was not seen."""
+        return isinstance(self.encoder, BundleEncoder) and self.encoder.is_cut(text, role)
 
-    def count_tokens(self, texts: Sequence[str]) -> int:
+    def count_tokens(self, texts: Sequence[str], role: Role = "query") -> int:
         """Return how many tokens the model would read for all texts, none beyond its length."""
         encoder = self.encoder
-        return encoder.count_tokens(texts, "query") if isinstance(encoder, BundleEncoder) else 0
+        return encoder.count_tokens(texts, role) if isinstance(encoder, BundleEncoder) else 0
 
 
 def _part(data: JsonObject, name: str) -> JsonObject | None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from honed.serve.errors import RequestError
+from honed.serve.sharing import Sharing
 
 COOKIE = "honed_session"
 OPEN_PATHS = ("/", "/healthz", "/readyz", "/v1/session")  # and /static/: they answer without the key
@@ -17,10 +18,13 @@ _MAX_RANGES = 8
 
 
 class Access:
-    """The hosts that a server answers for ("*": any), and the key that it asks for, if any."""
+    """The hosts that a server answers for ("*": any), the key that it asks for, if any, and what others may ask.
 
-    def __init__(self, hosts: frozenset[str], api_key: str = "") -> None:
-        self._hosts = hosts
+    ``sharing`` are the paths that pages of other origins may ask, and which origins those are.
+    """
+
+    def __init__(self, hosts: frozenset[str], api_key: str = "", sharing: Sharing | None = None) -> None:
+        self._hosts, self.sharing = hosts, sharing or Sharing()
         self._key = sha256(api_key.encode()).digest() if api_key else None
         self._session = secrets.token_urlsafe(32)
 
@@ -42,10 +46,13 @@ class Access:
                 421, "E_HOST", "this server does not answer for that Host; see  honed serve --allow-host"
             )
         origin = headers.get(b"origin")
-        if origin is not None and _netloc(origin.decode("latin-1")) != host.lower():
+        is_foreign = origin is not None and _netloc(origin.decode("latin-1")) != host.lower()
+        if is_foreign and not self.sharing.allows(scope):
             raise RequestError(403, "E_ORIGIN", "requests of other origins are refused")
         if headers.get(b"range", b"").count(b",") >= _MAX_RANGES:
             raise RequestError(416, "E_RANGE", "too many ranges")
+        if self.sharing.is_preflight(scope):  # browsers send no key with it
+            return
         path = scope["path"]
         if path not in OPEN_PATHS and not path.startswith("/static/") and not self._has_key(headers):
             raise RequestError(

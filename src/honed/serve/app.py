@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -18,13 +17,14 @@ from honed.pages.files import SEARCH
 from honed.serve import operations
 from honed.serve.access import Access
 from honed.serve.answers import EncodeResult, Reloaded, SearchResult, SearchResults, Status
-from honed.serve.batching import EncodeWork, QueueFull, SearchWork, Work
+from honed.serve.batching import EncodeWork, SearchWork
 from honed.serve.decoding import decode
 from honed.serve.errors import RequestError
 from honed.serve.gate import Gate, gate_of
 from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes
 from honed.serve.openapi import openapi_document
 from honed.serve.operations import Operation
+from honed.serve.protocols import Call
 from honed.serve.requests import (
     EncodeRequest,
     SearchRequest,
@@ -35,22 +35,20 @@ from honed.serve.requests import (
 )
 from honed.serve.responses import REPORT_POLICY, body_fields, html_response, json_response
 from honed.serve.service import Service
-
-Result = TypeVar("Result")
-Handler = Callable[[Request], Awaitable[Response]]
+from honed.serve.waiting import Waiting
 
 
-def make_app(service: Service, access: Access) -> Gate:
-    """Return the ASGI application over a service, behind its gate."""
+def make_app(service: Service, access: Access, calls: Sequence[Call] = ()) -> Gate:
+    """Return the ASGI application over a service, behind its gate; ``calls`` are those of more protocols."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(service.batcher.stop)
 
-    handlers = Handlers(service)
+    handlers = Handlers(service, [operation for operation, _ in calls])
     app = Starlette(
-        routes=[*_routes(handlers), *page_routes(SEARCH)],
+        routes=[*_routes([*handlers.by_operation(), *calls]), *page_routes(SEARCH)],
         lifespan=lifespan,
         exception_handlers={
             RequestError: answer_request_error,
@@ -62,20 +60,21 @@ def make_app(service: Service, access: Access) -> Gate:
     return Gate(app, service.limits, service.metrics, access)
 
 
-def _routes(handlers: "Handlers") -> list[Route]:
+def _routes(calls: Sequence[Call]) -> list[Route]:
     """Return the routes of all calls but the page and its files."""
-    return [
-        Route(operation.path, handler, methods=[operation.method]) for operation, handler in handlers.by_operation()
-    ]
+    return [Route(operation.path, handler, methods=[operation.method]) for operation, handler in calls]
 
 
 class Handlers:
-    """What answers the calls of `honed.serve.operations`, but for the page and its files."""
+    """What answers the calls of `honed.serve.operations`, but for the page and its files.
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._limits = service, service.limits
+    ``more`` are the calls of protocols, which are described with them.
+    """
 
-    def by_operation(self) -> list[tuple[Operation, Handler]]:
+    def __init__(self, service: Service, more: Sequence[Operation] = ()) -> None:
+        self._service, self._limits, self._more = service, service.limits, more
+
+    def by_operation(self) -> list[Call]:
         """Return every call with what answers it."""
         return [
             (operations.SEARCH, self.search),
@@ -122,7 +121,7 @@ class Handlers:
                 plain=not search.filter,
                 explain=search.explain,
             )
-            answers = await self._wait(request, work, search.texts, search.k)
+            answers = await Waiting(self._service, request).result(work, search.texts, search.k)
         except ConfigError as error:  # a filter on a field that is not there: known where the fields are read
             raise RequestError.of(error) from None
         results = [
@@ -134,26 +133,8 @@ class Handlers:
     async def encode(self, request: Request) -> Response:
         """Encode the texts of the body."""
         wish = decode(await body_fields(request), EncodeRequest).check(self._limits)
-        vectors = await self._wait(request, EncodeWork(wish.role), wish.texts)
+        vectors = await Waiting(self._service, request).result(EncodeWork(wish.role), wish.texts)
         return json_response(EncodeResult(dim=vectors.shape[1], vectors=vectors.tolist()))
-
-    async def _wait(self, request: Request, work: Work[Result], texts: list[str], k: int = 0) -> Result:
-        """Wait for the result of a work until the deadline, and only as long as the client does."""
-        result = asyncio.ensure_future(self._service.batcher.submit(work, texts, k))
-        left = asyncio.ensure_future(_disconnected(request))
-        deadline = self._limits.deadline
-        try:
-            await asyncio.wait({result, left}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
-            if result.done():
-                return result.result()
-        except QueueFull:
-            raise RequestError(429, "E_BUSY", "every place is taken; try again", {"retry-after": "1"}) from None
-        finally:
-            left.cancel()
-            result.cancel()
-        if left.done() and not left.cancelled():
-            raise ClientDisconnect
-        raise RequestError(503, "E_DEADLINE", f"no answer within {deadline:g} s", {"retry-after": "1"})
 
     # -- the bundle ------------------------------------------------------------------------------
 
@@ -216,15 +197,9 @@ class Handlers:
 
     async def document(self, request: Request) -> Response:
         """Answer with the OpenAPI document."""
-        return json_response(openapi_document(has_key=gate_of(request).access.has_key))
+        return json_response(openapi_document(has_key=gate_of(request).access.has_key, more=self._more))
 
     async def client_left(self, _: Request, __: Exception) -> Response:
         """Count a client that left before the answer."""
         self._service.metrics.cancelled.inc()
         return Response(status_code=499)
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

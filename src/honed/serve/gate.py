@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +23,7 @@ _HEADERS = (
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"cache-control", b"no-store"),
 )
+_FRAMES = b"x-frame-options", b"frame-ancestors *"  # the first would contradict a policy with the second
 _NO_ANSWER = 499  # the status in log and metrics of a request whose client left
 
 
@@ -51,8 +53,7 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                names = {name for name, _ in message["headers"]}
-                more = [header for header in _HEADERS if header[0] not in names]
+                more = [*_missing_headers(message["headers"]), *self.access.sharing.headers(scope)]
                 if self.draining or body.refused:
                     more.append((b"connection", b"close"))
                 message["headers"] = [*message["headers"], *more]
@@ -61,7 +62,11 @@ class Gate:
         try:
             self.access.check(scope)
             body.check_length(scope)
-            await self.app(scope, body.receive, answer)
+            if self.access.sharing.is_preflight(scope):
+                await answer({"type": "http.response.start", "status": 204, "headers": []})
+                await answer({"type": "http.response.body"})
+            else:
+                await self.app(scope, body.receive, answer)
         except RequestError as error:
             await send_error(answer, error, body)
         except ConnectionError:
@@ -82,6 +87,14 @@ class Gate:
         client = (scope.get("client") or ("-",))[0]
         path = scope.get("raw_path", b"").decode("ascii", "replace")[:200]
         log.info("%s %s %s %d %.1f ms", client, scope["method"], ascii(path)[1:-1], status, 1000 * seconds)
+
+
+def _missing_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that every answer has and that one lacks; a page that others may frame lacks one rightly."""
+    there = dict(headers)
+    if _FRAMES[1] in there.get(b"content-security-policy", b""):
+        there[_FRAMES[0]] = b""
+    return [header for header in _HEADERS if header[0] not in there]
 
 
 class Body:

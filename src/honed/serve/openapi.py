@@ -17,12 +17,16 @@ _PATH_PARAMETER = re.compile(r"\{(?P<name>\w+)(?::\w+)?\}")
 _STATUS_WORDS = {200: "The answer.", 204: "Done.", 503: "Not ready."}
 
 
-def openapi_document(*, has_key: bool) -> Schema:
-    """Return the OpenAPI 3.1 document of all calls; ``has_key`` tells whether the server asks for a key."""
-    classes = list(dict.fromkeys(kind for operation in OPERATIONS for kind in _classes(operation)))
+def openapi_document(*, has_key: bool, more: Sequence[Operation] = ()) -> Schema:
+    """Return the OpenAPI 3.1 document of all calls, with ``more``, those of protocols that are switched on.
+
+    ``has_key`` tells whether the server asks for a key.
+    """
+    operations = (*OPERATIONS, *more)
+    classes = list(dict.fromkeys(kind for operation in operations for kind in _classes(operation)))
     _, schemas = msgspec.json.schema_components(classes, ref_template=_REF)
     paths: dict[str, Schema] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         path = _PATH_PARAMETER.sub(r"{\g<name>}", operation.path)
         paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, has_key=has_key)
     keys = {
@@ -61,7 +65,7 @@ def _operation(operation: Operation, *, has_key: bool) -> Schema:
     if parameters := [*_path_parameters(operation), *_query_parameters(operation)]:
         described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _json(operation.body)}
+        described["requestBody"] = {"required": True, "content": _content(operation.body_type, operation.body)}
     described["responses"] = {
         **{str(status): _answer(status, answer) for status, answer in operation.answers.items()},
         **{
@@ -111,5 +115,10 @@ def _answer(status: int, answer: type | UnionType | str) -> Schema:
 
 def _json(*kinds: type) -> Schema:
     """Return the description of content that is JSON of one of the classes."""
+    return _content("application/json", *kinds)
+
+
+def _content(media_type: str, *kinds: type) -> Schema:
+    """Return the description of content of a media type whose fields are those of one of the classes."""
     schemas = [{"$ref": _REF.format(name=kind.__name__)} for kind in kinds]
-    return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+    return {media_type: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}

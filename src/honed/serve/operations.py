@@ -49,8 +49,8 @@ class Operation:
     """One call.
 
     ``path`` is that of the router. ``answers`` maps an HTTP status to the class of its JSON, or to the media type of
-    what is no JSON; "" is an answer without content. ``error_tables`` come in addition to the errors of any request;
-    ``is_open`` tells that it is answered without the key.
+    what is no JSON; "" is an answer without content. ``body_type`` is the media type of the body. ``error_tables`` come
+    in addition to the errors of any request; ``is_open`` tells that it is answered without the key.
     """
 
     method: str
@@ -58,6 +58,7 @@ class Operation:
     summary: str
     answers: Mapping[int, type | UnionType | str]
     body: type[msgspec.Struct] | None = None
+    body_type: str = "application/json"
     parameters: type[msgspec.Struct] | None = None
     error_tables: tuple[Errors, ...] = ()
     is_open: bool = False

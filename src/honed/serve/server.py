@@ -18,6 +18,7 @@ from honed.serve.limits import Limits
 
 if TYPE_CHECKING:
     from honed.serve.gate import Gate
+    from honed.serve.protocols import ProtocolSettings, ServedProtocol
 
 log = logging.getLogger("honed.server")
 _BACKLOG = 2048
@@ -27,7 +28,10 @@ _RESERVED_FILES = 64 + 6 * _ACCEPTED  # for everything but connections
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeOptions:
-    """How a bundle is served; a public address needs a key, unless it is meant to be open."""
+    """How a bundle is served; a public address needs a key, unless it is meant to be open.
+
+    ``protocols`` are spoken beside the server's own calls; ``allow_origins`` are pages that may ask what those share.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -38,6 +42,9 @@ class ServeOptions:
     threads: int = 0
     public_key: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    protocols: "Sequence[ServedProtocol]" = ()
+    settings: "ProtocolSettings | None" = None
+    allow_origins: Sequence[str] = ()
 
 
 def serve(path: Path, options: ServeOptions) -> None:
@@ -50,7 +57,9 @@ def serve(path: Path, options: ServeOptions) -> None:
     from honed.serve import memory
     from honed.serve.access import Access
     from honed.serve.app import make_app
+    from honed.serve.protocols import ProtocolSettings
     from honed.serve.service import Service
+    from honed.serve.sharing import Sharing
 
     if not is_loopback(options.host) and not options.api_key and not options.insecure:
         raise ConfigError(
@@ -62,9 +71,16 @@ def serve(path: Path, options: ServeOptions) -> None:
     limits = replace(
         options.limits, max_connections=min(options.limits.max_connections, _raise_file_limit() - _RESERVED_FILES)
     )
-    listener = listen(options.host, options.port)
     service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
-    gate = make_app(service, Access(allowed_hosts(options.host, options.allow_hosts), options.api_key))
+    settings = options.settings or ProtocolSettings()
+    calls = [call for protocol in options.protocols for call in protocol.calls(service, settings)]
+    sharing = Sharing(
+        paths=tuple(path for protocol in options.protocols for path in protocol.shared),
+        origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origins),
+    )
+    access = Access(allowed_hosts(options.host, options.allow_hosts), options.api_key, sharing)
+    gate = make_app(service, access, calls)
+    listener = listen(options.host, options.port)
 
     def reload() -> None:
         try:
