@@ -16,6 +16,7 @@ import numpy.typing as npt
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.text import fold_accents
+from honed.index.analysis import large_words
 from honed.match.evidence import agreement
 from honed.match.neighbours import NameTable, vector_cosines
 from honed.match.words import N_LEVELS, NameWords, numbers_of
@@ -116,7 +117,13 @@ class Comparer:
         ``encode`` returns the vectors of names, None where they have none.
         """
         names = self.table.names
-        words = np.array([self.words.compare_text(at, text) for at, text in zip(forms.tolist(), written, strict=True)])
+        known = self.words
+        words = np.array(
+            [
+                known.level_of_texts(names[at], known.words[at], text, large_words(text))
+                for at, text in zip(forms.tolist(), written, strict=True)
+            ]
+        )
         both = NameTable.of([*(names[at] for at in forms.tolist()), *written])
         here = np.arange(len(forms))
         letters = np.searchsorted(LETTERS, both.cosines(here, here + len(forms)))

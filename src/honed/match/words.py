@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from honed.core.text import fold, has_unspaced, words
-from honed.index.analysis import initialisms, large_words
+from honed.index.analysis import initialisms, is_short_word, large_words, letters_of
 
 # levels, from the same to others
 (
@@ -95,6 +95,7 @@ class NameWords:
         self.names = names
         self.words = [large_words(name) for name in names]
         self.counts = Counter(word for found in self.words for word in set(found))
+        self._initials: dict[str, frozenset[str]] = {}
         self._alike: dict[tuple[str, str], bool] = {}
         self._rarest = float(np.log1p(len(names)))
 
@@ -110,13 +111,24 @@ class NameWords:
 
     def level(self, left: int, right: int) -> int:
         """Return how two of the names differ; two without any word are the same only if they are written so."""
-        if not self.words[left] and not self.words[right]:
-            return EXACT if fold(self.names[left]) == fold(self.names[right]) else OTHER
-        return self.compare(self.words[left], self.words[right])
+        return self.level_of_texts(self.names[left], self.words[left], self.names[right], self.words[right])
 
-    def compare_text(self, left: int, text: str) -> int:
-        """Return how one of the names differs from a text, whose words need not be those of the names."""
-        return self.compare(self.words[left], large_words(text))
+    def level_of_texts(self, one: str, its_words: Words, two: str, other_words: Words) -> int:
+        """Return how two names differ, given with their words, which need not be those of the names."""
+        if not its_words and not other_words:
+            return EXACT if fold(one) == fold(two) else OTHER
+        level = self.compare(its_words, other_words)
+        if level > INITIALS and (self._are_initials(one, two) or self._are_initials(two, one)):
+            return INITIALS
+        return level
+
+    def _are_initials(self, short: str, long: str) -> bool:
+        if not is_short_word(short) or " " not in long:
+            return False
+        known = self._initials.get(long)
+        if known is None:
+            known = self._initials[long] = frozenset(initialisms(long))
+        return letters_of(short) in known
 
     def compare(self, one: Words, two: Words) -> int:
         """Return how two names differ, given as words."""
@@ -198,7 +210,7 @@ def _spell(short: list[str], long: list[str]) -> bool:
     if len(long) < 2:
         return False
     for word in short:
-        if len(word) >= 2 and word in initialisms(" ".join(long)):
+        if len(word) == len(long) and all(letter == other[0] for letter, other in zip(word, long, strict=True)):
             short.remove(word)
             long.clear()
             return True
