@@ -103,7 +103,7 @@ def _write_pairs(run: TableDedupe, done: Deduped, said: Said, path: Path) -> Non
     """Write pairs that are merged, that people spoke of, or whose chance is not small; the likeliest first."""
     rows, chances = run.rows, run.chances
     merged = done.groups[run.pairs[:, 0]] == done.groups[run.pairs[:, 1]]
-    evidence = [f"{side}_{at + 1}" for at in range(len(run.comparer.evidence)) for side in ("left", "right")]
+    evidence = [f"{side}: {name}" for name in rows.evidence for side in ("left", "right")]
     header = ["left", "right", "left_name", "right_name", "chance", "merged", "by", *evidence]
     with written_table(path, header) as write:
         for at in np.argsort(-run.log_odds, kind="stable").tolist():

@@ -29,12 +29,14 @@ class ComparedColumns:
 class ComparedRows:
     """All rows, those of the second table after those of the first, in the columns of the first.
 
-    ``cells`` are the rows as they stand; ``names`` and ``values`` what is compared. Rows that are equal in all that is
-    compared are of one *form*: ``forms`` ``(n_rows,)`` numbers them, -1 for a row without a name, and ``firsts``
-    ``(n_tables, n_forms)`` is the first row of each form in each table, -1 for none. Memory: the table, as text.
+    ``cells`` are the rows as they stand; ``names`` and ``values`` what is compared, values of the columns ``evidence``.
+    Rows that are equal in all that is compared are of one *form*: ``forms`` ``(n_rows,)`` numbers them, -1 for a row
+    without a name, and ``firsts`` ``(n_tables, n_forms)`` is the first row of each form in each table, -1 for none.
+    Memory: the table, as text.
     """
 
     columns: Sequence[str]
+    evidence: Sequence[str]
     cells: list[tuple[str, ...]]
     names: list[str]
     values: list[tuple[str, ...]]
@@ -95,6 +97,7 @@ def read_rows(table: Path, columns: ComparedColumns, form: TableFormat, against:
     forms, firsts = _forms(names, values, n_first, 1 if against is None else 2)
     return ComparedRows(
         columns=header,
+        evidence=tuple(columns.evidence),
         cells=cells,
         names=names,
         values=values,

@@ -30,7 +30,8 @@ from honed.index.analysis import initialisms, is_short_word, large_words, letter
 ) = range(10)
 N_LEVELS = 10
 _OFTEN = 3  # names that a word stands in which is no slip
-_LONG = 10  # letters of a word that may have two slips
+_LONG, _LONGEST = 10, 40  # letters of a word that may have two slips, and of one that is looked at
+_SHORT = 16  # words of a name that are looked through one by one
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _ROMAN = ("ii", "iii", "iv", "vi", "vii", "viii", "ix", "xi", "xii", "xiii", "xiv", "xv")
 _NUMBER = {word: at for at, word in enumerate(_ORDINALS, 1)} | dict(
@@ -58,7 +59,7 @@ def numbers_of(name: str) -> frozenset[int]:
 def edits(left: str, right: str, most: int) -> int:
     """Return how many letters are put in, left out, replaced or swapped with the next; ``most + 1`` for more.
 
-    Optimal string alignment (Damerau 1964), within a band.
+    Optimal string alignment (Damerau 1964); it stops where there must be more.
     """
     if abs(len(left) - len(right)) > most:
         return most + 1
@@ -184,6 +185,8 @@ class NameWords:
         if has_unspaced(left) or has_unspaced(right):
             return False  # a sign is a word there
         short, long = sorted((left, right), key=len)
+        if len(long) > _LONGEST:
+            return False
         if is_short_for(short, long):
             return True
         stem = len(short) - 1
@@ -197,12 +200,18 @@ class NameWords:
 
 def _without_common(one: Words, two: Words) -> tuple[list[str], list[str]]:
     """Return the words of each that the other lacks, in order."""
-    left, right = list(one), list(two)
+    return _beyond(one, two), _beyond(two, one)
+
+
+def _beyond(one: Words, two: Words) -> list[str]:
+    if len(two) <= _SHORT and len(set(one)) == len(one):
+        return [word for word in one if word not in two]
+    left, rest = Counter(two), []
     for word in one:
-        if word in right:
-            right.remove(word)
-            left.remove(word)
-    return left, right
+        left[word] -= 1
+        if left[word] < 0:
+            rest.append(word)
+    return rest
 
 
 def _spell(short: list[str], long: list[str]) -> bool:
