@@ -102,9 +102,10 @@ def pairs_of(groups: list) -> set[tuple[int, int]]:
 
 
 def scored(groups: list, truth: list[str]) -> list[float]:
-    """Return pairs' precision, recall and F1, and those of B-cubed (Bagga and Baldwin 1998)."""
+    """Return pairs' precision (1 where none is found), recall and F1, and those of B-cubed (Bagga and Baldwin 1998)."""
     found, right = pairs_of(groups), pairs_of(truth)
-    precision, recall = len(found & right) / max(1, len(found)), len(found & right) / max(1, len(right))
+    precision = len(found & right) / len(found) if found else 1.0
+    recall = len(found & right) / max(1, len(right))
     both, of_group, of_truth = Counter(zip(groups, truth, strict=True)), Counter(groups), Counter(truth)
     one = np.mean([both[group, real] / of_group[group] for group, real in zip(groups, truth, strict=True)])
     two = np.mean([both[group, real] / of_truth[real] for group, real in zip(groups, truth, strict=True)])

@@ -78,12 +78,17 @@ def edits(left: str, right: str, most: int) -> int:
 
 
 def is_short_for(short: str, word: str) -> bool:
-    """Tell whether one word abbreviates another: its beginning, or its first and last letter with some in between."""
+    """Tell whether one word abbreviates another: its beginning, or its first and last letter with some in between.
+
+    The second kind is half as long at most, with one vowel at most: "intl", "dept", but not "Bern" for "Bergen".
+    """
     if not 1 <= len(short) < len(word) or short[0] != word[0] or not short.isalpha():
         return False
     if word.startswith(short):
         return len(short) == 1 or len(word) - len(short) >= 2
-    if len(short) < 3 or len(short) > len(word) - 2 or short[-1] != word[-1]:
+    if len(short) < 3 or 2 * len(short) > len(word) or short[-1] != word[-1]:
+        return False
+    if sum(letter in "aeiou" for letter in short) > 1:
         return False
     letters = iter(word)
     return all(letter in letters for letter in short)
@@ -190,9 +195,9 @@ class NameWords:
         if is_short_for(short, long):
             return True
         stem = len(short) - 1
-        if stem >= 4 and short[:stem] == long[:stem] and len(long) - len(short) <= 1:
-            return True
-        if len(short) < 4 or min(self.counts.get(left, 0), self.counts.get(right, 0)) >= _OFTEN:
+        if min(self.counts.get(left, 0), self.counts.get(right, 0)) >= _OFTEN:  # endings, as of "sciences"
+            return stem >= 4 and short[:stem] == long[:stem] and len(long) - len(short) <= 1
+        if len(short) < 4:
             return False
         most = 2 if len(short) >= _LONG else 1
         return edits(left, right, most) <= most
