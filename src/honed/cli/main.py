@@ -35,6 +35,7 @@ COMMANDS = {
     "explain": "explain",
     "search": "search",
     "match": "match",
+    "dedupe": "dedupe",
     "export": "export",
     "serve": "serve",
     "mcp": "mcp",

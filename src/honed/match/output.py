@@ -1,35 +1,21 @@
 """The table with its decisions, as CSV, XLSX or Parquet: every row in its order, as a stream."""
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
-from honed.core.artifacts import sync
-from honed.core.errors import ConfigError
 from honed.core.json import Json
-from honed.core.optional import require
 from honed.data.table import Reject, Row
 from honed.match.answers import Found
 from honed.match.decide import ACCEPT, NO_MATCH, REVIEW, Decided
 from honed.match.run import TableMatch
 from honed.match.table import opened, shown
+from honed.match.writers import checked_ending, written_table
+
+__all__ = ["COLUMNS", "checked_ending", "decided_cells", "write_matches", "write_rejected"]
 
 COLUMNS = ("match_id", "match_name", "match_chance", "match_decision", "match_by", "match_candidates")
-ENDINGS = (".csv", ".tsv", ".jsonl", ".xlsx", ".parquet")
-Cells: TypeAlias = Sequence[str]
-WriteRow: TypeAlias = Callable[[Cells], object]
-_ROWS_AT_ONCE = 10_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ORDER = (REVIEW, NO_MATCH, ACCEPT)  # of a row of several names, what the first of these says
-
-
-def checked_ending(path: Path) -> None:
-    """Raise `ConfigError` for a file whose ending is none that can be written."""
-    if path.suffix not in ENDINGS:
-        raise ConfigError("E_OPTION", f"{path}: the ending is not one of {', '.join(ENDINGS)}")
 
 
 def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
@@ -40,18 +26,15 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
     in ``rejected.jsonl`` of the match's folder. Raises `ConfigError` for another ending.
     """
     checked_ending(path)
-    beside = path.with_name(f".{path.name}.new")
     table = opened(match.table, match.form)
     taken = set(table.columns)
     header = [*table.columns, *(name if name not in taken else f"honed_{name}" for name in COLUMNS)]
     count = 0
-    with _WRITERS[path.suffix](beside, header) as write:
+    with written_table(path, header, added=len(COLUMNS)) as write:
         rows = (row for row in table.rows if isinstance(row, Row))
         for number, row in enumerate(rows):
             write([*(shown(row.values.get(name)) for name in table.columns), *decided_cells(match, decided, number)])
             count += 1
-    sync(beside)
-    beside.replace(path)
     write_rejected(match.entries.rejected, match.folder / "rejected.jsonl")
     return count
 
@@ -91,76 +74,3 @@ def write_rejected(rejected: Sequence[Reject], path: Path) -> None:
         for row in rejected
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _delimited(path: Path, header: Cells, delimiter: str = ",") -> Iterator[WriteRow]:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(header)
-        yield lambda cells: writer.writerow([*cells[: -len(COLUMNS)], *map(_no_formula, cells[-len(COLUMNS) :])])
-
-
-@contextmanager
-def _tabbed(path: Path, header: Cells) -> Iterator[WriteRow]:
-    with _delimited(path, header, "\t") as write:
-        yield write
-
-
-@contextmanager
-def _lines(path: Path, header: Cells) -> Iterator[WriteRow]:
-    with path.open("w", encoding="utf-8") as file:
-        yield lambda cells: file.write(json.dumps(dict(zip(header, cells, strict=True)), ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _workbook(path: Path, header: Cells) -> Iterator[WriteRow]:
-    require("writing spreadsheets")
-    from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
-
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("matches")
-
-    def write(cells: Cells) -> None:
-        row = [WriteOnlyCell(sheet, value=cell) for cell in cells]
-        for cell in row:
-            cell.data_type = "s"  # text, whatever it looks like: no formula runs
-        sheet.append(row)
-
-    write(header)
-    yield write
-    book.save(path)
-
-
-@contextmanager
-def _parquet(path: Path, header: Cells) -> Iterator[WriteRow]:
-    require("reading tables")
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema([(name, pa.string()) for name in header])
-    rows: list[Cells] = []
-    with parquet.ParquetWriter(path, schema) as writer:
-
-        def flush() -> None:
-            columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-            writer.write_table(pa.table(columns, schema=schema))
-            rows.clear()
-
-        def write(cells: Cells) -> None:
-            rows.append(cells)
-            if len(rows) >= _ROWS_AT_ONCE:
-                flush()
-
-        yield write
-        if rows:
-            flush()
-
-
-_WRITERS = {".csv": _delimited, ".tsv": _tabbed, ".jsonl": _lines, ".xlsx": _workbook, ".parquet": _parquet}
-
-
-def _no_formula(cell: str) -> str:
-    """Return a cell of the catalogue that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
