@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", *METHODS,
     },
     "match": {"core", "data", "index", "search"},
+    "feedback": {"core", "data"},
     "serve": {"core", "config", "search", "match", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
     "connect": {"core", "index", "search", "bundle", "serve"},
     "pages": {"core"},

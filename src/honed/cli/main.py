@@ -46,6 +46,7 @@ COMMANDS = {
     "doctor": "doctor",
     "models": "models",
     "datasets": "datasets",
+    "judgments": "judgments",
 }
 
 
@@ -56,6 +57,7 @@ WITHOUT_TABLES = (
     "push",
     "doctor",
     "models",
+    "judgments",
 )  # what honed[serve] is for; the others read and write tables
 
 
