@@ -31,7 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "stages": {"core", "data", "config", "artifacts", "shapes", "bundle", "search", *METHODS},
     "pipeline": {"core", "data", "config", "artifacts", "shapes", "stages", "encode"},
     "project": {
-        "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", *METHODS,
+        "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", "feedback",
+        *METHODS,
     },
     "match": {"core", "data", "index", "search"},
     "feedback": {"core", "data"},

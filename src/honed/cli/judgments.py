@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Json
+from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
+from honed.core.optional import require
 
 if TYPE_CHECKING:
     from honed.feedback.click_judgments import ClickJudgments
+    from honed.feedback.prediction_powered import Estimate
 
 Files = Annotated[
     list[Path],
@@ -43,14 +45,15 @@ Seed = Annotated[int, typer.Option(help="Seed of the split of queries.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Judgements from what users did.", no_args_is_help=True)
+    group = typer.Typer(help="Judgements from what users did, and by a language model.", no_args_is_help=True)
     group.callback()(_group)
     group.command("from-ubi", epilog="Example: honed judgments from-ubi ubi.jsonl --out clicks/")(from_ubi)
+    group.command("judge", epilog="Example: honed judgments judge --project shop")(judge)
     app.add_typer(group, name="judgments")
 
 
 def _group() -> None:
-    """Judgements from what users did."""
+    """Judgements from what users did, and by a language model."""
 
 
 def from_ubi(
@@ -89,6 +92,62 @@ def from_ubi(
     for line in _lines(judged):
         terminal.emit(line)
     terminal.emit(f"judgements are in {out}")
+
+
+def judge(
+    project: Folder = Path(),
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Go on though it does not agree with people.")] = False,
+    json: Json = False,
+) -> None:
+    """Let the language model of [judge] grade the first hits of all systems, and tell what that is worth.
+
+    How far it agrees with people is measured first. Its grades stand apart, in judge/ of the output folder: no stage,
+    no measure of the report and no gate reads them. Differences are corrected by the queries that people judged whole.
+    """
+    require("reading tables")
+    from honed.project.judge import judge_project
+    from honed.project.workspace import Workspace
+
+    report = judge_project(Workspace(project), force=force)
+    if json:
+        terminal.emit_json(report)
+        return
+    agreement = report.agreement
+    forced = ", forced" if report.is_forced else ""
+    terminal.emit(
+        f"{report.model} and people: kappa {agreement.kappa:.2f} ({agreement.low:.2f} to {agreement.high:.2f}), "
+        f"the same grade in {agreement.same:.0%} of {agreement.n} pairs{forced}"
+    )
+    terminal.emit(
+        f"pairs: {report.pairs_judged_by_people:,} judged by people, {report.pairs_judged_by_model_alone:,} by the "
+        f"model alone, {report.unreadable:,} answers without a grade; {report.spent}"
+    )
+    if report.differences:
+        first = report.differences[0]
+        terminal.emit(
+            f"{report.measure} in percent, {first.candidate} - the other: by people on "
+            f"{report.groups_judged_by_people} queries, corrected on {report.groups_judged_by_model} more, by the "
+            "model alone (biased, no interval)"
+        )
+        terminal.table(
+            ["against", "people", "corrected", "weight", "model alone"],
+            [
+                [
+                    row.reference,
+                    _estimate(row.by_people),
+                    _estimate(row.corrected),
+                    f"{row.corrected.weight:.2f}",
+                    f"{100 * row.by_model:+.1f}",
+                ]
+                for row in report.differences
+            ],
+        )
+    terminal.emit(report.note)
+
+
+def _estimate(estimate: "Estimate") -> str:
+    return f"{100 * estimate.mean:+.1f} ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
 
 
 def _parts(file: Path) -> list[Path]:
