@@ -31,9 +31,11 @@ ALLOWED: dict[str, set[str]] = {
     "stages": {"core", "data", "config", "artifacts", "shapes", "bundle", "search", *METHODS},
     "pipeline": {"core", "data", "config", "artifacts", "shapes", "stages", "encode"},
     "project": {
-        "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", *METHODS,
+        "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", "feedback",
+        *METHODS,
     },
     "match": {"core", "data", "index", "search"},
+    "feedback": {"core", "data"},
     "serve": {"core", "config", "search", "match", "bundle", "project", "explain", "label", "shapes", "data", "pages"},
     "connect": {"core", "index", "search", "bundle", "serve"},
     "pages": {"core"},

@@ -22,6 +22,20 @@ Serve = Callable[..., Server]
 ONE = {"query": "university", "k": 2}
 
 
+EVENT = {"action_name": "click", "query_id": "s1", "timestamp": "2026-01-01T00:00:00Z"}
+
+
+@pytest.fixture(scope="module")
+def server(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that keeps a log, so that every call can be answered."""
+    folder = tmp_path_factory.mktemp("server")
+    found = Server(made, "--log", str(folder / "ubi.jsonl"), log=folder / "log")
+    found.wait_ready()
+    yield found
+    found.process.kill()
+    found.process.wait()
+
+
 @pytest.fixture(scope="module")
 def document(server: Server) -> Any:
     status, found, _ = server.ask("GET", "/openapi.json")
@@ -94,10 +108,13 @@ def test_every_call_answers_as_described(described: Described) -> None:
     described.ask("GET", "/v1/search?query=college&k=3&direction=label-to-alias")
     described.ask("POST", "/v1/encode", {"texts": ["a", "b c"], "role": "document"})
     described.ask("GET", f"/v1/entities/{hit['doc_id']}", route="/v1/entities/{entity_id}")
+    described.ask("POST", "/v1/search", {**ONE, "ubi": {"client_id": "me"}})
     described.ask("GET", "/v1/bundle")
     described.ask("GET", "/v1/overview")
     described.ask("POST", "/v1/reload")
     assert described.ask("POST", "/v1/session", {"key": "none is needed"})[0] == 204
+    assert described.ask("POST", "/ubi/events", EVENT)[0] == 204
+    assert described.ask("POST", "/ubi/events", [EVENT, EVENT])[0] == 204
     for path in ("/healthz", "/readyz", "/metrics", "/report", "/", "/openapi.json"):
         assert described.ask("GET", path)[0] == 200
     described.ask("GET", "/static/icon.svg", route="/static/{name}")
@@ -117,6 +134,8 @@ BODIES = {
         ({"query": "x", "candidates": True}, 422),
         ({"query": "x", "rerank": True}, 422),
         ({"query": "x", "kk": 1}, 422),
+        ({"query": "x", "ubi": {"client_id": ""}}, 422),
+        ({"queries": ["x"], "ubi": {"query_id": "s1"}}, 422),
         ({"query": "\0x"}, 422),
         ({"query": "x" * 3000}, 413),
         ({"queries": ["x"] * 200}, 413),
@@ -124,6 +143,14 @@ BODIES = {
         (b"\xff", 400),
     ],
     "/v1/encode": [({}, 422), ({"texts": []}, 422), ({"texts": ["x"], "role": "king"}, 422), ({"texts": "x"}, 422)],
+    "/ubi/events": [
+        ([], 422),
+        ({}, 422),
+        ({**EVENT, "action_name": "x" * 200}, 422),
+        ({**EVENT, "query_id": "\ud800"}, 422),
+        ([EVENT] * 200, 413),
+        (b"[", 400),
+    ],
     "/v1/session": [({}, 422), ({"key": 3}, 422), ([], 422)],
 }
 

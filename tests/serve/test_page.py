@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's chromium, or the one that HONED_CHROMIUM names."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,38 @@ def test_the_other_direction_finds_aliases_and_a_link_keeps_the_search(opened: P
     page.wait_for_selector("#hits li")
     assert page.locator("#hits .name").first.inner_text() == first
     assert page.is_checked("input[value=label-to-alias]")
+
+
+def test_what_is_shown_and_opened_is_kept_where_the_server_keeps_a_log(
+    browser: Any, made: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "ubi.jsonl"
+    server = Server(made, "--log", str(kept), log=tmp_path / "log")
+    try:
+        page = Page(browser, server.port)
+        opened = page.open()
+        assert opened.locator("#kept").is_hidden()
+        opened.keyboard.type("university")
+        opened.wait_for_selector("#hits li")
+        assert opened.locator("#kept").is_visible()
+        opened.click("#hit-2")
+        opened.wait_for_selector("#entity:not([hidden])")
+        opened.wait_for_timeout(1500)
+        assert server.stop() == 0
+        assert page.wrong == []
+    finally:
+        server.process.kill()
+        server.process.wait()
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    query = [line for line in lines if "user_query" in line][-1]
+    hits = [(hit, rank) for rank, hit in enumerate(query["query_response_hit_ids"], 1)]
+    events = [line for line in lines if line.get("query_id") == query["query_id"] and "action_name" in line]
+    told = [
+        (event["action_name"], event["event_attributes"]["object"]["object_id"], event["event_attributes"]["position"])
+        for event in events
+    ]
+    shown = [("impression", hit, {"ordinal": rank}) for hit, rank in hits]
+    assert told == [*shown, ("click", hits[2][0], {"ordinal": 3})]
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def refused(call: Any, *arguments: Any) -> tuple[int, str, str]:
             {"query": "a", "K": 1},
             422,
             "E_UNKNOWN_FIELD",
-            "unknown field 'K' (known: query, queries, k, target, direction, filter, candidates, rerank, explain)",
+            "unknown field 'K' (known: query, queries, k, target, direction, filter, candidates, rerank, explain, ubi)",
         ),
         ({"query": "a", "filter": []}, 422, "E_FILTER", "filter: expected a table of up to 64 fields and conditions"),
         (

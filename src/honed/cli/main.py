@@ -47,6 +47,7 @@ COMMANDS = {
     "doctor": "doctor",
     "models": "models",
     "datasets": "datasets",
+    "judgments": "judgments",
 }
 
 
@@ -57,6 +58,7 @@ WITHOUT_TABLES = (
     "push",
     "doctor",
     "models",
+    "judgments",
 )  # what honed[serve] is for; the others read and write tables
 
 

@@ -14,6 +14,7 @@ from honed.core.errors import ConfigError
 from honed.core.optional import require
 from honed.core.progress import log_to_stderr
 from honed.serve.limits import Limits
+from honed.serve.query_log import LogOptions
 from honed.serve.server import ServeOptions
 from honed.serve.server import serve as serve_bundle
 
@@ -51,6 +52,11 @@ AllowedOrigins = Annotated[
     ),
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow a public address without a key.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--log", help="Keep queries, ids of hits and clicks in this file (UBI, JSON lines); off otherwise."),
+]
+LogSize = Annotated[int, typer.Option("--log-mb", help="Most MB of that file with its older parts.", min=4)]
 AccessLog = Annotated[bool, typer.Option("--access-log", help="One line a request on stderr.")]
 
 
@@ -76,6 +82,8 @@ def serve(
     protocol: Protocols = None,
     type_field: TypeField = "",
     allow_origin: AllowedOrigins = None,
+    log: LogFile = None,
+    log_mb: LogSize = 256,
     *,
     insecure: Insecure = False,
     access_log: AccessLog = False,
@@ -101,6 +109,7 @@ def serve(
             public_key=require_signature,
             limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline, rerank_ms=rerank_ms),
             **_protocols(protocol or (), type_field, allow_origin or ()),
+            log=None if log is None else LogOptions(path=log, max_bytes=log_mb << 20),
         ),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from honed.config.judge import JudgeSection
 from honed.config.sections import (
     MOST_QUERIES,
     AnswersSection,
@@ -56,6 +57,7 @@ SECTIONS: Mapping[str, type] = {
     "hybrid": HybridSection,
     "answers": AnswersSection,
     "endpoint": EndpointConfig,
+    "judge": JudgeSection,
     "evaluate": EvaluateSection,
     "gate": GateSection,
     "server": ServerSection,
@@ -83,6 +85,7 @@ class Config:
     hybrid: HybridSection | None = None
     answers: AnswersSection | None = None
     endpoint: EndpointConfig | None = None
+    judge: JudgeSection | None = None
     evaluate: EvaluateSection | None = None
     gate: GateSection | None = None
     server: ServerSection | None = None

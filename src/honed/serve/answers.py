@@ -68,6 +68,9 @@ class SearchResult(msgspec.Struct, kw_only=True, frozen=True):
         Annotated[list[Candidate], Meta(description="A set that holds the right answer at the chosen rate.")]
         | UnsetType
     ) = UNSET
+    query_id: Annotated[str, Meta(description="The id of the search in the log, for events about it.")] | UnsetType = (
+        UNSET
+    )
 
     @classmethod
     def of(cls, query: str, answer: Answer, *, truncated: bool) -> "SearchResult":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from honed.core.errors import ConfigError, HonedError
 from honed.core.fingerprint import canonical_json
 from honed.pages.files import SEARCH
+from honed.search.request import ALIAS_TO_LABEL
 from honed.serve import operations
 from honed.serve.access import Access
 from honed.serve.answers import EncodeResult, Reloaded, SearchResult, SearchResults, Status
@@ -33,8 +35,9 @@ from honed.serve.requests import (
     decode_search,
     decode_search_parameters,
 )
-from honed.serve.responses import REPORT_POLICY, body_fields, html_response, json_response
+from honed.serve.responses import REPORT_POLICY, body_fields, body_value, html_response, json_response
 from honed.serve.service import Service
+from honed.serve.ubi import decode_events, event_lines, query_lines
 from honed.serve.waiting import Waiting
 
 
@@ -45,6 +48,8 @@ def make_app(service: Service, access: Access, calls: Sequence[Call] = ()) -> Ga
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(service.batcher.stop)
+        if service.log is not None:
+            await asyncio.to_thread(service.log.close)
 
     handlers = Handlers(service, [operation for operation, _ in calls])
     app = Starlette(
@@ -85,6 +90,7 @@ class Handlers:
             (operations.OVERVIEW, self.overview),
             (operations.RELOAD, self.reload),
             (operations.SESSION, self.session),
+            (operations.EVENTS, self.events),
             (operations.HEALTH, self.health),
             (operations.READY, self.ready),
             (operations.METRICS, self.metrics),
@@ -128,7 +134,28 @@ class Handlers:
             SearchResult.of(text, answer, truncated=searcher.is_cut(text))
             for text, answer in zip(search.texts, answers, strict=True)
         ]
+        results = self._kept(search, results)
         return json_response(SearchResults(results=results) if search.has_many else results[0])
+
+    def _kept(self, search: SearchRequest, results: list[SearchResult]) -> list[SearchResult]:
+        """Write searches to the log, where there is one; returns the results with the ids that they have there."""
+        query_log = self._service.log
+        if query_log is None:
+            return results
+        hit_ids = [[hit.doc_id for hit in result.hits] for result in results]
+        target = "entities" if search.way == ALIAS_TO_LABEL else "aliases"
+        ids, lines = query_lines(search.texts, hit_ids, search.ubi, target)
+        query_log.add(lines)
+        return [msgspec.structs.replace(result, query_id=id_) for result, id_ in zip(results, ids, strict=True)]
+
+    async def events(self, request: Request) -> Response:
+        """Write to the log what a user did."""
+        query_log = self._service.log
+        events = decode_events(await body_value(request), self._limits)
+        if query_log is None:
+            raise RequestError(404, "E_NO_LOG", "this server keeps no log; see  honed serve --log")
+        query_log.add(event_lines(events))
+        return Response(status_code=204)
 
     async def encode(self, request: Request) -> Response:
         """Encode the texts of the body."""

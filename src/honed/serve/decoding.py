@@ -41,6 +41,14 @@ _ACTUAL = {
 
 def strict_json(body: bytes) -> dict[str, Json]:
     """Return the object of a JSON body; `RequestError` (400) for anything that is not plain, unambiguous JSON."""
+    content = strict_value(body)
+    if not isinstance(content, dict):
+        raise RequestError(422, "E_TYPE", f"the body is {_kind(content)}; expected an object")
+    return content
+
+
+def strict_value(body: bytes) -> Json:
+    """Return what a JSON body holds; `RequestError` (400) for anything that is not plain, unambiguous JSON."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -53,8 +61,6 @@ def strict_json(body: bytes) -> dict[str, Json]:
         raise RequestError(400, "E_JSON", f"not JSON: {error.msg} at position {error.pos}") from None
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "E_JSON", f"not JSON that is answered here: {str(error)[:200]}") from None
-    if not isinstance(content, dict):
-        raise RequestError(422, "E_TYPE", f"the body is {_kind(content)}; expected an object")
     return content
 
 
@@ -99,6 +105,14 @@ def decode(fields: JsonObject, kind: type[Request]) -> Request:
 def decode_leniently(fields: JsonObject, kind: type[Request]) -> Request:
     """Return a request as `decode` does; texts of numbers, and of true and false, count too, as in a query string."""
     return _convert(fields, kind, strict=False)
+
+
+def decode_known(fields: JsonObject, kind: type[Request]) -> Request:
+    """Return a request as `decode` does; fields that its class does not have are passed over."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(kind, str(error)) from None
 
 
 def _convert(fields: JsonObject, kind: type[Request], *, strict: bool) -> Request:

@@ -22,6 +22,11 @@ class Metrics:
         self.batch = Histogram("honed_batch_texts", "Texts in one pass.", buckets=_TEXTS, registry=registry)
         self.batch_seconds = Histogram("honed_batch_seconds", "Time of one pass.", buckets=_SECONDS, registry=registry)
         self.reloads = Counter("honed_reloads", "Reloads of the bundle.", ["result"], registry=registry)
+        self.log_lines = Counter("honed_log_lines", "Lines of the log of searches.", ["result"], registry=registry)
+
+    def count_log_lines(self, result: str, n_lines: int) -> None:
+        """Count lines of the log of searches that were "written" or "lost"."""
+        self.log_lines.labels(result).inc(n_lines)
 
     def count_batch(self, n_texts: int, seconds: float) -> None:
         """Count one pass through the model."""

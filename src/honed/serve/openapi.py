@@ -65,7 +65,11 @@ def _operation(operation: Operation, *, has_key: bool) -> Schema:
     if parameters := [*_path_parameters(operation), *_query_parameters(operation)]:
         described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _content(operation.body_type, operation.body)}
+        content = _content(operation.body_type, operation.body)
+        if operation.takes_many:
+            one: Schema = content[operation.body_type]["schema"]
+            content[operation.body_type]["schema"] = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        described["requestBody"] = {"required": True, "content": content}
     described["responses"] = {
         **{str(status): _answer(status, answer) for status, answer in operation.answers.items()},
         **{

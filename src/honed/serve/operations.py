@@ -14,6 +14,7 @@ from honed.search.catalogue import EntityRecord
 from honed.search.overview import CatalogueOverview
 from honed.serve.answers import BundleInfo, EncodeResult, Reloaded, SearchResult, SearchResults, Status
 from honed.serve.requests import EncodeRequest, SearchParameters, SearchRequest, SessionRequest
+from honed.serve.ubi import UbiEvent
 
 Errors: TypeAlias = Mapping[int, tuple[str, ...]]  # codes by HTTP status
 _ANY: Errors = {
@@ -50,7 +51,8 @@ class Operation:
 
     ``path`` is that of the router. ``answers`` maps an HTTP status to the class of its JSON, or to the media type of
     what is no JSON; "" is an answer without content. ``body_type`` is the media type of the body. ``error_tables`` come
-    in addition to the errors of any request; ``is_open`` tells that it is answered without the key.
+    in addition to the errors of any request; ``is_open`` tells that it is answered without the key, ``takes_many`` that
+    the body may be a list.
     """
 
     method: str
@@ -62,6 +64,7 @@ class Operation:
     parameters: type[msgspec.Struct] | None = None
     error_tables: tuple[Errors, ...] = ()
     is_open: bool = False
+    takes_many: bool = False
 
     @property
     def errors(self) -> dict[int, tuple[str, ...]]:
@@ -86,7 +89,7 @@ SEARCH = Operation(
         _TEXT,
         _ENCODED,
         _BATCH,
-        {422: ("E_FILTER", "E_NO_ANSWERS", "E_NO_HYBRID", "E_NO_RERANKER")},
+        {422: ("E_FILTER", "E_NO_ANSWERS", "E_NO_HYBRID", "E_NO_RERANKER", "E_OPTION")},
     ),
 )
 SEARCH_BY_URL = Operation(
@@ -140,6 +143,15 @@ SESSION = Operation(
     error_tables=(_BODY, _FIELDS, _KEY),
     is_open=True,
 )
+EVENTS = Operation(
+    method="POST",
+    path="/ubi/events",
+    summary="Tell what a user did with an answer: one event of UBI, or a list of them",
+    body=UbiEvent,
+    takes_many=True,
+    answers={204: ""},
+    error_tables=(_BODY, _FIELDS, _BATCH, {404: ("E_NO_LOG",), 422: ("E_ENCODING", "E_RANGE")}),
+)
 HEALTH = Operation(method="GET", path="/healthz", summary="The process is alive", answers={200: Status}, is_open=True)
 READY = Operation(
     method="GET",
@@ -177,6 +189,7 @@ OPERATIONS = (
     OVERVIEW,
     RELOAD,
     SESSION,
+    EVENTS,
     HEALTH,
     READY,
     METRICS,

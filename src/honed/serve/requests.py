@@ -15,6 +15,7 @@ from honed.search.request import direction_of
 from honed.serve.decoding import decode, decode_leniently
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
+from honed.serve.ubi import UbiContext
 
 Direction: TypeAlias = Literal["alias-to-label", "label-to-alias"]
 Target: TypeAlias = Annotated[
@@ -49,6 +50,7 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     candidates: Annotated[bool, Meta(description="Also return a set that holds the right answer.")] = False
     rerank: Annotated[bool, Meta(description="Let the cross-encoder judge the first hits.")] = False
     explain: Annotated[bool, Meta(description="Say what each part of the hybrid added to a hit.")] = False
+    ubi: Annotated[UbiContext, Meta(description="Who asks, for the log of the server.")] = UbiContext()
 
     @property
     def way(self) -> str:
@@ -73,8 +75,11 @@ class SearchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
             raise RequestError(422, "E_MISSING", "give one of query (a text) and queries (a list of texts)")
         if self.queries is not UNSET:
             check_texts(self.queries, "queries", limits)
+            if self.ubi.query_id is not UNSET:
+                raise RequestError(422, "E_OPTION", "ubi.query_id is for one query, not for several")
         if self.query is not UNSET:
             check_text(self.query, "query", limits)
+        self.ubi.check()
         try:
             direction_of(self.target or "", self.direction or "")
         except ConfigError as error:

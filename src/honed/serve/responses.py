@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from honed.core.json import Json
 from honed.serve.answers import ErrorAnswer, ErrorBody
-from honed.serve.decoding import strict_json
+from honed.serve.decoding import strict_json, strict_value
 from honed.serve.errors import RequestError
 
 PAGE_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
@@ -38,7 +38,16 @@ def html_response(content: bytes, policy: str) -> Response:
 
 async def body_fields(request: Request) -> dict[str, Json]:
     """Return the object that the body of a request holds; `RequestError` for anything else."""
+    return strict_json(await _json_body(request))
+
+
+async def body_value(request: Request) -> Json:
+    """Return the JSON that the body of a request holds; `RequestError` for anything else."""
+    return strict_value(await _json_body(request))
+
+
+async def _json_body(request: Request) -> bytes:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError(415, "E_CONTENT_TYPE", "the body must be application/json")
-    return strict_json(await request.body())
+    return await request.body()

@@ -15,6 +15,7 @@ from honed.core.errors import ConfigError, HonedError, StorageError
 from honed.core.optional import require
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
+from honed.serve.query_log import LogOptions
 
 if TYPE_CHECKING:
     from honed.serve.gate import Gate
@@ -31,6 +32,7 @@ class ServeOptions:
     """How a bundle is served; a public address needs a key, unless it is meant to be open.
 
     ``protocols`` are spoken beside the server's own calls; ``allow_origins`` are pages that may ask what those share.
+    ``log`` is where searches and events are kept; None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +47,7 @@ class ServeOptions:
     protocols: "Sequence[ServedProtocol]" = ()
     settings: "ProtocolSettings | None" = None
     allow_origins: Sequence[str] = ()
+    log: LogOptions | None = None
 
 
 def serve(path: Path, options: ServeOptions) -> None:
@@ -71,7 +74,14 @@ def serve(path: Path, options: ServeOptions) -> None:
     limits = replace(
         options.limits, max_connections=min(options.limits.max_connections, _raise_file_limit() - _RESERVED_FILES)
     )
-    service = Service(path, limits, engine=options.engine, threads=options.threads, public_key=options.public_key)
+    service = Service(
+        path,
+        limits,
+        engine=options.engine,
+        threads=options.threads,
+        public_key=options.public_key,
+        log_options=options.log,
+    )
     settings = options.settings or ProtocolSettings()
     calls = [call for protocol in options.protocols for call in protocol.calls(service, settings)]
     sharing = Sharing(

@@ -17,6 +17,7 @@ from honed.serve.batching import MicroBatcher
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
 from honed.serve.metrics import Metrics
+from honed.serve.query_log import LogOptions, QueryLog
 
 log = logging.getLogger("honed.server")
 
@@ -24,16 +25,25 @@ log = logging.getLogger("honed.server")
 class Service:
     """A served bundle.
 
-    ``ready`` is set when the fast engine is loaded; ``fault`` says why it cannot be, or is empty.
+    ``ready`` is set when the fast engine is loaded; ``fault`` says why it cannot be, or is empty. ``log`` is where
+    searches and events are kept, None where they are not.
     """
 
     def __init__(
-        self, path: Path, limits: Limits, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        engine: str = "auto",
+        threads: int = 0,
+        public_key: Path | None = None,
+        log_options: LogOptions | None = None,
     ) -> None:
-        """Load the bundle; `honed.core.errors.ArtifactError` when it is unfit."""
+        """Load the bundle; `honed.core.errors.ArtifactError` when it is unfit, `StorageError` for a log that is."""
         self.path, self.limits, self.metrics = path, limits, Metrics()
         self._engine, self._threads, self._public_key = engine, threads, public_key
         self.searcher = self._load()
+        self.log = QueryLog(log_options, self.metrics.count_log_lines) if log_options else None
         self.batcher = MicroBatcher(
             self.searcher,
             max_waiting=limits.max_waiting,

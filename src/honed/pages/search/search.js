@@ -91,7 +91,7 @@ async function search() {
     const filter = filterOf();
     const started = performance.now();
     const answer = await call("v1/search", {
-      query: text, k: 10, direction: direction(), filter, explain: parts.hybrid && forward(),
+      query: text, k: 10, direction: direction(), filter, ubi: { application: "honed-page" }, explain: parts.hybrid && forward(),
       candidates: parts.coverage !== null && forward() && !conditions.length,
     }, { signal: pending.signal });
     if (number !== lastSearch) return;
@@ -109,6 +109,7 @@ async function search() {
 
 function show(answer) {
   hits = answer.hits; chosen = -1;
+  watch(answer);
   details.hidden = true;
   query.setAttribute("aria-expanded", String(hits.length > 0));
   query.removeAttribute("aria-activedescendant");
@@ -163,6 +164,35 @@ function reasons(hit) {
   return make("div", { class: "parts", title: "what each part added to the score, in log-odds" }, ...known, ...parts);
 }
 
+// -- what is kept, where the server keeps a log -----------------------------------------------------
+
+const SHOWN_AFTER = 1000; // ms that results stand before they count as shown: not those between two keys
+let queryId = null, shownTimer = 0, isShown = false;
+
+function watch(answer) {
+  clearTimeout(shownTimer);
+  queryId = answer.query_id ?? null; isShown = false;
+  if (!queryId) return;
+  $("kept").hidden = false;
+  shownTimer = setTimeout(tellShown, SHOWN_AFTER);
+}
+
+function tellShown() {
+  clearTimeout(shownTimer);
+  if (!isShown) tell("impression", [...hits.keys()]);
+  isShown = true;
+}
+
+function tell(action, numbers) {
+  if (!queryId || !numbers.length) return;
+  const events = numbers.map((number) => ({
+    action_name: action, query_id: queryId, application: "honed-page", timestamp: new Date().toISOString(),
+    event_attributes: { object: { object_id: hits[number].doc_id, object_id_field: "doc_id" }, position: { ordinal: number + 1 } },
+  }));
+  const body = JSON.stringify(events);
+  fetch("ubi/events", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true }).catch(() => {});
+}
+
 // -- filters and examples ---------------------------------------------------------------------------
 
 async function overview() {
@@ -215,6 +245,8 @@ function choose(number) {
 
 function open(number) {
   choose(number);
+  tellShown();
+  tell("click", [number]);
   return openEntity(hits[number].doc_id);
 }
 
