@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -42,8 +42,7 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
     checked_ending(path)
     beside = path.with_name(f".{path.name}.new")
     table = opened(match.table, match.form)
-    taken = set(table.columns)
-    header = [*table.columns, *(name if name not in taken else f"honed_{name}" for name in COLUMNS)]
+    header = [*table.columns, *added_columns(table.columns)]
     count = 0
     with _WRITERS[path.suffix](beside, header) as write:
         rows = (row for row in table.rows if isinstance(row, Row))
@@ -54,6 +53,12 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
     beside.replace(path)
     write_rejected(match.entries.rejected, match.folder / "rejected.jsonl")
     return count
+
+
+def added_columns(taken: Iterable[object]) -> list[str]:
+    """Return the names of the columns that are added to a table whose columns are ``taken``."""
+    known = set(taken)
+    return [name if name not in known else f"honed_{name}" for name in COLUMNS]
 
 
 def decided_cells(match: TableMatch, decided: Decided, row: int) -> list[str]:
