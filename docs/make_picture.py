@@ -1,9 +1,10 @@
 """Take the pictures of the docs in a real browser: docs/page.png of ``honed serve``, docs/label_page.png of labelling,
-docs/explain_page.png of explanations.
+docs/explain_page.png of explanations, docs/review_page.png and docs/review_phone.png of the review of a table.
 
 python docs/make_picture.py search BUNDLE [QUERY]
 python docs/make_picture.py label PROJECT
 python docs/make_picture.py explain PROJECT [TEXT TEXT]
+python docs/make_picture.py review TABLE CATALOGUE [EVIDENCE]
 """
 
 import shutil
@@ -82,5 +83,34 @@ def explain(
     take("explain_page.png", ["explain", "--serve", "--project", project], "/", (1200, 1000), act)
 
 
+def review(table: str, catalogue: str, evidence: str = "city,country") -> None:
+    """Review some rows of a table whose names are in the column name, at a desk and on a phone."""
+    command = [
+        "match",
+        table,
+        "--column",
+        "name",
+        "--with",
+        evidence,
+        "--to",
+        catalogue,
+        "--max-error",
+        "0.05",
+        "--serve",
+    ]
+
+    def act(page: Any, rows: int) -> None:
+        page.fill("#who-name", "Anna")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#candidates .card")
+        for _ in range(rows):
+            page.keyboard.press("1")
+            page.wait_for_timeout(400)
+        page.wait_for_timeout(1500)
+
+    take("review_page.png", command, "/v1/state", (1040, 620), lambda page: act(page, 12))
+    take("review_phone.png", command, "/v1/state", (390, 800), lambda page: act(page, 0))
+
+
 if __name__ == "__main__":
-    {"search": search, "label": label, "explain": explain}[sys.argv[1]](*sys.argv[2:])
+    {"search": search, "label": label, "explain": explain, "review": review}[sys.argv[1]](*sys.argv[2:])

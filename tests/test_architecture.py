@@ -198,5 +198,7 @@ def test_any_is_rare() -> None:
 def test_public_names_exist() -> None:
     import honed
 
-    assert sorted(honed.__all__) == ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "rule"]
+    assert sorted(honed.__all__) == [
+        "Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "match_table", "rule",
+    ]  # fmt: skip
     assert all(hasattr(honed, name) for name in honed.__all__)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from honed.core.version import __version__
 
 if TYPE_CHECKING:
+    from honed.api.matching import match_table
     from honed.api.project import Project
     from honed.core.records import Hit
     from honed.encode.torch_encoder import TorchEncoder as Encoder
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from honed.label.rules import rule
     from honed.search.searcher import Searcher
 
-__all__ = ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "rule"]
+__all__ = ["Encoder", "Hit", "Project", "Searcher", "Store", "__version__", "match_table", "rule"]
 
 # loaded on first use: `import honed` stays free of torch, and costs nothing
 _LAZY = {
     "Hit": ("honed.core.records", "Hit"),
     "Encoder": ("honed.encode.torch_encoder", "TorchEncoder"),
     "rule": ("honed.label.rules", "rule"),
+    "match_table": ("honed.api.matching", "match_table"),
     "Project": ("honed.api.project", "Project"),
     "Searcher": ("honed.search.searcher", "Searcher"),
     "Store": ("honed.index.store", "Store"),

@@ -107,6 +107,9 @@ def test_every_call_answers_as_described(described: Described) -> None:
     described.ask("POST", "/v1/search", {**ONE, "filter": {"country": ["MX", "US"], "founded": {"gte": 1900}}})
     described.ask("GET", "/v1/search?query=college&k=3&direction=label-to-alias")
     described.ask("POST", "/v1/encode", {"texts": ["a", "b c"], "role": "document"})
+    rows = [{"name": "UM"}, {"name": "college", "evidence": {"country": "MX"}}]
+    matched = described.ask("POST", "/v1/match", {"rows": rows, "max_error": 0.1})[1]
+    assert [row["query"] for row in matched["results"]] == ["UM", "college"]
     described.ask("GET", f"/v1/entities/{hit['doc_id']}", route="/v1/entities/{entity_id}")
     described.ask("POST", "/v1/search", {**ONE, "ubi": {"client_id": "me"}})
     described.ask("GET", "/v1/bundle")
@@ -150,6 +153,19 @@ BODIES = {
         ({**EVENT, "query_id": "\ud800"}, 422),
         ([EVENT] * 200, 413),
         (b"[", 400),
+    ],
+    "/v1/match": [
+        ({}, 422),
+        ({"rows": []}, 422),
+        ({"rows": "x"}, 422),
+        ({"rows": [{"name": 3}]}, 422),
+        ({"rows": [{}]}, 422),
+        ({"rows": [{"name": "x", "city": "y"}]}, 422),
+        ({"rows": [{"name": "x", "evidence": {"planet": "y"}}]}, 422),
+        ({"rows": [{"name": "x", "evidence": {"country": "\0"}}]}, 422),
+        ({"rows": [{"name": "x"}], "max_error": 0.9}, 422),
+        ({"rows": [{"name": "x"}] * 200}, 413),
+        ({"rows": [{"name": "x" * 3000}]}, 413),
     ],
     "/v1/session": [({}, 422), ({"key": 3}, 422), ([], 422)],
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack, overload
 from honed.api import frames
 from honed.api.create import TUPLE_ROLES, CreatedWorkspace
 from honed.api.frames import Data
+from honed.api.matching import Matched, match_table
 from honed.api.notebook import progress_bars
 from honed.api.server import BackgroundServer
 from honed.artifacts.data import Audit
@@ -248,6 +249,35 @@ class Project(CreatedWorkspace):
     def similar(self, doc_id: str, k: int = 10, *, where: Filter | None = None) -> HitList:
         """Return the ``k`` entities nearest to one, by meaning alone; see `honed.search.searcher.Searcher.similar`."""
         return self.searcher().similar(doc_id, k, where=where)
+
+    def match(
+        self,
+        data: Data,
+        *,
+        column: str = "name",
+        evidence: Mapping[str, str] | Sequence[str] = (),
+        max_error: float = 0.01,
+        max_missed: float = 0.05,
+        confidence: float = 0.9,
+        one_to_one: bool = False,
+        separator: str = "",
+        reviews: Data | None = None,
+        folder: str | Path | None = None,
+    ) -> Matched:
+        """Match the names of a table against the catalogue of the last run; see `honed.api.matching.match_table`."""
+        return match_table(
+            self.searcher(),
+            data,
+            column=column,
+            evidence=evidence,
+            max_error=max_error,
+            max_missed=max_missed,
+            confidence=confidence,
+            one_to_one=one_to_one,
+            separator=separator,
+            reviews=reviews,
+            folder=folder,
+        )
 
     def encode(self, texts: Sequence[str], role: Role = "document") -> Vectors:
         """Return unit vectors ``(n_texts, dim)`` of texts, by the model of the last run."""

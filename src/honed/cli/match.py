@@ -1,17 +1,26 @@
 """honed match."""
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from honed.cli import terminal
 from honed.cli.options import Bundle, Delimiter, Encoding, Folder, Json, PublicKey, Quoting, table_format
 from honed.cli.search import opened
+from honed.cli.serve import AllowedHosts, KeyFile, api_key_of
 from honed.core.errors import ConfigError
+from honed.core.progress import log_to_stderr
 
 if TYPE_CHECKING:
+    from honed.data.table import TableFormat
+    from honed.match.decide import MatchOptions
+    from honed.match.run import TableMatch
+    from honed.match.table import TableColumns
     from honed.search.searcher import Searcher
+    from honed.serve.local_page import PageAddress
 
 Column = Annotated[str, typer.Option("--column", help="The column that holds the names.")]
 With = Annotated[
@@ -32,6 +41,22 @@ OneToOne = Annotated[bool, typer.Option("--one-to-one", help="Give no entity to 
 Reviews = Annotated[
     Path | None, typer.Option(help="A table of reviews (columns name, id; an empty id: none) to be taken in first.")
 ]
+Pairs = Annotated[Path | None, typer.Option(help="Write what was reviewed as pairs for  honed update, a CSV file.")]
+Queries = Annotated[
+    Path | None, typer.Option(help="Write what was reviewed as dev queries for [queries], a CSV file; see --pairs.")
+]
+Serve = Annotated[bool, typer.Option("--serve", help="Open the page to review rows by keyboard.")]
+Host = Annotated[str, typer.Option(help="With --serve: the address; a public one needs a key.")]
+Port = Annotated[int, typer.Option(help="With --serve: the port; 0 takes a free one.", min=0, max=65535)]
+Twice = Annotated[float, typer.Option(help="With --serve: the share of rows that two people review.", min=0, max=1)]
+
+
+class _Files(NamedTuple):
+    """What is written: the table with its decisions, and what was reviewed as pairs and as queries."""
+
+    out: Path
+    pairs: Path | None
+    queries: Path | None
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +75,8 @@ def match(
     evidence: With = None,
     out: Out = None,
     reviews: Reviews = None,
+    pairs: Pairs = None,
+    queries: Queries = None,
     max_error: MaxError = 0.01,
     max_missed: MaxMissed = 0.05,
     confidence: Confidence = 0.9,
@@ -58,7 +85,13 @@ def match(
     delimiter: Delimiter = "",
     quoting: Quoting = "csv",
     require_signature: PublicKey = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8082,
+    api_key_file: KeyFile = None,
+    allow_host: AllowedHosts = None,
+    twice: Twice = 0.05,
     *,
+    serve: Serve = False,
     one_to_one: OneToOne = False,
     json: Json = False,
 ) -> None:
@@ -67,36 +100,117 @@ def match(
     What is answered stands in TABLE.match beside the table, so that a stopped run goes on; so do the reviews. Of the
     accepted rows at most --max-error are wrong: borrowed from dev until enough rows of this table were reviewed.
     """
+    options = _options(max_error, max_missed, confidence, one_to_one=one_to_one)
+    page = _page(host, port, api_key_file, allow_host) if serve else None
+    files = _Files(_out(table, out), pairs, queries)
+    form, columns = table_format(encoding, delimiter, quoting), _columns(column, evidence or [], separator)
+    run = _started(table, columns, _catalogue(project, bundle, to, require_signature), form, reviews)
+    if page is not None:
+        _review(run, options, files.out, page, twice)
+    _finish(run, options, files, _pair_columns(project, bundle, to) if pairs else None, json=json)
+
+
+def _options(max_error: float, max_missed: float, confidence: float, *, one_to_one: bool) -> "MatchOptions":
     from honed.core.sections import check_options
     from honed.match.decide import MatchOptions
-    from honed.match.output import checked_ending, write_matches
-    from honed.match.run import TableMatch, summary_lines
-    from honed.match.table import TableColumns
 
     options = MatchOptions(max_error=max_error, max_missed=max_missed, confidence=confidence, one_to_one=one_to_one)
     check_options(options)
+    return options
+
+
+def _columns(name: str, evidence: list[str], separator: str) -> "TableColumns":
+    from honed.match.table import TableColumns
+
+    return TableColumns(name=name, evidence=_pairs(evidence), separator=separator)
+
+
+def _page(host: str, port: int, key_file: Path | None, allow_hosts: list[str] | None) -> "PageAddress":
+    """Return where the review page is served; `ConfigError` for a public address without a key."""
+    from honed.serve.local_page import PageAddress
+    from honed.serve.review_server import WHAT
+
+    address = PageAddress(host=host, port=port, api_key=api_key_of(key_file), allow_hosts=allow_hosts or ())
+    address.check(WHAT)
+    return address
+
+
+def _out(table: Path, out: Path | None) -> Path:
+    """Return where the table with its decisions goes; `ConfigError` for an ending that cannot be written."""
+    from honed.match.output import checked_ending
+
     place = out or table.with_name(f"{table.name.partition('.')[0]}.matched.csv")
     checked_ending(place)
-    columns = TableColumns(name=column, evidence=_pairs(evidence or []), separator=separator)
-    searcher = _catalogue(project, bundle, to, require_signature)
-    run = TableMatch.start(table, columns, searcher, form=table_format(encoding, delimiter, quoting))
+    return place
+
+
+def _started(
+    table: Path, columns: "TableColumns", searcher: "Searcher", form: "TableFormat", reviews: Path | None
+) -> "TableMatch":
+    """Return the match of a table, with the reviews of a file taken in."""
+    from honed.match.run import TableMatch
+
+    run = TableMatch.start(table, columns, searcher, form=form)
     if reviews is not None:
         terminal.say(f"{run.take_reviews(reviews)} reviews taken in")
+    return run
+
+
+def _review(run: "TableMatch", options: "MatchOptions", out: Path, page: "PageAddress", twice: float) -> None:
+    """Serve the review page until Ctrl-C."""
+    from honed.serve.review_server import serve_reviews
+    from honed.serve.review_session import ReviewOptions, ReviewSession
+
+    log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.ERROR})
+    serve_reviews(ReviewSession(run, options, out, ReviewOptions(twice=twice)), page)
+
+
+def _finish(
+    run: "TableMatch", options: "MatchOptions", files: _Files, pair_columns: Mapping[str, str] | None, *, json: bool
+) -> None:
+    """Write the table and what was reviewed, and tell of it."""
+    from honed.match.output import write_matches
+    from honed.match.run import summary_lines
+    from honed.match.teaching import write_lessons
+
     decided = run.decided(options)
-    rows, summary = write_matches(run, decided, place), run.summary(decided)
+    rows, summary = write_matches(run, decided, files.out), dict(run.summary(decided))
+    lines = [*summary_lines(summary, decided), f"{rows:,} rows are in {files.out}"]
+    if files.pairs or files.queries:
+        taught = write_lessons(run, files.pairs, files.queries, pair_columns)
+        summary |= {"pairs": taught.pairs, "queries": taught.queries}
+        lines.append(
+            f"reviewed: {taught.pairs:,} pairs, {taught.queries:,} dev queries; {taught.known:,} known already"
+        )
     if json:
-        terminal.emit_json({**summary, "out": str(place)})
-    else:
-        for line in [*summary_lines(summary, decided), f"{rows:,} rows are in {place}"]:
-            terminal.emit(line)
+        terminal.emit_json({**summary, "out": str(files.out)})
+        return
+    for line in lines:
+        terminal.emit(line)
+
+
+def _project_of(project: Path, bundle: Path | None, to: Path | None) -> Path | None:
+    """Return the folder of the project that is the catalogue; None for a bundle."""
+    if to is not None:
+        return to if (to / "honed.toml").is_file() else None
+    return project if bundle is None else None
+
+
+def _pair_columns(project: Path, bundle: Path | None, to: Path | None) -> Mapping[str, str] | None:
+    """Return the columns of the pairs that the project reads, by role; None where the catalogue is a bundle."""
+    folder = _project_of(project, bundle, to)
+    if folder is None:
+        return None
+    from honed.project.workspace import Workspace
+
+    columns = Workspace(folder).config.data.columns
+    return columns if {"alias", "label"} <= set(columns) else None
 
 
 def _catalogue(project: Path, bundle: Path | None, to: Path | None, public_key: Path | None) -> "Searcher":
     """Return the searcher of ``to``, a project or a bundle, or of the usual options."""
-    if to is None:
-        return opened(project, bundle, public_key)
-    is_project = (to / "honed.toml").is_file()
-    return opened(to if is_project else project, None if is_project else to, public_key)
+    folder = _project_of(project, bundle, to)
+    return opened(folder or project, None if folder else to or bundle, public_key)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

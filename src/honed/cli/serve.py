@@ -90,11 +90,7 @@ def serve(
 ) -> None:
     """Answer over HTTP, with a page; SIGHUP loads the bundle again, SIGTERM stops without losing a request."""
     section = server_section(config) if config is not None else ServerSection()
-    key = os.environ.get("HONED_API_KEY", "") or section.api_key
-    if api_key_file is not None:
-        key = api_key_file.read_text(encoding="utf-8").strip()
-        if not key:
-            raise ConfigError("E_KEY", f"{api_key_file}: holds no key")
+    key = api_key_of(api_key_file) or section.api_key
     log_to_stderr({"honed.server": logging.INFO, "honed.access": logging.INFO if access_log else logging.ERROR})
     serve_bundle(
         bundle,
@@ -135,3 +131,13 @@ def _protocols(names: Sequence[str], type_field: str, allow_origins: Sequence[st
     protocols = [PROTOCOLS[name] for name in dict.fromkeys(names)]
     settings = ProtocolSettings(type_field=type_field)
     return {"protocols": protocols, "settings": settings, "allow_origins": allow_origins}
+
+
+def api_key_of(file: Path | None) -> str:
+    """Return the key that a file holds, or that of the variable HONED_API_KEY; "" for none."""
+    if file is None:
+        return os.environ.get("HONED_API_KEY", "")
+    key = file.read_text(encoding="utf-8").strip()
+    if not key:
+        raise ConfigError("E_KEY", f"{file}: holds no key")
+    return key

@@ -85,6 +85,12 @@ def words(text: str) -> list[str]:
     return found
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where the words of a text stand, as start and end in characters; for what a word is see `words`."""
+    pattern = _WORDS if text.isascii() else _patterns().words
+    return [found.span() for found in pattern.finditer(text)]
+
+
 def terms(text: str) -> list[str]:
     """Return the words of a text, those of scripts that set no blanks as pairs of neighbouring signs.
 

@@ -11,12 +11,13 @@ from honed.core.json import Json
 from honed.core.plain import as_number
 from honed.core.progress import progress
 from honed.core.records import Answer, Hit
+from honed.match.entry import Entry
 from honed.match.evidence import FieldEvidence, is_sure, learn_field
-from honed.match.table import Entry
 from honed.search.searcher import Searcher
 
 BLOCK = 512  # entries that are answered together, and lost together by a kill
 CANDIDATES = 5
+_CATALOGUE_SAMPLE = 5_000
 _MOST_SURE = 20_000  # entries that evidence is learned from
 
 
@@ -79,7 +80,7 @@ def find_all(searcher: Searcher, entries: Sequence[Entry], fields: Sequence[str]
             place = folder / f"{start // BLOCK:06d}.jsonl"
             if not place.is_file():
                 answers = searcher.answer_many([entry.name for entry in block], CANDIDATES)
-                rows = [json.dumps(_found(answer, fields).as_dict(), ensure_ascii=False) for answer in answers]
+                rows = [json.dumps(found_of(answer, fields).as_dict(), ensure_ascii=False) for answer in answers]
                 write_text(place, "\n".join(rows) + "\n")
             lines = place.read_text(encoding="utf-8").rstrip("\n").split("\n")
             found += [Found.from_dict(json.loads(line)) for line in lines]
@@ -87,7 +88,8 @@ def find_all(searcher: Searcher, entries: Sequence[Entry], fields: Sequence[str]
     return found
 
 
-def _found(answer: Answer, fields: Sequence[str]) -> Found:
+def found_of(answer: Answer, fields: Sequence[str]) -> Found:
+    """Return an answer of the catalogue as candidates, with the fields that are evidence."""
     estimated = answer.chance is not None
     return Found(candidates=[_candidate(hit, fields, estimated=estimated) for hit in answer.hits], absent=answer.absent)
 
@@ -96,6 +98,13 @@ def _candidate(hit: Hit, fields: Sequence[str], *, estimated: bool) -> Candidate
     chance = (hit.chance or 0.0) if estimated else max(0.0, min(1.0, hit.score))
     shown = {name: hit.fields.get(name, "") for name in fields}
     return Candidate(id=hit.doc_id, name=hit.text, chance=round(chance, 4), fields=shown)
+
+
+def sampled_fields(searcher: Searcher) -> list[Mapping[str, str]]:
+    """Return the fields of some 5,000 entities, spread over the catalogue; the same ones every time."""
+    names = searcher.names
+    step = max(1, names.n_entities // _CATALOGUE_SAMPLE)
+    return [names.entity(row).fields for row in range(0, names.n_entities, step)]
 
 
 def with_evidence(
@@ -114,10 +123,10 @@ def with_evidence(
         )
         for place, name in enumerate(fields)
     ]
-    return [_weighed(entry, one, fields, learned) for entry, one in zip(entries, found, strict=True)]
+    return [weighed(entry, one, fields, learned) for entry, one in zip(entries, found, strict=True)]
 
 
-def _weighed(entry: Entry, found: Found, fields: Sequence[str], learned: Sequence[FieldEvidence]) -> Found:
+def weighed(entry: Entry, found: Found, fields: Sequence[str], learned: Sequence[FieldEvidence]) -> Found:
     """Return chances by Bayes' rule: those of the names, times what agreements say; what is not listed says nothing."""
     asked = list(zip(learned, entry.values, fields, strict=True))
     factors = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,17 @@ from honed.index.risk import DevAnswers
 from honed.match.answers import Candidate, Found
 from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
 from honed.match.reviews import NONE, UNSURE, Review
-from honed.match.table import Entries
 
-ACCEPT, REVIEW, NO_MATCH = "accept", "review", "none"
+if TYPE_CHECKING:
+    from honed.match.table import Entries
+
+ACCEPT: Final = "accept"
+REVIEW: Final = "review"
+NO_MATCH: Final = "none"
 Decision: TypeAlias = Literal["accept", "review", "none"]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-_DECISIONS: tuple[Decision, ...] = ("accept", "review", "none")
+_DECISIONS: tuple[Decision, ...] = (ACCEPT, REVIEW, NO_MATCH)
 _FEWEST_AUDITED = 5  # rows of a random draw that are asked for whatever is proven: a table may drift
 
 
@@ -61,7 +65,7 @@ class Decided:
 
 
 def decide(
-    entries: Entries,
+    entries: "Entries",
     found: Sequence[Found],
     reviews: Mapping[str, Review],
     options: MatchOptions,
@@ -71,7 +75,7 @@ def decide(
 
     ``dev`` is what a promise is borrowed from; None borrows none. The slope is n log n in the rows.
     """
-    state = _State(entries, found, [reviews.get(entry.key) for entry in entries.entries], options.seed)
+    state = _State(entries, found, [reviews.get(key) for key in entries.keys], options.seed)
     sure = options.confidence
     accepted = promise(
         state.reviewed(state.chances, state.wrong()),
@@ -110,7 +114,7 @@ def decide(
 class _State:
     """What is known of all entries: their rows, their chances and what people said."""
 
-    def __init__(self, entries: Entries, found: Sequence[Found], said: Sequence[Review | None], seed: int) -> None:
+    def __init__(self, entries: "Entries", found: Sequence[Found], said: Sequence[Review | None], seed: int) -> None:
         self.found, self.said, self.counts = found, said, entries.counts()
         self.of_rows = entries.of_rows.astype(np.int64)
         self.order = np.random.default_rng(seed).permutation(len(self.of_rows))
@@ -197,7 +201,7 @@ def _losers(chosen: Sequence[Candidate | None], by_people: Flags, decisions: npt
     return lost
 
 
-def counted(entries: Entries, decided: Decided) -> dict[str, Json]:
+def counted(entries: "Entries", decided: Decided) -> dict[str, Json]:
     """Return how many rows (of one name each) are accepted, to be reviewed and without a counterpart, with promises."""
     by_rows = decided.decisions[entries.of_rows]
     rows: dict[str, Json] = {str(name): int((by_rows == at).sum()) for at, name in enumerate(_DECISIONS)}

@@ -1,7 +1,7 @@
 """The table with its decisions, as CSV, XLSX or Parquet: every row in its order, as a stream."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from honed.core.json import Json
@@ -27,8 +27,7 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
     """
     checked_ending(path)
     table = opened(match.table, match.form)
-    taken = set(table.columns)
-    header = [*table.columns, *(name if name not in taken else f"honed_{name}" for name in COLUMNS)]
+    header = [*table.columns, *added_columns(table.columns)]
     count = 0
     with written_table(path, header, added=len(COLUMNS)) as write:
         rows = (row for row in table.rows if isinstance(row, Row))
@@ -37,6 +36,12 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
             count += 1
     write_rejected(match.entries.rejected, match.folder / "rejected.jsonl")
     return count
+
+
+def added_columns(taken: Iterable[object]) -> list[str]:
+    """Return the names of the columns that are added to a table whose columns are ``taken``."""
+    known = set(taken)
+    return [name if name not in known else f"honed_{name}" for name in COLUMNS]
 
 
 def decided_cells(match: TableMatch, decided: Decided, row: int) -> list[str]:

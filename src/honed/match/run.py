@@ -1,10 +1,13 @@
 """A table matched against a catalogue: read, answered in blocks that stand, decided, reviewed and written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError, DataError
@@ -12,14 +15,14 @@ from honed.core.fingerprint import fingerprint
 from honed.core.journal import Journal
 from honed.core.json import Json, JsonObject
 from honed.data.table import Reject, TableFormat
-from honed.match.answers import Found, find_all, with_evidence
+from honed.match.answers import Found, find_all, sampled_fields, with_evidence
 from honed.match.decide import Decided, MatchOptions, counted, decide
 from honed.match.reviews import Review, review_journal, settled
 from honed.match.table import Entries, TableColumns, content_of, entries_of, opened, read_entries, shown
 from honed.search.searcher import Searcher
 
+Counts: TypeAlias = npt.NDArray[np.int64]
 SETTINGS, REVIEWS = "match.json", "reviews.jsonl"
-_CATALOGUE_SAMPLE = 5000
 
 
 @dataclass(kw_only=True)
@@ -59,6 +62,11 @@ class TableMatch:
         return read_entries(self.table, self.columns, self.form)
 
     @cached_property
+    def counts(self) -> Counts:
+        """How often each entry stands in the table ``(n_entries,)``."""
+        return self.entries.counts()
+
+    @cached_property
     def found(self) -> list[Found]:
         """What is found for every entry; answered once, and read from the folder after that."""
         fields = list(self.columns.evidence.values())
@@ -68,7 +76,7 @@ class TableMatch:
         write_json(self.folder / SETTINGS, {**settings, "answers": answers.name})
         if not fields:
             return found
-        return with_evidence(self.entries.entries, found, fields, self._sampled_fields())
+        return with_evidence(self.entries.entries, found, fields, sampled_fields(self.searcher))
 
     def _settings(self) -> dict[str, Json]:
         """Return all that the answers depend on."""
@@ -79,12 +87,6 @@ class TableMatch:
             "format": self.form.key(),
             "catalogue": fingerprint(catalogue_facts(self.searcher)),
         }
-
-    def _sampled_fields(self) -> list[Mapping[str, str]]:
-        """Return the fields of a fixed draw of entities."""
-        names = self.searcher.names
-        step = max(1, names.n_entities // _CATALOGUE_SAMPLE)
-        return [names.entity(row).fields for row in range(0, names.n_entities, step)]
 
     @cached_property
     def journal(self) -> Journal[Review]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from honed.core.errors import ConfigError, DataError
-from honed.core.fingerprint import fingerprint, sha256_file
-from honed.core.text import fold
+from honed.core.fingerprint import sha256_file
 from honed.data.table import Reject, Row, Table, TableFormat
 from honed.data.tables import file_of, open_table, table_files
+from honed.match.entry import Entry
 
 Numbers = npt.NDArray[np.int32]
 
@@ -29,20 +30,7 @@ class TableColumns:
     separator: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A distinct name with its values of evidence, in the order of the columns; "" where a row has none."""
-
-    name: str
-    values: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """The key under which reviews know it: the same in every run over tables with such a row."""
-        return fingerprint([fold(part) for part in (self.name, *self.values)])[:16]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Entries:
     """The distinct entries of a table, and those of each row.
 
@@ -54,6 +42,19 @@ class Entries:
     of_rows: Numbers
     ends: npt.NDArray[np.int64]
     rejected: list[Reject]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The keys of the entries; those that differ in case or blanks alone share one, and what people say of it."""
+        return [entry.key for entry in self.entries]
+
+    @cached_property
+    def by_key(self) -> dict[str, int]:
+        """The number of the first entry of each key."""
+        numbers: dict[str, int] = {}
+        for number, key in enumerate(self.keys):
+            numbers.setdefault(key, number)
+        return numbers
 
     @property
     def n_rows(self) -> int:

@@ -70,4 +70,4 @@ class Page:
         return f"data:{_MEDIA_TYPES[name[name.rindex('.') :]]};base64,{b64encode(file).decode()}"
 
 
-SEARCH, LABEL, EXPLAIN = Page("search"), Page("label"), Page("explain")
+SEARCH, LABEL, EXPLAIN, REVIEW = Page("search"), Page("label"), Page("explain"), Page("review")

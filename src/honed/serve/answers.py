@@ -1,12 +1,14 @@
 """What is answered over HTTP: the classes of answers, as they are written and as they are documented."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from honed.core.records import Answer, EncoderSpec, Hit
+from honed.match.decide import NO_MATCH, Decision
+from honed.match.single import SingleMatch
 
 JsonValue: TypeAlias = Any  # any JSON; msgspec knows it by this name
 
@@ -92,6 +94,62 @@ class SearchResults(msgspec.Struct, kw_only=True, frozen=True):
     """The results of several texts, in their order."""
 
     results: list[SearchResult]
+
+
+class MatchCandidate(msgspec.Struct, kw_only=True, frozen=True):
+    """An entity that a row may mean, with the fields that were given as evidence."""
+
+    id: str
+    name: str
+    chance: Annotated[float | None, Meta(description="The estimated chance that it is right, evidence taken in.")]
+    fields: Mapping[str, str]
+
+
+class MatchedRow(msgspec.Struct, kw_only=True, frozen=True):
+    """What is decided of a row."""
+
+    query: Annotated[str, Meta(description="The name of the row.")]
+    decision: Annotated[
+        Decision,
+        Meta(description="accept: the entity is given; review: it is proposed; none: there is no counterpart."),
+    ]
+    id: Annotated[str | None, Meta(description="The entity that is given or proposed.")]
+    name: str | None
+    chance: float | None
+    absent: Annotated[float | None, Meta(description="The estimated chance that there is no counterpart.")]
+    candidates: list[MatchCandidate]
+
+    @classmethod
+    def of(cls, query: str, match: SingleMatch, *, estimated: bool) -> "MatchedRow":
+        """Return a match as it is written; ``estimated`` tells whether the catalogue estimates chances."""
+        candidates = [
+            MatchCandidate(id=one.id, name=one.name, chance=one.chance if estimated else None, fields=one.fields)
+            for one in match.found.candidates
+        ]
+        given = candidates[0] if candidates and match.decision != NO_MATCH else None
+        return cls(
+            query=query,
+            decision=match.decision,
+            id=given.id if given else None,
+            name=given.name if given else None,
+            chance=given.chance if given else None,
+            absent=match.found.absent,
+            candidates=candidates,
+        )
+
+
+class MatchPromise(msgspec.Struct, kw_only=True, frozen=True):
+    """What is promised of accepted rows, and on what it rests: what dev taught, or nothing."""
+
+    source: Literal["dev", "nothing"]
+    sentence: str
+
+
+class MatchResults(msgspec.Struct, kw_only=True, frozen=True):
+    """What is decided of some rows, in their order."""
+
+    promise: MatchPromise
+    results: list[MatchedRow]
 
 
 class EncodeResult(msgspec.Struct, kw_only=True, frozen=True):

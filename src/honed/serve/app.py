@@ -14,23 +14,34 @@ from starlette.routing import Route
 
 from honed.core.errors import ConfigError, HonedError
 from honed.core.fingerprint import canonical_json
+from honed.match.answers import CANDIDATES
+from honed.match.single import SingleRow
 from honed.pages.files import SEARCH
 from honed.search.request import ALIAS_TO_LABEL
 from honed.serve import operations
 from honed.serve.access import Access
-from honed.serve.answers import EncodeResult, Reloaded, SearchResult, SearchResults, Status
+from honed.serve.answers import (
+    EncodeResult,
+    MatchedRow,
+    MatchPromise,
+    MatchResults,
+    Reloaded,
+    SearchResult,
+    SearchResults,
+    Status,
+)
 from honed.serve.batching import EncodeWork, SearchWork
 from honed.serve.decoding import decode
 from honed.serve.errors import RequestError
 from honed.serve.gate import Gate, gate_of
-from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes
+from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, exchange_key, page_routes
 from honed.serve.openapi import openapi_document
 from honed.serve.operations import Operation
 from honed.serve.protocols import Call
 from honed.serve.requests import (
     EncodeRequest,
+    MatchRequest,
     SearchRequest,
-    SessionRequest,
     check_text,
     decode_search,
     decode_search_parameters,
@@ -85,11 +96,12 @@ class Handlers:
             (operations.SEARCH, self.search),
             (operations.SEARCH_BY_URL, self.search_by_url),
             (operations.ENCODE, self.encode),
+            (operations.MATCH, self.match),
             (operations.ENTITY, self.entity),
             (operations.ABOUT, self.about),
             (operations.OVERVIEW, self.overview),
             (operations.RELOAD, self.reload),
-            (operations.SESSION, self.session),
+            (operations.SESSION, exchange_key),
             (operations.EVENTS, self.events),
             (operations.HEALTH, self.health),
             (operations.READY, self.ready),
@@ -163,6 +175,28 @@ class Handlers:
         vectors = await Waiting(self._service, request).result(EncodeWork(wish.role), wish.texts)
         return json_response(EncodeResult(dim=vectors.shape[1], vectors=vectors.tolist()))
 
+    async def match(self, request: Request) -> Response:
+        """Match the rows of the body, each by itself."""
+        searcher = self._service.searcher
+        asked = decode(await body_fields(request), MatchRequest).check(self._limits, searcher.columns)
+        answers = await Waiting(self._service, request).result(SearchWork(ALIAS_TO_LABEL), asked.names, CANDIDATES)
+        rows = [SingleRow(name=row.name, evidence=row.evidence) for row in asked.rows]
+        matcher = self._service.matcher(searcher)
+        shares = {"max_error": asked.max_error, "max_missed": asked.max_missed}
+        matches = await asyncio.to_thread(matcher.match, rows, answers, **shares)
+        estimated = searcher.answers is not None
+        return json_response(
+            MatchResults(
+                promise=MatchPromise(
+                    source="dev" if estimated else "nothing", sentence=matcher.sentence(asked.max_error)
+                ),
+                results=[
+                    MatchedRow.of(row.name, match, estimated=estimated)
+                    for row, match in zip(rows, matches, strict=True)
+                ],
+            )
+        )
+
     # -- the bundle ------------------------------------------------------------------------------
 
     async def entity(self, request: Request) -> Response:
@@ -199,13 +233,6 @@ class Handlers:
         return html_response(content, REPORT_POLICY)
 
     # -- the server ------------------------------------------------------------------------------
-
-    async def session(self, request: Request) -> Response:
-        """Exchange the key for a cookie."""
-        access, key = gate_of(request).access, decode(await body_fields(request), SessionRequest).key
-        if not access.is_key(key.encode("utf-8", "replace")):
-            raise RequestError(401, "E_KEY", "a key is needed: Authorization: Bearer KEY")
-        return Response(status_code=204, headers={"set-cookie": access.session_cookie()})
 
     async def health(self, _: Request) -> Response:
         """Tell that the process is alive."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from honed.pages.files import EXPLAIN
-from honed.serve.local_page import Download, PageCall, check_host, check_page_text, page_call, serve_page
+from honed.serve.local_page import Download, PageAddress, PageCall, check_page_text, page_call, serve_page
 
 if TYPE_CHECKING:
     from honed.explain.explanation import ExplanationSet
@@ -26,12 +26,13 @@ class ExplainRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
 def serve_explanations(project: Path, host: str, port: int) -> None:
     """Serve the page for the models of a project until SIGTERM or SIGINT."""
-    check_host(host, _WHAT)
+    address = PageAddress(host=host, port=port)
+    address.check(_WHAT)
     from honed.project.explain import PairExplainer
     from honed.project.workspace import Workspace
 
     explainer = PairExplainer.of(Workspace(project))  # the models are loaded before anyone waits for them
-    serve_page(EXPLAIN, explain_calls(explainer), host, port, _WHAT)
+    serve_page(EXPLAIN, explain_calls(explainer), address, _WHAT)
 
 
 def explain_calls(explainer: "PairExplainer") -> list[PageCall]:

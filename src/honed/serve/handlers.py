@@ -6,9 +6,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from honed.pages.files import Page
+from honed.serve.decoding import decode
 from honed.serve.errors import RequestError
-from honed.serve.gate import body_of
-from honed.serve.responses import PAGE_POLICY, error_response, html_response
+from honed.serve.gate import body_of, gate_of
+from honed.serve.requests import SessionRequest
+from honed.serve.responses import PAGE_POLICY, body_fields, error_response, html_response
 
 
 def page_routes(page: Page) -> list[Route]:
@@ -24,6 +26,19 @@ def page_routes(page: Page) -> list[Route]:
         return Response(file.content, media_type=file.media_type)
 
     return [Route("/", html, methods=["GET"]), Route("/static/{name}", static, methods=["GET"])]
+
+
+def session_route() -> Route:
+    """Return the route where a page exchanges the key for a cookie; any key does where none is needed."""
+    return Route("/v1/session", exchange_key, methods=["POST"])
+
+
+async def exchange_key(request: Request) -> Response:
+    """Exchange the key for a cookie; `RequestError` (401) for another key."""
+    access, key = gate_of(request).access, decode(await body_fields(request), SessionRequest).key
+    if not access.is_key(key.encode("utf-8", "replace")):
+        raise RequestError(401, "E_KEY", "a key is needed: Authorization: Bearer KEY")
+    return Response(status_code=204, headers={"set-cookie": access.session_cookie()})
 
 
 async def answer_request_error(request: Request, error: Exception) -> Response:

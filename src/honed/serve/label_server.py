@@ -10,7 +10,7 @@ import msgspec
 from honed.core.json import Json
 from honed.pages.files import LABEL
 from honed.serve.labeling_answers import LabelledRecord, RecordView, SessionState, TermEffect
-from honed.serve.local_page import NoFields, PageCall, check_host, check_page_text, page_call, serve_page
+from honed.serve.local_page import NoFields, PageAddress, PageCall, check_page_text, page_call, serve_page
 
 if TYPE_CHECKING:
     from honed.serve.labeling_session import LabelingSession
@@ -62,13 +62,14 @@ class TermRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
 
 def serve_labels(project: Path, options: LabelPageOptions) -> None:
     """Serve the label page of a project until SIGTERM or SIGINT."""
-    check_host(options.host, _WHAT)
+    address = PageAddress(host=options.host, port=options.port)
+    address.check(_WHAT)
     from honed.project.workspace import Workspace
     from honed.serve.labeling_session import LabelingSession
 
     session = LabelingSession(Workspace(project, overrides=options.overrides), options.who)
     try:
-        serve_page(LABEL, label_calls(session), options.host, options.port, _WHAT)
+        serve_page(LABEL, label_calls(session), address, _WHAT)
     finally:
         session.close()
 

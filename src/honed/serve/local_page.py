@@ -1,7 +1,8 @@
-"""Pages for whoever works on a project: a page and some JSON calls, served to this machine alone."""
+"""Pages for whoever works on a project: a page and some JSON calls, served to this machine, or to others by a key."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -21,6 +22,24 @@ if TYPE_CHECKING:
     from honed.serve.gate import Gate
 
 Request = TypeVar("Request", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageAddress:
+    """Where a page is served; with a key to others too, who may call the server by the names ``allow_hosts``."""
+
+    host: str = "127.0.0.1"
+    port: int = 8081
+    api_key: str = ""
+    allow_hosts: Sequence[str] = ()
+
+    def check(self, what: str) -> None:
+        """Raise `ConfigError` for an address that others can reach without a key; ``what`` names the page."""
+        require("HTTP server")
+        if not self.api_key and not is_loopback(self.host):
+            raise ConfigError(
+                "E_CONFIG_UNSAFE", f"{self.host} is reachable from outside, and the {what} has no key: give one"
+            )
 
 
 class Download(NamedTuple):
@@ -50,40 +69,34 @@ def page_call(method: str, path: str, kind: type[Request], answer: Callable[[Req
     return PageCall(method, path, lambda fields: answer(decode_leniently(fields, kind)))
 
 
-def check_host(host: str, what: str) -> None:
-    """Raise `ConfigError` for an address that others can reach: these pages have no key."""
-    require("HTTP server")
-    if not is_loopback(host):
-        raise ConfigError("E_CONFIG_UNSAFE", f"{host} is reachable from outside; the {what} has no key")
-
-
-def serve_page(page: Page, calls: Sequence[PageCall], host: str, port: int, what: str) -> None:
+def serve_page(page: Page, calls: Sequence[PageCall], address: PageAddress, what: str) -> None:
     """Serve a page and its calls until SIGTERM or SIGINT; ``what`` names it in the log."""
     from honed.serve.server import allowed_hosts, listen, run_server
 
-    listener = listen(host, port)
-    run_server(page_app(page, calls, allowed_hosts(host, ())), listener, f"the {what} at http://{host}", lambda: None)
+    listener = listen(address.host, address.port)
+    app = page_app(page, calls, allowed_hosts(address.host, address.allow_hosts), address.api_key)
+    run_server(app, listener, f"the {what} at http://{address.host}", lambda: None)
 
 
-def page_app(page: Page, calls: Sequence[PageCall], hosts: frozenset[str]) -> "Gate":
+def page_app(page: Page, calls: Sequence[PageCall], hosts: frozenset[str], api_key: str = "") -> "Gate":
     """Return the ASGI application of a page and its calls, behind the gate of the server."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
 
     from honed.serve.access import Access
     from honed.serve.gate import Gate
-    from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes
+    from honed.serve.handlers import answer_bug, answer_http_exception, answer_request_error, page_routes, session_route
     from honed.serve.metrics import Metrics
 
     app = Starlette(
-        routes=[*page_routes(page), *map(_route, calls)],
+        routes=[*page_routes(page), session_route(), *map(_route, calls)],
         exception_handlers={
             RequestError: answer_request_error,
             HTTPException: answer_http_exception,
             Exception: answer_bug,
         },
     )
-    return Gate(app, Limits(), Metrics(), Access(hosts))
+    return Gate(app, Limits(), Metrics(), Access(hosts, api_key))
 
 
 def _route(call: PageCall) -> "Route":

@@ -12,8 +12,8 @@ import msgspec
 
 from honed.search.catalogue import EntityRecord
 from honed.search.overview import CatalogueOverview
-from honed.serve.answers import BundleInfo, EncodeResult, Reloaded, SearchResult, SearchResults, Status
-from honed.serve.requests import EncodeRequest, SearchParameters, SearchRequest, SessionRequest
+from honed.serve.answers import BundleInfo, EncodeResult, MatchResults, Reloaded, SearchResult, SearchResults, Status
+from honed.serve.requests import EncodeRequest, MatchRequest, SearchParameters, SearchRequest, SessionRequest
 from honed.serve.ubi import UbiEvent
 
 Errors: TypeAlias = Mapping[int, tuple[str, ...]]  # codes by HTTP status
@@ -108,6 +108,14 @@ ENCODE = Operation(
     answers={200: EncodeResult},
     error_tables=(_BODY, _FIELDS, _TEXT, _ENCODED, _BATCH),
 )
+MATCH = Operation(
+    method="POST",
+    path="/v1/match",
+    summary="Match rows: accepted, to be reviewed, or without a counterpart",
+    body=MatchRequest,
+    answers={200: MatchResults},
+    error_tables=(_BODY, _FIELDS, _TEXT, _ENCODED, _BATCH, {422: ("E_NO_FIELD",)}),
+)
 ENTITY = Operation(
     method="GET",
     path="/v1/entities/{entity_id:path}",
@@ -184,6 +192,7 @@ OPERATIONS = (
     SEARCH,
     SEARCH_BY_URL,
     ENCODE,
+    MATCH,
     ENTITY,
     ABOUT,
     OVERVIEW,

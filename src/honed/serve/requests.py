@@ -1,6 +1,6 @@
 """What may be asked of a served bundle: the classes of requests, and bounds that are checked before any work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Literal, Self, TypeAlias
 
 import msgspec
@@ -17,6 +17,7 @@ from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
 from honed.serve.ubi import UbiContext
 
+_LEAST_SHARE, _MOST_SHARE = 0.0001, 0.5
 Direction: TypeAlias = Literal["alias-to-label", "label-to-alias"]
 Target: TypeAlias = Annotated[
     Literal["entities", "documents", "records", "aliases"] | UnsetType,
@@ -111,6 +112,49 @@ class EncodeRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         return self
 
 
+class MatchRow(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A row to be matched."""
+
+    name: Annotated[str, Meta(description="The name.", examples=["UdeG"])]
+    evidence: Annotated[
+        dict[str, str],
+        Meta(description="Values of fields of the catalogue that the row has.", examples=[{"country": "MX"}]),
+    ] = {}
+
+
+Share: TypeAlias = Annotated[float, Meta(extra_json_schema={"minimum": _LEAST_SHARE, "maximum": _MOST_SHARE})]
+
+
+class MatchRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Rows to be matched, each by itself; ``max_error`` and ``max_missed`` are those of ``honed match``."""
+
+    rows: Annotated[list[MatchRow], Meta(description="Up to max_batch of the server.")]
+    max_error: Annotated[
+        Share, Meta(description="The most that the estimated chance of an accepted row to be wrong is.")
+    ] = 0.01
+    max_missed: Annotated[Share, Meta(description="The same for a row that is said to have no counterpart.")] = 0.05
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the rows."""
+        return [row.name for row in self.rows]
+
+    def check(self, limits: Limits, fields: Collection[str]) -> Self:
+        """Return the request itself; `RequestError` for rows over the limits, odd texts, and no field of ``fields``."""
+        check_texts(self.names, "rows", limits)
+        for number, row in enumerate(self.rows):
+            for field, value in row.evidence.items():
+                if field not in fields:
+                    raise RequestError(
+                        422, "E_NO_FIELD", f"no field {field[:50]!a}; known: {', '.join(sorted(fields))}"
+                    )
+                check_text(value, f"rows[{number}].evidence.{field}", limits, blank=True)
+        for name, share in (("max_error", self.max_error), ("max_missed", self.max_missed)):
+            if not _LEAST_SHARE <= share <= _MOST_SHARE:
+                raise RequestError(422, "E_RANGE", f"{name} is {share:g}; allowed: {_LEAST_SHARE} to {_MOST_SHARE}")
+        return self
+
+
 class SessionRequest(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The key of the server, to be kept as a cookie."""
 
@@ -143,8 +187,8 @@ def check_texts(texts: Sequence[str], name: str, limits: Limits) -> None:
         check_text(text, f"{name}[{number}]", limits)
 
 
-def check_text(text: str, name: str, limits: Limits) -> str:
-    """Return a text; `RequestError` when it is empty, too long, or holds characters that are no text."""
+def check_text(text: str, name: str, limits: Limits, *, blank: bool = False) -> str:
+    """Return a text; `RequestError` when it is too long, or no text, or blank where it must not be."""
     if len(text) > limits.max_chars:
         raise RequestError(
             413, "E_QUERY_TOO_LONG", f"{name} has {len(text)} characters; max_chars is {limits.max_chars}"
@@ -153,6 +197,6 @@ def check_text(text: str, name: str, limits: Limits) -> str:
         raise RequestError(422, "E_ENCODING", f"{name} holds a lone surrogate, which is no text")
     if "\0" in text:
         raise RequestError(422, "E_NUL", f"{name} holds a NUL character")
-    if is_blank(text):
+    if not blank and is_blank(text):
         raise RequestError(422, "E_QUERY_EMPTY", f"{name} is empty")
     return text

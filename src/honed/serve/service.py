@@ -10,6 +10,7 @@ from honed.bundle.manifest import Manifest
 from honed.core.errors import HonedError
 from honed.core.json import Json
 from honed.core.version import __version__
+from honed.match.single import SingleMatcher
 from honed.search.overview import CatalogueOverview, catalogue_overview
 from honed.search.searcher import Searcher
 from honed.serve import memory
@@ -53,6 +54,7 @@ class Service:
         self.ready = threading.Event()
         self.fault = ""
         self._reloading = threading.Lock()
+        self._matcher: SingleMatcher | None = None
         self._overview: tuple[Searcher, CatalogueOverview] | None = None
         threading.Thread(target=self._warm, daemon=True).start()
 
@@ -127,6 +129,13 @@ class Service:
         if self._overview is None or self._overview[0] is not searcher:
             self._overview = searcher, catalogue_overview(searcher.catalogue)
         return self._overview[1]
+
+    def matcher(self, searcher: Searcher) -> SingleMatcher:
+        """Return what matches rows by a searcher; what it learns of a catalogue is kept."""
+        matcher = self._matcher
+        if matcher is None or matcher.searcher is not searcher:
+            self._matcher = matcher = SingleMatcher(searcher)
+        return matcher
 
     def state(self) -> str:
         """Return "ready", "loading", or why the fast engine cannot be used."""

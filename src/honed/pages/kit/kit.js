@@ -48,6 +48,29 @@ async function send(path, body, options = {}) {
 
 async function call(path, body, options) { return (await send(path, body, options)).json(); }
 
+// Asks the user for the key of the server until it is the right one; several calls that need it ask once.
+let keyAsked = null;
+function askKey() {
+  keyAsked ??= new Promise((done) => {
+    const wrong = make("p", { id: "key-state", class: "soft", role: "alert" });
+    const key = make("input", { id: "key", type: "password", autocomplete: "current-password", required: "" });
+    const form = make("form", { method: "dialog", id: "key-form" },
+      make("label", { for: "key" }, "This server needs a key"), key, wrong, make("button", { type: "submit" }, "Open"));
+    const dialog = make("dialog", { id: "key-dialog", on: { cancel: (event) => event.preventDefault() } }, form);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const answer = await fetch("v1/session", {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key: key.value }),
+      });
+      if (!answer.ok) { wrong.textContent = "That is not the key."; return; }
+      dialog.close(); dialog.remove(); keyAsked = null; done();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+  return keyAsked;
+}
+
 // -- keys -----------------------------------------------------------------------------------------
 
 // Calls keys[event.key]; what it returns false for is left to the browser. Keys count while no field has the focus,

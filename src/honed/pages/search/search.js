@@ -6,23 +6,7 @@ const HELP = state.textContent;
 let bundle = null;
 let hits = [], chosen = -1, lastSearch = 0, pending = null, timer = 0;
 
-let keyAsked = null;
-access.unlock = () => {
-  const dialog = $("key-dialog");
-  keyAsked ??= new Promise((done) => {
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
-    $("key-form").onsubmit = async (event) => {
-      event.preventDefault();
-      const answer = await fetch("v1/session", {
-        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key: $("key").value }),
-      });
-      if (!answer.ok) { $("key-state").textContent = "That is not the key."; return; }
-      dialog.close(); keyAsked = null; done();
-    };
-    dialog.showModal();
-  });
-  return keyAsked;
-};
+access.unlock = askKey;
 
 async function info() { return bundle ??= await call("v1/bundle"); }
 
