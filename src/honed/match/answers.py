@@ -13,10 +13,13 @@ from honed.core.progress import progress
 from honed.core.records import Answer, Hit
 from honed.match.entry import Entry
 from honed.match.evidence import FieldEvidence, is_sure, learn_field
+from honed.search.scores import KNOWN_NAME
 from honed.search.searcher import Searcher
 
 BLOCK = 512  # entries that are answered together, and lost together by a kill
 CANDIDATES = 5
+KNOWN = 1.0  # the chance of a name that one entity of the catalogue bears
+_MOST_ESTIMATED = 0.9999  # what is estimated never stands level with it
 _CATALOGUE_SAMPLE = 5_000
 _MOST_SURE = 20_000  # entries that evidence is learned from
 
@@ -96,6 +99,8 @@ def found_of(answer: Answer, fields: Sequence[str]) -> Found:
 
 def _candidate(hit: Hit, fields: Sequence[str], *, estimated: bool) -> Candidate:
     chance = (hit.chance or 0.0) if estimated else max(0.0, min(1.0, hit.score))
+    if hit.score < KNOWN_NAME:
+        chance = min(chance, _MOST_ESTIMATED)
     shown = {name: hit.fields.get(name, "") for name in fields}
     return Candidate(id=hit.doc_id, name=hit.text, chance=round(chance, 4), fields=shown)
 

@@ -1,7 +1,7 @@
 """Decisions on the entries of a table: accept, review or none, and what is promised of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from honed.core.json import Json
 from honed.core.sections import limits
 from honed.index.risk import DevAnswers
-from honed.match.answers import Candidate, Found
+from honed.match.answers import KNOWN, Candidate, Found
 from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
 from honed.match.reviews import NONE, UNSURE, Review
 
@@ -77,12 +77,15 @@ def decide(
     """
     state = _State(entries, found, [reviews.get(key) for key in entries.keys], options.seed)
     sure = options.confidence
+    borrowed = dev.cut(options.max_error, sure) if dev else None
     accepted = promise(
         state.reviewed(state.chances, state.wrong()),
         risk=options.max_error,
         confidence=sure,
-        borrowed=dev.cut(options.max_error, sure) if dev else None,
+        borrowed=KNOWN if borrowed is None and dev else borrowed,
     )
+    if accepted.source == "dev" and borrowed is None:
+        accepted = replace(accepted, source="known names")
     missed = None
     if not np.isnan(state.absent).any():
         missed = promise(

@@ -21,8 +21,9 @@ from honed.core.proportion import wilson
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[np.int64]
-# of the rows of this table; from dev alone, so that it holds where the table is like dev; refuted by this table
-Source: TypeAlias = Literal["this table", "dev", "nothing"]
+# of the rows of this table; from dev alone, so that it holds where the table is like dev; of names that the catalogue
+# bears, where dev promises nothing of the estimates; refuted by this table
+Source: TypeAlias = Literal["this table", "dev", "known names", "nothing"]
 CUTS = 64  # that are tested
 _BOLDNESS = 0.9  # of what a bet may lose at most, so that one error is not the end
 # where chains of tests start, as shares of the rows above the cut that the chances favour; their shares of the error
@@ -68,6 +69,11 @@ class TablePromise:
         if self.source == "this table":
             return (
                 f"of those {what} at most {share} are wrong, with {sure} confidence from {self.reviewed} reviewed rows"
+            )
+        if self.source == "known names":
+            return (
+                f"{what} are names that one entity of the catalogue bears, and no others: no cut on the estimated "
+                f"chances kept {share} on dev; about {self.needed} random reviews prove more"
             )
         if self.source == "dev":
             more = f"; about {self.needed} random reviews prove it" if self.needed else ""

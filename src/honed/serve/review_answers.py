@@ -78,9 +78,9 @@ class Said(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PromiseView(msgspec.Struct, kw_only=True, frozen=True):
-    """A promise in words, what it rests on ("this table", "dev", "nothing"), and about how many reviews still prove it.
+    """A promise in words, and about how many reviews still prove it.
 
-    ``reviewed`` rows of a random draw were looked at, and ``wrong`` of them found wrong.
+    It rests on "this table", "dev", "known names" or "nothing", see `honed.match.promise`. ``reviewed`` rows of a random draw were looked at, and ``wrong`` of them found wrong.
     """
 
     sentence: str
