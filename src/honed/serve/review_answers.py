@@ -80,7 +80,8 @@ class Said(msgspec.Struct, kw_only=True, frozen=True):
 class PromiseView(msgspec.Struct, kw_only=True, frozen=True):
     """A promise in words, and about how many reviews still prove it.
 
-    It rests on "this table", "dev", "known names" or "nothing", see `honed.match.promise`. ``reviewed`` rows of a random draw were looked at, and ``wrong`` of them found wrong.
+    It rests on "this table", "dev", "known names" or "nothing", see `honed.match.promise`. Of a random draw of rows
+    ``reviewed`` were looked at, and ``wrong`` of them found wrong.
     """
 
     sentence: str
