@@ -13,7 +13,7 @@ from honed.core.protocols import Encoder, Vectors
 from honed.core.sections import limits
 from honed.match.clusters import Joins, joined, pairs_to_add
 from honed.match.comparisons import Comparer, Evidence, Levels
-from honed.match.linkage import Linkage, learn_linkage
+from honed.match.linkage import MOST_SURE, Linkage, learn_linkage
 from honed.match.neighbours import NameTable, Seekers, candidate_pairs
 from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
 from honed.match.rows import ComparedRows
@@ -165,13 +165,11 @@ class TableDedupe:
             equal = np.flatnonzero((firsts >= 0).all(axis=0))
             ways.append((firsts[0][equal], firsts[1][equal], self._equal_log_odds(model, equal)))
         else:
-            rows = np.arange(len(self.rows))
-            named = self.rows.forms >= 0
-            repeated = rows[named & (rows != firsts[0][self.rows.forms])]
-            forms_of = self.rows.forms[repeated]
+            before, repeated, is_copy = _repeated(self.rows)
+            of_equal = self._equal_log_odds(model, self.rows.forms[repeated])
             ways = [
                 (firsts[0][one], firsts[0][two], log_odds),
-                (firsts[0][forms_of], repeated, self._equal_log_odds(model, forms_of)),
+                (before, repeated, np.where(is_copy, MOST_SURE, of_equal)),
             ]
         left, right, scores = (np.concatenate(parts) for parts in zip(*ways, strict=True))
         kept = (left >= 0) & (right >= 0)
@@ -258,6 +256,26 @@ class TableDedupe:
         both = [at for pair in zip(audit, others, strict=False) for at in pair]
         rest = min(len(audit), len(others))
         return [*both, *audit[rest:], *others[rest:]]
+
+
+def _repeated(rows: ComparedRows) -> tuple[Numbers, Numbers, Flags]:
+    """Return an earlier row of its form for each row that is not the first, that row, and whether all cells are equal.
+
+    All three are ``(n_repeated,)``; a copy of a row is paired with the first that it is a copy of.
+    """
+    known: dict[tuple[str, ...], int] = {}
+    found = []
+    firsts, forms = rows.firsts[0].tolist(), rows.forms.tolist()
+    for row, form in enumerate(forms):
+        if form < 0:
+            continue
+        before = known.setdefault(rows.cells[row], row)
+        if before != row:
+            found.append((before, row, 1))
+        elif firsts[form] != row:
+            found.append((firsts[form], row, 0))
+    one, two, is_copy = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    return one, two, is_copy == 1
 
 
 def _encoded(encoder: Encoder, names: Sequence[str]) -> Vectors:
