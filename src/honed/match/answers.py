@@ -143,9 +143,14 @@ def weighed(entry: Entry, found: Found, fields: Sequence[str], learned: Sequence
     if total <= 0:
         return found
     weighed = [
-        replace(candidate, chance=round(weight / total, 4))
+        replace(candidate, chance=_told(weight / total, candidate.chance))
         for candidate, weight in zip(found.candidates, weights, strict=True)
     ]
     weighed.sort(key=lambda candidate: -candidate.chance)
     absent = None if found.absent is None else round(min(found.absent, rest) / total, 4)
     return Found(candidates=weighed, absent=absent)
+
+
+def _told(chance: float, before: float) -> float:
+    """Return a chance as it is told; what was an estimate before stays one."""
+    return round(chance if before >= KNOWN else min(chance, _MOST_ESTIMATED), 4)
