@@ -222,10 +222,7 @@ def _with(data: Any, columns: TableColumns, cells: Cells) -> Any:
     if library == "pandas":
         return data.assign(**_renamed(cells, data.columns))
     if library == "polars":
-        import polars
-
-        added = _renamed(cells, data.columns).items()
-        return data.with_columns([polars.Series(name, values) for name, values in added])
+        return data.hstack(type(data)(_renamed(cells, data.columns)))
     if isinstance(data, Iterable) and not hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__dataframe__"):
         return _rows_with(list(data), [columns.name, *columns.evidence], cells)
     return _arrow_with(frames.table_of(data, ()), cells)
