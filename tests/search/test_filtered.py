@@ -11,8 +11,7 @@ from honed import Project, Searcher
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError
 from honed.project.export import export_bundle
-from tests.search.test_answering import with_sections
-from tests.shipped import Server, exact_project
+from tests.shipped import Server, exact_project, with_sections
 
 QUERIES = ("universidad nacional", "UNAM", "college of arts", "state")
 WHERE = {"founded": {"gte": 1900}}
