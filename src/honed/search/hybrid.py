@@ -89,15 +89,23 @@ class HybridSearch:
             hits = self._explained(query.text, gathered, hits)
         if self.answers is None or query.rerank_until is not None or not query.estimated:
             return Answer(hits=hits)
-        # a name of one entity is known to be right, of several each may be
-        evidence = answer_evidence(query.text, ranked)
-        chance = 1 / len(known) if known else self.answers.chance(evidence)
-        absent = 0.0 if known else self.answers.absent(evidence)
+        chance, absent = self._chances(query.text, ranked, len(known))
         hits = known_chances(hits, len(known)) if known else estimated_chances(hits, chance)
         match = chance >= 1 - self.answers.risk if known else self.answers.gives(chance)
         candidates = (known or self._candidates(query, self.answers, total)) if query.candidates else None
-        absent = None if absent is None else round(absent, 4)
         return Answer(hits=hits, chance=round(chance, 4), match=match, candidates=candidates, absent=absent)
+
+    def _chances(self, text: str, ranked: Ranking, n_known: int) -> tuple[float, float | None]:
+        """Return the chance that the first hit is right, and that there is no answer (None: not learned).
+
+        A name of one entity is known to be right, of several each may be.
+        """
+        assert self.answers is not None  # the caller has looked
+        if n_known:
+            return 1 / n_known, 0.0
+        evidence = answer_evidence(text, ranked)
+        absent = self.answers.absent(evidence)
+        return self.answers.chance(evidence), None if absent is None else round(absent, 4)
 
     def _judged(self, query: AnswerQuery, ranked: Ranking) -> RankedLabels:
         """Return a ranking, its first labels in the order of a cross-encoder where that is asked for."""
