@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from honed.core.protocols import Role, Vectors
+from honed.core.tensors import unit_rows
 from honed.encode.hashing import HashEncoder
-from honed.encode.joined import AsymmetricEncoder, JoinedEncoder, joined_vectors, unit
+from honed.encode.joined import AsymmetricEncoder, JoinedEncoder, joined_vectors
 from honed.train.targets import student_targets, turned
 
 TEXTS = [f"name {number}" for number in range(60)]
 
 
 def drawn(seed: int, n: int = 200, dim: int = 12) -> Vectors:
-    return unit(np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32))
+    return unit_rows(np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32))
 
 
 def rotation(seed: int, dim: int) -> Vectors:
@@ -33,7 +34,7 @@ def test_teachers_of_one_geometry_on_other_axes_agree_when_joined_and_not_when_a
     joined = student_targets([first, second], 12)
     assert joined.kept == pytest.approx(1, abs=1e-4)
     assert np.allclose(joined.vectors @ joined.vectors.T, cosines, atol=1e-4)
-    added = unit(first + second)
+    added = unit_rows(first + second)
     assert np.abs(added @ added.T - cosines).max() > 0.1
 
 
@@ -46,24 +47,24 @@ def test_targets_of_the_teachers_width_are_its_vectors() -> None:
 
 
 def test_fewer_numbers_keep_the_share_of_the_squares_that_is_told() -> None:
-    teacher = unit(drawn(0) * np.linspace(2, 0.1, 12, dtype=np.float32))
+    teacher = unit_rows(drawn(0) * np.linspace(2, 0.1, 12, dtype=np.float32))
     targets = student_targets([teacher], 5)
     assert targets.directions is not None
     assert targets.kept == pytest.approx(float(((teacher @ targets.directions) ** 2).sum() / len(teacher)), abs=1e-4)
     assert 0.5 < targets.kept < 1
-    assert np.allclose(targets.vectors, unit(teacher @ targets.directions), atol=1e-6)
+    assert np.allclose(targets.vectors, unit_rows(teacher @ targets.directions), atol=1e-6)
     assert np.allclose(targets.directions.T @ targets.directions, np.eye(5), atol=1e-5)
 
 
 def test_a_turn_leaves_every_cosine_and_comes_nearer_to_the_student() -> None:
     targets = student_targets([drawn(0), drawn(1)], 6)
-    near = unit(targets.vectors @ rotation(3, 6) + 0.1 * drawn(4, dim=6))
+    near = unit_rows(targets.vectors @ rotation(3, 6) + 0.1 * drawn(4, dim=6))
     rows = np.arange(0, 200, 3)
     after = turned(targets, rows, near[rows])
     assert np.allclose(after.vectors @ after.vectors.T, targets.vectors @ targets.vectors.T, atol=1e-5)
     assert (after.vectors * near).sum(axis=1).mean() > 0.95 > (targets.vectors * near).sum(axis=1).mean()
     assert after.directions is not None
-    assert np.allclose(unit(joined_vectors([drawn(0), drawn(1)]) @ after.directions), after.vectors, atol=1e-5)
+    assert np.allclose(unit_rows(joined_vectors([drawn(0), drawn(1)]) @ after.directions), after.vectors, atol=1e-5)
 
 
 def test_joined_encoders_read_texts_each_with_its_own_prompt() -> None:

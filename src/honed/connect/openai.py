@@ -18,6 +18,7 @@ from honed.bundle.manifest import Manifest
 from honed.connect.encoding import check_documents, count_tokens, cut_texts, encoded, model_names, read_model
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
+from honed.index.composed import cut
 from honed.serve.decoding import decode
 from honed.serve.errors import RequestError
 from honed.serve.gate import body_of
@@ -203,11 +204,7 @@ def check_dimensions(dimensions: int | None, spec: EncoderSpec, widths: Sequence
 
 def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
     """Return the first dimensions of vectors, as unit vectors ``(n_texts, dimensions)``."""
-    if dimensions is None or dimensions == vectors.shape[1]:
-        return vectors
-    cut = vectors[:, :dimensions]
-    unit: Vectors = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
-    return unit
+    return vectors if dimensions is None else cut(vectors, dimensions)
 
 
 def embeddings_of(vectors: Vectors, encoding_format: str) -> list[Embedding]:

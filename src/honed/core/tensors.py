@@ -25,6 +25,12 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+def unit_rows(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return vectors ``(n, dim)`` at unit length; those of no length stay as they are."""
+    scaled: npt.NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return scaled
+
+
 def check_arrays(tensors: Tensors, dtypes: Mapping[str, Any], *, what: str, code: str, prefix: str = "") -> None:
     """Raise `ArtifactError` unless there is a one-dimensional array of each name and dtype; ``what`` they are of."""
     for name, dtype in dtypes.items():

@@ -9,6 +9,7 @@ import numpy as np
 from honed.core.fingerprint import fingerprint
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
+from honed.core.tensors import unit_rows
 
 
 def joined_vectors(parts: Sequence[Vectors]) -> Vectors:
@@ -21,12 +22,6 @@ def joined_vectors(parts: Sequence[Vectors]) -> Vectors:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts, axis=1, dtype=np.float32) / np.float32(np.sqrt(len(parts)))
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Return vectors ``(n, dim)`` at unit length."""
-    scaled: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return scaled
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class JoinedEncoder:
     def encode(self, texts: Sequence[str], role: Role) -> Vectors:
         """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
         vectors = joined_vectors([part.encode(texts, role) for part in self.parts])
-        return vectors if self.directions is None else unit(vectors @ self.directions)
+        return vectors if self.directions is None else unit_rows(vectors @ self.directions)
 
 
 class AsymmetricEncoder:

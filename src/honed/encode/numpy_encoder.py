@@ -16,7 +16,7 @@ from honed.core.optional import require
 from honed.core.plain import as_integer, as_number
 from honed.core.protocols import Role, Vectors
 from honed.core.records import EncoderSpec
-from honed.core.tensors import Array, Tensors, map_safetensors
+from honed.core.tensors import Array, Tensors, map_safetensors, unit_rows
 from honed.encode.architectures import architecture_of, padding_id_of
 from honed.encode.tokens import TextTokenizer, TokenIds
 
@@ -147,9 +147,7 @@ class NumpyEncoder:
             inner = _gelu(self._linear(states, f"{name}.intermediate.dense"))
             states = self._norm(states + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
         pooled = states[:, 0] if self._spec.pooling == "cls" else states.mean(axis=1)
-        pooled = pooled[:, : self._spec.dim]
-        unit: Vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit_rows(pooled[:, : self._spec.dim])
 
     def _embed(self, ids: TokenIds) -> Vectors:
         """Return the states before the first layer ``(n_texts, n_tokens, width)``."""

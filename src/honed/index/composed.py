@@ -17,7 +17,7 @@ from honed.core.errors import ArtifactError
 from honed.core.optional import require
 from honed.core.protocols import Mask, Vectors, VectorSource
 from honed.core.ranking import Rows
-from honed.core.tensors import Array, Tensors
+from honed.core.tensors import Array, Tensors, unit_rows
 from honed.index.clusters import Clusters, nearest_clusters, train_clusters
 from honed.index.codes import CODES
 from honed.index.exact import NARROW, best_first, exact_among
@@ -179,9 +179,7 @@ def cut(vectors: Vectors, dims: int) -> Vectors:
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if dims >= vectors.shape[1]:
         return vectors
-    vectors = vectors[:, :dims]
-    shorter: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return shorter
+    return unit_rows(vectors[:, :dims])
 
 
 def _trained(source: VectorSource, settings: IndexSettings, clusters: Clusters | None) -> tuple[Vectors, CodedLists]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
+from honed.core.tensors import unit_rows
 from honed.label.arrays import Classes, Probabilities, Votes
 from honed.label.calibration import softmax, temperature_of_logits
 
@@ -59,16 +60,12 @@ class _Classifier:
         members = [classes == number for number in self.seen]
         means = [np.average(vectors[inside], axis=0, weights=weights[inside]) for inside in members]
         self.middle = np.mean(means, axis=0)
-        self.centroids = _unit(np.stack(means) - self.middle)
+        self.centroids = unit_rows(np.stack(means) - self.middle)
 
     def scores(self, vectors: Vectors) -> _Scores:
         """Return the scores of records for the classes ``seen``."""
         log_shares = np.log(np.maximum(self.regression.predict_proba(vectors), 1e-30)).astype(np.float64)
-        return _Scores(log_shares, (_unit(vectors - self.middle) @ self.centroids.T).astype(np.float64))
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+        return _Scores(log_shares, (unit_rows(vectors - self.middle) @ self.centroids.T).astype(np.float64))
 
 
 def predict_probabilities(

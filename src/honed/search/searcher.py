@@ -20,6 +20,7 @@ from honed.core.json import JsonObject
 from honed.core.protocols import Encoder, PairScorer, Role, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
+from honed.core.tensors import unit_rows
 from honed.index.answers import AnswerModel
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, Candidates, HybridIndex, Ranking
@@ -250,9 +251,7 @@ class Searcher:
         vectors = self.encoder.encode(list(texts), "query")
         if not passages:
             return vectors
-        vectors = vectors + self.encoder.encode(list(passages), "document")
-        unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit_rows(vectors + self.encoder.encode(list(passages), "document"))
 
     def reasons(self, text: str, hits: Hits, *, where: Filter | None = None) -> list[dict[str, float]]:
         """Return for each hit of a text what every part of the hybrid adds to its score, the most first.

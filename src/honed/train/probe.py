@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 from honed.core.progress import progress
 from honed.core.protocols import Vectors
 from honed.core.records import Example
+from honed.core.tensors import unit_rows
 from honed.train.loss import CoPositives
 
 _BATCH, _STEPS, _SCALE, _RATE, _DECAY = 512, 100, 20.0, 1e-3, 1e-2
@@ -49,6 +50,4 @@ def fit_linear_map(anchors: Vectors, positives: Vectors, examples: Sequence[Exam
 
 def apply_linear_map(vectors: Vectors, matrix: Vectors) -> Vectors:
     """Return the unit vectors ``(n, dim)`` of ``vectors @ matrix``."""
-    product = vectors @ matrix
-    unit: Vectors = product / np.maximum(np.linalg.norm(product, axis=1, keepdims=True), 1e-12)
-    return unit
+    return unit_rows(vectors @ matrix)

@@ -8,7 +8,8 @@ import numpy as np
 
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
-from honed.encode.joined import joined_vectors, unit
+from honed.core.tensors import unit_rows
+from honed.encode.joined import joined_vectors
 
 
 class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,7 @@ def student_targets(parts: Sequence[Vectors], dim: int) -> Targets:
         return Targets(whole, None, 1.0)
     directions = principal_directions(whole, dim)
     vectors = whole @ directions
-    return Targets(unit(vectors), directions, round(float((vectors**2).sum(axis=1).mean()), 5))
+    return Targets(unit_rows(vectors), directions, round(float((vectors**2).sum(axis=1).mean()), 5))
 
 
 def turned(targets: Targets, rows: Rows, near: Vectors) -> Targets:
@@ -60,7 +61,7 @@ def turned(targets: Targets, rows: Rows, near: Vectors) -> Targets:
     left, _, right = np.linalg.svd(targets.vectors[rows].T.astype(np.float64) @ near.astype(np.float64))
     turn = (left @ right).astype(np.float32)
     directions = turn if targets.directions is None else targets.directions @ turn
-    return Targets(unit(targets.vectors @ turn), directions, targets.kept)
+    return Targets(unit_rows(targets.vectors @ turn), directions, targets.kept)
 
 
 def principal_directions(vectors: Vectors, dim: int) -> Vectors:
