@@ -21,7 +21,7 @@ from risk import TASKS, Pool
 from honed.core.absence import AbsentShare
 from honed.index.answers import _N_OF_RANKING
 from honed.index.risk import DevAnswers
-from honed.match.promise import Reviewed, TablePromise, promise
+from honed.match.promise import Borrowed, Reviewed, TablePromise, promise
 
 DEV, BATCH = 500, 25
 _ACRONYM, _WORDS = _N_OF_RANKING - 2, _N_OF_RANKING - 1  # places in the evidence on a query
@@ -67,11 +67,11 @@ def drawn_table(pool: Pool, shift: str, random: np.random.Generator) -> Drawn:
 
 def reviewed(table: Drawn, reviews: int, risk: float, confidence: float) -> TablePromise:
     """Return the promise after so many reviews, in batches, of the rows that it asks for."""
-    wrong, borrowed = np.full(len(table.right), np.nan), table.dev.cut(risk, confidence)
+    wrong, cut = np.full(len(table.right), np.nan), table.dev.cut(risk, confidence)
 
     def looked_at() -> TablePromise:
         rows = Reviewed(values=table.chances, order=table.order, wrong=wrong)
-        return promise(rows, risk=risk, confidence=confidence, borrowed=borrowed)
+        return promise(rows, risk=risk, confidence=confidence, borrowed=None if cut is None else Borrowed(cut, "dev"))
 
     made = looked_at()
     for _ in range(reviews // BATCH):

@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
+from honed.match.promise import Borrowed, Reviewed, TablePromise, cautious_cut, promise
 
 RISK, CONFIDENCE = 0.05, 0.9
+
+
+def from_dev(cut: float | None) -> Borrowed | None:
+    return None if cut is None else Borrowed(cut, "dev")
 
 
 def drawn(seed: int, n: int, too_sure: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -27,7 +31,7 @@ def promised(seed: int, n: int, too_sure: float, reviews: int) -> tuple[TablePro
             Reviewed(values=chances, order=order, wrong=wrong),
             risk=RISK,
             confidence=CONFIDENCE,
-            borrowed=cautious_cut(chances, RISK),
+            borrowed=from_dev(cautious_cut(chances, RISK)),
         )
         asked = [row for row in order if chances[row] >= made.asked and np.isnan(wrong[row])][: reviews // 4]
         wrong[asked] = ~right[asked]
@@ -35,7 +39,7 @@ def promised(seed: int, n: int, too_sure: float, reviews: int) -> tuple[TablePro
         Reviewed(values=chances, order=order, wrong=wrong),
         risk=RISK,
         confidence=CONFIDENCE,
-        borrowed=cautious_cut(chances, RISK),
+        borrowed=from_dev(cautious_cut(chances, RISK)),
     )
     above = chances >= made.cut if made.cut is not None else np.zeros(n, dtype=bool)
     return made, float((~right[above]).mean()) if above.any() else 0.0, float(above.mean())
@@ -64,7 +68,10 @@ def test_right_chances_are_proved_soon_and_near_the_best_cut() -> None:
 def test_without_reviews_it_is_borrowed_and_says_so() -> None:
     chances, _, order = drawn(0, 1000, 0.0)
     made = promise(
-        Reviewed(values=chances, order=order, wrong=np.full(1000, np.nan)), risk=0.05, confidence=0.9, borrowed=0.8
+        Reviewed(values=chances, order=order, wrong=np.full(1000, np.nan)),
+        risk=0.05,
+        confidence=0.9,
+        borrowed=from_dev(0.8),
     )
     assert made.source == "dev"
     assert "borrowed from dev" in made.sentence()
@@ -74,10 +81,14 @@ def test_without_reviews_it_is_borrowed_and_says_so() -> None:
 def test_reviews_that_contradict_take_the_borrowed_promise_back() -> None:
     chances, right, order = drawn(0, 3000, 4.0)
     wrong = np.full(3000, np.nan)
-    first = promise(Reviewed(values=chances, order=order, wrong=wrong), risk=0.01, confidence=0.9, borrowed=0.99)
+    first = promise(
+        Reviewed(values=chances, order=order, wrong=wrong), risk=0.01, confidence=0.9, borrowed=from_dev(0.99)
+    )
     asked = [row for row in order if chances[row] >= first.asked][:60]
     wrong[asked] = ~right[asked]
-    made = promise(Reviewed(values=chances, order=order, wrong=wrong), risk=0.01, confidence=0.9, borrowed=0.99)
+    made = promise(
+        Reviewed(values=chances, order=order, wrong=wrong), risk=0.01, confidence=0.9, borrowed=from_dev(0.99)
+    )
     assert (first.source, made.source, made.cut) == ("dev", "nothing", None)
     assert "were wrong" in made.sentence()
 
@@ -100,7 +111,10 @@ def test_a_table_that_was_reviewed_whole_needs_no_bet() -> None:
 def test_any_table_gives_a_promise_or_none(rows: list[tuple[float, float]]) -> None:
     values, wrong = (np.array(column) for column in zip(*rows, strict=True))
     made = promise(
-        Reviewed(values=values, order=np.arange(len(rows)), wrong=wrong), risk=0.05, confidence=0.9, borrowed=0.5
+        Reviewed(values=values, order=np.arange(len(rows)), wrong=wrong),
+        risk=0.05,
+        confidence=0.9,
+        borrowed=from_dev(0.5),
     )
     assert made.sentence()
     if made.cut is not None:

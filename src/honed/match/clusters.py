@@ -30,13 +30,9 @@ class Joins:
 
     def groups(self, height: float) -> Numbers:
         """Return the group of each row ``(n,)``, numbered by first rows, of joins of at least a height."""
-        parent = list(range(self.n))
-        for (one, two), at in zip(self.pairs.tolist(), self.heights.tolist(), strict=True):
-            if at >= height:
-                one, two = _root(parent, one), _root(parent, two)
-                parent[max(one, two)] = min(one, two)
-        roots = np.array([_root(parent, row) for row in range(self.n)], dtype=np.int64)
-        return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+        return np.unique(_first_rows(self.n, self.pairs[self.heights >= height]), return_inverse=True)[1].astype(
+            np.int64
+        )
 
     def heights_of(self, pairs: Numbers) -> Floats:
         """Return the height at which the rows of pairs come into one group ``(n_pairs,)``, -inf where never.
@@ -57,11 +53,16 @@ class Joins:
         return np.array([_meet(parent, above, one, two) for one, two in pairs.tolist()]).reshape(-1)
 
 
-def _root(parent: list[int], row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = parent[row]
-    return row
+def _first_rows(n: int, pairs: Numbers) -> Numbers:
+    """Return for each of n rows the first row ``(n,)`` of all that pairs connect it with."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    _, first = np.unique(component, return_index=True)
+    rows: Numbers = first[component].astype(np.int64)
+    return rows
 
 
 def _top(parent: Numbers, row: int) -> int:
@@ -167,14 +168,9 @@ def pairs_to_add(n: int, pairs: Numbers, likely: npt.NDArray[np.bool_], seed: in
 
     Of rows that ``likely`` pairs connect: all pairs where they are up to `WHOLE`, else `DRAWN` for each row by chance.
     """
-    require_rows = pairs[likely]
-    if not len(require_rows):
+    if not likely.any():
         return np.zeros((0, 2), dtype=np.int64)
-    parent = list(range(n))
-    for one, two in require_rows.tolist():
-        one, two = _root(parent, one), _root(parent, two)
-        parent[max(one, two)] = min(one, two)
-    roots = np.array([_root(parent, row) for row in range(n)], dtype=np.int64)
+    roots = _first_rows(n, pairs[likely])
     order = np.argsort(roots, kind="stable")
     starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
     draw, found = np.random.default_rng(seed), []

@@ -1,7 +1,7 @@
 """Decisions on the entries of a table: accept, review or none, and what is promised of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ from honed.core.json import Json
 from honed.core.sections import limits
 from honed.index.risk import DevAnswers
 from honed.match.answers import KNOWN, Candidate, Found
-from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
+from honed.match.promise import Borrowed, Reviewed, TablePromise, cautious_cut, promise, taking_turns
 from honed.match.reviews import NONE, UNSURE, Review
 
 if TYPE_CHECKING:
@@ -77,22 +77,20 @@ def decide(
     """
     state = _State(entries, found, [reviews.get(key) for key in entries.keys], options.seed)
     sure = options.confidence
-    borrowed = dev.cut(options.max_error, sure) if dev else None
     accepted = promise(
         state.reviewed(state.chances, state.wrong()),
         risk=options.max_error,
         confidence=sure,
-        borrowed=KNOWN if borrowed is None and dev else borrowed,
+        borrowed=_borrowed(dev, options) if dev else None,
     )
-    if accepted.source == "dev" and borrowed is None:
-        accepted = replace(accepted, source="known names")
     missed = None
     if not np.isnan(state.absent).any():
+        cut = cautious_cut(state.absent, options.max_missed)
         missed = promise(
             state.reviewed(state.absent, state.overlooked()),
             risk=options.max_missed,
             confidence=sure,
-            borrowed=cautious_cut(state.absent, options.max_missed) if dev else None,
+            borrowed=Borrowed(cut, "dev") if cut is not None and dev else None,
         )
     decisions = np.full(len(found), _DECISIONS.index(REVIEW), dtype=np.int8)
     if missed is not None and missed.cut is not None:
@@ -112,6 +110,12 @@ def decide(
         queue=state.queue(audit, decisions),
         audit=frozenset(audit),
     )
+
+
+def _borrowed(dev: DevAnswers, options: MatchOptions) -> Borrowed:
+    """Return the cut that dev proves for the error; where there is none, names that one entity bears are above it."""
+    cut = dev.cut(options.max_error, options.confidence)
+    return Borrowed(KNOWN, "known names") if cut is None else Borrowed(cut, "dev")
 
 
 class _State:
@@ -184,9 +188,7 @@ class _State:
         ]
         worth = self.counts * (1 - np.nan_to_num(self.absent, nan=0.5))
         left.sort(key=lambda at: (-worth[at], at))
-        both = [at for pair in zip(audit, left, strict=False) for at in pair]
-        rest = min(len(audit), len(left))
-        return [*both, *audit[rest:], *left[rest:]]
+        return taking_turns(audit, left)
 
 
 def _losers(chosen: Sequence[Candidate | None], by_people: Flags, decisions: npt.NDArray[np.int8]) -> list[int]:

@@ -15,7 +15,7 @@ from honed.match.clusters import Joins, joined, pairs_to_add
 from honed.match.comparisons import Comparer, Evidence, Levels
 from honed.match.linkage import MOST_SURE, Linkage, learn_linkage
 from honed.match.neighbours import NameTable, Seekers, candidate_pairs
-from honed.match.promise import Reviewed, TablePromise, cautious_cut, promise
+from honed.match.promise import Borrowed, Reviewed, TablePromise, cautious_cut, promise, taking_turns
 from honed.match.rows import ComparedRows
 from honed.match.slips import with_slips
 
@@ -68,7 +68,7 @@ class Deduped:
                 "pairs"
             )
         more = f"; about {made.needed} random reviews would prove it" if made.needed else ""
-        if made.source == "dev":
+        if made.source == "estimated":
             return f"estimated, not promised: of the merged pairs at most {share} are wrong{more}"
         if made.reviewed:
             return (
@@ -219,11 +219,12 @@ class TableDedupe:
         order = np.random.default_rng(options.seed).permutation(len(self.pairs))
         known = [said.get((one, two)) for one, two in self.pairs.tolist()] if said else [None] * len(self.pairs)
         wrong = np.array([np.nan if word is None else float(not word) for word in known])
+        cut = cautious_cut(values, options.max_error)
         made = promise(
             Reviewed(values=values, order=order, wrong=wrong),
             risk=options.max_error,
             confidence=options.confidence,
-            borrowed=cautious_cut(values, options.max_error),
+            borrowed=None if cut is None else Borrowed(cut, "estimated"),
         )
         height = np.inf if made.cut is None else np.log(made.cut / max(1 - made.cut, 1e-12)) - 1e-9
         joins = self._joined(said) if said else self.joins
@@ -253,9 +254,7 @@ class TableDedupe:
         drawn = set(audit)
         ranked = best[np.argsort(-worth[best], kind="stable")][:_MOST_ASKED]
         others = [at for at in ranked.tolist() if worth[at] > 0 and at not in drawn]
-        both = [at for pair in zip(audit, others, strict=False) for at in pair]
-        rest = min(len(audit), len(others))
-        return [*both, *audit[rest:], *others[rest:]]
+        return taking_turns(audit, others)
 
 
 def _repeated(rows: ComparedRows) -> tuple[Numbers, Numbers, Flags]:

@@ -198,12 +198,9 @@ def summary(run: TableDedupe, done: Deduped, said: Said) -> JsonObject:
         "to_review": len(done.queue),
         "said": len(said),
         "proved": done.promise.source == "this table",
-        "promise": {**done.promise.as_dict(), "source": _SOURCES[done.promise.source]},
+        "promise": done.promise.as_dict(),
     }
     return counts
-
-
-_SOURCES = {"this table": "this table", "dev": "estimated", "nothing": "nothing"}
 
 
 def summary_lines(facts: JsonObject, run: TableDedupe, done: Deduped) -> list[str]:

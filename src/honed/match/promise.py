@@ -10,7 +10,7 @@ of them share one error.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[np.int64]
 # of the rows of this table; from dev alone, so that it holds where the table is like dev; of names that the catalogue
-# bears, where dev promises nothing of the estimates; refuted by this table
-Source: TypeAlias = Literal["this table", "dev", "known names", "nothing"]
+# bears, where dev promises nothing of the estimates; by the estimates alone, which promises nothing; none at all
+Source: TypeAlias = Literal["this table", "dev", "known names", "estimated", "nothing"]
 CUTS = 64  # that are tested
 _BOLDNESS = 0.9  # of what a bet may lose at most, so that one error is not the end
 # where chains of tests start, as shares of the rows above the cut that the chances favour; their shares of the error
@@ -42,6 +42,17 @@ class Reviewed:
     values: Floats
     order: Numbers
     wrong: Floats
+
+    def drawn(self) -> tuple[Floats, Floats]:
+        """Return values and errors in the order of the draw, both ``(n_rows,)``."""
+        return self.values[self.order], self.wrong[self.order]
+
+
+class Borrowed(NamedTuple):
+    """A cut that does not come from reviews of this table, and what it rests on."""
+
+    cut: float
+    source: Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,24 +102,25 @@ class TablePromise:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def promise(rows: Reviewed, *, risk: float, confidence: float, borrowed: float | None) -> TablePromise:
-    """Return the laxest cut that reviews of this table prove; else that ``borrowed`` from dev, if nothing refutes it.
+def promise(rows: Reviewed, *, risk: float, confidence: float, borrowed: Borrowed | None) -> TablePromise:
+    """Return the laxest cut that reviews of this table prove; else the ``borrowed`` one, if nothing refutes it.
 
     None borrows nothing. The slope is n log n in the rows.
     """
     cuts = _cuts(rows.values)
     expected = _expected_errors(rows.values, cuts)
-    tests = [_test(rows, cut, risk, 1 - confidence, error) for cut, error in zip(cuts, expected, strict=True)]
-    n_kept = 0 if borrowed is None else int((cuts >= borrowed).sum())
-    held = n_kept - 1 if n_kept else None  # the laxest that dev promises
+    drawn = rows.drawn()
+    tests = [_test(*drawn, cut, risk, 1 - confidence, error) for cut, error in zip(cuts, expected, strict=True)]
+    n_kept = 0 if borrowed is None else int((cuts >= borrowed.cut).sum())
+    held = n_kept - 1 if n_kept else None  # the laxest that is borrowed
     favoured = _favoured(tests, expected, risk)
     proven = _laxest_proven(tests, favoured, 1 - confidence)
     if proven is not None:
         made = _made(tests[proven], "this table", cuts[proven], risk, confidence)
         more = held if held is not None and held > proven and not tests[held].refuted else proven
         return replace(made, needed=tests[more].needed if more > proven else 0, asked=float(cuts[more]))
-    if held is not None and not any(test.refuted for test in tests[: held + 1]):
-        made = _made(tests[held], "dev", cuts[held], risk, confidence)
+    if borrowed is not None and held is not None and not any(test.refuted for test in tests[: held + 1]):
+        made = _made(tests[held], borrowed.source, cuts[held], risk, confidence)
         return replace(made, needed=tests[favoured].needed, asked=float(cuts[favoured]))
     stricter = np.flatnonzero(expected <= risk / 4)
     at = int(stricter[-1]) if len(stricter) else 0
@@ -124,6 +136,13 @@ def promise(rows: Reviewed, *, risk: float, confidence: float, borrowed: float |
         needed=tests[at].needed if tests else 0,
         asked=float(cuts[at]) if tests else 0.0,
     )
+
+
+def taking_turns(drawn: Sequence[int], others: Sequence[int]) -> list[int]:
+    """Return what is to be reviewed: the rows of the random draw in turn with the others, then what is left."""
+    both = [at for pair in zip(drawn, others, strict=False) for at in pair]
+    rest = min(len(drawn), len(others))
+    return [*both, *drawn[rest:], *others[rest:]]
 
 
 def cautious_cut(values: Floats, risk: float) -> float | None:
@@ -202,10 +221,12 @@ def _laxest_proven(tests: Sequence[_Tested], favoured: int, error: float) -> int
     return max(reached, default=None)
 
 
-def _test(rows: Reviewed, cut: float, risk: float, error: float, expected: float) -> _Tested:
-    """Return what the reviews say of the rows at or above a cut, taken in their order up to the first not reviewed."""
-    above = rows.values[rows.order] >= cut
-    wrong = rows.wrong[rows.order][above]
+def _test(values: Floats, errors: Floats, cut: float, risk: float, error: float, expected: float) -> _Tested:
+    """Return what reviews say of the rows at or above a cut, taken in their drawn order up to the first not reviewed.
+
+    ``values`` and ``errors`` are those of `Reviewed.drawn`.
+    """
+    wrong = errors[values >= cut]
     unknown = np.flatnonzero(np.isnan(wrong))
     seen = wrong[: unknown[0]] if len(unknown) else wrong
     n, drawn = len(wrong), len(seen)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.errors import ConfigError, DataError
+from honed.core.errors import DataError
 from honed.core.text import fold
 from honed.data.table import Reject, TableFormat
 from honed.match.table import opened, shown
@@ -112,10 +112,7 @@ def _cells(
     path: Path, form: TableFormat, source: Mapping[str, str], needed: Sequence[str], header: Sequence[str] = ()
 ) -> tuple[list[tuple[str, ...]], list[Reject]]:
     """Return the rows of a table in the columns ``header``, each from the column that ``source`` names, and rejects."""
-    table = opened(path, form)
-    for name in needed:
-        if name not in table.columns:
-            raise ConfigError("E_OPTION", f"{table.file}: no column {name!r}; found: {', '.join(table.columns)}")
+    table = opened(path, form, needed)
     taken = [source.get(name) for name in header or source]
     cells: list[tuple[str, ...]] = []
     rejected = []

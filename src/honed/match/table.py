@@ -1,6 +1,6 @@
 """The rows of a table as distinct entries: what is written often is decided once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,10 +70,17 @@ class Entries:
         return self.of_rows[self.ends[row - 1] if row else 0 : self.ends[row]]
 
 
-def opened(path: Path, form: TableFormat) -> Table:
-    """Open the one table of a file; `DataError` for several, and for a file that is none."""
+def opened(path: Path, form: TableFormat, needed: Sequence[str] = ()) -> Table:
+    """Open the one table of a file; `DataError` for several, and for a file that is none.
+
+    Raises `ConfigError` for a column of those ``needed`` that is not there.
+    """
     (file,) = table_files(path)[:1] or [path]
-    return open_table(file, form)
+    table = open_table(file, form)
+    for name in needed:
+        if name not in table.columns:
+            raise ConfigError("E_OPTION", f"{table.file}: no column {name!r}; found: {', '.join(table.columns)}")
+    return table
 
 
 def content_of(path: Path) -> str:
@@ -86,10 +93,7 @@ def read_entries(path: Path, columns: TableColumns, form: TableFormat) -> Entrie
 
     Raises `ConfigError` for a column that is not there, `DataError` for a table without a name.
     """
-    table = opened(path, form)
-    for name in (columns.name, *columns.evidence):
-        if name not in table.columns:
-            raise ConfigError("E_OPTION", f"{table.file}: no column {name!r}; found: {', '.join(table.columns)}")
+    table = opened(path, form, [columns.name, *columns.evidence])
     known: dict[Entry, int] = {}
     of_rows: list[int] = []
     ends: list[int] = []

@@ -1,15 +1,14 @@
 """What people reviewed as data to learn from: pairs for ``honed update``, and dev queries for ``[queries]``."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from honed.core.artifacts import sync
 from honed.core.text import fold
 from honed.data.split import unit_interval
 from honed.match.reviews import NONE, UNSURE, Review, settled
 from honed.match.run import TableMatch
+from honed.match.writers import written_csv
 from honed.search.searcher import Searcher
 
 PAIR_COLUMNS = {"alias": "alias", "label": "label", "id": "id"}  # role to column, where nothing else is said
@@ -66,11 +65,6 @@ def _pairs(searcher: Searcher, reviews: Sequence[Review]) -> Iterator[dict[str, 
 
 
 def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a CSV file, whole or not at all."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-    sync(beside)
-    beside.replace(path)
+    with written_csv(path, header) as write:
+        for row in rows:
+            write(row)

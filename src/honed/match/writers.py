@@ -32,12 +32,25 @@ def written_table(path: Path, header: Cells, *, added: int = 0) -> Iterator[Writ
     ``added`` cells of a row, which are not the user's own, are none that a spreadsheet takes for a formula.
     """
     checked_ending(path)
-    beside = path.with_name(f".{path.name}.new")
-    with _WRITERS[path.suffix](beside, header) as write:
+    with _whole(path) as beside, _WRITERS[path.suffix](beside, header) as write:
         if path.suffix in (".csv", ".tsv") and added:
             yield lambda cells: write([*cells[:-added], *map(_no_formula, cells[-added:])])
         else:
             yield write
+
+
+@contextmanager
+def written_csv(path: Path, header: Cells) -> Iterator[WriteRow]:
+    """Open a CSV file to be written row by row, whatever its ending; it stands when the ``with`` block ends."""
+    with _whole(path) as beside, _delimited(beside, header) as write:
+        yield write
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield the place of a file beside another, which it replaces when the block ends without an error."""
+    beside = path.with_name(f".{path.name}.new")
+    yield beside
     sync(beside)
     beside.replace(path)
 

@@ -161,7 +161,7 @@ function draw(fresh) {
   $("shares").replaceChildren(...shares.map(([part, count, words]) => make("span", {},
     make("i", { style: { background: getComputedStyle($(`bar-${part}`)).backgroundColor } }),
     `${whole(count)} ${words} (${percent(count / Math.max(1, names))})`)));
-  $("source").textContent = { "this table": "proved", dev: "borrowed from dev", nothing: "no promise yet" }[promise.source];
+  $("source").textContent = { "this table": "proved", dev: "borrowed from dev", "known names": "known names alone", nothing: "no promise yet" }[promise.source];
   $("source").className = promise.source === "this table" ? "proved" : "";
   $("sentence").textContent = `${sentence(promise)}.`;
   $("sentence-none").textContent = state.promise_none && none ? `${sentence(state.promise_none)}.` : "";
