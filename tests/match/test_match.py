@@ -1,6 +1,7 @@
 """Tables matched against a catalogue: decisions, reviews, evidence, files, and what a kill leaves."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -245,3 +246,14 @@ def test_the_command_matches_and_tells(
     assert told["accept"] + told["review"] + told["none"] == told["names"] == 87
     assert run_command([*asked, "--out", str(tmp_path / "m.doc")]) == 2
     assert run_command([*asked, "--max-error", "2"]) == 2
+
+
+def test_answers_of_what_was_learned_otherwise_are_not_taken(table: Path, whole: Path) -> None:
+    first, second = Searcher.load(whole), Searcher.load(whole)
+    before = started(table, first).found
+    assert second.hybrid is not None and second.hybrid.fusion is not None
+    fusion = second.hybrid.fusion
+    second.hybrid.fusion = dataclasses.replace(fusion, weights=-fusion.weights)
+    after = started(table, second).found
+    assert len(list((table.parent / "rows.csv.match").glob("answers-*"))) == 2
+    assert [one.candidates for one in after] != [one.candidates for one in before]

@@ -125,8 +125,13 @@ class TableMatch:
 
 
 def catalogue_facts(searcher: Searcher) -> JsonObject:
-    """Return what tells one catalogue from another: the model, the number of entities, and the bundle's manifest."""
+    """Return what tells one catalogue from another: model, entities, what was learned, the manifest of a bundle."""
+    learned = {
+        "hybrid": searcher.hybrid.as_dict() if searcher.hybrid else None,
+        "answers": searcher.answers.as_dict() if searcher.answers else None,
+    }
     return {
+        "learned": fingerprint(learned),
         "weights": searcher.encoder.spec.weights,
         "entities": searcher.names.n_entities,
         "texts": searcher.names.n_texts,
