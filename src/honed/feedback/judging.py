@@ -1,14 +1,15 @@
 """Grades by a language model, kept apart from those of people: each with the model, the prompt's hash and the time."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from honed.core.json import Json
+import msgspec
+
+from honed.core.journal import Journal
+from honed.core.json import JsonObject
 from honed.data.endpoint import Endpoint
 
 JUDGED_BY = "model_judgments.jsonl"  # never a name that is read as qrels
@@ -48,7 +49,8 @@ class ModelJudge:
         self.unreadable = 0
         self._known: dict[tuple[str, str], int | None] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        self._written = {_key(line) for line in self.file.read_bytes().splitlines()} if self.file.is_file() else set()
+        self._journal = Journal(self.file, _read_grade, what="grade", code="E_JUDGED")
+        self._written = {row.key for row in self._journal.read()}
 
     def grade(self, question: Question) -> int | None:
         """Return the grade of a pair, None where the answer holds none; `DataError` when the endpoint is silent."""
@@ -61,31 +63,39 @@ class ModelJudge:
         return self._known[pair]
 
     def _write(self, question: Question, grade: int | None) -> None:
-        row: dict[str, Json] = {
-            "query_id": question.query_id,
-            "doc_id": question.doc_id,
-            "model_grade": grade,
-            "person_grade": question.person,
-            "model": self._endpoint.config.model,
-            "prompt_sha256": self.prompt_hash,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        line = json.dumps(row, ensure_ascii=False).encode()
-        key = _key(line)
-        if key in self._written:  # by an earlier run
-            return
-        self._written.add(key)
-        with self.file.open("ab") as file:
-            file.write(line + b"\n")
+        row = ModelGrade(
+            query_id=question.query_id,
+            doc_id=question.doc_id,
+            model_grade=grade,
+            person_grade=question.person,
+            model=self._endpoint.config.model,
+            prompt_sha256=self.prompt_hash,
+        )
+        if row.key not in self._written:  # by an earlier run
+            self._written.add(row.key)
+            self._journal.add([row])
 
 
-def _key(line: bytes) -> tuple[Json, ...]:
-    """Return what a line is about: pair, model, prompt; () for a line that is none."""
-    try:
-        row = json.loads(line)
-        return tuple(row[name] for name in ("query_id", "doc_id", "model", "prompt_sha256"))
-    except (ValueError, KeyError, TypeError):
-        return ()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelGrade:
+    """A grade of the file: the pair, what the model and people gave it (None: nothing), the model, its prompt, when."""
+
+    query_id: str
+    doc_id: str
+    model_grade: int | None
+    person_grade: int | None
+    model: str
+    prompt_sha256: str
+    at: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What is graded once: the pair, by a model with a prompt."""
+        return self.query_id, self.doc_id, self.model, self.prompt_sha256
+
+
+def _read_grade(row: JsonObject) -> ModelGrade:
+    return msgspec.convert(row, ModelGrade)
 
 
 def _grade_in(answer: str, best: int) -> int | None:
