@@ -11,6 +11,7 @@ import pytest
 from honed import Searcher
 from honed.cli.main import run_command
 from honed.core.errors import ConfigError, DataError
+from honed.core.optional import PARTS
 from honed.data.table import TableFormat
 from honed.match import answers
 from honed.match.decide import MatchOptions
@@ -257,3 +258,13 @@ def test_answers_of_what_was_learned_otherwise_are_not_taken(table: Path, whole:
     after = started(table, second).found
     assert len(list((table.parent / "rows.csv.match").glob("answers-*"))) == 2
     assert [one.candidates for one in after] != [one.candidates for one in before]
+
+
+def test_what_a_file_needs_is_told_before_the_work(
+    table: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(PARTS, "writing spreadsheets", ("no_such_module", "tables"))
+    asked = ["--quiet", "match", str(table), "--column", "name", "--to", str(whole), "--out"]
+    assert run_command([*asked, str(table.parent / "out.xlsx")]) == 2
+    assert "pip install 'honed[tables]'" in capsys.readouterr().err
+    assert not (table.parent / "rows.csv.match").exists()

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Bundle, Delimiter, Encoding, Json, PublicKey, Quoting, table_format
-from honed.core.errors import ConfigError
+from honed.cli.options import Bundle, Delimiter, Encoding, Json, PublicKey, Quoting, column_pairs, table_format
 
 if TYPE_CHECKING:
     from honed.core.protocols import Encoder
@@ -76,7 +75,9 @@ def dedupe(
     files = DedupeFiles(out or table.with_name(f"{table.name.partition('.')[0]}.deduped.csv"))
     checked_ending(files.rows)
     name, _, there = column.partition("=")
-    columns = ComparedColumns(name=name, name_there=there or name, evidence=_pairs(evidence or []))
+    columns = ComparedColumns(
+        name=name, name_there=there or name, evidence=column_pairs(evidence or [], "column,column, or column=other")
+    )
     rows = read_rows(table, columns, table_format(encoding, delimiter, quoting), against)
     said = read_reviews(reviews or [], rows, name)
     run = TableDedupe(rows, _encoder(project, bundle, require_signature))
@@ -98,15 +99,3 @@ def _encoder(project: Path | None, bundle: Path | None, public_key: Path | None)
     from honed.cli.search import opened
 
     return opened(project or Path(), bundle, public_key).encoder
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    """Return the column of the other table for each column of evidence; the same name where none is given."""
-    pairs = {}
-    for text in given:
-        for part in text.split(","):
-            column, _, there = (piece.strip() for piece in part.partition("="))
-            if not column:
-                raise ConfigError("E_OPTION", f"--with {text}: write column,column, or column=other")
-            pairs[column] = there or column
-    return pairs

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Bundle, Delimiter, Encoding, Folder, Json, PublicKey, Quoting, table_format
+from honed.cli.options import Bundle, Delimiter, Encoding, Folder, Json, PublicKey, Quoting, column_pairs, table_format
 from honed.cli.search import opened
 from honed.cli.serve import AllowedHosts, KeyFile, api_key_of
-from honed.core.errors import ConfigError
 from honed.core.progress import log_to_stderr
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def _options(max_error: float, max_missed: float, confidence: float, *, one_to_o
 def _columns(name: str, evidence: list[str], separator: str) -> "TableColumns":
     from honed.match.table import TableColumns
 
-    return TableColumns(name=name, evidence=_pairs(evidence), separator=separator)
+    return TableColumns(name=name, evidence=column_pairs(evidence, "column=field,column=field"), separator=separator)
 
 
 def _page(host: str, port: int, key_file: Path | None, allow_hosts: list[str] | None) -> "PageAddress":
@@ -137,7 +136,7 @@ def _page(host: str, port: int, key_file: Path | None, allow_hosts: list[str] | 
 
 def _out(table: Path, out: Path | None) -> Path:
     """Return where the table with its decisions goes; `ConfigError` for an ending that cannot be written."""
-    from honed.match.output import checked_ending
+    from honed.match.writers import checked_ending
 
     place = out or table.with_name(f"{table.name.partition('.')[0]}.matched.csv")
     checked_ending(place)
@@ -211,15 +210,3 @@ def _catalogue(project: Path, bundle: Path | None, to: Path | None, public_key: 
     """Return the searcher of ``to``, a project or a bundle, or of the usual options."""
     folder = _project_of(project, bundle, to)
     return opened(folder or project, None if folder else to or bundle, public_key)
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    """Return the field of each column of evidence; a column alone is a field of its name."""
-    pairs = {}
-    for text in given:
-        for part in text.split(","):
-            column, _, name = (piece.strip() for piece in part.partition("="))
-            if not column:
-                raise ConfigError("E_OPTION", f"--with {text}: write column=field,column=field")
-            pairs[column] = name or column
-    return pairs

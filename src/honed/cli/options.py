@@ -1,9 +1,12 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from honed.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from honed.data.tables import TableFormat
@@ -35,6 +38,21 @@ def table_format(encoding: str | None, delimiter: str, quoting: str) -> "TableFo
     from honed.data.tables import TableFormat, checked_format
 
     return checked_format(TableFormat(encoding=encoding or "utf-8", delimiter=delimiter, quoting=quoting))
+
+
+def column_pairs(given: Sequence[str], form: str) -> dict[str, str]:
+    """Return what --with says: each column, and what it is called elsewhere, the same where nothing is said.
+
+    ``form`` is how it is to be written, for the `ConfigError`.
+    """
+    pairs = {}
+    for text in given:
+        for part in text.split(","):
+            column, _, name = (piece.strip() for piece in part.partition("="))
+            if not column:
+                raise ConfigError("E_OPTION", f"--with {text}: write {form}")
+            pairs[column] = name or column
+    return pairs
 
 
 def overrides(on_bad_row: str | None, encoding: str | None) -> dict[str, Any]:

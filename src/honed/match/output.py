@@ -10,9 +10,7 @@ from honed.match.answers import Found
 from honed.match.decide import ACCEPT, NO_MATCH, REVIEW, Decided
 from honed.match.run import TableMatch
 from honed.match.table import opened, shown
-from honed.match.writers import checked_ending, written_table
-
-__all__ = ["COLUMNS", "checked_ending", "decided_cells", "write_matches", "write_rejected"]
+from honed.match.writers import written_table
 
 COLUMNS = ("match_id", "match_name", "match_chance", "match_decision", "match_by", "match_candidates")
 _ORDER = (REVIEW, NO_MATCH, ACCEPT)  # of a row of several names, what the first of these says
@@ -25,7 +23,6 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
     accepted, with the separator between them, and the most careful of their decisions. Rows that could not be read are
     in ``rejected.jsonl`` of the match's folder. Raises `ConfigError` for another ending.
     """
-    checked_ending(path)
     table = opened(match.table, match.form)
     header = [*table.columns, *added_columns(table.columns)]
     count = 0

@@ -11,6 +11,7 @@ from honed.core.artifacts import sync
 from honed.core.errors import ConfigError
 from honed.core.optional import require
 
+_PARTS = {".xlsx": "writing spreadsheets", ".parquet": "reading tables"}  # what an ending needs
 ENDINGS = (".csv", ".tsv", ".jsonl", ".xlsx", ".parquet")
 Cells: TypeAlias = Sequence[str]
 WriteRow: TypeAlias = Callable[[Cells], object]
@@ -19,9 +20,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def checked_ending(path: Path) -> None:
-    """Raise `ConfigError` for a file whose ending is none that can be written."""
+    """Refuse an ending that cannot be written (`ConfigError`), or for which a part is missing (`MissingPartError`)."""
     if path.suffix not in ENDINGS:
         raise ConfigError("E_OPTION", f"{path}: the ending is not one of {', '.join(ENDINGS)}")
+    if path.suffix in _PARTS:
+        require(_PARTS[path.suffix])
 
 
 @contextmanager
@@ -77,7 +80,6 @@ def _lines(path: Path, header: Cells) -> Iterator[WriteRow]:
 
 @contextmanager
 def _workbook(path: Path, header: Cells) -> Iterator[WriteRow]:
-    require("writing spreadsheets")
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
 
@@ -97,7 +99,6 @@ def _workbook(path: Path, header: Cells) -> Iterator[WriteRow]:
 
 @contextmanager
 def _parquet(path: Path, header: Cells) -> Iterator[WriteRow]:
-    require("reading tables")
     import pyarrow as pa
     from pyarrow import parquet
 
