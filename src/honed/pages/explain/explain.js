@@ -157,7 +157,7 @@ function show({ models }) {
   $("shifts").replaceChildren(...rows);
 }
 
-async function ask(path, use) {
+async function answered(path, use) {
   fault("");
   $("state").textContent = "reading …";
   $("go").disabled = true;
@@ -171,12 +171,12 @@ async function ask(path, use) {
   }
 }
 
-const explain = () => ask("v1/explain", async (answer) => {
+const explain = () => answered("v1/explain", async (answer) => {
   show(await answer.json());
   $("page").hidden = $("picture").hidden = false;
 });
 
-const save = (path, name) => ask(path, async (answer) => {
+const save = (path, name) => answered(path, async (answer) => {
   const address = URL.createObjectURL(await answer.blob());
   make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);

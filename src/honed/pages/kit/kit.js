@@ -25,7 +25,8 @@ function fault(text) {
 
 // -- calls ----------------------------------------------------------------------------------------
 
-const access = { unlock: null }; // a page whose server may ask for a key sets what asks the user for it
+// a page whose server may ask for a key sets what asks the user for it; one that keeps what people do, what is safe
+const access = { unlock: null, safe: "" };
 
 async function send(path, body, options = {}) {
   const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
@@ -47,6 +48,28 @@ async function send(path, body, options = {}) {
 }
 
 async function call(path, body, options) { return (await send(path, body, options)).json(); }
+
+async function ask(path, body) {  // what goes wrong is shown, and ends what asked
+  try {
+    const answer = await call(path, body);
+    fault("");
+    return answer;
+  } catch (error) {
+    fault(error.code === "OFFLINE" && access.safe ? `${error.message} ${access.safe}` : error.message);
+    throw error;
+  }
+}
+
+let busy = false;
+async function alone(work) {  // one thing at a time: a key must not decide what is no longer seen
+  if (busy) return;
+  busy = true;
+  try {
+    await work();
+  } finally {
+    busy = false;
+  }
+}
 
 // Asks the user for the key of the server until it is the right one; several calls that need it ask once.
 let keyAsked = null;

@@ -1,29 +1,9 @@
 "use strict";
 // The label page: one record at a time with its labels, and the lists, rules and counts that they change.
 
+access.safe = "What was labelled is safe on disk.";
 const skipped = [], given = [];
-let state = null, current = null, span = "", refreshing = 0, busy = false;
-
-async function alone(work) {  // one thing at a time: a key must not label a record that is no longer seen
-  if (busy) return;
-  busy = true;
-  try {
-    await work();
-  } finally {
-    busy = false;
-  }
-}
-
-async function ask(path, body) {  // what goes wrong is shown, and ends what asked
-  try {
-    const answer = await call(path, body);
-    fault("");
-    return answer;
-  } catch (error) {
-    fault(error.code === "OFFLINE" ? `${error.message} What was labelled is safe on disk.` : error.message);
-    throw error;
-  }
-}
+let state = null, current = null, span = "", refreshing = 0;
 
 // -- the record -----------------------------------------------------------------------------------
 

@@ -2,29 +2,9 @@
 // The review page: one row at a time with its candidates side by side, and how far the promise is.
 
 access.unlock = askKey;
+access.safe = "What was reviewed is safe on disk.";
 const KEPT = "honed.who";
-let who = "", row = null, state = null, busy = false, refreshing = 0, asking = 0, searching = 0, turn = 0;
-
-async function alone(work) {  // one thing at a time: a key must not decide a row that is no longer seen
-  if (busy) return;
-  busy = true;
-  try {
-    await work();
-  } finally {
-    busy = false;
-  }
-}
-
-async function ask(path, body) {  // what goes wrong is shown, and ends what asked
-  try {
-    const answer = await call(path, body);
-    fault("");
-    return answer;
-  } catch (error) {
-    fault(error.code === "OFFLINE" ? `${error.message} What was reviewed is safe on disk.` : error.message);
-    throw error;
-  }
-}
+let who = "", row = null, state = null, refreshing = 0, asking = 0, searching = 0, turn = 0;
 
 // -- the name --------------------------------------------------------------------------------------
 
