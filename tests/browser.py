@@ -42,3 +42,12 @@ class Page:
     def open(self, path: str = "") -> Any:
         self.page.goto(self.base + path)
         return self.page
+
+
+def enter_key(page: Any, key: str) -> None:
+    """Answer the question for the server's key: wrongly, which is told, then with the key."""
+    page.fill("#key", "wrong")
+    page.click("#key-form button")
+    page.locator("#key-state", has_text="not the key").wait_for()
+    page.fill("#key", key)
+    page.click("#key-form button")

@@ -73,19 +73,9 @@ def real_model() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real, randomly initialised two-layer BERT over single characters, as a sentence-transformers folder."""
-    import string
+    from tests.encode.tiny_models import wordpiece
 
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-    folder = tmp_path_factory.mktemp("tiny")
-    characters = string.ascii_lowercase + string.digits + ".-'"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters, *(f"##{char}" for char in characters)]
-    numbers = {token: number for number, token in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
-    return save_tiny_bert(folder, tokenizer, width=32)
+    return save_tiny_bert(tmp_path_factory.mktemp("tiny"), wordpiece(), width=32)
 
 
 def save_tiny_bert(folder: Path, tokenizer: "Tokenizer", *, width: int, seed: int = 0) -> Path:

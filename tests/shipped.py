@@ -189,6 +189,15 @@ class Server:
         return self.process.wait(30)
 
 
+def running(server: Server, *, ready: bool = True) -> Iterator[Server]:
+    """Yield a server, once its fast engine is loaded where that matters, and end it after the tests."""
+    if ready:
+        server.wait_ready()
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers that are gone after the test."""

@@ -13,7 +13,7 @@ import pytest
 
 from honed.connect.protocols import PROTOCOLS
 from tests.conftest import ROOT
-from tests.shipped import Server
+from tests.shipped import Server, running
 from tests.test_documents import blocks
 
 DOCUMENT = "docs/protocols.md"
@@ -44,11 +44,7 @@ def server(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     served = [shlex.split(command)[3:] for command in COMMANDS if command.startswith("honed serve bundle ")]
     options = [word for command in served for word in command]
     assert {option for option in options if not option.startswith("--")} == {*PROTOCOLS.built_in, "country"}
-    started = Server(whole, *options, log=tmp_path_factory.mktemp("server") / "log")
-    started.wait_ready()
-    yield started
-    started.process.kill()
-    started.process.wait()
+    yield from running(Server(whole, *options, log=tmp_path_factory.mktemp("server") / "log"))
 
 
 def test_every_protocol_is_documented() -> None:

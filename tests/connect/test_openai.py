@@ -17,7 +17,7 @@ from honed.core.errors import ArtifactError
 from honed.project.facts import project_facts
 from honed.serve.limits import Limits
 from tests.serve.test_openapi import Described
-from tests.shipped import Server, reseal
+from tests.shipped import Server, reseal, running
 
 TEXTS = ["UNAM", "universidad nacional", "a college of arts"]
 DIM = 32
@@ -35,19 +35,14 @@ def short(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def speaking(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(made, "--protocol", "openai", log=tmp_path_factory.mktemp("server") / "log")
-    server.wait_ready()
-    yield server
-    server.process.kill()
-    server.process.wait()
+    yield from running(Server(made, "--protocol", "openai", log=tmp_path_factory.mktemp("server") / "log"))
 
 
 @pytest.fixture(scope="module")
 def prompted(short: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(short, "--protocol", "openai", log=tmp_path_factory.mktemp("server") / "log")
-    yield server
-    server.process.kill()
-    server.process.wait()
+    yield from running(
+        Server(short, "--protocol", "openai", log=tmp_path_factory.mktemp("server") / "log"), ready=False
+    )
 
 
 def client_of(server: Server, key: str = "any") -> Any:

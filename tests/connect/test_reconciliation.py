@@ -28,7 +28,7 @@ from honed.serve.protocols import ProtocolSettings
 from honed.serve.service import Service
 from tests.conftest import RECONCILIATION
 from tests.serve.test_openapi import Described
-from tests.shipped import Server
+from tests.shipped import Server, running
 
 REFINE = "http://127.0.0.1:3333"
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
@@ -38,11 +38,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
 def refined(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that speaks to OpenRefine; countries are the types."""
     options = ("--protocol", "reconcile", "--type-field", "country")
-    server = Server(whole, *options, log=tmp_path_factory.mktemp("server") / "log")
-    server.wait_ready()
-    yield server
-    server.process.kill()
-    server.process.wait()
+    yield from running(Server(whole, *options, log=tmp_path_factory.mktemp("server") / "log"))
 
 
 @pytest.fixture(scope="module")

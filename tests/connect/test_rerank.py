@@ -9,18 +9,14 @@ import pytest
 
 from honed import Searcher
 from tests.serve.test_openapi import Described
-from tests.shipped import Server
+from tests.shipped import Server, running
 
 QUERY = "national university"
 TEXTS = ["college of arts", "universidad nacional", "UNAM", "national university of colombia"]
 
 
 def speaking(bundle: Path, log: Path) -> Iterator[Server]:
-    server = Server(bundle, "--protocol", "rerank", log=log)
-    server.wait_ready()
-    yield server
-    server.process.kill()
-    server.process.wait()
+    yield from running(Server(bundle, "--protocol", "rerank", log=log))
 
 
 @pytest.fixture(scope="module")

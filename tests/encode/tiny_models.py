@@ -17,7 +17,8 @@ _CHARACTERS = string.ascii_lowercase + string.digits + ".-'"
 _SIZES = {"hidden_size": WIDTH, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 
 
-def _wordpiece() -> Tokenizer:
+def wordpiece() -> Tokenizer:
+    """Single characters as BERT's pieces, lower case."""
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *_CHARACTERS, *(f"##{char}" for char in _CHARACTERS)]
     numbers = {token: number for number, token in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
@@ -52,35 +53,35 @@ def _bytes() -> Tokenizer:
 
 
 _NAMES: dict[Callable[[], Tokenizer], dict[str, str]] = {
-    _wordpiece: {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"},
+    wordpiece: {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"},
     _unigram: {"unk_token": "<unk>", "pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>"},
     _bytes: {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "<end>"},
 }
 
 # name -> (class of the configuration, tokenizer, pooling, settings over those of all)
 TINY: dict[str, tuple[str, Callable[[], Tokenizer], str, dict[str, Any]]] = {
-    "bert": ("BertConfig", _wordpiece, "mean", {}),
+    "bert": ("BertConfig", wordpiece, "mean", {}),
     "bert-unigram": ("BertConfig", _unigram, "mean", {"pad_token_id": 1}),
-    "bert-cls": ("BertConfig", _wordpiece, "cls", {}),
+    "bert-cls": ("BertConfig", wordpiece, "cls", {}),
     "roberta": ("RobertaConfig", _unigram, "mean", {"type_vocab_size": 1}),
     "xlm-roberta": ("XLMRobertaConfig", _unigram, "mean", {"type_vocab_size": 1}),
     "camembert": ("CamembertConfig", _unigram, "mean", {"type_vocab_size": 1}),
-    "electra": ("ElectraConfig", _wordpiece, "mean", {"embedding_size": 16}),
+    "electra": ("ElectraConfig", wordpiece, "mean", {"embedding_size": 16}),
     "mpnet": ("MPNetConfig", _unigram, "mean", {}),
     "distilbert": (
         "DistilBertConfig",
-        _wordpiece,
+        wordpiece,
         "mean",
         {"dim": WIDTH, "n_layers": 3, "n_heads": 4, "hidden_dim": 64},
     ),
     "albert": ("AlbertConfig", _unigram, "mean", {"embedding_size": 16, "pad_token_id": 1}),
     "modernbert": (
         "ModernBertConfig",
-        _wordpiece,
+        wordpiece,
         "mean",
         {"local_attention": 16, "global_attn_every_n_layers": 3, "pad_token_id": 0},
     ),
-    "nomic_bert": ("NomicBertConfig", _wordpiece, "mean", {"pad_token_id": 0}),
+    "nomic_bert": ("NomicBertConfig", wordpiece, "mean", {"pad_token_id": 0}),
     "eurobert": ("EuroBertConfig", _bytes, "mean", {"num_key_value_heads": 2, "pad_token_id": 0}),
     "llama": ("LlamaConfig", _bytes, "lasttoken", {"num_key_value_heads": 2, "pad_token_id": 0}),
     "mistral": ("MistralConfig", _bytes, "lasttoken", {"num_key_value_heads": 2, "sliding_window": 8}),
@@ -99,7 +100,7 @@ TINY: dict[str, tuple[str, Callable[[], Tokenizer], str, dict[str, Any]]] = {
             "query_pre_attn_scalar": 8,
         },
     ),
-    "deberta-v2": ("DebertaV2Config", _wordpiece, "mean", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
+    "deberta-v2": ("DebertaV2Config", wordpiece, "mean", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
 }
 # not in honed's table: it runs padded
 UNKNOWN = "deberta-v2"

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from honed.feedback.examination import Floats
 from honed.feedback.judging import ModelJudge, Question, judge_instruction
 from honed.feedback.prediction_powered import predicted_mean
 from honed.project.judge import judge_project
-from tests.data.test_endpoint import Model, said
+from tests.data.test_endpoint import Model, model, said
 
+__all__ = ["model"]  # a fixture
 ACTIONS = ("paint", "repair", "buy", "clean", "carry", "insure")
 THINGS = ("boat", "fence", "piano", "kettle", "wall", "bicycle", "lamp", "carpet")
 
@@ -81,15 +81,6 @@ class TestPredictionPowered:
         assert found.high - found.low < 1.02 * (plain.high - plain.low)
         assert plain.mean == true.mean()
         assert predicted_mean(true, np.zeros(200), np.zeros(9)) == plain
-
-
-@pytest.fixture
-def model() -> Iterator[Model]:
-    found = Model()
-    threading.Thread(target=found.serve_forever, daemon=True).start()
-    yield found
-    found.shutdown()
-    found.server_close()
 
 
 class TestModelJudge:

@@ -13,7 +13,7 @@ from honed.cli.main import run_command
 from honed.explain.page import static_page
 from tests.browser import Page, browser, needs_browser
 from tests.conftest import ROOT
-from tests.shipped import Server
+from tests.shipped import Server, running
 
 __all__ = ["browser"]  # a fixture
 TEXTS = ("Cancel the ferry", "Reserve <b>the ferry</b> & go")
@@ -78,10 +78,7 @@ def test_what_cannot_be_explained_is_said(
 @pytest.fixture(scope="module")
 def server(project: Path) -> Iterator[Server]:
     command = ("explain", "--serve", "--port", "0", "--project", str(project))
-    found = Server(project, log=project.parent / "log", command=command)
-    yield found
-    found.process.kill()
-    found.process.wait()
+    yield from running(Server(project, log=project.parent / "log", command=command), ready=False)
 
 
 def test_the_interface_explains_and_refuses(server: Server) -> None:

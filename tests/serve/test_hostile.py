@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from honed.cli.main import run_command
-from tests.shipped import Server, reseal
+from tests.shipped import Server, reseal, running
 from tests.test_bad_inputs import FILE
 
 CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()] if FILE.is_file() else []
@@ -89,11 +89,7 @@ def test_a_hostile_bundle_is_refused(
 
 @pytest.fixture(scope="module")
 def guarded(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(made, log=tmp_path_factory.mktemp("guarded") / "log")
-    found.wait_ready()
-    yield found
-    found.process.kill()
-    found.process.wait()
+    yield from running(Server(made, log=tmp_path_factory.mktemp("guarded") / "log"))
 
 
 @needs_cases

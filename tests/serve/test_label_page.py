@@ -13,7 +13,7 @@ from honed.label.lists import read_lists
 from honed.label.store import LabelStore
 from tests.browser import Page, browser, needs_browser
 from tests.conftest import ROOT
-from tests.shipped import Server
+from tests.shipped import Server, running
 
 __all__ = ["browser"]  # a fixture
 
@@ -38,10 +38,7 @@ def project(labelled: Path, tmp_path: Path) -> Path:
 
 def served(project: Path) -> Iterator[Server]:
     command = ("label", "--serve", "--port", "0", "--who", "anna", "--project", str(project))
-    found = Server(project, log=project.parent / "log", command=command)
-    yield found
-    found.process.kill()
-    found.process.wait()
+    yield from running(Server(project, log=project.parent / "log", command=command), ready=False)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from honed.serve.limits import Limits
 from honed.serve.openapi import openapi_document
 from honed.serve.operations import OPERATIONS
 from honed.serve.service import Service
-from tests.shipped import Server
+from tests.shipped import Server, running
 
 Serve = Callable[..., Server]
 ONE = {"query": "university", "k": 2}
@@ -29,11 +29,7 @@ EVENT = {"action_name": "click", "query_id": "s1", "timestamp": "2026-01-01T00:0
 def server(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that keeps a log, so that every call can be answered."""
     folder = tmp_path_factory.mktemp("server")
-    found = Server(made, "--log", str(folder / "ubi.jsonl"), log=folder / "log")
-    found.wait_ready()
-    yield found
-    found.process.kill()
-    found.process.wait()
+    yield from running(Server(made, "--log", str(folder / "ubi.jsonl"), log=folder / "log"))
 
 
 @pytest.fixture(scope="module")

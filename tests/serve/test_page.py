@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import Page, browser, needs_browser
+from tests.browser import Page, browser, enter_key, needs_browser
 from tests.conftest import ROOT
 from tests.shipped import Server
 
@@ -275,11 +275,7 @@ def test_a_key_is_asked_for_once(browser: Any, made: Path, tmp_path: Path) -> No
     server = Server(made, "--api-key-file", str(tmp_path / "key"), log=tmp_path / "log")
     opened = Page(browser, server.port)
     page = opened.open()
-    page.fill("#key", "wrong")
-    page.click("#key-form button")
-    page.locator("#key-state", has_text="not the key").wait_for()
-    page.fill("#key", "s3cret")
-    page.click("#key-form button")
+    enter_key(page, "s3cret")
     page.wait_for_selector("#key-dialog", state="hidden")
     page.fill("#query", "university")
     page.wait_for_selector("#hits li")

@@ -12,8 +12,8 @@ import pytest
 
 from honed import Searcher
 from honed.match.reviews import review_journal, settled
-from tests.browser import Page, browser, needs_browser
-from tests.shipped import Server
+from tests.browser import Page, browser, enter_key, needs_browser
+from tests.shipped import Server, running
 
 __all__ = ["browser"]  # a fixture
 Serve = Callable[..., Server]
@@ -264,10 +264,7 @@ def calm(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     table = tmp_path_factory.mktemp("calm") / "rows.csv"
     table.write_text("name\nBakery of the Moon\n", encoding="utf-8")
     command = ["match", str(table), "--column", "name", "--to", str(whole), "--serve", "--port", "0"]
-    found = Server(table, log=table.parent / "log", command=command)
-    yield found
-    found.process.kill()
-    found.process.wait()
+    yield from running(Server(table, log=table.parent / "log", command=command), ready=False)
 
 
 def test_other_origins_hosts_and_unknown_entities_are_refused(calm: Server) -> None:
@@ -420,10 +417,6 @@ def test_a_browser_asks_for_the_key(browser: Any, serve_table: Serve, tmp_path: 
     server = serve_table("--api-key-file", str(tmp_path / "key"))
     opened = Page(browser, server.port)
     page = opened.open()
-    page.fill("#key", "wrong")
-    page.click("#key-form button")
-    page.locator("#key-state", has_text="not the key").wait_for()
-    page.fill("#key", "s3cret")
-    page.click("#key-form button")
+    enter_key(page, "s3cret")
     begin(page, "anna")
     opened.context.close()
