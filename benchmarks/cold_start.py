@@ -120,7 +120,7 @@ def prepare(bundle: str, model: str, scratch: Path) -> int:
     names = searcher.names
     rows = names.rows_of(1)
     n = rows.stop if isinstance(rows, slice) else len(rows)
-    vectors = searcher._vectors.take(rows)
+    vectors = searcher.catalogue.vectors.take(rows)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors))
     faiss.write_index(index, str(scratch / "index.faiss"))
