@@ -19,6 +19,7 @@ from honed.label.store import HandLabel, LabelStore
 from honed.label.threshold import confusion_counts, label_quality, reaches_threshold
 from honed.project.labels import open_labeling, terms_worth_adding, worth_labeling
 from honed.project.workspace import Workspace
+from honed.serve.background import BackgroundWork
 from honed.serve.labeling_answers import (
     FieldView,
     LabelledRecord,
@@ -54,19 +55,17 @@ class LabelingSession:
         self.row_of = {record: row for row, record in enumerate(self.data.ids)}
         self.voted = self.data.voted()
         self.hand_labels = [label for label in self.store.read() if label.id in self.row_of]
-        self._lock, self._changed, self._stopped = threading.RLock(), threading.Event(), False
-        self.learning, self.fault = False, ""
+        self._lock = threading.RLock()
         self.combined = self._combine()
         self.worth_labelling = self._rank()
         seed = self.settings.seed
         test = np.flatnonzero(self.data.splits == "test").tolist()
         self.test_rows = sorted(test, key=lambda row: unit_interval(seed, f"measure {self.data.ids[row]}"))
-        threading.Thread(target=self._learn, daemon=True).start()
+        self._learner = BackgroundWork(self._learn)
 
     def close(self) -> None:
         """Stop the work in the background."""
-        self._stopped = True
-        self._changed.set()
+        self._learner.close()
 
     # -- the learner ------------------------------------------------------------------------------
 
@@ -82,27 +81,11 @@ class LabelingSession:
         return worth_labeling(self.data, self.combined.probabilities, self.voted.votes, _MOST_RANKED)
 
     def _learn(self) -> None:
-        """Combine and rank again after every change, until the session is closed."""
-        while not self._stopped:
-            self._changed.wait()
-            self._changed.clear()
-            if self._stopped:
-                return
-            self.learning = True
-            try:
-                combined = self._combine()
-                with self._lock:
-                    self.combined = combined
-                    self.worth_labelling = self._rank()
-                self.fault = ""
-            except Exception as error:  # shown on the page; what was labelled is safe on disk
-                self.fault = str(error)
-            finally:
-                self.learning = self._changed.is_set()
-
-    def _wake_learner(self) -> None:
-        self.learning = True
-        self._changed.set()
+        """Combine and rank again."""
+        combined = self._combine()
+        with self._lock:
+            self.combined = combined
+            self.worth_labelling = self._rank()
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -123,8 +106,8 @@ class LabelingSession:
                 matrix=confusion_counts(shares, np.ones(len(kept), dtype=bool), truth) if len(hand) else None,
                 rules=data.statistics(self.voted),
                 lists=[ListView.of(terms, own=terms.name == page_list_name(terms.label)) for terms in data.lists],
-                learning=self.learning,
-                fault=self.fault,
+                learning=self._learner.working,
+                fault=self._learner.fault,
                 who=self.who,
             )
 
@@ -205,7 +188,7 @@ class LabelingSession:
             self.hand_labels.append(hand_label)
             self.data.truth[row] = self.data.classes.index(label) if label else -1
             view = self.record(row)
-        self._wake_learner()
+        self._learner.ask()
         return LabelledRecord(
             id=view.id,
             fields=view.fields,
@@ -278,7 +261,7 @@ class LabelingSession:
             write_lists(self.page_lists, self.root / self.settings.terms)
             self._replace_list(terms, column)
             state = self.state()
-        self._wake_learner()
+        self._learner.ask()
         return state
 
     def _replace_list(self, terms: TermList, column: Votes) -> None:
@@ -315,7 +298,7 @@ class LabelingSession:
             self.voted = voted
             self.page_lists = own_lists(self.root, self.settings)
             state = self.state()
-        self._wake_learner()
+        self._learner.ask()
         return state
 
     def suggestions(self, n: int = 5) -> list[Suggestion]:

@@ -17,6 +17,7 @@ from honed.match.decide import Decided, MatchOptions
 from honed.match.output import write_matches
 from honed.match.reviews import NONE, UNDO, UNSURE, Review, alpha, latest_by_person
 from honed.match.run import TableMatch
+from honed.serve.background import BackgroundWork
 from honed.serve.review_answers import (
     CandidateView,
     EvidenceValue,
@@ -64,19 +65,16 @@ class ReviewSession:
         self.match, self.options, self.out, self.review = match, options, out, review or ReviewOptions()
         self.reviews = match.journal.read()
         self._take(match.decided(options, self.reviews), len(self.reviews))
-        self.working, self.fault = False, ""
-        self._lock, self._changed, self._stopped = threading.RLock(), threading.Condition(), False
+        self._lock = threading.RLock()
         self._searching, self._writing = threading.Lock(), threading.Lock()
         self._said = latest_by_person(self.reviews)
         self._open: dict[str, _Open] = {}
-        self._asked = False
         self._seconds = [key for key in self._said if self._wants_second(key)]
-        threading.Thread(target=self._keep_cut, daemon=True).start()
+        self._cut = BackgroundWork(self._decide, rest=_PAUSE)
 
     def close(self) -> None:
         """Stop the work in the background."""
-        self._stopped = True
-        self._wake()
+        self._cut.close()
 
     # -- the cut ----------------------------------------------------------------------------------
 
@@ -86,41 +84,17 @@ class ReviewSession:
         self._counted = n_reviews
         self._at = 0  # in the queue
 
-    def _wake(self) -> None:
-        with self._changed:
-            self._asked = True
-            self._changed.notify_all()
-
-    def _keep_cut(self) -> None:
-        """Work the decisions out again whenever that is asked for, with pauses, until the session is closed."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._asked)
-                self._asked = False
-            if self._stopped:
-                return
-            began = time.monotonic()
-            self._decide()
-            time.sleep(_PAUSE * (time.monotonic() - began))
-
     def _decide(self) -> None:
-        self.working = True
-        try:
-            with self._lock:
-                reviews = list(self.reviews)
-            decided = self.match.decided(self.options, reviews)
-            with self._lock:
-                self._take(decided, len(reviews))
-            self.fault = ""
-        except Exception as error:  # shown on the page; what was decided is safe on disk
-            self.fault = str(error)
-        finally:
-            self.working = self._asked
+        """Work the decisions out again from all reviews so far."""
+        with self._lock:
+            reviews = list(self.reviews)
+        decided = self.match.decided(self.options, reviews)
+        with self._lock:
+            self._take(decided, len(reviews))
 
     def move_cut(self) -> None:
         """Ask for the cut to be worked out by all reviews so far; returns at once."""
-        self.working = True
-        self._wake()
+        self._cut.ask()
 
     # -- rows -------------------------------------------------------------------------------------
 
@@ -133,11 +107,11 @@ class ReviewSession:
         with self._lock:
             number = self._entry(entry) if entry else self._choose(who)
             if number is None:
-                if self._counted < len(self.reviews) and not self.working:
+                if self._counted < len(self.reviews) and not self._cut.working:
                     self.move_cut()
-                return NextRow(row=None, working=self.working)
+                return NextRow(row=None, working=self._cut.working)
             self._open[who] = _Open(entry=number, until=time.monotonic() + _OPEN_SECONDS)
-        return NextRow(row=self._row(number, who), working=self.working)
+        return NextRow(row=self._row(number, who), working=self._cut.working)
 
     def _entry(self, key: str) -> int:
         number = self.match.entries.by_key.get(key)
@@ -234,7 +208,7 @@ class ReviewSession:
             own = {review.entry: place for place, review in enumerate(self.reviews) if review.who == who}
             last = max(stands, key=lambda key: own[key], default="")
             if not last:
-                return NextRow(row=None, working=self.working)
+                return NextRow(row=None, working=self._cut.working)
             before = self._said[last][who]
             self._keep(replace(before, answer=UNDO, chosen="", at=""))
             found = self.next(who, last)
@@ -257,7 +231,7 @@ class ReviewSession:
                 self._seconds.append(review.entry)
             self._open.pop(review.who, None)
             due = len(self.reviews) - self._counted >= self.review.batch
-        if due and not self.working:
+        if due and not self._cut.working:
             self.move_cut()
 
     # -- what the page tells ----------------------------------------------------------------------
@@ -290,8 +264,8 @@ class ReviewSession:
             differ=[Said.of(reviews) for reviews in twice if len({review.answer for review in reviews}) > 1][
                 -_MOST_DIFFER:
             ],
-            working=self.working,
-            fault=self.fault,
+            working=self._cut.working,
+            fault=self._cut.fault,
             out=self.out.name,
         )
 

@@ -20,6 +20,7 @@ from honed.serve.query_log import LogOptions
 if TYPE_CHECKING:
     from honed.serve.gate import Gate
     from honed.serve.protocols import ProtocolSettings, ServedProtocol
+    from honed.serve.service import Service
 
 log = logging.getLogger("honed.server")
 _BACKLOG = 2048
@@ -61,7 +62,6 @@ def serve(path: Path, options: ServeOptions) -> None:
     from honed.serve.access import Access
     from honed.serve.app import make_app
     from honed.serve.protocols import ProtocolSettings
-    from honed.serve.service import Service
     from honed.serve.sharing import Sharing
 
     if not is_loopback(options.host) and not options.api_key and not options.insecure:
@@ -71,34 +71,39 @@ def serve(path: Path, options: ServeOptions) -> None:
             "server that is meant to be open",
         )
     memory.configure_malloc()
-    limits = replace(
-        options.limits, max_connections=min(options.limits.max_connections, _raise_file_limit() - _RESERVED_FILES)
-    )
-    service = Service(
+    with listen(options.host, options.port) as listener:  # first of all: a taken address is told at once
+        service = _service(path, options)
+        settings = options.settings or ProtocolSettings()
+        calls = [call for protocol in options.protocols for call in protocol.calls(service, settings)]
+        sharing = Sharing(
+            paths=tuple(path for protocol in options.protocols for path in protocol.shared),
+            origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origins),
+        )
+        access = Access(allowed_hosts(options.host, options.allow_hosts), options.api_key, sharing)
+        gate = make_app(service, access, calls)
+
+        def reload() -> None:
+            try:
+                log.info("reloaded %s: %s", path, service.reload()[:12])
+            except (HonedError, OSError, RequestError) as error:
+                log.error("not reloaded, the old bundle goes on: %s", error)
+
+        run_server(gate, listener, f"{path} at http://{options.host}", reload)
+
+
+def _service(path: Path, options: ServeOptions) -> "Service":
+    """Load the bundle that is to be served, within the number of files that the process may open."""
+    from honed.serve.service import Service
+
+    connections = min(options.limits.max_connections, _raise_file_limit() - _RESERVED_FILES)
+    return Service(
         path,
-        limits,
+        replace(options.limits, max_connections=connections),
         engine=options.engine,
         threads=options.threads,
         public_key=options.public_key,
         log_options=options.log,
     )
-    settings = options.settings or ProtocolSettings()
-    calls = [call for protocol in options.protocols for call in protocol.calls(service, settings)]
-    sharing = Sharing(
-        paths=tuple(path for protocol in options.protocols for path in protocol.shared),
-        origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origins),
-    )
-    access = Access(allowed_hosts(options.host, options.allow_hosts), options.api_key, sharing)
-    gate = make_app(service, access, calls)
-    listener = listen(options.host, options.port)
-
-    def reload() -> None:
-        try:
-            log.info("reloaded %s: %s", path, service.reload()[:12])
-        except (HonedError, OSError, RequestError) as error:
-            log.error("not reloaded, the old bundle goes on: %s", error)
-
-    run_server(gate, listener, f"{path} at http://{options.host}", reload)
 
 
 def run_server(gate: "Gate", listener: socket.socket, what: str, reload: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ class Service:
         self._reloading = threading.Lock()
         self._matcher: SingleMatcher | None = None
         self._overview: tuple[Searcher, CatalogueOverview] | None = None
-        threading.Thread(target=self._warm, daemon=True).start()
+        threading.Thread(target=self._warm).start()  # no daemon: compiled code must not outlive the interpreter
 
     def _load(self) -> Searcher:
         return Searcher.load(self.path, engine=self._engine, threads=self._threads, public_key=self._public_key)
