@@ -7,7 +7,7 @@ SCRATCH ?= .shipped
 
 .PHONY: demo test test-avx2 check bench bench-serve docs package clean
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt src/honed/index/kernel.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'

@@ -88,10 +88,13 @@ def install(python: Path, requirement: str) -> None:
 
 
 def test_all_files_of_the_package_are_in_the_wheel(wheel: Path) -> None:
-    files = {path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    files = {path for path in (ROOT / "src" / "honed").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == {path.relative_to(ROOT / "src").as_posix() for path in files}
-    assert wheel.name.startswith(f"honed-{honed.__version__}-py3-none-any")
+    compiled = {name for name in packed if name.endswith(".so")}  # where there is a compiler
+    sources = {path.relative_to(ROOT / "src").as_posix() for path in files if path.suffix != ".so"}
+    assert packed - compiled == sources
+    assert wheel.name.startswith(f"honed-{honed.__version__}-cp311-abi3-")
+    assert len(compiled) == bool(shutil.which("cc") or shutil.which("gcc"))
 
 
 def test_the_source_archive_is_there_too(dist: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from honed.core.errors import ArtifactError
 from honed.index.field_values import FEATURES as FIELD_FEATURES
-from honed.index.field_values import FieldValues
+from honed.index.field_values import FieldValues, word_places
 from honed.index.mentions import ALL, FEATURES, KNOWN, LABELS, Mentions, Names
 from honed.index.name_evidence import NameEvidence
 
@@ -28,7 +28,8 @@ def mentions() -> Mentions:
 
 def features(mentions: Mentions, text: str, level: int = ALL) -> dict[str, list[float]]:
     query, rows = mentions.read(text), np.arange(len(NAMES.texts))
-    columns = mentions.features(query, mentions.windows(query, rows, level=level), rows)
+    windows = mentions.windows(query, rows, level=level)
+    columns = mentions.features(query, windows, windows.best_of(len(rows)))
     assert len(columns) == len(FEATURES)
     return {name: column.tolist() for name, column in zip(FEATURES, columns, strict=True)}
 
@@ -76,8 +77,9 @@ def test_what_many_queries_hold_counts_less() -> None:
 def test_the_rest_of_a_query_is_compared_with_fields(mentions: Mentions) -> None:
     cities, query = FieldValues.of(CITIES), mentions.read("Tianjin University, 22 Main Road, Beijing")
     rows = np.arange(4)
-    starts, sizes = mentions.windows(query, rows).places_of(4)
-    inside, beside, another = cities.columns(query, rows, starts, sizes)
+    windows = mentions.windows(query, rows)
+    starts, sizes = windows.places_of(windows.best_of(4))
+    inside, beside, another = cities.columns(word_places(query), rows, starts, sizes)
     assert len(FIELD_FEATURES) == 3
     assert inside.tolist() == [1, 1, 0, 1]  # the city in the name itself counts as in the query
     assert (beside[0], beside[3]) == (0.0, 1.0)

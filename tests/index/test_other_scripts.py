@@ -13,7 +13,7 @@ from honed.index.fusion import FusionLearner, JudgedCandidates
 from honed.index.hybrid import Candidates, HybridIndex
 from honed.index.other_scripts import ROMANISED, SOUNDS, TRANSLATED
 from honed.index.parts import HybridTexts
-from honed.index.postings import term_key
+from honed.index.postings import QueryTerms, term_key
 from honed.index.translation import FEWEST, Translations
 
 LATIN = ["Lomonosov Moscow State University", "Cairo University", "Toyota Boshoku", "Seoul Institute", "Kyiv Museum"]
@@ -47,18 +47,18 @@ def test_words_that_stand_for_others_are_learned_of_pairs() -> None:
 
 def test_a_translated_name_is_found_that_shares_no_letter() -> None:
     index = translating([*LATIN, "Nara Teachers University", "Osaka Hospital"], PAIRS)
-    assert index.parts[TRANSLATED].scores("大阪の病院").argmax() == 6
-    assert index.parts[TRANSLATED].scores("奈良教育大学").argmax() == 5
-    assert not index.parts[TRANSLATED].scores("Osaka Hospital").any()  # Latin and Latin
+    assert index.parts[TRANSLATED].scores(QueryTerms("大阪の病院")).argmax() == 6
+    assert index.parts[TRANSLATED].scores(QueryTerms("奈良教育大学")).argmax() == 5
+    assert not index.parts[TRANSLATED].scores(QueryTerms("Osaka Hospital")).any()  # Latin and Latin
     assert TRANSLATED not in translating(LATIN, PAIRS[: FEWEST - 1]).parts
 
 
 def test_latin_queries_find_translated_names_in_other_scripts() -> None:
     names = ["大阪病院", "神戸大学", "Osaka Hospital"]
     index = translating(names, [(english, name) for name, english in PAIRS])
-    assert index.parts[TRANSLATED].scores("Kobe University").argmax() == 1
-    assert index.parts[TRANSLATED].scores("Osaka Hospital").argmax() == 0
-    assert index.parts[TRANSLATED].scores("Osaka Hospital")[2] == 0
+    assert index.parts[TRANSLATED].scores(QueryTerms("Kobe University")).argmax() == 1
+    assert index.parts[TRANSLATED].scores(QueryTerms("Osaka Hospital")).argmax() == 0
+    assert index.parts[TRANSLATED].scores(QueryTerms("Osaka Hospital"))[2] == 0
 
 
 def test_translations_survive_a_round_trip_and_are_checked() -> None:
@@ -96,7 +96,7 @@ def gathered(index: HybridIndex, texts: list[str], query: str) -> Candidates:
 )
 @pytest.mark.parametrize("part", PARTS)
 def test_a_name_is_found_in_another_script(query: str, right: int, part: str) -> None:
-    scores = hybrid(MIXED).parts[part].scores(query)
+    scores = hybrid(MIXED).parts[part].scores(QueryTerms(query))
     assert scores.argmax() == right
     assert scores[right] > 0
 
@@ -111,14 +111,14 @@ def test_what_transliteration_alone_finds_is_a_candidate() -> None:
 def test_between_latin_and_latin_nothing_is_added(query: str) -> None:
     with_parts, without = hybrid(LATIN), hybrid(LATIN, bridged=False)
     for part in PARTS:
-        assert not with_parts.parts[part].scores(query).any()
+        assert not with_parts.parts[part].scores(QueryTerms(query)).any()
     one, other = (gathered(index, LATIN, query) for index in (with_parts, without))
     assert one.rows.tolist() == other.rows.tolist()
     shared = [with_parts.feature_names.index(name) for name in without.feature_names]
     assert one.features[:, shared].tolist() == other.features.tolist()
     mixed = hybrid(MIXED)
     for part in PARTS:
-        assert not mixed.parts[part].scores(query)[: len(LATIN)].any()
+        assert not mixed.parts[part].scores(QueryTerms(query))[: len(LATIN)].any()
 
 
 def test_letters_of_latin_names_are_not_kept_twice() -> None:

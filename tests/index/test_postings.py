@@ -13,7 +13,7 @@ from honed.index.analysis import Analyzer
 from honed.index.hybrid import HybridIndex
 from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.index.parts import HybridTexts
-from honed.index.postings import Postings, TermScorer
+from honed.index.postings import Postings, QueryTerms, TermScorer
 
 NAMES = [
     "University of Guadalajara",
@@ -42,7 +42,7 @@ def test_scores_are_those_of_the_libraries(query: str) -> None:
         "letters": TfidfIndex(NAMES),
     }
     for name, reference in references.items():
-        found = index.parts[name].scores(query)
+        found = index.parts[name].scores(QueryTerms(query))
         wanted = dict(reference.search([query], len(NAMES))[0])
         assert {int(row) for row in np.flatnonzero(found)} == set(wanted), name
         assert all(found[row] == pytest.approx(score, rel=1e-4) for row, score in wanted.items()), name
@@ -50,10 +50,10 @@ def test_scores_are_those_of_the_libraries(query: str) -> None:
 
 def test_initials_and_beginnings_find_names() -> None:
     index = HybridIndex.build(HybridTexts(texts=NAMES))
-    assert index.parts["initials"].scores("KSU").argmax() == 2
-    assert index.parts["initials"].scores("K.S.U.").argmax() == 2
-    assert index.parts["beginnings"].scores("UNUD").argmax() == 3
-    assert not index.parts["initials"].scores("kuban state").any()  # no short word
+    assert index.parts["initials"].scores(QueryTerms("KSU")).argmax() == 2
+    assert index.parts["initials"].scores(QueryTerms("K.S.U.")).argmax() == 2
+    assert index.parts["beginnings"].scores(QueryTerms("UNUD")).argmax() == 3
+    assert not index.parts["initials"].scores(QueryTerms("kuban state")).any()  # no short word
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_round_trip_and_a_forgery() -> None:
     made = Postings.of_keys([["a", "b"], ["b"], []])
     back = Postings(made.tensors, 3)
     assert (
-        TermScorer("keys", back, str.split).scores("a b").tolist()
-        == TermScorer("keys", made, str.split).scores("a b").tolist()
+        TermScorer("keys", back, str.split).scores(QueryTerms("a b")).tolist()
+        == TermScorer("keys", made, str.split).scores(QueryTerms("a b")).tolist()
     )
     assert back.masses()[2] == 0
     changes = {
@@ -99,5 +99,5 @@ def test_a_round_trip_and_a_forgery() -> None:
 
 def test_nothing_at_all_can_be_searched() -> None:
     empty = Postings.of_keys([[], []])
-    assert TermScorer("keys", empty, str.split).scores("a").tolist() == [0, 0]
-    assert TermScorer("bm25", empty, str.split).query_worth("a") == 1.0
+    assert TermScorer("keys", empty, str.split).scores(QueryTerms("a")).tolist() == [0, 0]
+    assert TermScorer("bm25", empty, str.split).query_worth(QueryTerms("a")) == 1.0

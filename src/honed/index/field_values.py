@@ -11,7 +11,7 @@ from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.core.tensors import Array, Tensors, check_arrays, divides
 from honed.core.text import terms
-from honed.index.postings import term_key
+from honed.index.postings import Keys, term_key
 from honed.index.windows import QueryWords
 
 PREFIX = "rest."
@@ -19,8 +19,17 @@ FEATURES = ("in the query", "beside the name", "another")
 _DTYPES = {"values": np.int32, "keys": np.uint64, "ends": np.int64, "first": np.uint64, "first_rows": np.int32}
 
 
+WordPlaces: TypeAlias = Mapping[int, list[int]]  # of the words of a query, by their keys
 Numbers: TypeAlias = npt.NDArray[np.int32]
-Keys: TypeAlias = npt.NDArray[np.uint64]
+
+
+def word_places(query: QueryWords) -> WordPlaces:
+    """Return the places of each word of a query by its key."""
+    places: dict[int, list[int]] = {}
+    for at, word in enumerate(query.words):
+        if word:
+            places.setdefault(term_key(word), []).append(at)
+    return places
 
 
 class FieldValues(NamedTuple):
@@ -76,29 +85,23 @@ class FieldValues(NamedTuple):
         """Return the arrays by name."""
         return {f"{prefix}{name}": array for name, array in self._asdict().items()}
 
-    def mentioned(self, places: Mapping[int, Sequence[int]]) -> dict[int, list[list[int]]]:
-        """Return the values that a query holds, with the places of each of their words; ``places`` are by word key."""
+    def mentioned(self, places: WordPlaces) -> dict[int, list[list[int]]]:
+        """Return the values that a query holds, with the places of each of their words."""
+        keys = np.fromiter(places, np.uint64, len(places))
+        low, high = np.searchsorted(self.first, keys), np.searchsorted(self.first, keys, side="right")
         values: dict[int, list[list[int]]] = {}
-        for key in places:
-            low, high = (
-                np.searchsorted(self.first, np.uint64(key)),
-                np.searchsorted(self.first, np.uint64(key), side="right"),
-            )
-            for value in self.first_rows[low:high].tolist():
+        for at in np.flatnonzero(high > low).tolist():
+            for value in self.first_rows[low[at] : high[at]].tolist():
                 words = self.keys[self.ends[value] : self.ends[value + 1]].tolist()
                 if all(word in places for word in words):
-                    values[value] = [list(places[word]) for word in words]
+                    values[value] = [places[word] for word in words]
         return values
 
-    def columns(self, query: QueryWords, rows: Rows, starts: Vectors, sizes: Rows) -> list[Vectors]:
+    def columns(self, places: WordPlaces, rows: Rows, starts: Vectors, sizes: Rows) -> list[Vectors]:
         """Return the features of labels by this field, each ``(n_rows,)``, in the order of `FEATURES`.
 
         A label's name stands in the query's window from ``starts`` ``(n_rows,)``, ``sizes`` words long.
         """
-        places: dict[int, list[int]] = {}
-        for at, word in enumerate(query.words):
-            if word:
-                places.setdefault(term_key(word), []).append(at)
         own = self.values[rows]
         inside, beside, another = (np.zeros(len(rows), np.float32) for _ in range(3))
         ends = starts + sizes

@@ -13,9 +13,9 @@ from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_integer, as_list, as_object
 from honed.core.protocols import Vectors
-from honed.core.ranking import Rows, top_rows
+from honed.core.ranking import Rows
 from honed.core.tensors import Array, Tensors
-from honed.index import name_forms
+from honed.index import kernel, name_forms
 from honed.index.analysis import Analyzer
 from honed.index.fusion import RRF, LearnedFusion, is_long, kind_of_query
 from honed.index.mentions import ALL
@@ -23,7 +23,7 @@ from honed.index.name_evidence import NAMES, NameEvidence
 from honed.index.name_forms import NameForms
 from honed.index.other_scripts import ROMANISED
 from honed.index.parts import HybridTexts, build_parts, read_parts
-from honed.index.postings import TermScorer
+from honed.index.postings import QueryTerms, TermScorer
 
 DENSE = "dense"
 HYBRID, HYBRID_TENSORS = "hybrid.json", "hybrid.safetensors"
@@ -112,12 +112,13 @@ class HybridIndex:
 
         ``hidden`` rows are left out, as if they had never been there; ``near`` is longer by as many.
         """
-        scores = {name: scorer.scores(text) for name, scorer in self.parts.items()}
+        terms = QueryTerms(text)
+        scores = {name: scorer.scores(terms) for name, scorer in self.parts.items()}
         gone = np.asarray(hidden, dtype=np.int64)
         for part_scores in scores.values():
             part_scores[gone] = 0
         near = near[~np.isin(near, gone)][:depth] if len(gone) else near[:depth]
-        best = {name: _best_rows(part_scores, depth) for name, part_scores in scores.items()}
+        best = {name: kernel.best_rows(part_scores, depth) for name, part_scores in scores.items()}
         if self.evidence:
             query, level = self.evidence.names.read(text), self._level_for(text)
             best[NAMES] = self.evidence.names.likely(query, depth, level=level, hidden=gone)
@@ -125,7 +126,7 @@ class HybridIndex:
         columns = _cosine_columns(cosines(rows), _reciprocal_ranks(near[:DEPTH], rows))
         for name in self.parts:
             ranks = _reciprocal_ranks(best[name][:DEPTH], rows)
-            columns += self._part_columns(name, text, scores[name], rows, ranks)
+            columns += self._part_columns(name, terms, scores[name], rows, ranks)
         if self.names:
             likely = np.concatenate([best[name][:DEPTH] for name in ("initials", "beginnings")])
             columns += self._forms.columns(text, rows, likely, self._text_of)
@@ -172,7 +173,7 @@ class HybridIndex:
         order = np.lexsort((candidates.rows, -scores))
         return Ranking(candidates.rows[order], scores[order], np.zeros(len(self.feature_names), np.float32))
 
-    def _part_columns(self, name: str, text: str, scores: Vectors, rows: Rows, ranks: Vectors) -> list[Vectors]:
+    def _part_columns(self, name: str, query: QueryTerms, scores: Vectors, rows: Rows, ranks: Vectors) -> list[Vectors]:
         """Return the features of candidates by one part, each ``(n_rows,)``; ``scores`` are those of all texts."""
         scorer, of_rows, best = self.parts[name], scores[rows], float(scores.max(initial=0))
         if scorer.kind == "cosine":
@@ -182,7 +183,7 @@ class HybridIndex:
         if name not in self._masses:
             self._masses[name] = scorer.postings.masses()
         masses = np.maximum(self._masses[name][rows], 1e-9)
-        return [of_rows / max(scorer.query_worth(text), 1e-9), of_rows / masses, ranks]
+        return [of_rows / max(scorer.query_worth(query), 1e-9), of_rows / masses, ranks]
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -241,12 +242,6 @@ class HybridIndex:
 
 def _cosine_columns(cosines: Vectors, ranks: Vectors) -> list[Vectors]:
     return [cosines, cosines - cosines.max(initial=0), ranks]
-
-
-def _best_rows(scores: Vectors, depth: int) -> Rows:
-    """Return the rows of the highest scores above 0, best first."""
-    hits = np.flatnonzero(scores)
-    return hits[top_rows(scores[hits], min(depth, len(hits)))] if len(hits) else hits
 
 
 def _reciprocal_ranks(best: Rows, rows: Rows) -> Vectors:

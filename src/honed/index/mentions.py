@@ -15,10 +15,11 @@ import numpy as np
 
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
-from honed.core.ranking import Rows, top_rows
+from honed.core.ranking import Rows
 from honed.core.tensors import Array, Tensors, check_arrays, divides
 from honed.core.text import terms
-from honed.index.windows import NameWindows, QueryWords, Values, best_windows, run_rows, summed
+from honed.index import kernel
+from honed.index.windows import NameWindows, NameWords, QueryWords, Values, best_windows, run_rows, summed
 
 LABELS, KNOWN, ALL = 0, 1, 2  # names that may be used: labels, known aliases too, aliases of dev and test too
 PREFIX = "mentions."
@@ -168,22 +169,21 @@ class Mentions:
         held: dict[int, float] = {}
         for _, low, high, share in query.ranges:
             if high - low <= _MOST_WORDS:  # a prefix of many words tells nothing
-                held |= {word: max(share, held.get(word, 0.0)) for word in range(low, high)}
+                for word in range(low, high):
+                    held[word] = max(share, held.get(word, 0.0))
         if not held:
             return np.empty(0, np.int64)
         numbers = np.fromiter(held, dtype=np.int64)
-        sizes = self._posting_ends[numbers + 1] - self._posting_ends[numbers]
-        names = self._posting_names[run_rows(self._posting_ends[numbers], sizes)]
-        weights = np.repeat(self.worth[numbers] * np.array(list(held.values()), dtype=np.float32), sizes)
-        totals = np.bincount(names, weights=weights, minlength=len(self._owners))
-        totals = (totals * totals / self._masses).astype(np.float32)
+        counts = self.worth[numbers] * np.array(list(held.values()), dtype=np.float32)
+        n_names = len(self._owners)
+        totals = kernel.sum_weights(self._posting_ends, self._posting_names, None, numbers, counts, n_names)
+        totals *= totals / self._masses
         totals[self._levels > level] = 0
         if hidden is not None and len(hidden):
             gone = np.zeros(self.n_labels, dtype=np.bool_)
             gone[hidden] = True
             totals[gone[self._owners]] = 0
-        hits = np.flatnonzero(totals)
-        best = hits[top_rows(totals[hits].astype(np.float32), min(4 * n, len(hits)))]
+        best = kernel.best_rows(totals, 4 * n)
         return np.fromiter(dict.fromkeys(self._owners[best].tolist()), dtype=np.int64)[:n]
 
     def windows(self, query: QueryWords, rows: Rows, *, level: int = ALL) -> NameWindows:
@@ -191,18 +191,17 @@ class Mentions:
         first, last = np.searchsorted(self._owners, rows), np.searchsorted(self._owners, rows, side="right")
         names = run_rows(first, last - first)
         place = np.repeat(np.arange(len(rows)), last - first)
-        lengths = (self._ends[names + 1] - self._ends[names]).astype(np.int64)
-        kept = (self._levels[names] <= level) & (lengths > 0)
-        names, place, lengths = names[kept], place[kept], lengths[kept]
-        tokens = self._tokens[run_rows(self._ends[names], lengths)]
-        return best_windows(
-            query, tokens, lengths, place=place, is_label=self._levels[names] == 0, worth=self.worth, usual=self.usual
-        )
+        kept = (self._levels[names] <= level) & (self._ends[names + 1] > self._ends[names])
+        names, place = names[kept], place[kept]
+        words = NameWords(self._tokens, self._ends, self.worth, self.usual)
+        return best_windows(query, words, names, place=place, is_label=self._levels[names] == 0)
 
-    def features(self, query: QueryWords, windows: NameWindows, rows: Rows) -> list[Vectors]:
-        """Return the features of labels by their names, each ``(n_rows,)``, in the order of `FEATURES`."""
-        n = len(rows)
-        best = windows.best_of(n)
+    def features(self, query: QueryWords, windows: NameWindows, best: Rows) -> list[Vectors]:
+        """Return the features of labels by their names, each ``(n_labels,)``, in the order of `FEATURES`.
+
+        ``best`` are the names that the query holds best, see `NameWindows.best_of`.
+        """
+        n = len(best)
         shown = best >= 0
         at = np.where(shown, best, 0)
         share, weight, value = windows.share, windows.held, windows.held * windows.share

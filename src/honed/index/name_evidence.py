@@ -67,10 +67,12 @@ class NameEvidence:
         which names count, see `honed.index.mentions`.
         """
         windows = self.names.windows(query, rows, level=level)
-        columns = [*self.names.features(query, windows, rows), ranks]
-        starts, sizes = windows.places_of(len(rows))
+        best = windows.best_of(len(rows))
+        columns = [*self.names.features(query, windows, best), ranks]
+        starts, sizes = windows.places_of(best)
+        places = field_values.word_places(query) if self.fields else {}
         for values in self.fields.values():
-            columns += values.columns(query, rows, starts, sizes)
+            columns += values.columns(places, rows, starts, sizes)
         return [*columns, *self.kinds[rows].astype(np.float32).T]
 
     def tensors(self) -> dict[str, Array]:

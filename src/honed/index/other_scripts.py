@@ -13,7 +13,7 @@ from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
 from honed.core.tensors import Tensors
 from honed.core.text import is_other_script
-from honed.index.postings import Postings, TermScorer
+from honed.index.postings import Postings, QueryTerms, TermScorer
 from honed.index.romanise import ROMANISATION, consonant_grams, romanised_grams
 from honed.index.translation import FEWEST, Pairs, Translations
 
@@ -42,18 +42,18 @@ class AcrossScripts(TermScorer):
         self._foreign = foreign
         self._latin = TermScorer("cosine", latin, terms_of) if latin is not None else None
 
-    def scores(self, text: str) -> Vectors:
+    def scores(self, query: QueryTerms) -> Vectors:
         """Return the scores of all names ``(n,)``, see the class."""
-        if is_other_script(text):
-            of_all = self._with_all(text)
-            return of_all if self._latin is None else np.maximum(of_all, self._latin.scores(text))
+        if is_other_script(query.text):
+            of_all = self._with_all(query)
+            return of_all if self._latin is None else np.maximum(of_all, self._latin.scores(query))
         scores = np.zeros(self.postings.n, np.float32)
         if len(self._foreign):
-            scores[self._foreign] = self._with_all(text)[self._foreign]
+            scores[self._foreign] = self._with_all(query)[self._foreign]
         return scores
 
-    def _with_all(self, text: str) -> Vectors:
-        return super().scores(text)
+    def _with_all(self, query: QueryTerms) -> Vectors:
+        return super().scores(query)
 
 
 class Translated(AcrossScripts):
@@ -71,8 +71,8 @@ class Translated(AcrossScripts):
         """The arrays of its own."""
         return self.table.tensors
 
-    def _with_all(self, text: str) -> Vectors:
-        keys, chances = self.table.of_text(text)
+    def _with_all(self, query: QueryTerms) -> Vectors:
+        keys, chances = self.table.of_text(query.text)
         numbers, known = self.postings.find_keys(keys)
         weights = chances[known] * self.postings.worth_of(numbers)
         return self.postings.sum(numbers, weights / max(float(np.sqrt((weights**2).sum())), 1e-12))

@@ -5,9 +5,10 @@ without them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +17,37 @@ from honed.core.errors import ArtifactError
 from honed.core.protocols import Mask, Vectors
 from honed.core.ranking import Rows
 from honed.core.tensors import Tensors, check_arrays, divides
+from honed.index import kernel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+Keys: TypeAlias = npt.NDArray[np.uint64]  # of terms, see `term_key`
 _DTYPES = {"keys": np.uint64, "ends": np.int64, "rows": np.int32, "weights": np.float32, "worth": np.float32}
 
 
 def term_key(term: str) -> int:
     """Return the 64 bits under which a term is looked up (BLAKE2b)."""
     return int.from_bytes(blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+_query_key = lru_cache(maxsize=1 << 15)(term_key)  # the same few letters and words come in query after query
+
+
+class QueryTerms:
+    """The terms of one query, made once for all that reads it in the same way."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._made: dict[Callable[[str], Sequence[str]], tuple[Keys, Vectors]] = {}
+
+    def of(self, terms_of: Callable[[str], Sequence[str]]) -> tuple[Keys, Vectors]:
+        """Return the keys of the distinct terms that a function makes of the query, and how often each is in it."""
+        if terms_of not in self._made:
+            counts = Counter(terms_of(self.text))
+            keys = np.array([_query_key(term) for term in counts], dtype=np.uint64)
+            self._made[terms_of] = keys, np.array(list(counts.values()), dtype=np.float32)
+        return self._made[terms_of]
 
 
 class Postings:
@@ -78,19 +100,7 @@ class Postings:
         matrix = csr_matrix((np.ones(len(pairs), np.float32), (rows, columns)), shape=(len(numbers), n))
         return cls.build(list(numbers), matrix, np.log1p(n / np.bincount(rows, minlength=len(numbers))))
 
-    def find(self, terms: Mapping[str, float]) -> tuple[Rows, Vectors, Vectors]:
-        """Return the numbers of those terms of a query that are known, their counts in it, and their worth.
-
-        All three are ``(n_known,)``; ``terms`` maps each term to its count.
-        """
-        if not terms:
-            return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
-        wanted = np.array([term_key(term) for term in terms], dtype=np.uint64)
-        counts = np.array(list(terms.values()), dtype=np.float32)
-        numbers, known = self.find_keys(wanted)
-        return numbers, counts[known], self.worth_of(numbers)
-
-    def find_keys(self, wanted: npt.NDArray[np.uint64]) -> tuple[Rows, Mask]:
+    def find_keys(self, wanted: Keys) -> tuple[Rows, Mask]:
         """Return the numbers of the terms of some keys ``(n_known,)``, and which keys are known ``(n_keys,)``."""
         at = np.minimum(np.searchsorted(self._keys, wanted), max(0, len(self._keys) - 1))
         known = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), bool)
@@ -103,12 +113,7 @@ class Postings:
 
     def sum(self, numbers: Rows, counts: Vectors) -> Vectors:
         """Return for each document ``(n,)`` the sum of its weights of some terms, each times its count in the query."""
-        spans = [slice(int(self._ends[number]), int(self._ends[number + 1])) for number in numbers]
-        if not spans:
-            return np.zeros(self.n, np.float32)
-        rows = np.concatenate([self._rows[span] for span in spans])
-        parts = [self._weights[span] * count for span, count in zip(spans, counts, strict=True)]
-        return np.bincount(rows, weights=np.concatenate(parts), minlength=self.n).astype(np.float32)
+        return kernel.sum_weights(self._ends, self._rows, self._weights, numbers, counts, self.n)
 
     def masses(self) -> Vectors:
         """Return for each document ``(n,)`` the summed worth of its terms."""
@@ -119,8 +124,9 @@ class Postings:
         """Return the rows of the documents that have a term, in ascending order."""
         return np.unique(self._rows).astype(np.int64)
 
+    @cached_property
     def unknown_worth(self) -> float:
-        """Return the worth of a term that no document has: as much as the rarest."""
+        """The worth of a term that no document has: as much as the rarest."""
         return float(self._worth.max(initial=1.0))
 
 
@@ -143,18 +149,21 @@ class TermScorer:
         """The arrays that are kept of it."""
         return self.postings.tensors
 
-    def query_worth(self, text: str) -> float:
+    def query_worth(self, query: QueryTerms) -> float:
         """Return the summed worth of the distinct terms of a query, those that no document has among them."""
-        terms = set(self.terms_of(text))
-        worth = self.postings.find(dict.fromkeys(terms, 1.0))[2]
-        return float(worth.sum()) + (len(terms) - len(worth)) * self.postings.unknown_worth()
+        keys, _ = query.of(self.terms_of)
+        numbers, _ = self.postings.find_keys(keys)
+        worth = self.postings.worth_of(numbers)
+        return float(worth.sum()) + (len(keys) - len(worth)) * self.postings.unknown_worth
 
-    def scores(self, text: str) -> Vectors:
+    def scores(self, query: QueryTerms) -> Vectors:
         """Return the scores of all documents ``(n,)``, 0 for one that shares no term with the query."""
-        numbers, counts, worth = self.postings.find(Counter(self.terms_of(text)))
-        if self.kind == "keys":
-            counts = worth
-        elif self.kind == "cosine":
-            counts = (1 + np.log(counts)) * worth
+        keys, counts = query.of(self.terms_of)
+        numbers, known = self.postings.find_keys(keys)
+        counts = counts[known]
+        if self.kind != "bm25":
+            worth = self.postings.worth_of(numbers)
+            counts = worth if self.kind == "keys" else (1 + np.log(counts)) * worth
+        if self.kind == "cosine":
             counts = counts / max(float(np.sqrt((counts**2).sum())), 1e-12)
         return self.postings.sum(numbers, counts)

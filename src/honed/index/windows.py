@@ -1,4 +1,4 @@
-"""Names laid over the words of a query: the window that holds most of each, by numpy alone."""
+"""Names laid over the words of a query: the window that holds most of each."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from honed.core.protocols import Vectors
 from honed.core.ranking import Rows
+from honed.index import kernel
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Values: TypeAlias = npt.NDArray[np.floating[Any]] | Flags
@@ -32,13 +33,15 @@ class QueryWords(NamedTuple):
 class NameWindows(NamedTuple):
     """The best window of a query for each of some names, all ``(n_names,)``.
 
-    ``place`` numbers the labels that bear the names, ascending; ``lengths`` are the numbers of words. Of the worth of a
+    ``place`` numbers the labels that bear the names, ascending; ``first`` are the first names of each label that has
+    any. ``lengths`` are the numbers of words. Of the worth of a
     name (``mass``) the window holds ``held``, a ``share``, the whole query ``anywhere``. The window begins at
     ``starts`` and is ``sizes`` long. ``whole`` says that the name stands there word for word, ``part`` that nothing
     else stands between the signs around it; ``unusual`` is its worth with words that many queries hold counted less.
     """
 
     place: Rows
+    first: Rows
     lengths: Vectors
     mass: Vectors
     held: Vectors
@@ -53,43 +56,102 @@ class NameWindows(NamedTuple):
 
     def best_of(self, n: int) -> Rows:
         """Return for each of ``n`` labels the name that the query holds best ``(n,)``, -1 where it has none."""
-        order = np.lexsort((self.held * self.share, self.place))
-        last = np.searchsorted(self.place[order], np.arange(n), side="right") - 1
         best = np.full(n, -1, dtype=np.int64)
-        has = np.bincount(self.place, minlength=n) > 0
-        best[has] = order[last[has]]
+        value = self.held * self.share
+        of_label = np.repeat(self._highest(value), np.diff(self.first, append=len(self.place)))
+        at = np.flatnonzero(value == of_label)
+        best[self.place[at]] = at  # of equal ones the last
         return best
 
-    def places_of(self, n: int) -> tuple[Vectors, Rows]:
-        """Return where the best window of each of ``n`` labels begins, and its length, both ``(n,)``; 0 for none."""
-        best = self.best_of(n)
+    def places_of(self, best: Rows) -> tuple[Vectors, Rows]:
+        """Return where the windows of some names begin, and their lengths, both as long as ``best``; 0 for -1."""
         shown, at = best >= 0, np.maximum(best, 0)
         if not len(self.starts):
-            return np.zeros(n, np.float32), np.zeros(n, np.int64)
+            return np.zeros(len(best), np.float32), np.zeros(len(best), np.int64)
         return np.where(shown, self.starts[at], 0), np.where(shown, self.sizes[at], 0)
 
     def most_of(self, values: Values, n: int) -> Vectors:
         """Return the highest value of the names of each of ``n`` labels ``(n,)``, 0 where it has none."""
         highest = np.zeros(n, dtype=np.float32)
-        np.maximum.at(highest, self.place, values.astype(np.float32))
+        highest[self.place[self.first]] = np.maximum(self._highest(values), 0)
         return highest
 
+    def _highest(self, values: Values) -> Values:
+        """Return the highest value of each run of names of one label."""
+        return np.maximum.reduceat(values, self.first) if len(self.first) else values[:0]
 
-def best_windows(
-    query: QueryWords,
-    tokens: Rows,
-    lengths: Rows,
-    *,
-    place: Rows,
-    is_label: Flags,
-    worth: Vectors,
-    usual: Vectors,
-) -> NameWindows:
-    """Lay names over a query; ``tokens`` are the words of all names, each of ``lengths`` words."""
+
+class NameWords(NamedTuple):
+    """The words of all names: ``tokens`` are their numbers, ``ends`` ``(n_names + 1,)`` tell where each name ends.
+
+    ``worth`` ``(n_words,)`` is that of each word, ``usual`` ``(n_words,)`` less for a word that many queries hold.
+    """
+
+    tokens: Rows
+    ends: Rows
+    worth: Vectors
+    usual: Vectors
+
+
+class _Laid(NamedTuple):
+    """Names laid over a query, all ``(n_names,)``; see `NameWindows`."""
+
+    mass: Vectors
+    unusual: Vectors
+    anywhere: Vectors
+    held: Vectors
+    starts: Rows
+    sizes: Rows
+    whole: Flags
+    part: Flags
+
+
+def best_windows(query: QueryWords, words: NameWords, names: Rows, *, place: Rows, is_label: Flags) -> NameWindows:
+    """Lay the names of some numbers ``(n_names,)`` over a query; for ``place`` and ``is_label`` see `NameWindows`."""
+    laid = (_laid_by_numpy if kernel.compiled is None else _laid_compiled)(query, words, names)
+    return NameWindows(
+        place=place,
+        first=np.flatnonzero(np.diff(place, prepend=-1)),
+        lengths=(words.ends[names + 1] - words.ends[names]).astype(np.float32),
+        mass=laid.mass,
+        held=laid.held,
+        share=laid.held / laid.mass,
+        anywhere=laid.anywhere,
+        starts=laid.starts.astype(np.float32),
+        sizes=laid.sizes,
+        whole=laid.whole,
+        part=laid.part,
+        unusual=laid.unusual,
+        is_label=is_label,
+    )
+
+
+def _laid_compiled(query: QueryWords, words: NameWords, names: Rows) -> _Laid:
+    assert kernel.compiled is not None  # the caller has looked
+    n, width = len(names), max(len(query.words), 1)
+    at, low, high, share = zip(*query.ranges, strict=True) if query.ranges else ((), (), (), ())
+    begins, stops = (
+        bytes(place in places for place in range(width + 1)) for places in (query.starts, query.stops)
+    )  # places of signs
+    mass, unusual, anywhere, held = np.empty((4, n), np.float32)
+    starts, sizes = np.empty((2, n), np.int64)
+    found = np.empty(n, np.uint8)
+    places = (np.array(column, np.int64) for column in (at, low, high))
+    kernel.compiled.lay_names(
+        *(words.tokens, words.ends, names, words.worth, words.usual),
+        *(*places, np.array(share, np.float32), begins, stops),
+        *(mass, unusual, anywhere, held, starts, sizes, found),
+    )
+    return _Laid(mass, unusual, anywhere, held, starts, sizes, whole=found > 0, part=found > 1)
+
+
+def _laid_by_numpy(query: QueryWords, words: NameWords, names: Rows) -> _Laid:
+    lengths = words.ends[names + 1] - words.ends[names]
+    tokens = words.tokens[run_rows(words.ends[names], lengths)]
     n, width = len(lengths), max(len(query.words), 1)
     match = _matches(query, tokens, width)
-    token_worth = worth[tokens].astype(np.float32)
-    held, starts, sizes = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.int64)
+    token_worth = words.worth[tokens].astype(np.float32)
+    held, starts, sizes = np.zeros(n, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
     whole, part = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     anywhere = summed(match.max(axis=1, initial=0) * token_worth, lengths).astype(np.float32)
     laid = np.where(anywhere > 0, lengths, 0)  # of the others the query holds no word
@@ -105,20 +167,8 @@ def best_windows(
             whole[chosen], part[chosen] = _word_for_word(query, block.reshape(-1, length, width))
     sizes[held == 0] = 0  # nothing of the name is there
     mass = np.maximum(summed(token_worth, lengths), 1e-9).astype(np.float32)
-    return NameWindows(
-        place=place,
-        lengths=lengths.astype(np.float32),
-        mass=mass,
-        held=held,
-        share=held / mass,
-        anywhere=anywhere,
-        starts=starts,
-        sizes=sizes,
-        whole=whole,
-        part=part,
-        unusual=summed(usual[tokens], lengths).astype(np.float32),
-        is_label=is_label,
-    )
+    unusual = summed(words.usual[tokens], lengths).astype(np.float32)
+    return _Laid(mass, unusual, anywhere, held, starts, sizes, whole, part)
 
 
 def _matches(query: QueryWords, tokens: Rows, width: int) -> Vectors:

@@ -14,6 +14,7 @@ from honed.encode.architectures import architecture_of
 from honed.encode.base_models import ModelFiles, resolve
 from honed.encode.candidates import candidates
 from honed.encode.engines import best_engine
+from honed.index import kernel
 
 _PACKAGES = (
     "honed",
@@ -92,6 +93,7 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
         "encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}",
         "index, search": "cpu, FAISS",
         "bundles": engines,
+        "word search": "compiled" if kernel.compiled else "numpy alone: honed was built without a C compiler",
     }
 
 

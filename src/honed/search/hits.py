@@ -1,6 +1,6 @@
 """Rows of names to hits: an entity once, one of a group, those that bear the query as a known name first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -95,20 +95,20 @@ class HitBuilder:
                 break
             if row < 0:  # an approximate index may find fewer
                 continue
-            for hit in self._hits_of_text(query, row, score, cosine):
-                keys = self._keys(hit, "" if query.by_entity else hit.matched, grouped=grouped)
+            text = self._names.text(row)
+            for entity in self._bearers(query, row):
+                hit = self.hit(entity, text, score, cosine, by_entity=query.by_entity, rank=len(hits) + 1)
+                keys = self._keys(hit, "" if query.by_entity else text, grouped=grouped)
                 if not keys & taken and len(hits) < query.k:
                     taken |= keys
-                    hits.append(replace(hit, rank=len(hits) + 1))
+                    hits.append(hit)
         return hits
 
-    def _hits_of_text(self, query: HitQuery, row: int, score: float, cosine: float) -> Iterable[Hit]:
-        """Yield a hit for each entity that bears a text and passes the filter, those with the nearest labels first."""
+    def _bearers(self, query: HitQuery, row: int) -> list[int]:
+        """Return the entities that bear a text and pass the filter, those with the nearest labels first."""
         kinds = self._catalogue.kinds(query.direction)
         bearers = [_Bearer(entity, row) for entity in self._names.bearers(row, kinds) if query.masks.allows(entity)]
-        text = self._names.text(row)
-        for bearer in self._nearest_first(bearers, query.vector):
-            yield self.hit(bearer.entity, text, score, cosine, by_entity=query.by_entity)
+        return [bearer.entity for bearer in self._nearest_first(bearers, query.vector)]
 
     def _nearest_first(self, bearers: Sequence[_Bearer], vector: Vectors) -> list[_Bearer]:
         """Return bearers of one name by how near the entity's label is to the query, ties by id."""
@@ -137,10 +137,12 @@ class HitBuilder:
         """Return what a hit shares with others of which only one is to be seen; empty where nothing."""
         return str(hit.fields.get(self._catalogue.group_by, "")) if self._catalogue.group_by else ""
 
-    def hit(self, entity: int, matched: str, score: float, cosine: float, *, by_entity: bool = True) -> Hit:
+    def hit(
+        self, entity: int, matched: str, score: float, cosine: float, *, by_entity: bool = True, rank: int = 0
+    ) -> Hit:
         """Return an entity that was found by one of its names, or that name with the entity's label among the fields.
 
-        The rank is 0: whoever puts hits in order sets it.
+        The rank 0 is to be set by whoever puts hits in order.
         """
         entity_id, label, fields = self._names.entity(entity)
         return Hit(
@@ -149,6 +151,6 @@ class HitBuilder:
             score=rounded(max(-1.0, min(score, 1.0))),
             cosine=rounded(max(-1.0, min(cosine, 1.0))),
             matched=matched,
-            rank=0,
+            rank=rank,
             fields=fields if by_entity else {**fields, "label": label},
         )

@@ -123,7 +123,7 @@ class HybridSearch:
         builder, width = HitBuilder(self.catalogue), 4 * query.k
         while True:
             ranking = self.extend_ranking(query.text, query.vector, ranking, width, query.masks)
-            hits = builder.build(query, known, self._scored(query, ranking, total))
+            hits = builder.build(query, known, self._scored(query, ranking.first(width), total))
             enough = len(hits) >= query.k or len(ranking.numbers) < width
             if enough or width >= self.catalogue.most_examined(len(self.catalogue.labels)):
                 return hits

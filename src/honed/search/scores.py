@@ -29,6 +29,10 @@ class RankedLabels(NamedTuple):
     numbers: Rows
     odds: Odds
 
+    def first(self, n: int) -> "RankedLabels":
+        """Return the first ``n`` of them."""
+        return RankedLabels(self.numbers[:n], self.odds[:n])
+
     def followed_by(self, deeper: "RankedLabels") -> "RankedLabels":
         """Return the ranking with those of another behind it that are not in it, none with higher log-odds."""
         new = ~np.isin(deeper.numbers, self.numbers)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from honed.artifacts.models import DistilArtifact, TrainArtifact
-from honed.core.ranking import top_rows
 from honed.core.stage import Inputs
-from honed.index.postings import TermScorer
+from honed.index.kernel import best_rows
+from honed.index.postings import QueryTerms, TermScorer
 from honed.search.searcher import Searcher
 from honed.shapes.systems import BASE, BM25, HYBRID, RERANKED, STUDENT, TFIDF, TUNED
 
@@ -37,7 +37,7 @@ def latencies(searcher: Searcher, inputs: Inputs, texts: Sequence[str]) -> dict[
 
 
 def _by_terms(scorer: TermScorer) -> Callable[[str], object]:
-    return lambda text: top_rows(scorer.scores(text), 10)
+    return lambda text: best_rows(scorer.scores(QueryTerms(text)), 10)
 
 
 def _timed(search: Callable[[str], object], texts: Sequence[str]) -> dict[str, float]:
