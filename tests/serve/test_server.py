@@ -18,7 +18,7 @@ import pytest
 from honed import Searcher
 from honed.core.errors import ConfigError
 from honed.core.records import Answer
-from honed.serve.batching import EncodeWork, MicroBatcher, QueueFull, SearchWork
+from honed.serve.batching import EncodeWork, MicroBatcher, QueueFull, SearcherRunner, SearchWork
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
 from honed.serve.server import ServeOptions
@@ -338,7 +338,7 @@ class _Slow:
 class TestQueue:
     def test_what_waits_is_answered_together_and_each_gets_its_own(self) -> None:
         slow = _Slow()
-        batcher = MicroBatcher(slow, max_waiting=10)  # type: ignore[arg-type]
+        batcher = MicroBatcher([SearcherRunner(slow)], max_waiting=10)  # type: ignore[arg-type]
 
         async def main() -> list[list[Answer]]:
             asks = [asyncio.ensure_future(batcher.submit(SearchWork("x"), ["0"], 1))]
@@ -360,7 +360,7 @@ class TestQueue:
 
     def test_a_full_queue_refuses_at_once_and_a_cancelled_request_frees_its_place(self) -> None:
         slow = _Slow()
-        batcher = MicroBatcher(slow, max_waiting=2)  # type: ignore[arg-type]
+        batcher = MicroBatcher([SearcherRunner(slow)], max_waiting=2)  # type: ignore[arg-type]
 
         async def main() -> None:
             first = asyncio.ensure_future(batcher.submit(SearchWork("x"), ["running"], 1))
@@ -383,7 +383,7 @@ class TestQueue:
     def test_an_error_reaches_every_one_who_waits_and_the_engine_goes_on(self) -> None:
         slow = _Slow()
         slow.go.set()
-        batcher = MicroBatcher(slow, max_waiting=2)  # type: ignore[arg-type]
+        batcher = MicroBatcher([SearcherRunner(slow)], max_waiting=2)  # type: ignore[arg-type]
 
         async def main() -> None:
             with pytest.raises(TypeError):

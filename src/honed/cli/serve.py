@@ -33,6 +33,10 @@ AllowedHosts = Annotated[
 ]
 Engine = Annotated[str, typer.Option(help="auto, onnxruntime, openvino or numpy.")]
 Threads = Annotated[int, typer.Option(help="Threads of the encoder; 0 takes all cores.", min=0)]
+Workers = Annotated[
+    int,
+    typer.Option(help="Processes that answer, each on its share of the cores; 0 answers in the server's own.", min=0),
+]
 MostHits = Annotated[int, typer.Option(help="Most hits of one query.", min=1, max=1000)]
 RerankTime = Annotated[
     float, typer.Option(help="Time that a cross-encoder may take for a batch of requests, in ms.", min=1)
@@ -74,6 +78,7 @@ def serve(
     allow_host: AllowedHosts = None,
     engine: Engine = "auto",
     threads: Threads = 0,
+    workers: Workers = 0,
     max_k: MostHits = 100,
     rerank_ms: RerankTime = 300.0,
     max_waiting: MostWaiting = 128,
@@ -102,6 +107,7 @@ def serve(
             allow_hosts=(*section.allow_hosts, *(allow_host or ())),
             engine=engine,
             threads=threads,
+            workers=workers,
             public_key=require_signature,
             limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline, rerank_ms=rerank_ms),
             **_protocols(protocol or (), type_field, allow_origin or ()),

@@ -32,8 +32,9 @@ _RESERVED_FILES = 64 + 6 * _ACCEPTED  # for everything but connections
 class ServeOptions:
     """How a bundle is served; a public address needs a key, unless it is meant to be open.
 
-    ``protocols`` are spoken beside the server's own calls; ``allow_origins`` are pages that may ask what those share.
-    ``log`` is where searches and events are kept; None keeps none.
+    ``workers`` are processes that answer, 0 answers in the server's own. ``protocols`` are spoken beside the calls of
+    the server; ``allow_origins`` are pages that may ask what those share. ``log`` is where searches and events are
+    kept; None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +44,7 @@ class ServeOptions:
     allow_hosts: Sequence[str] = ()
     engine: str = "auto"
     threads: int = 0
+    workers: int = 0
     public_key: Path | None = None
     limits: Limits = field(default_factory=Limits)
     protocols: "Sequence[ServedProtocol]" = ()
@@ -101,6 +103,7 @@ def _service(path: Path, options: ServeOptions) -> "Service":
         replace(options.limits, max_connections=connections),
         engine=options.engine,
         threads=options.threads,
+        workers=options.workers,
         public_key=options.public_key,
         log_options=options.log,
     )

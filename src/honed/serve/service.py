@@ -14,13 +14,15 @@ from honed.match.single import SingleMatcher
 from honed.search.overview import CatalogueOverview, catalogue_overview
 from honed.search.searcher import Searcher
 from honed.serve import memory
-from honed.serve.batching import MicroBatcher
+from honed.serve.batching import MicroBatcher, Runner, SearcherRunner
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
 from honed.serve.metrics import Metrics
 from honed.serve.query_log import LogOptions, QueryLog
+from honed.serve.workers import WorkerOptions, start_workers
 
 log = logging.getLogger("honed.server")
+_SHARE_OF_DEADLINE = 0.8  # what waits longer at the pace of the moment is not let in
 
 
 class Service:
@@ -39,15 +41,28 @@ class Service:
         threads: int = 0,
         public_key: Path | None = None,
         log_options: LogOptions | None = None,
+        workers: int = 0,
     ) -> None:
-        """Load the bundle; `honed.core.errors.ArtifactError` when it is unfit, `StorageError` for a log that is."""
+        """Load the bundle; ``workers`` are processes that answer, 0 answers in this one.
+
+        Raises `honed.core.errors.ArtifactError` when the bundle is unfit, `StorageError` for a log that is.
+        """
         self.path, self.limits, self.metrics = path, limits, Metrics()
         self._engine, self._threads, self._public_key = engine, threads, public_key
+        self._workers = WorkerOptions(
+            n=workers,
+            engine=engine,
+            threads=threads,
+            public_key=public_key,
+            most_seconds=max(60.0, 2 * limits.deadline),
+        )
+        self.engine = ""  # of the workers
         self.searcher = self._load()
         self.log = QueryLog(log_options, self.metrics.count_log_lines) if log_options else None
         self.batcher = MicroBatcher(
-            self.searcher,
+            [SearcherRunner(self.searcher)],
             max_waiting=limits.max_waiting,
+            max_seconds=_SHARE_OF_DEADLINE * limits.deadline,
             on_batch=self.metrics.count_batch,
             check=self._check_tokens,
         )
@@ -61,22 +76,35 @@ class Service:
     def _load(self) -> Searcher:
         return Searcher.load(self.path, engine=self._engine, threads=self._threads, public_key=self._public_key)
 
-    def _check_tokens(self, searcher: Searcher, texts: Sequence[str]) -> None:
+    def _check_tokens(self, texts: Sequence[str]) -> None:
         """Refuse texts that have more tokens in all than one request may; few characters cannot."""
         limit = self.limits.max_tokens
-        if sum(map(len, texts)) > limit and (total := searcher.count_tokens(texts)) > limit:
+        if sum(map(len, texts)) > limit and (total := self.searcher.count_tokens(texts)) > limit:
             raise RequestError(413, "E_TOO_MANY_TOKENS", f"the texts have {total} tokens; max_tokens is {limit}")
 
     def _warm(self) -> None:
-        """Load the fast engine, unless numpy alone is to answer."""
+        """Load the fast engine, unless numpy alone is to answer, or start the processes that answer from now on."""
         try:
-            if self._engine != "numpy":
+            if self._workers.n:
+                with self._reloading:
+                    self.batcher.replace(self._runners(self.searcher))
+            elif self._engine != "numpy":
                 self.searcher.warm()
                 memory.trim_heap()
             self.ready.set()
         except Exception as error:  # whatever it is, the server must say that it is not ready
             log.error("the fast engine cannot be used: %s", error)
             self.fault = "the bundle is unfit"
+
+    def _runners(self, searcher: Searcher) -> list[Runner]:
+        """Return what does the work of batches with a searcher: ready to answer."""
+        if not self._workers.n:
+            if self._engine != "numpy":
+                searcher.warm()
+            return [SearcherRunner(searcher)]
+        workers = start_workers(searcher, self._workers)
+        self.engine = workers[0].engine
+        return list(workers)
 
     def reload(self) -> str:
         """Load the bundle again and answer from it; returns its fingerprint. The old one goes on when it is unfit.
@@ -89,14 +117,12 @@ class Service:
         try:
             try:
                 searcher = self._load()
-                if self._engine != "numpy":
-                    searcher.warm()
+                runners = self._runners(searcher)
             except (HonedError, OSError):
                 self.metrics.reloads.labels("refused").inc()
                 raise
-            self.batcher.replace(searcher)
             self.searcher = searcher
-            self.batcher.wait_for_running()
+            self.batcher.replace(runners)
             memory.trim_heap()
             self.metrics.reloads.labels("done").inc()
             self.fault = ""
@@ -119,7 +145,7 @@ class Service:
             **counted,
             "files": sizes,
             "parts": parts_of(self.searcher),
-            "engine": getattr(self.searcher.encoder, "engine", ""),
+            "engine": self.engine or getattr(self.searcher.encoder, "engine", ""),
             "honed": __version__,
         }
 
