@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SCRATCH ?= .shipped
 
-.PHONY: demo test test-avx2 check bench bench-serve docs package clean
+.PHONY: demo test test-long test-avx2 check bench bench-serve docs package clean
 
 $(READY): pyproject.toml constraints.txt src/honed/index/kernel.c
 	$(PYTHON) -m venv $(VENV)
@@ -21,14 +21,17 @@ demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shi
 	$(BIN)/honed search "Guadalajara Univercity" -k 3 --project examples/institutions
 	$(BIN)/honed search "University of Guadalajara" -k 3 --target aliases --project examples/institutions
 
-test: $(READY)  ## the default suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## the default suite; a third of the time its tests wait for servers and pages: more of them than cores
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-long: $(READY)  ## the few tests of a minute and more: notebooks, examples in full, wheels in empty environments
+	$(BIN)/python -m pytest -n 2 -m slow
 
 OLDER := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OPENBLAS_CORETYPE=Haswell HONED_BF16=off
 
 test-avx2: $(READY)  ## the numeric part of the suite as a CPU with AVX2 alone would run it
 	$(OLDER) $(BIN)/python -m pytest -n 2 --dist loadfile tests/encode tests/index tests/train/test_objectives.py \
-	  tests/bundle tests/search/test_answering.py tests/stages/test_labeling.py tests/project/test_update.py
+	  -m "not slow" tests/bundle tests/search/test_answering.py tests/stages/test_labeling.py tests/project/test_update.py
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff format --check src tests benchmarks docs

@@ -62,6 +62,7 @@ def test_a_label_finds_its_aliases(project: Project) -> None:
     assert any(isinstance(hit, Hit) and hit.fields["label"] == "University of Guadalajara" for hit in found)
 
 
+@pytest.mark.slow
 def test_real_data_reproduces_the_known_figures(real_data: Path, tmp_path: Path) -> None:
     """dbpedia_schools: the audit, and the lexical baselines on a qid-disjoint split, without training.
 

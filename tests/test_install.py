@@ -101,6 +101,7 @@ def test_the_source_archive_is_there_too(dist: Path) -> None:
     assert (dist / f"honed-{honed.__version__}.tar.gz").stat().st_size < 8e6
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_wheel_works_in_an_empty_environment(version: str, wheel: Path, made: Path, tmp_path: Path) -> None:

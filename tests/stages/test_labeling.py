@@ -348,6 +348,7 @@ def test_records_are_read_as_they_are_asked_for(news: Path) -> None:
 # -- with the real model ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weak_labels_of_the_example_are_right_and_fine_tuning_keeps_classes_together(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(ROOT / "examples" / "news", tmp_path / "p"))
     shutil.rmtree(folder / "work", ignore_errors=True)

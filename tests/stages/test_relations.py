@@ -247,6 +247,7 @@ def test_pairs_of_held_out_sentences_take_the_relations_in_turn() -> None:
 # -- with the real model -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_the_example_moves_from_names_to_what_is_said(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLE, tmp_path / "p", ignore=shutil.ignore_patterns("work")))
     Project(folder).run()
