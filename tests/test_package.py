@@ -22,7 +22,7 @@ PYTHONS = [line.rpartition(":: ")[2] for line in PROJECT["classifiers"] if ":: 3
 # of honed[all]
 PEOPLE = {
     "train", "serve", "explain", "ir", "postgres", "openvino", "sign", "offline", "tables", "sql", "languages", "urls",
-    "mcp",
+    "mcp", "bulk",
 }  # fmt: skip
 # modules that may not be installed here, with the distribution that brings them
 MAY_BE_MISSING = {

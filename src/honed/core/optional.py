@@ -16,6 +16,7 @@ PARTS = {
     "stemming": ("Stemmer", "serve"),
     "vector index": ("faiss", "serve"),
     "tokenizer": ("tokenizers", "serve"),
+    "bulk tokens": ("nanotoken", "bulk"),
     "onnxruntime": ("onnxruntime", "serve"),
     "patterns": ("re2", "train"),
     "pictures": ("matplotlib", "explain"),

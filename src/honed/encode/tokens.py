@@ -1,11 +1,14 @@
 """Text to token ids, the same for every engine: characters cut first, no padding, cut at the model's length."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from honed.encode.bulk_tokens import FEWEST, BulkTokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,10 +26,14 @@ class TextTokenizer:
         self.tokenizer.enable_truncation(max_length)
         self.max_chars = max_length * _CHARS_A_TOKEN
 
+    @cached_property
+    def _bulk(self) -> BulkTokenizer | None:
+        return BulkTokenizer.of(self.tokenizer, self.max_length)
+
     def __call__(self, texts: Sequence[str]) -> list[TokenIds]:
         """Return the token ids of every text, special tokens included."""
-        encodings = self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        ids, lengths = self.concatenated(texts)
+        return np.split(ids, np.cumsum(lengths)[:-1]) if len(texts) else []
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[TokenIds, TokenIds]]:
         """Return (token ids, segment ids) of every pair of texts; segments are 0 for the first text and 1 after it."""
@@ -39,8 +46,11 @@ class TextTokenizer:
 
     def concatenated(self, texts: Sequence[str]) -> tuple[TokenIds, TokenIds]:
         """Return the token ids of all texts one after the other ``(n_tokens,)``, and the length of each text."""
-        encodings = self.tokenizer.encode_batch_fast([text[: self.max_chars] for text in texts])
-        ids = [encoding.ids for encoding in encodings]
+        cut = [text[: self.max_chars] for text in texts]
+        bulk = self._bulk if len(cut) >= FEWEST else None
+        if bulk is not None and bulk.agrees(self.tokenizer, cut):
+            return bulk.concatenated(cut)
+        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(cut)]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         return np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum())), lengths
 
