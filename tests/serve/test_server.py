@@ -380,6 +380,26 @@ class TestQueue:
         assert slow.batches == [["running"], ["waiting", "in its place"]]
         batcher.stop()
 
+    def test_what_cannot_be_answered_in_time_is_refused_at_once(self) -> None:
+        slow = _Slow()
+        batcher = MicroBatcher([SearcherRunner(slow)], max_waiting=100, max_seconds=1.0)  # type: ignore[arg-type]
+
+        async def main() -> None:
+            batcher._pace.seconds = 0.3  # of a text, as if batches had shown it
+            asks = [asyncio.ensure_future(batcher.submit(SearchWork("x"), ["long", "text"] * 5, 1))]
+            await asyncio.sleep(0.1)  # whatever stands first is let in: nothing would ever be answered otherwise
+            with pytest.raises(QueueFull):
+                await batcher.submit(SearchWork("x"), ["too late"], 1)
+            batcher._pace.seconds = 0.08
+            asks.append(asyncio.ensure_future(batcher.submit(SearchWork("x"), ["in time"], 1)))
+            await asyncio.sleep(0)
+            slow.go.set()
+            assert [len(answers) for answers in await asyncio.gather(*asks)] == [10, 1]
+
+        asyncio.run(main())
+        batcher.stop()
+        assert batcher.waiting == 0
+
     def test_an_error_reaches_every_one_who_waits_and_the_engine_goes_on(self) -> None:
         slow = _Slow()
         slow.go.set()

@@ -42,6 +42,10 @@ RerankTime = Annotated[
     float, typer.Option(help="Time that a cross-encoder may take for a batch of requests, in ms.", min=1)
 ]
 MostWaiting = Annotated[int, typer.Option(help="Requests that may wait; one more is answered 429.", min=1)]
+LongestWait = Annotated[
+    float,
+    typer.Option(help="Seconds that a request may wait at the pace of the moment; else it is answered 429.", min=0.01),
+]
 Deadline = Annotated[float, typer.Option(help="Seconds until a request is given up with 503.", min=0.01)]
 Protocols = Annotated[
     list[str] | None,
@@ -82,6 +86,7 @@ def serve(
     max_k: MostHits = 100,
     rerank_ms: RerankTime = 300.0,
     max_waiting: MostWaiting = 128,
+    max_wait: LongestWait = 2.0,
     deadline: Deadline = 10.0,
     require_signature: PublicKey = None,
     protocol: Protocols = None,
@@ -109,7 +114,9 @@ def serve(
             threads=threads,
             workers=workers,
             public_key=require_signature,
-            limits=Limits(max_k=max_k, max_waiting=max_waiting, deadline=deadline, rerank_ms=rerank_ms),
+            limits=Limits(
+                max_k=max_k, max_waiting=max_waiting, max_wait=max_wait, deadline=deadline, rerank_ms=rerank_ms
+            ),
             **_protocols(protocol or (), type_field, allow_origin or ()),
             log=None if log is None else LogOptions(path=log, max_bytes=log_mb << 20),
         ),

@@ -8,7 +8,8 @@ class Limits:
     """Bounds that are checked before any work.
 
     Of a request: ``max_body`` and ``max_headers`` in bytes, ``max_chars`` of a text, ``max_k`` hits, ``max_batch``
-    texts, ``max_tokens`` of all its texts. Of the server: ``max_waiting`` requests in the queue, ``max_connections``.
+    texts, ``max_tokens`` of all its texts. Of the server: ``max_waiting`` requests in the queue,
+    ``max_connections``, and ``max_wait``: what would wait longer at the pace of the moment is not let in.
     Times are in seconds, but for ``rerank_ms``, which a batch may take for its cross-encoder; ``deadline`` is that of
     an answer, ``grace`` that of answers under way when the server stops.
     """
@@ -20,6 +21,7 @@ class Limits:
     max_batch: int = 128
     max_tokens: int = 8_192
     max_waiting: int = 128
+    max_wait: float = 2.0
     rerank_ms: float = 300.0
     max_connections: int = 1_024
     deadline: float = 10.0

@@ -62,7 +62,7 @@ class Service:
         self.batcher = MicroBatcher(
             [SearcherRunner(self.searcher)],
             max_waiting=limits.max_waiting,
-            max_seconds=_SHARE_OF_DEADLINE * limits.deadline,
+            max_seconds=min(limits.max_wait, _SHARE_OF_DEADLINE * limits.deadline),
             on_batch=self.metrics.count_batch,
             check=self._check_tokens,
         )
