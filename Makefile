@@ -7,7 +7,7 @@ SCRATCH ?= .shipped
 
 .PHONY: demo test test-long test-avx2 check bench bench-serve docs package clean
 
-$(READY): pyproject.toml constraints.txt src/honed/index/kernel.c
+$(READY): pyproject.toml setup.py constraints.txt src/honed/index/kernel.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
@@ -34,8 +34,8 @@ test-avx2: $(READY)  ## the numeric part of the suite as a CPU with AVX2 alone w
 	  -m "not slow" tests/bundle tests/search/test_answering.py tests/stages/test_labeling.py tests/project/test_update.py
 
 check: $(READY)  ## style and types
-	$(BIN)/ruff format --check src tests benchmarks docs
-	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs setup.py
+	$(BIN)/ruff check src tests benchmarks docs setup.py
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed, side by side with the usual way
