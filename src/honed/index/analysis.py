@@ -200,7 +200,7 @@ def large_words(text: str) -> list[str]:
     return [word for word in words if word not in _SMALL_WORDS] or words
 
 
-def spelled_in_order(letters: str, words: list[str]) -> tuple[int, int]:
+def spelled_in_order(letters: str, words: Sequence[str]) -> tuple[int, int]:
     """Return how many letters, from the first, are beginnings of words in their order, and of how many words.
 
     The second is 0 unless all letters are: "kubsu" is ("kub", "s", "u") of kuban state university.
@@ -215,7 +215,7 @@ def spelled_in_order(letters: str, words: list[str]) -> tuple[int, int]:
     return max(used_at), used_at.get(len(letters), 0)
 
 
-def spelled_in_any_order(letters: str, words: list[str]) -> int:
+def spelled_in_any_order(letters: str, words: Sequence[str]) -> int:
     """Return of how many words all letters are beginnings, each word once, in any order; 0 where they are not.
 
     Only the first eight words are looked at.

@@ -1,6 +1,7 @@
 """The form of names: how many words, how they begin, and whether a short query spells them."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -53,11 +54,16 @@ class NameForms(NamedTuple):
         if analysis.is_short_word(text):
             letters = analysis.letters_of(text)
             for place in np.flatnonzero(np.isin(rows, likely)).tolist():
-                spelled[place] = _spelling(letters, analysis.large_words(text_of(int(rows[place]))))
+                spelled[place] = _spelling(letters, _large_words(text_of(int(rows[place]))))
         return [self.lengths(rows), same_first, *spelled.T]
 
 
-def _spelling(letters: str, words: list[str]) -> tuple[float, ...]:
+@lru_cache(maxsize=1 << 14)
+def _large_words(name: str) -> tuple[str, ...]:
+    return tuple(analysis.large_words(name))
+
+
+def _spelling(letters: str, words: Sequence[str]) -> tuple[float, ...]:
     """Return how well a short query is made of the beginnings of a name's words: the last five `FEATURES`."""
     reached, used = analysis.spelled_in_order(letters, words)
     n = max(1, len(words))
