@@ -172,7 +172,7 @@ class Server:
 
     def wait_ready(self) -> None:
         """Return when the fast engine is loaded."""
-        for _ in range(300):
+        for _ in range(2000):
             if self.ask("GET", "/readyz")[0] == 200:
                 return
             time.sleep(0.05)
@@ -186,7 +186,7 @@ class Server:
     def stop(self) -> int:
         """Stop it as a supervisor would, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 def running(server: Server, *, ready: bool = True) -> Iterator[Server]:

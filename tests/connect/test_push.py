@@ -323,7 +323,7 @@ def test_a_killed_push_leaves_what_was_there_and_a_second_one_fails_at_once(
     finally:
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
-    for _ in range(100):  # until the server has seen that it is gone
+    for _ in range(1000):  # until the server has seen that it is gone
         try:
             facts = push(searcher, ref, EXACT)
             break

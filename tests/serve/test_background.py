@@ -15,7 +15,7 @@ class _Counted:
     def __call__(self) -> None:
         self.calls += 1
         self.began.release()
-        assert self.go.acquire(timeout=10)
+        assert self.go.acquire(timeout=60)
         if self.calls == 1:
             raise ValueError("no votes")
 
@@ -25,12 +25,12 @@ def test_what_is_asked_meanwhile_is_done_once_and_a_fault_is_told() -> None:
     work = BackgroundWork(counted)
     assert not work.working
     work.ask()
-    assert counted.began.acquire(timeout=10)
+    assert counted.began.acquire(timeout=60)
     assert work.working
     work.ask()
     work.ask()
     counted.go.release()
-    assert counted.began.acquire(timeout=10)
+    assert counted.began.acquire(timeout=60)
     assert work.fault == "no votes"
     counted.go.release()
     while work.working:
@@ -44,7 +44,7 @@ def test_closing_waits_for_the_call_that_runs() -> None:
     counted.calls = 1
     work = BackgroundWork(counted, rest=1000)
     work.ask()
-    assert counted.began.acquire(timeout=10)
+    assert counted.began.acquire(timeout=60)
     threading.Timer(0.2, counted.go.release).start()
     work.close()
     assert (work.working, work.fault) == (False, "")

@@ -158,7 +158,7 @@ class TestOddClients:
                     b"POST /v1/encode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\n\r\n" % len(body) + sent
                 )
-        for _ in range(100):
+        for _ in range(1000):
             text = server.ask("GET", "/metrics")[1]
             if "honed_cancelled_total 2.0" in text:
                 break
@@ -242,7 +242,7 @@ class TestReload:
         server = serve(bundle)
         reseal(bundle, title="second")
         server.process.send_signal(signal.SIGHUP)
-        for _ in range(100):
+        for _ in range(1000):
             if server.ask("GET", "/v1/bundle")[1]["title"] == "second":
                 break
             time.sleep(0.05)
