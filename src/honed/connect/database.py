@@ -1,14 +1,15 @@
 """Collections in PostgreSQL with pgvector: where one is, what the database says of it, and a connection to it.
 
-A collection is a view by its name over the table of its newest version, beside one table of facts (``collections``) in
-the same schema; `honed.connect.push` writes it, `honed.connect.postgres` searches it.
+A collection is a view by its name over the table of its newest version. Two tables of the same schema serve all
+collections: one of facts (``collections``), one of what was learned for a catalogue (``learned``). `honed.connect.push`
+writes them, `honed.connect.postgres` searches a collection, `honed.connect.catalogue` reads it whole.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self, TypeAlias, TypedDict, cast
+from typing import NamedTuple, NotRequired, Self, TypeAlias, TypedDict, cast
 
 import numpy as np
 import psycopg
@@ -21,7 +22,7 @@ from honed.core.errors import ConfigError, StorageError
 from honed.core.json import JsonObject
 from honed.core.protocols import Vectors
 
-FACTS = "collections"
+FACTS, LEARNED = "collections", "learned"
 Connection: TypeAlias = "psycopg.Connection[TupleRow]"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 _CONNECT_S = 10
@@ -42,7 +43,9 @@ class CollectionFacts(TypedDict):
 
     ``model`` is the fingerprint of the encoder's ``spec``; ``type`` is one of `VECTOR_TYPES`; ``search_width`` is
     hnsw.ef_search and ``index_recall`` the share of the exact neighbours that it finds; ``content`` identifies what was
-    pushed; ``tables`` are the earlier versions that are still there, and the newest.
+    pushed; ``tables`` are the earlier versions that are still there, and the newest. ``group_by`` is the field of which
+    a hit shows each value once, "" for none; ``learned`` counts the bytes of what was learned, 0 where nothing was.
+    Neither is there in what was pushed before they were kept.
     """
 
     model: str
@@ -58,6 +61,8 @@ class CollectionFacts(TypedDict):
     fields: list[str]
     search_width: int
     index_recall: float
+    group_by: NotRequired[str]
+    learned: NotRequired[int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,9 +76,10 @@ class CollectionRef:
     def check(self) -> Self:
         """Return the reference itself; `ConfigError` for a name that would need quoting in SQL."""
         for what, name in (("schema", self.schema), ("collection", self.collection)):
-            if not _NAME.fullmatch(name) or name == FACTS:
+            if not _NAME.fullmatch(name) or name in (FACTS, LEARNED):
                 raise ConfigError(
-                    "E_OPTION", f"{what} {name[:60]!r}: allowed are a-z, 0-9 and _, up to 40, and not {FACTS!r}"
+                    "E_OPTION",
+                    f"{what} {name[:60]!r}: allowed are a-z, 0-9 and _, up to 40, not {FACTS!r} and not {LEARNED!r}",
                 )
         return self
 

@@ -92,7 +92,7 @@ class Collection:
         self.check_model(encoder)
         vectors = encoder.encode(list(texts), "query")
         with connect(self.ref) as connection:
-            self._hold_version(connection)
+            self.hold_version(connection)
             self.check_model(encoder)
             check_fields(where or {}, self.facts["fields"])
             self._check_ranges(connection, where or {})
@@ -104,7 +104,7 @@ class Collection:
             ]
             return [self._hits(connection, encoder, query) for query in queries]
 
-    def _hold_version(self, connection: Connection) -> None:
+    def hold_version(self, connection: Connection) -> None:
         """Keep the version that is there now to the end of the transaction, and read what it is."""
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(self.ref.view))
         self.facts = type(self).read(connection, self.ref).facts

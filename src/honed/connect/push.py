@@ -22,6 +22,7 @@ from honed.connect.database import (
     read_facts,
 )
 from honed.connect.graph import GraphOptions, SearchWidth, build_graph, measure_width
+from honed.connect.learned import learned_data, write_learned
 from honed.connect.versions import (
     COLUMNS,
     describe_other_push,
@@ -80,7 +81,7 @@ class PushResult(CollectionFacts):
 
 
 def push(searcher: Searcher, ref: CollectionRef, options: PushOptions | None = None) -> PushResult:
-    """Push the labels of a searcher with their vectors, aliases and fields; returns what is there now.
+    """Push the labels of a searcher with their vectors, aliases and fields, and its hybrid; returns what is there now.
 
     Raises `ConfigError` for options and for a database without pgvector, `StorageError` for what the database refuses
     and when another push is at work.
@@ -119,6 +120,8 @@ def push(searcher: Searcher, ref: CollectionRef, options: PushOptions | None = N
             "fields": fields,
             "search_width": measured.search_width,
             "index_recall": measured.index_recall,
+            "group_by": searcher.catalogue.group_by,
+            "learned": write_learned(connection, ref, searcher),
         }
         switch_view(connection, ref, table, facts)
     facts["tables"] = drop_old_versions(ref, options.keep) or facts["tables"]
@@ -126,11 +129,11 @@ def push(searcher: Searcher, ref: CollectionRef, options: PushOptions | None = N
 
 
 def content_fingerprint(searcher: Searcher, options: PushOptions) -> str:
-    """Return what identifies a push: the model, the bundle or index that the catalogue is of, how it is kept."""
+    """Return what identifies a push: model, bundle or index of the catalogue, what was learned, how it is kept."""
     folder = searcher.source.folder
     source = searcher.manifest.get("self") or (folder.name if folder else "")
     kept = {name: value for name, value in asdict(options).items() if name not in ("keep", "force")}
-    return fingerprint([searcher.encoder.spec.as_dict(), str(source), kept])
+    return fingerprint([searcher.encoder.spec.as_dict(), str(source), kept, learned_data(searcher)])
 
 
 def _copy_entities(

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from honed.connect.database import (
     FACTS,
+    LEARNED,
     CollectionFacts,
     CollectionRef,
     Connection,
@@ -24,7 +25,7 @@ _LOCK_MS, _PATIENCE_S = 500, 300  # of one attempt to switch the view, and of al
 
 
 def prepare_database(connection: Connection, ref: CollectionRef) -> None:
-    """Make the extension, the schema and the table of facts where they are not there; one push at a time.
+    """Make the extension, the schema and the tables of all collections where they are not there; one push at a time.
 
     Raises `ConfigError` where the database has no pgvector and this user cannot add it.
     """
@@ -50,6 +51,12 @@ def prepare_database(connection: Connection, ref: CollectionRef) -> None:
                 "CREATE TABLE {} (name text PRIMARY KEY, facts jsonb NOT NULL, "
                 "pushed_at timestamptz NOT NULL DEFAULT now())"
             ).format(ref.relation(FACTS))
+        )
+    if not has_relation(connection, ref, LEARNED):
+        connection.execute(
+            sql.SQL("CREATE TABLE {} (name text, part int, bytes bytea NOT NULL, PRIMARY KEY (name, part))").format(
+                ref.relation(LEARNED)
+            )
         )
 
 
