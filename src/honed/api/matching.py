@@ -94,7 +94,7 @@ def match_table(
         max_error: Of the accepted rows at most this share is wrong.
         max_missed: Of the rows said to have no counterpart at most this share has one.
         confidence: How sure the promise is.
-        one_to_one: Give no entity to two rows.
+        one_to_one: Give no entity to two rows; who loses one gets its next best, see `honed.match.one_to_one`.
         separator: What stands between several names of one row.
         reviews: What people said: rows of name and id ("": none), and where there are such the columns of evidence.
         folder: Where answers and reviews are kept; by default beside a file, else a temporary folder that goes with
@@ -155,7 +155,7 @@ def _to_review(match: TableMatch, decided: Decided, number: int) -> ToReview:
         name=entry.name,
         evidence=dict(zip(match.columns.evidence, entry.values, strict=True)),
         count=int(match.counts[number]),
-        candidates=match.found[number].candidates,
+        candidates=decided.found[number].candidates,
         drawn=number in decided.audit,
     )
 

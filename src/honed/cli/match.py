@@ -55,7 +55,9 @@ MaxMissed = Annotated[
 ]
 Confidence = Annotated[float, typer.Option(help="How sure the promise is.")]
 Separator = Annotated[str, typer.Option(help="What stands between several names of one row.")]
-OneToOne = Annotated[bool, typer.Option("--one-to-one", help="Give no entity to two rows.")]
+OneToOne = Annotated[
+    bool, typer.Option("--one-to-one", help="Give no entity to two rows; who loses one gets its next best.")
+]
 Reviews = Annotated[
     Path | None, typer.Option(help="A table of reviews (columns name, id; an empty id: none) to be taken in first.")
 ]

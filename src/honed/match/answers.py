@@ -43,15 +43,24 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """What was found for an entry: candidates, the likeliest first, and the chance that there is none (or unknown)."""
+    """What was found for an entry: candidates, the likeliest first, and the chance that there is none (or unknown).
+
+    ``given`` tells that the first may be given to the entry: False where other entries have all of them.
+    """
 
     candidates: Sequence[Candidate]
     absent: float | None = None
+    given: bool = True
+
+    @property
+    def proposal(self) -> Candidate | None:
+        """The first candidate, where it may be given."""
+        return self.candidates[0] if self.candidates and self.given else None
 
     @property
     def chance(self) -> float:
-        """The chance that the first candidate is right; 0 without one."""
-        return self.candidates[0].chance if self.candidates else 0.0
+        """The chance that the proposal is right; 0 without one."""
+        return 0.0 if self.proposal is None else self.proposal.chance
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
@@ -142,13 +151,18 @@ def weighed(entry: Entry, found: Found, fields: Sequence[str], learned: Sequence
     total = sum(weights) + rest
     if total <= 0:
         return found
-    weighed = [
-        replace(candidate, chance=_told(weight / total, candidate.chance))
-        for candidate, weight in zip(found.candidates, weights, strict=True)
+    absent = None if found.absent is None else min(found.absent, rest) / total
+    return with_chances(found, [weight / total for weight in weights], absent)
+
+
+def with_chances(found: Found, chances: Sequence[float], absent: float | None) -> Found:
+    """Return what was found with other chances, of its candidates in their order, and that there is none."""
+    candidates = [
+        replace(candidate, chance=_told(chance, candidate.chance))
+        for candidate, chance in zip(found.candidates, chances, strict=True)
     ]
-    weighed.sort(key=lambda candidate: -candidate.chance)
-    absent = None if found.absent is None else round(min(found.absent, rest) / total, 4)
-    return Found(candidates=weighed, absent=absent)
+    candidates.sort(key=lambda candidate: -candidate.chance)
+    return Found(candidates=candidates, absent=None if absent is None else round(absent, 4))
 
 
 def _told(chance: float, before: float) -> float:

@@ -32,7 +32,7 @@ class MatchOptions:
     """What is promised: at most ``max_error`` of the accepted rows are wrong, with ``confidence``.
 
     Of those decided to have no counterpart at most ``max_missed`` have one. With ``one_to_one`` no entity is given
-    twice. ``seed`` draws the rows that are reviewed at random.
+    twice, see `honed.match.one_to_one`. ``seed`` draws the rows that are reviewed at random.
     """
 
     max_error: float = field(default=0.01, metadata=limits(low=0.0001, high=0.5))
@@ -46,12 +46,14 @@ class MatchOptions:
 class Decided:
     """The decision on every entry, with what it rests on.
 
-    ``decisions`` ``(n_entries,)`` index `accept, review, none`; ``chosen`` is the entity given, or proposed where the
-    decision is to review, None for none. ``by_people`` tells which people decided. ``accepted`` and ``missed`` are the
+    ``decisions`` ``(n_entries,)`` index `accept, review, none`; ``found`` are the candidates with the chances that it
+    rests on, and ``chosen`` is the entity given, or proposed where the decision is to review, None for none.
+    ``by_people`` tells which people decided. ``accepted`` and ``missed`` are the
     promises; ``queue`` are the entries to be reviewed, the most useful first, of which ``audit`` are drawn at random.
     """
 
     decisions: npt.NDArray[np.int8]
+    found: Sequence[Found]
     chosen: Sequence[Candidate | None]
     by_people: Flags
     accepted: TablePromise
@@ -73,25 +75,19 @@ def decide(
 ) -> Decided:
     """Decide every entry by its chance, by what people said of it, and by what they found in a random draw of rows.
 
-    ``dev`` is what a promise is borrowed from; None borrows none. The slope is n log n in the rows.
+    ``dev`` is what a promise is borrowed from; None borrows none. One to one, ``found`` is what
+    `honed.match.one_to_one.exclusive` returned: what is promised and reviewed is what each entry is given beside all
+    others. That follows from the chances alone, since proposals that changed with the reviews of them could not be
+    tested by those. The slope is n log n in the rows.
     """
     state = _State(entries, found, [reviews.get(key) for key in entries.keys], options.seed)
-    sure = options.confidence
     accepted = promise(
         state.reviewed(state.chances, state.wrong()),
         risk=options.max_error,
-        confidence=sure,
+        confidence=options.confidence,
         borrowed=_borrowed(dev, options) if dev else None,
     )
-    missed = None
-    if not np.isnan(state.absent).any():
-        cut = cautious_cut(state.absent, options.max_missed)
-        missed = promise(
-            state.reviewed(state.absent, state.overlooked()),
-            risk=options.max_missed,
-            confidence=sure,
-            borrowed=Borrowed(cut, "dev") if cut is not None and dev else None,
-        )
+    missed = None if np.isnan(state.absent).any() else _missed(state, options, borrows=dev is not None)
     decisions = np.full(len(found), _DECISIONS.index(REVIEW), dtype=np.int8)
     if missed is not None and missed.cut is not None:
         decisions[state.absent >= missed.cut] = _DECISIONS.index(NO_MATCH)
@@ -99,16 +95,29 @@ def decide(
         decisions[state.chances >= accepted.cut] = _DECISIONS.index(ACCEPT)
     chosen, by_people = state.by_people(decisions)
     if options.one_to_one:
-        decisions[_losers(chosen, by_people, decisions)] = _DECISIONS.index(REVIEW)
+        for at in _given_by_people(chosen, by_people):
+            decisions[at], chosen[at] = _DECISIONS.index(REVIEW), None
     audit = state.audit(accepted, missed)
     return Decided(
         decisions=decisions,
+        found=found,
         chosen=chosen,
         by_people=by_people,
         accepted=accepted,
         missed=missed,
         queue=state.queue(audit, decisions),
         audit=frozenset(audit),
+    )
+
+
+def _missed(state: "_State", options: MatchOptions, *, borrows: bool) -> TablePromise:
+    """Return the promise about entries that are said to have no counterpart."""
+    cut = cautious_cut(state.absent, options.max_missed)
+    return promise(
+        state.reviewed(state.absent, state.overlooked()),
+        risk=options.max_missed,
+        confidence=options.confidence,
+        borrowed=Borrowed(cut, "dev") if cut is not None and borrows else None,
     )
 
 
@@ -133,10 +142,10 @@ class _State:
         return Reviewed(values=values[self.of_rows], order=self.order, wrong=wrong[self.of_rows])
 
     def wrong(self) -> Floats:
-        """Return where people found the first candidate wrong, ``(n_entries,)``; who is not sure counts as wrong."""
+        """Return where people found the proposal wrong, ``(n_entries,)``; who is not sure counts as wrong."""
         return np.array(
             [
-                np.nan if review is None else float(not one.candidates or review.answer != one.candidates[0].id)
+                np.nan if review is None else float(one.proposal is None or review.answer != one.proposal.id)
                 for review, one in zip(self.said, self.found, strict=True)
             ]
         )
@@ -147,7 +156,7 @@ class _State:
 
     def by_people(self, decisions: npt.NDArray[np.int8]) -> tuple[list[Candidate | None], Flags]:
         """Return the entity of each entry and which of them people chose; what they decided goes into ``decisions``."""
-        chosen = [one.candidates[0] if one.candidates else None for one in self.found]
+        chosen = [one.proposal for one in self.found]
         by_people = np.array([review is not None and review.answer != UNSURE for review in self.said], dtype=bool)
         for at, review in enumerate(self.said):
             if review is None or review.answer == UNSURE:
@@ -191,19 +200,10 @@ class _State:
         return taking_turns(audit, left)
 
 
-def _losers(chosen: Sequence[Candidate | None], by_people: Flags, decisions: npt.NDArray[np.int8]) -> list[int]:
-    """Return the accepted entries that must give up their entity, so that none is given to two.
-
-    What people decided stays; then the surest has it, the first of equals.
-    """
-    holder: dict[str, int] = {}
-    lost = []
-    accepted = np.flatnonzero(decisions == _DECISIONS.index(ACCEPT)).tolist()
-    for at in sorted(accepted, key=lambda at: (not by_people[at], -getattr(chosen[at], "chance", 0.0), at)):
-        entity = chosen[at]
-        if entity is not None and holder.setdefault(entity.id, at) != at and not by_people[at]:
-            lost.append(at)
-    return lost
+def _given_by_people(chosen: Sequence[Candidate | None], by_people: Flags) -> list[int]:
+    """Return the entries whose proposal people gave to another one; what people decided stays."""
+    taken = {one.id for one, decided in zip(chosen, by_people.tolist(), strict=True) if decided and one is not None}
+    return [at for at in np.flatnonzero(~by_people).tolist() if (one := chosen[at]) is not None and one.id in taken]
 
 
 def counted(entries: "Entries", decided: Decided) -> dict[str, Json]:

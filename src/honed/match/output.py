@@ -59,7 +59,7 @@ def decided_cells(match: TableMatch, decided: Decided, row: int) -> list[str]:
         f"{min((one.chance for one in given), default=0.0):.4f}" if given else "",
         decision,
         " and ".join(sorted(by)),
-        json.dumps([_listed(match.found[at]) for at in numbers], ensure_ascii=False) if decision == REVIEW else "",
+        json.dumps([_listed(decided.found[at]) for at in numbers], ensure_ascii=False) if decision == REVIEW else "",
     ]
 
 

@@ -17,6 +17,7 @@ from honed.core.json import Json, JsonObject
 from honed.data.table import Reject, TableFormat
 from honed.match.answers import Found, find_all, sampled_fields, with_evidence
 from honed.match.decide import Decided, MatchOptions, counted, decide
+from honed.match.one_to_one import exclusive
 from honed.match.reviews import Review, review_journal, settled
 from honed.match.table import Entries, TableColumns, content_of, entries_of, opened, read_entries, shown
 from honed.search.searcher import Searcher
@@ -78,6 +79,11 @@ class TableMatch:
             return found
         return with_evidence(self.entries.entries, found, fields, sampled_fields(self.searcher))
 
+    @cached_property
+    def exclusive(self) -> list[Found]:
+        """What is found where no entity is given to two entries."""
+        return exclusive(self.found)
+
     def _settings(self) -> dict[str, Json]:
         """Return all that the answers depend on."""
         columns = self.columns
@@ -117,7 +123,8 @@ class TableMatch:
         """Return the decision on every entry, by the reviews of the journal or those given."""
         said = self.journal.read() if reviews is None else reviews
         answers = self.searcher.answers
-        return decide(self.entries, self.found, settled(said), options, answers.dev if answers else None)
+        found = self.exclusive if options.one_to_one else self.found
+        return decide(self.entries, found, settled(said), options, answers.dev if answers else None)
 
     def summary(self, decided: Decided) -> JsonObject:
         """Return the numbers of rows by decision, and the promises."""
