@@ -89,7 +89,7 @@ def test_the_form_of_jina(by_cosines: Server, made: Path) -> None:
 
 
 def test_coheres_client_asks_both_forms(by_pairs: Server, chances: Any) -> None:
-    cohere = pytest.importorskip("cohere", reason="cohere is not installed:  pip install cohere")
+    cohere = pytest.importorskip("cohere", reason="cohere is not installed:  pip install 'honed[dev]'")
     import httpx
 
     objects: Any = [{"text": text} for text in TEXTS]
