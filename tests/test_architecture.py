@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "pages": {"core"},
     "api": {
         "core", "data", "config", "artifacts", "shapes", "bundle", "search", "stages", "pipeline", "project", "connect",
-        "match",
+        "match", "feedback",
         *METHODS,
     },
 }  # fmt: skip

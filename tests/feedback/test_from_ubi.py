@@ -185,6 +185,19 @@ def test_the_summary_is_data_and_a_second_run_writes_the_same(
     assert summary["examination"][1]["low"] < 0.5 < summary["examination"][1]["high"]
 
 
+def test_a_project_writes_what_the_command_does(log: Path, tmp_path: Path) -> None:
+    assert run_command(["judgments", "from-ubi", str(log), "--out", str(tmp_path / "wanted")]) == 0
+    project = Project.from_judgments([("a", "a desk")], [("q", "desk")], [("q", "a", "1")], folder=tmp_path / "p")
+    judged = project.judgments_from_ubi(log)
+    written = project.root / "clicks"
+    assert {file.name: file.read_text() for file in written.iterdir()} == {
+        file.name: file.read_text() for file in (tmp_path / "wanted").iterdir()
+    }
+    assert judged.summary()["searches"] == 3600
+    with pytest.raises(DataError, match="E_NO_JUDGEMENTS"):
+        project.judgments_from_ubi([log], "none", ClickOptions(thresholds=(0.99,)))
+
+
 def test_a_threshold_that_nothing_reaches_is_said(log: Path, tmp_path: Path) -> None:
     judged = judgments_from_ubi([log], ClickOptions(thresholds=(0.99,)))
     with pytest.raises(DataError, match="E_NO_JUDGEMENTS: no pair of the 60 with 20 impressions is surely as attrac"):

@@ -17,7 +17,6 @@ from honed.feedback.agreement import measure_agreement, weighted_kappa
 from honed.feedback.examination import Floats
 from honed.feedback.judging import ModelJudge, Question, judge_instruction
 from honed.feedback.prediction_powered import predicted_mean
-from honed.project.judge import judge_project
 from tests.data.test_endpoint import Model, model, said
 
 __all__ = ["model"]  # a fixture
@@ -210,7 +209,7 @@ def asking(shop: Project, model: Model, tmp_path: Path) -> Iterator[Project]:
 def test_a_judge_is_measured_corrected_and_kept_apart(asking: Project, model: Model) -> None:
     model.answers = Grader(model)  # type: ignore[assignment]
     project = asking
-    report = judge_project(project)
+    report = project.judge()
     assert report.agreement.n == 100 and 0.4 < report.agreement.low < report.agreement.kappa < 1
     assert (report.groups_judged_by_people, report.groups_judged_by_model) == (40, 40)
     assert report.pairs_judged_by_model_alone > 40 and not report.is_forced and report.unreadable == 0
@@ -223,7 +222,7 @@ def test_a_judge_is_measured_corrected_and_kept_apart(asking: Project, model: Mo
     assert len(rows) == report.pairs_judged_by_people + report.pairs_judged_by_model_alone == len(model.asked)
     assert sum(row["person_grade"] is None for row in rows) == report.pairs_judged_by_model_alone
     assert json.loads((folder / "judge.json").read_text())["prompt_sha256"] == report.prompt_sha256
-    again = judge_project(project)
+    again = project.judge()
     assert again.spent.startswith("endpoint: 0 requests") and again.differences == report.differences
     assert all(plan.stands for plan in project.plan(until="evaluate"))  # nothing that is measured has moved
 
@@ -231,9 +230,9 @@ def test_a_judge_is_measured_corrected_and_kept_apart(asking: Project, model: Mo
 def test_a_judge_that_guesses_is_refused_unless_forced(asking: Project, model: Model) -> None:
     model.answers = Grader(model, random=True)  # type: ignore[assignment]
     with pytest.raises(DataError, match=r"E_JUDGE: m does not grade as people do: kappa .* on 100 pairs"):
-        judge_project(asking)
+        asking.judge()
     assert len(model.asked) == 100  # no more is asked of a judge that is refused
-    assert judge_project(asking, force=True).is_forced
+    assert asking.judge(force=True).is_forced
 
 
 def test_without_an_endpoint_there_is_no_judge(shop: Project) -> None:
@@ -241,7 +240,7 @@ def test_without_an_endpoint_there_is_no_judge(shop: Project) -> None:
     try:
         shop.file.write_text(text.partition("[endpoint]")[0])
         with pytest.raises(ConfigError, match="E_NO_ENDPOINT"):
-            judge_project(Project(shop.file.parent))
+            Project(shop.file.parent).judge()
     finally:
         shop.file.write_text(text)
     with pytest.raises(ConfigError, match="a grade is a whole number"):

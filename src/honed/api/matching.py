@@ -1,16 +1,17 @@
 """A table that Python holds, matched against a catalogue: the same table with decisions, and what they rest on."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from honed.api import frames
+from honed.api.added import Column, Columns, arrow_with, with_columns
 from honed.api.create import NewFolder
 from honed.api.frames import Data
 from honed.core.errors import ConfigError
@@ -18,13 +19,12 @@ from honed.core.json import JsonObject
 from honed.core.sections import check_options
 from honed.match.answers import Candidate
 from honed.match.decide import Decided, MatchOptions
-from honed.match.output import COLUMNS, added_columns, decided_cells, write_matches
+from honed.match.output import COLUMNS, decided_cells, write_matches
 from honed.match.promise import TablePromise
 from honed.match.run import TableMatch, summary_lines
 from honed.match.table import TableColumns
 from honed.search.searcher import Searcher
 
-Cells: TypeAlias = Mapping[str, list[object]]  # columns by name
 _CANDIDATES = pa.list_(pa.struct([("id", pa.string()), ("name", pa.string()), ("chance", pa.float64())]))
 _TYPES = dict(zip(COLUMNS, [pa.string()] * 2 + [pa.float64()] + [pa.string()] * 2 + [_CANDIDATES], strict=True))
 
@@ -130,7 +130,9 @@ def _matched(
         _take_reviews(match, reviews)
     decided = match.decided(options)
     return Matched(
-        table=_file_with(match, decided) if is_file else _with(data, columns, _cells(match, decided)),
+        table=_file_with(match, decided)
+        if is_file
+        else with_columns(data, [columns.name, *columns.evidence], _cells(match, decided)),
         summary=match.summary(decided),
         promise=decided.accepted,
         queue=[_to_review(match, decided, number) for number in decided.queue],
@@ -202,7 +204,7 @@ def _is_names(data: Sequence[object]) -> bool:
     return all(isinstance(row, str) for row in data)
 
 
-def _cells(match: TableMatch, decided: Decided) -> Cells:
+def _cells(match: TableMatch, decided: Decided) -> Columns:
     """Return the columns that are added, each with a value for every row; None for nothing."""
     rows = [decided_cells(match, decided, number) for number in range(match.entries.n_rows)]
     texts = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
@@ -211,44 +213,7 @@ def _cells(match: TableMatch, decided: Decided) -> Cells:
     cells["match_candidates"] = [
         [one for found in json.loads(text) for one in found] if text else None for text in texts["match_candidates"]
     ]
-    return cells
-
-
-def _with(data: Any, columns: TableColumns, cells: Cells) -> Any:
-    """Return data with columns added, as the kind of table that it is."""
-    library = type(data).__module__.partition(".")[0]
-    if isinstance(data, Mapping):
-        return {**data, **_renamed(cells, data)}
-    if library == "pandas":
-        return data.assign(**_renamed(cells, data.columns))
-    if library == "polars":
-        return data.hstack(type(data)(_renamed(cells, data.columns)))
-    if isinstance(data, Iterable) and not hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__dataframe__"):
-        return _rows_with(list(data), [columns.name, *columns.evidence], cells)
-    return _arrow_with(frames.table_of(data, ()), cells)
-
-
-def _renamed(cells: Cells, taken: Iterable[object]) -> Cells:
-    """Return columns under names that are free."""
-    return dict(zip(added_columns(taken), cells.values(), strict=True))
-
-
-def _rows_with(rows: Sequence[object], names: Sequence[str], cells: Cells) -> list[dict[str, object]]:
-    """Return rows as mappings with columns added; tuples and names get the names of the columns that are matched."""
-    mappings = [dict(row) if isinstance(row, Mapping) else dict(zip(names, _values(row), strict=False)) for row in rows]
-    taken = dict.fromkeys(name for row in mappings for name in row)
-    added = _renamed(cells, taken)
-    return [{**row, **{name: values[at] for name, values in added.items()}} for at, row in enumerate(mappings)]
-
-
-def _values(row: object) -> Iterable[object]:
-    return (row,) if isinstance(row, str) or not isinstance(row, Iterable) else row
-
-
-def _arrow_with(table: pa.Table, cells: Cells) -> pa.Table:
-    for name, (cell, values) in zip(added_columns(table.column_names), cells.items(), strict=True):
-        table = table.append_column(name, pa.array(values, _TYPES[cell]))
-    return table
+    return {name: Column(values, _TYPES[name]) for name, values in cells.items()}
 
 
 def _file_with(match: TableMatch, decided: Decided) -> pa.Table:
@@ -257,4 +222,4 @@ def _file_with(match: TableMatch, decided: Decided) -> pa.Table:
         file = Path(folder) / "matched.parquet"
         write_matches(match, decided, file)
         table = pq.read_table(file)
-    return _arrow_with(table.select(table.column_names[: -len(COLUMNS)]), _cells(match, decided))
+    return arrow_with(table.select(table.column_names[: -len(COLUMNS)]), _cells(match, decided))

@@ -6,11 +6,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack, overload
 
 from honed.api import frames
-from honed.api.create import TUPLE_ROLES, CreatedWorkspace
+from honed.api.create import TUPLE_ROLES
 from honed.api.frames import Data
-from honed.api.matching import Matched, match_table
 from honed.api.notebook import progress_bars
 from honed.api.server import BackgroundServer
+from honed.api.tables import TablesWorkspace
 from honed.artifacts.data import Audit
 from honed.artifacts.index import IndexArtifact
 from honed.artifacts.models import DistilArtifact, MineArtifact, TrainArtifact
@@ -26,6 +26,8 @@ from honed.core.records import Answer
 from honed.core.stage import Inputs
 from honed.evaluate.results import GateResult
 from honed.explain.explanation import ExplanationSet
+from honed.feedback.click_judgments import ClickJudgments, ClickOptions, judgments_from_ubi, write_judgments
+from honed.feedback.ubi_log import log_parts
 from honed.label.report import LabelReport
 from honed.pipeline.honed_toml import toml_text, with_overrides
 from honed.pipeline.runner import Listener
@@ -35,6 +37,7 @@ from honed.project.estimate import RunEstimate
 from honed.project.explain import PairExplainer
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.hub import export_hub
+from honed.project.judge import JudgeReport, judge_project
 from honed.project.labels import Suggestions, import_hand_labels, suggestions
 from honed.project.models import ModelEntry, list_models
 from honed.project.planned import estimate, fit_into
@@ -63,7 +66,7 @@ class _SearchOptions(TypedDict, total=False):
     rerank: bool
 
 
-class Project(CreatedWorkspace):
+class Project(TablesWorkspace):
     """A team's data and all that honed makes of it: a folder with a honed.toml, or data that Python holds.
 
     Examples:
@@ -250,34 +253,28 @@ class Project(CreatedWorkspace):
         """Return the ``k`` entities nearest to one, by meaning alone; see `honed.search.searcher.Searcher.similar`."""
         return self.searcher().similar(doc_id, k, where=where)
 
-    def match(
-        self,
-        data: Data,
-        *,
-        column: str = "name",
-        evidence: Mapping[str, str] | Sequence[str] = (),
-        max_error: float = 0.01,
-        max_missed: float = 0.05,
-        confidence: float = 0.9,
-        one_to_one: bool = False,
-        separator: str = "",
-        reviews: Data | None = None,
-        folder: str | Path | None = None,
-    ) -> Matched:
-        """Match the names of a table against the catalogue of the last run; see `honed.api.matching.match_table`."""
-        return match_table(
-            self.searcher(),
-            data,
-            column=column,
-            evidence=evidence,
-            max_error=max_error,
-            max_missed=max_missed,
-            confidence=confidence,
-            one_to_one=one_to_one,
-            separator=separator,
-            reviews=reviews,
-            folder=folder,
-        )
+    def judgments_from_ubi(
+        self, files: str | Path | Sequence[str | Path], out: str | Path = "clicks", options: ClickOptions | None = None
+    ) -> ClickJudgments:
+        """Make judgements of the clicks in logs of User Behavior Insights, with what position does taken out.
+
+        They are written to the folder ``out``, relative to that of the project, as tables for `from_judgments` and
+        [queries]; older parts of a log (``FILE.1``, ...) are read too. Returns them with what they were made of.
+        Raises `honed.core.errors.DataError` where the clicks suffice for none.
+        """
+        paths = [files] if isinstance(files, str | Path) else files
+        parts = [part for path in paths for part in log_parts(Path(path))]
+        judged = judgments_from_ubi(parts, options or ClickOptions())
+        write_judgments(judged, self.root / out)
+        return judged
+
+    def judge(self, *, force: bool = False) -> JudgeReport:
+        """Let the language model of [judge] grade the first hits of all systems; returns what that is worth.
+
+        Its grades stand apart from all stages, measures and gates, and are corrected by the people who judged.
+        ``force`` goes on though it does not agree with people. Raises `honed.core.errors.DataError` without that.
+        """
+        return judge_project(self, force=force)
 
     def encode(self, texts: Sequence[str], role: Role = "document") -> Vectors:
         """Return unit vectors ``(n_texts, dim)`` of texts, by the model of the last run."""

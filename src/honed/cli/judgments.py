@@ -74,7 +74,7 @@ def from_ubi(
     shape judgments and the section [queries] read is in queries.jsonl and qrels.jsonl; clicks.jsonl has every pair.
     """
     from honed.feedback.click_judgments import ClickOptions, judgments_from_ubi, write_judgments
-    from honed.feedback.ubi_log import CLICKS
+    from honed.feedback.ubi_log import CLICKS, log_parts
 
     options = ClickOptions(
         thresholds=tuple(threshold or (0.1,)),
@@ -84,7 +84,7 @@ def from_ubi(
         clicks=tuple(click or CLICKS),
         seed=seed,
     )
-    judged = judgments_from_ubi([part for file in files for part in _parts(file)], options)
+    judged = judgments_from_ubi([part for file in files for part in log_parts(file)], options)
     summary = write_judgments(judged, out)
     if json:
         terminal.emit_json({**summary, "out": str(out)})
@@ -148,12 +148,6 @@ def judge(
 
 def _estimate(estimate: "Estimate") -> str:
     return f"{100 * estimate.mean:+.1f} ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
-
-
-def _parts(file: Path) -> list[Path]:
-    """Return a log with its older parts, the oldest first."""
-    older = [part for part in file.parent.glob(f"{file.name}.*") if part.name.removeprefix(f"{file.name}.").isdigit()]
-    return [*sorted(older, key=lambda part: -int(part.suffix[1:])), file]
 
 
 def _curve(text: str) -> tuple[float, ...]:

@@ -66,6 +66,12 @@ class Impressions:
     left_out: Mapping[str, int]
 
 
+def log_parts(file: Path) -> list[Path]:
+    """Return a log with its older parts (``FILE.1``, ...), the oldest first."""
+    older = [part for part in file.parent.glob(f"{file.name}.*") if part.name.removeprefix(f"{file.name}.").isdigit()]
+    return [*sorted(older, key=lambda part: -int(part.suffix[1:])), file]
+
+
 def read_ubi_log(
     files: Iterable[Path], clicks: Iterable[str] = CLICKS, impressions: Iterable[str] = IMPRESSIONS
 ) -> UbiLog:

@@ -15,7 +15,7 @@ from honed.match.merge import proposed
 from honed.match.output import write_rejected
 from honed.match.rows import ComparedRows
 from honed.match.table import opened, shown
-from honed.match.writers import checked_ending, written_table
+from honed.match.writers import checked_ending, free_names, written_table
 
 _LEAST_LISTED = 0.05  # the chance of a pair that is listed though it is not merged
 _YES, _NO = frozenset({"1", "yes", "y", "true", "same"}), frozenset({"0", "no", "n", "false", "different"})
@@ -66,17 +66,13 @@ def _write_rows(run: TableDedupe, done: Deduped, path: Path) -> None:
     rows, sizes = run.rows, done.sizes
     added = ["cluster", "cluster_size", *(["other_row", "other_name", "chance"] if rows.is_two else [])]
     other = _counterparts(run, done) if rows.is_two else {}
-    with written_table(path, [*rows.columns, *_free(added, rows.columns)], added=len(added)) as write:
+    with written_table(path, [*rows.columns, *free_names(added, rows.columns)], added=len(added)) as write:
         for row in range(rows.n_first):
             group = int(done.groups[row])
             cells = [str(group + 1), str(sizes[group])]
             if rows.is_two:
                 cells += other.get(row, ["", "", ""])
             write([*rows.cells[row], *cells])
-
-
-def _free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
-    return [name if name not in taken else f"honed_{name}" for name in names]
 
 
 def _counterparts(run: TableDedupe, done: Deduped) -> dict[int, list[str]]:
@@ -121,7 +117,7 @@ def _write_pairs(run: TableDedupe, done: Deduped, said: Said, path: Path) -> Non
 def _write_records(rows: ComparedRows, done: Deduped, path: Path) -> None:
     """Write the proposed record of each group, with its rows, and the row that each value is from."""
     added = ["cluster", "cluster_size", "rows", *(f"{name}_row" for name in rows.columns)]
-    with written_table(path, [*rows.columns, *_free(added, rows.columns)], added=len(added)) as write:
+    with written_table(path, [*rows.columns, *free_names(added, rows.columns)], added=len(added)) as write:
         for group, members in enumerate(_groups(done)):
             record = proposed([rows.cells[row] for row in members])
             sources = ["" if at < 0 else _shown_row(rows, members[at]) for at in record.sources]

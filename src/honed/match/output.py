@@ -1,7 +1,7 @@
 """The table with its decisions, as CSV, XLSX or Parquet: every row in its order, as a stream."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from honed.core.json import Json
@@ -10,7 +10,7 @@ from honed.match.answers import Found
 from honed.match.decide import ACCEPT, NO_MATCH, REVIEW, Decided
 from honed.match.run import TableMatch
 from honed.match.table import opened, shown
-from honed.match.writers import written_table
+from honed.match.writers import free_names, written_table
 
 COLUMNS = ("match_id", "match_name", "match_chance", "match_decision", "match_by", "match_candidates")
 _ORDER = (REVIEW, NO_MATCH, ACCEPT)  # of a row of several names, what the first of these says
@@ -24,7 +24,7 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
     in ``rejected.jsonl`` of the match's folder. Raises `ConfigError` for another ending.
     """
     table = opened(match.table, match.form)
-    header = [*table.columns, *added_columns(table.columns)]
+    header = [*table.columns, *free_names(COLUMNS, table.columns)]
     count = 0
     with written_table(path, header, added=len(COLUMNS)) as write:
         rows = (row for row in table.rows if isinstance(row, Row))
@@ -33,12 +33,6 @@ def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
             count += 1
     write_rejected(match.entries.rejected, match.folder / "rejected.jsonl")
     return count
-
-
-def added_columns(taken: Iterable[object]) -> list[str]:
-    """Return the names of the columns that are added to a table whose columns are ``taken``."""
-    known = set(taken)
-    return [name if name not in known else f"honed_{name}" for name in COLUMNS]
 
 
 def decided_cells(match: TableMatch, decided: Decided, row: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -17,6 +17,12 @@ Cells: TypeAlias = Sequence[str]
 WriteRow: TypeAlias = Callable[[Cells], object]
 _ROWS_AT_ONCE = 10_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def free_names(names: Sequence[str], taken: Iterable[object]) -> list[str]:
+    """Return the names of columns that are added to a table whose columns are ``taken``: "honed_..." for those."""
+    known = set(taken)
+    return [name if name not in known else f"honed_{name}" for name in names]
 
 
 def checked_ending(path: Path) -> None:
