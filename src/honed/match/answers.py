@@ -1,7 +1,9 @@
 """What a catalogue answers to the entries of a table, kept in blocks on disk, so that a stopped run goes on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -17,6 +19,7 @@ from honed.search.scores import KNOWN_NAME
 from honed.search.searcher import Searcher
 
 BLOCK = 512  # entries that are answered together, and lost together by a kill
+_BLOCKS_AT_ONCE = 2
 CANDIDATES = 5
 KNOWN = 1.0  # the chance of a name that one entity of the catalogue bears
 _MOST_ESTIMATED = 0.9999  # what is estimated never stands level with it
@@ -85,19 +88,38 @@ class Found:
 def find_all(searcher: Searcher, entries: Sequence[Entry], fields: Sequence[str], folder: Path) -> list[Found]:
     """Return what is found for every entry, in their order; blocks that are in ``folder`` are not asked again."""
     folder.mkdir(parents=True, exist_ok=True)
+    blocks = [entries[start : start + BLOCK] for start in range(0, len(entries), BLOCK)]
+    places = [folder / f"{number:06d}.jsonl" for number in range(len(blocks))]
+    answers = _answers(searcher, [block for block, place in zip(blocks, places, strict=True) if not place.is_file()])
     found: list[Found] = []
     with progress("match rows", len(entries)) as bar:
-        for start in range(0, len(entries), BLOCK):
-            block = entries[start : start + BLOCK]
-            place = folder / f"{start // BLOCK:06d}.jsonl"
+        for block, place in zip(blocks, places, strict=True):
             if not place.is_file():
-                answers = searcher.answer_many([entry.name for entry in block], CANDIDATES)
-                rows = [json.dumps(found_of(answer, fields).as_dict(), ensure_ascii=False) for answer in answers]
+                rows = [json.dumps(found_of(one, fields).as_dict(), ensure_ascii=False) for one in next(answers)]
                 write_text(place, "\n".join(rows) + "\n")
             lines = place.read_text(encoding="utf-8").rstrip("\n").split("\n")
             found += [Found.from_dict(json.loads(line)) for line in lines]
             bar.advance(len(block))
     return found
+
+
+def _answers(searcher: Searcher, blocks: Sequence[Sequence[Entry]]) -> Iterator[list[Answer]]:
+    """Yield the answers to blocks of entries; of a bundle one block is encoded while the one before is searched."""
+
+    def ask(block: Sequence[Entry]) -> list[Answer]:
+        return searcher.answer_many([entry.name for entry in block], CANDIDATES)
+
+    if searcher.source.folder is None or not searcher.manifest:  # its encoder may not be asked by two threads
+        yield from map(ask, blocks)
+        return
+    with ThreadPoolExecutor(_BLOCKS_AT_ONCE) as pool:
+        asked: deque[Future[list[Answer]]] = deque()
+        for block in blocks:
+            asked.append(pool.submit(ask, block))
+            if len(asked) > _BLOCKS_AT_ONCE:
+                yield asked.popleft().result()
+        while asked:
+            yield asked.popleft().result()
 
 
 def found_of(answer: Answer, fields: Sequence[str]) -> Found:
