@@ -195,7 +195,8 @@ def test_an_index_refuses_another_model(project: Path) -> None:
     from honed.core.fingerprint import sha256_file
     from honed.stages.searching import open_searcher
 
-    artifact, encoder = Project(project).runner.latest(IndexArtifact), Project(project).searcher().encoder
+    artifact = IndexArtifact.at(Project(project).runner.latest_of("index").folder)
+    encoder = artifact.encoder().load()
     source = artifact.read_json("encoder.json")
     source["spec"]["weights"] = "0" * 64
     write_json(artifact.folder / "encoder.json", source)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from honed import Project
 from honed.cli.main import run_command
+from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError
+from honed.core.fingerprint import sha256_file
 from honed.data import task
 from honed.evaluate.headroom import Expected, Headroom, compared_with_gain
 from honed.evaluate.results import Interval
@@ -120,27 +123,16 @@ def test_a_broken_student_fails_its_gates(trained: Project, tmp_path: Path) -> N
     for before, after in (("student_gap = 0.9", "student_gap = 0.05"), ("agreement = 0.0", "agreement = 0.75")):
         text = text.replace(before, after)
     (folder / "honed.toml").write_text(text, encoding="utf-8")
-    vectors = Project(folder).runner.latest_of("index").folder / "vectors.npy"
-    whole = np.load(vectors)
-    np.save(vectors, np.random.default_rng(0).permutation(whole))
-    with_errors = Project(folder).runner
-    (with_errors.latest_of("index").folder / "manifest.json").write_text(
-        (with_errors.latest_of("index").folder / "manifest.json")
-        .read_text(encoding="utf-8")
-        .replace(trained.runner.latest_of("index").manifest.files["vectors.npy"], _sha256(vectors)),
-        encoding="utf-8",
-    )
-    artifacts = with_errors.run(start="evaluate")
+    index = Project(folder).runner.latest_of("index")
+    vectors = index.path("vectors.npy")
+    np.save(vectors, np.random.default_rng(0).permutation(np.load(vectors)))
+    files = {**index.manifest.files, "vectors.npy": sha256_file(vectors)}
+    write_json(index.folder / "manifest.json", replace(index.manifest, files=files).as_dict())
+    artifacts = Project(folder).runner.run(start="evaluate")
     gates = {gate["name"]: gate for gate in artifacts["evaluate"].read_json("report.json")["gates"]}
     assert not gates["student"]["passed"]
     assert not gates["agreement"]["passed"]
     assert run_command(["gate", "--project", str(folder)]) == 1
-
-
-def _sha256(path: Path) -> str:
-    from honed.core.fingerprint import sha256_file
-
-    return sha256_file(path)
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]) -> None:

@@ -46,6 +46,7 @@ from honed.project.seeds import SeedsReport, run_seeds
 from honed.project.tune import TuneRequest, tune_index
 from honed.project.tune_data import project_data
 from honed.project.update import Updated, UpdateOptions, update
+from honed.project.verify import Verified, refuse_damaged, verify_project
 from honed.project.workspace import Workspace, refuse_failed
 from honed.search.hits import HitList
 from honed.search.request import direction_of
@@ -292,6 +293,12 @@ class Project(TablesWorkspace):
     def show(self, stage: str) -> Artifact:
         """Return the artifact of a stage of the last run: its folder, and what it was made from."""
         return self.runner.latest_of(stage)
+
+    def verify(self) -> list[Verified]:
+        """Compare every file of every artifact with its hash; raises `honed.core.errors.ArtifactError` naming one."""
+        results = verify_project(self.runner)
+        refuse_damaged(results)
+        return results
 
     @staticmethod
     def models(name: str = "", *, measure: bool = False) -> list[ModelEntry]:

@@ -41,6 +41,7 @@ COMMANDS = {
     "mcp": "mcp",
     "encode": "encode",
     "show": "show",
+    "verify": "verify",
     "tune": "tune",
     "store": "store",
     "push": "push",

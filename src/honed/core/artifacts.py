@@ -7,9 +7,10 @@ run of the same stage resumes or clears.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -20,6 +21,8 @@ from honed.core.json import Json, JsonObject, parse, parse_object
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 T = TypeVar("T")
+_OWN_HASH = "sha256"
+_verified: set[tuple[Path, str]] = set()  # folders and the hashes of their manifests
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -35,19 +38,24 @@ class Manifest:
     facts: JsonObject
 
     def as_dict(self) -> dict[str, Json]:
-        """Return the manifest as plain data for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """Return the manifest as plain data for JSON, with the sha256 of all the rest."""
+        plain: dict[str, Json] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**plain, _OWN_HASH: sha256(canonical_json(plain).encode()).hexdigest()}
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the manifest of a folder; `ArtifactError` when it is absent or cannot be read."""
+        """Read the manifest of a folder; `ArtifactError` when it is absent, cannot be read or was changed."""
         try:
-            data = (folder / MANIFEST).read_text(encoding="utf-8")
-            return cls(**parse_object(data))  # type: ignore[arg-type]  # a wrong key is a TypeError, told below
+            data = dict(parse_object((folder / MANIFEST).read_text(encoding="utf-8")))
+            stated = data.pop(_OWN_HASH, None)  # there is none in what older versions wrote
+            manifest = cls(**data)  # type: ignore[arg-type]  # a wrong key is a TypeError, told below
         except FileNotFoundError:
             raise ArtifactError("E_NO_MANIFEST", f"{folder}: no {MANIFEST}: not an artifact of honed") from None
         except (ValueError, TypeError) as error:
             raise ArtifactError("E_MANIFEST", f"{folder / MANIFEST}: cannot be read: {error}") from error
+        if stated is not None and stated != manifest.as_dict()[_OWN_HASH]:
+            raise ArtifactError("E_MANIFEST", f"{folder / MANIFEST}: was changed: its own sha256 does not fit")
+        return manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +99,21 @@ class Artifact:
             raise ArtifactError("E_ARTIFACT_FILE", f"{self.path(name)}: {error}") from error
 
     def verify(self) -> None:
-        """Check every file against its hash; `ArtifactError` names the first that differs."""
+        """Check that the files are those of the manifest, byte by byte; `ArtifactError` names the first that is not."""
         for name, expected in self.manifest.files.items():
             path = self.folder / name
             if not path.is_file():
                 raise ArtifactError("E_ARTIFACT_FILE", f"{path}: missing")
             if sha256_file(path) != expected:
                 raise ArtifactError("E_CHECKSUM", f"{path}: bytes differ from the manifest")
+        refuse_others(self.folder, {MANIFEST, *self.manifest.files})
+
+    def verify_once(self) -> None:
+        """Do what `verify` does, once in a process for what one manifest says."""
+        seen = (self.folder.resolve(), str(self.manifest.as_dict()[_OWN_HASH]))
+        if seen not in _verified:
+            self.verify()
+            _verified.add(seen)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,6 +206,13 @@ class ArtifactStore:
         shutil.rmtree(aside, ignore_errors=True)
         sync(final.parent)
         return kind(folder=final, manifest=manifest)
+
+
+def refuse_others(folder: Path, names: Collection[str]) -> None:
+    """Raise `ArtifactError` for a file in a folder, at any depth, that is none of some by their relative names."""
+    for path in sorted(folder.rglob("*")):
+        if path.relative_to(folder).as_posix() not in names and not path.is_dir():
+            raise ArtifactError("E_EXTRA", f"{path}: is not in the manifest")
 
 
 def exchange(first: Path, second: Path) -> bool:

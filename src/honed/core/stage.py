@@ -21,8 +21,15 @@ class Inputs:
         self._by_stage = dict(artifacts)
 
     def find(self, kind: type[A]) -> A | None:
-        """Return the artifact of a kind; of several, that of the last stage; None where none was made."""
-        return next((artifact for artifact in reversed(self._by_stage.values()) if isinstance(artifact, kind)), None)
+        """Return the artifact of a kind; of several, that of the last stage; None where none was made.
+
+        Its bytes are compared with its manifest when it is first asked for in a process: `ArtifactError` names a file
+        that is not as it was written.
+        """
+        artifact = next((item for item in reversed(self._by_stage.values()) if isinstance(item, kind)), None)
+        if artifact is not None:
+            artifact.verify_once()
+        return artifact
 
     def need(self, kind: type[A]) -> A:
         """Return the artifact of a kind that must be there."""

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.artifacts import sync
+from honed.core.artifacts import refuse_others, sync
 from honed.core.errors import ArtifactError, DataError
 from honed.core.filters import Column
 from honed.core.fingerprint import sha256_file
@@ -171,6 +171,17 @@ def _as_npy(raw: Path, target: Path, dtype: np.dtype[np.generic], shape: tuple[i
     raw.unlink()
 
 
+def verify_segment(folder: Path, facts: SegmentFacts) -> None:
+    """Check that a folder holds the files of a segment, byte by byte, and no other; `ArtifactError` names the first.
+
+    A file that is gone is a `FileNotFoundError`.
+    """
+    for name, digest in facts.files.items():
+        if sha256_file(folder / name) != digest:
+            raise ArtifactError("E_CHECKSUM", f"{folder / name}: bytes differ from the version of the store")
+    refuse_others(folder, facts.files)
+
+
 class Segment:
     """Records, vectors and index of a folder that `write_segment` made."""
 
@@ -225,9 +236,7 @@ class Segment:
 
     def verify(self) -> None:
         """Check every file against its hash; `ArtifactError` names the first that differs."""
-        for name, digest in self.facts.files.items():
-            if sha256_file(self.folder / name) != digest:
-                raise ArtifactError("E_CHECKSUM", f"{self.folder / name}: bytes differ from the version of the store")
+        verify_segment(self.folder, self.facts)
 
     @cached_property
     def index(self) -> VectorIndex:

@@ -27,9 +27,17 @@ from honed.index.exact import best_first
 from honed.index.segments import SMALL, BuildLimits, Segment, write_segment
 from honed.index.settings import IndexSettings
 from honed.index.store_records import Batch, Record
-from honed.index.store_version import SEGMENTS, VERSIONS, SegmentEntry, StoreVersion, commit_version, read_version
+from honed.index.store_version import (
+    LOCK,
+    SEGMENTS,
+    VERSIONS,
+    SegmentEntry,
+    StoreVersion,
+    commit_version,
+    read_version,
+    verify_version,
+)
 
-LOCK = "LOCK"
 _BATCH = 4096
 _ATTEMPTS = 5
 DeadRows = npt.NDArray[np.int32]
@@ -108,10 +116,10 @@ class Store:
         for _ in range(_ATTEMPTS):  # a writer may clear away what was current a moment ago
             version = read_version(place)
             try:
+                if verify:  # before anything is made of the bytes
+                    verify_version(place, version)
                 store = cls._of(place, version)
                 store.check_model(model)
-                if verify:
-                    store.verify()
             except FileNotFoundError:
                 if read_version(place) == version:
                     break
@@ -143,8 +151,7 @@ class Store:
 
     def verify(self) -> None:
         """Check every file against its hash; `ArtifactError` names the first that differs."""
-        for segment in self.segments:
-            segment.verify()
+        verify_version(self.path, self.manifest)
 
     def __len__(self) -> int:
         return sum(segment.n - len(dead) for segment, dead in zip(self.segments, self._dead, strict=True))

@@ -5,6 +5,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +15,17 @@ from typing import Self
 
 from honed.core.artifacts import write_text
 from honed.core.errors import ArtifactError
+from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject, parse_object
 from honed.core.plain import as_integer, as_list, as_object, as_text
-from honed.index.segments import SegmentFacts
+from honed.index.segments import SegmentFacts, verify_segment
 from honed.index.settings import IndexSettings
 
 FORMAT, LAYOUT = "honed-store", 1
-CURRENT = "CURRENT"
+CURRENT, LOCK = "CURRENT", "LOCK"
 VERSIONS, SEGMENTS = "versions", "segments"  # folders of a store
-_KEPT = 2  # versions whose files are there: the current one, and the one that a reader may be about to open
+_CURRENT_LINE = re.compile(rb"([0-9]{8,}\.json) ([0-9a-f]{64})\n")
+_OF_A_STORE = re.compile(r"[0-9]+-[0-9]+(\.npy|\.partial)?|[0-9]{8,}\.json(\.new)?")  # names in its two folders
 _ATTEMPTS = 5  # a writer may clear away what was current a moment ago
 
 
@@ -61,7 +64,8 @@ class SegmentEntry:
 class StoreVersion:
     """All that a store is at one time: its number, the vectors' ``dim``, settings, model and segments.
 
-    ``model`` holds the "fingerprint" of the encoder that made the vectors, and whatever tells people about it.
+    ``model`` holds the "fingerprint" of the encoder that made the vectors, and whatever tells people about it;
+    ``before`` is the sha256 of the version that this one follows, empty for the first.
     """
 
     version: int
@@ -69,6 +73,7 @@ class StoreVersion:
     settings: IndexSettings
     model: JsonObject
     segments: tuple[SegmentEntry, ...] = ()
+    before: str = ""
 
     def as_dict(self) -> dict[str, Json]:
         """Return it as plain data."""
@@ -76,6 +81,7 @@ class StoreVersion:
             "format": FORMAT,
             "layout": LAYOUT,
             "version": self.version,
+            "before": self.before,
             "dim": self.dim,
             "settings": self.settings.as_dict(),
             "model": dict(self.model),
@@ -91,6 +97,7 @@ class StoreVersion:
             settings=IndexSettings.from_dict(as_object(data["settings"])),
             model=as_object(data["model"]),
             segments=tuple(SegmentEntry.from_dict(as_object(entry)) for entry in as_list(data["segments"])),
+            before=as_text(data.get("before", "")),  # versions that were written earlier name none
         )
 
 
@@ -98,17 +105,21 @@ def read_version(path: Path) -> StoreVersion:
     """Return the current version of a store; `ArtifactError` for what is no store or was changed."""
     for _ in range(_ATTEMPTS):
         try:
-            name, _, digest = (path / CURRENT).read_text("utf-8").strip().partition(" ")
+            current = (path / CURRENT).read_bytes()
         except OSError:
-            raise ArtifactError("E_NOT_A_STORE", f"{path}: not a store of honed") from None
+            raise ArtifactError("E_NOT_A_STORE", f"{path}: not a store of honed: no {CURRENT}") from None
+        match = _CURRENT_LINE.fullmatch(current)
+        if match is None:
+            raise ArtifactError("E_CHECKSUM", f"{path / CURRENT}: names no version")
+        name, digest = match[1].decode(), match[2].decode()
         try:
-            raw = (path / VERSIONS / Path(name).name).read_bytes()
+            raw = (path / VERSIONS / name).read_bytes()
         except FileNotFoundError:
             continue
         if sha256(raw).hexdigest() != digest:
-            raise ArtifactError("E_CHECKSUM", f"{path}: version {name}: bytes differ from {CURRENT}")
+            raise ArtifactError("E_CHECKSUM", f"{path / VERSIONS / name}: bytes differ from {CURRENT}")
         return _parsed(raw, path, name)
-    raise ArtifactError("E_STORE", f"{path}: the version that is current is missing")
+    raise ArtifactError("E_STORE", f"{path / VERSIONS / name}: missing, and {CURRENT} names it")
 
 
 def _parsed(raw: bytes, path: Path, name: str) -> StoreVersion:
@@ -123,22 +134,78 @@ def _parsed(raw: bytes, path: Path, name: str) -> StoreVersion:
 
 def commit_version(path: Path, base: StoreVersion, segments: Sequence[SegmentEntry]) -> None:
     """Write the version after ``base``, then turn to it; the rename is the moment at which the change is made."""
-    version = replace(base, version=base.version + 1, segments=tuple(segments))
-    name = f"{version.version:08d}.json"
+    before = sha256_file(_version_file(path, base.version)) if base.version else ""
+    version = replace(base, version=base.version + 1, segments=tuple(segments), before=before)
+    file = _version_file(path, version.version)
     text = json.dumps(version.as_dict(), ensure_ascii=False, indent=1)
-    write_text(path / VERSIONS / name, text)
-    write_text(path / CURRENT, f"{name} {sha256(text.encode()).hexdigest()}\n")
+    write_text(file, text)
+    write_text(path / CURRENT, f"{file.name} {sha256(text.encode()).hexdigest()}\n")
+
+
+def _version_file(path: Path, version: int) -> Path:
+    return path / VERSIONS / f"{version:08d}.json"
+
+
+def version_before(path: Path, current: StoreVersion) -> StoreVersion | None:
+    """Return the version that the current one follows, which a reader may be about to open; None where it is gone.
+
+    Raises `ArtifactError` for one that was changed.
+    """
+    file = _version_file(path, current.version - 1)
+    if not file.is_file():
+        return None
+    raw = file.read_bytes()
+    if current.before and sha256(raw).hexdigest() != current.before:
+        raise ArtifactError("E_CHECKSUM", f"{file}: bytes differ from the version after it")
+    return _parsed(raw, path, file.name)
+
+
+def verify_version(path: Path, version: StoreVersion) -> None:
+    """Check every file that a version holds against its hash; `ArtifactError` names the first that differs.
+
+    A file that is gone is a `FileNotFoundError`.
+    """
+    for entry in version.segments:
+        verify_segment(path / SEGMENTS / entry.name, entry.facts)
+        if entry.deleted and sha256_file(path / VERSIONS / entry.deleted.file) != entry.deleted.sha256:
+            raise ArtifactError("E_CHECKSUM", f"{path / VERSIONS / entry.deleted.file}: bytes differ from its version")
+
+
+def _held(path: Path) -> set[str]:
+    """Return the names of the files and folders that the current version holds, and the one before it."""
+    current = read_version(path)
+    held = set()
+    with contextlib.suppress(ArtifactError):  # one that was changed holds nothing: no reader could open it
+        if before := version_before(path, current):
+            held = _names_of(path, before)
+    return held | _names_of(path, current)
+
+
+def _names_of(path: Path, version: StoreVersion) -> set[str]:
+    deleted = {segment.deleted.file for segment in version.segments if segment.deleted}
+    return {_version_file(path, version.version).name, *(segment.name for segment in version.segments), *deleted}
+
+
+def unused(path: Path) -> list[Path]:
+    """Return what lies in the folders of a store and is neither the current version's nor of the one before it.
+
+    A writer that was killed leaves such files, and the next change removes them. Raises `ArtifactError` for a file that
+    no writer of a store makes.
+    """
+    held = _held(path)
+    for place in sorted(path.iterdir()):
+        if place.name not in (CURRENT, f"{CURRENT}.new", LOCK, VERSIONS, SEGMENTS):
+            raise ArtifactError("E_EXTRA", f"{place}: is not of the store")
+    places = [place for name in (VERSIONS, SEGMENTS) for place in sorted((path / name).iterdir())]
+    for place in places:
+        if place.name not in held and not _OF_A_STORE.fullmatch(place.name):
+            raise ArtifactError("E_EXTRA", f"{place}: is not of the store")
+    return [place for place in places if place.name not in held]
 
 
 def remove_unused(path: Path) -> None:
     """Remove what neither the current version nor the one before it holds, such as what a killed writer left."""
-    current = read_version(path)
-    files = sorted((path / VERSIONS).glob("*.json"))
-    kept = [file for file in files if int(file.stem) <= current.version][-_KEPT:]
-    held = {file.name for file in kept}
-    for file in kept:
-        for segment in _parsed(file.read_bytes(), path, file.name).segments:
-            held |= {segment.name, segment.deleted.file if segment.deleted else ""}
+    held = _held(path)
     for folder in (path / VERSIONS, path / SEGMENTS):
         for place in folder.iterdir():
             if place.name in held:

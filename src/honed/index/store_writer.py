@@ -20,9 +20,10 @@ from honed.core.json import JsonObject
 from honed.core.protocols import Vectors
 from honed.index.segments import SMALL, BuildLimits, Segment, SegmentFacts, write_segment
 from honed.index.settings import IndexSettings
-from honed.index.store import LOCK, Store
+from honed.index.store import Store
 from honed.index.store_records import Batch
 from honed.index.store_version import (
+    LOCK,
     SEGMENTS,
     VERSIONS,
     DeletedRows,
@@ -116,6 +117,7 @@ class StoreWriter:
     def _rewrite(self, batches: Iterable[Batch], base: StoreVersion) -> Store:
         """Make one segment of some records, with the dimensions, settings and model of a version."""
         base.settings.check().resolved(SMALL, base.dim)
+        self.store.verify()  # what was damaged must not get a hash that fits
         return self._commit([self._write(batches, base)], base)
 
     def _write(self, batches: Iterable[Batch], base: StoreVersion) -> SegmentEntry:
@@ -170,6 +172,8 @@ class StoreWriter:
         if len(small) < 2:
             self.compact()
             return
+        for number in small:
+            store.segments[number].verify()
         batches = (
             batch for number in small for batch in store.segments[number].batches(store.live_mask(number), _BATCH)
         )

@@ -14,7 +14,7 @@ def open_searcher(index: IndexArtifact, hybrid: HybridArtifact | None, encoder: 
 
     Raises `ArtifactError` for damaged files, an encoder that is another one, and a hybrid over another index.
     """
-    index.verify()
+    index.verify_once()
     if encoder.spec != index.spec():
         raise ArtifactError(
             "E_SPEC", f"{index.folder}: the index was made with another model; build it again with  honed index"
@@ -26,7 +26,7 @@ def open_searcher(index: IndexArtifact, hybrid: HybridArtifact | None, encoder: 
     names = [(text_row[name.text], entity_row[name.entity_id], name.kind) for name in index.names()]
     fused = None
     if hybrid is not None:
-        hybrid.verify()
+        hybrid.verify_once()
         if hybrid.manifest.inputs.get("index") != index.folder.name:
             raise ArtifactError("E_HYBRID", f"{hybrid.folder}: made over another index; run  honed run --until hybrid")
         fused = HybridFiles(hybrid.data(), hybrid.tensors())
