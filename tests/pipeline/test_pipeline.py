@@ -190,9 +190,9 @@ def test_an_index_refuses_another_model(project: Path) -> None:
     import dataclasses
 
     from honed.artifacts.index import IndexArtifact
-    from honed.core.artifacts import write_json
     from honed.core.errors import ArtifactError
     from honed.core.fingerprint import sha256_file
+    from honed.core.writing import write_json
     from honed.stages.searching import open_searcher
 
     artifact = IndexArtifact.at(Project(project).runner.latest_of("index").folder)

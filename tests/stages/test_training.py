@@ -10,9 +10,9 @@ import pytest
 
 from honed import Project
 from honed.cli.main import run_command
-from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError
 from honed.core.fingerprint import sha256_file
+from honed.core.writing import write_json
 from honed.data import task
 from honed.evaluate.headroom import Expected, Headroom, compared_with_gain
 from honed.evaluate.results import Interval

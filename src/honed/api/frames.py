@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from honed.core.errors import DataError
+from honed.core.writing import new_file
 
 # paths, a data frame (pandas, polars, pyarrow or another with the Arrow or interchange protocol), rows, or columns
 Data: TypeAlias = object
@@ -35,7 +36,8 @@ def write_parquet(data: Data, file: Path, names: Sequence[str]) -> Path:
     values are of several types.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table_of(data, names).replace_schema_metadata(None), file)
+    with new_file(file) as beside:
+        pq.write_table(table_of(data, names).replace_schema_metadata(None), beside)
     return file
 
 

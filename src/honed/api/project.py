@@ -24,6 +24,7 @@ from honed.core.progress import show_progress_by_default
 from honed.core.protocols import Role, Vectors
 from honed.core.records import Answer
 from honed.core.stage import Inputs
+from honed.core.writing import write_text
 from honed.evaluate.results import GateResult
 from honed.explain.explanation import ExplanationSet
 from honed.feedback.click_judgments import ClickJudgments, ClickOptions, judgments_from_ubi, write_judgments
@@ -108,7 +109,7 @@ class Project(TablesWorkspace):
 
     def write_settings(self) -> Path:
         """Write the settings as the honed.toml of the project's folder, for the command line; returns its path."""
-        self.file.write_text(toml_text(self.settings), encoding="utf-8")
+        write_text(self.file, toml_text(self.settings))
         return self.file
 
     # -- stages ------------------------------------------------------------------------------------

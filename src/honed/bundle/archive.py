@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from honed.core.errors import ArtifactError
+from honed.core.writing import new_file
 
 _MAX_FILES, _MAX_BYTES = 64, 8 << 30
 _BLOCK = 1 << 20
@@ -18,11 +19,9 @@ _BLOCK = 1 << 20
 
 def pack(folder: Path, target: Path) -> Path:
     """Write a bundle's folder as a zip, uncompressed: weights and vectors do not shrink."""
-    beside = target.with_name(f".{target.name}.packed")
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+    with new_file(target) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             archive.write(path, path.relative_to(folder).as_posix())
-    beside.replace(target)
     return target
 
 

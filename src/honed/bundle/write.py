@@ -1,7 +1,6 @@
 """Write bundles: into a folder beside the target, loaded once as a check, then moved into place."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from honed.core.json import Json, JsonObject, parse_object
 from honed.core.plain import as_object
 from honed.core.protocols import Vectors
 from honed.core.records import EncoderSpec
+from honed.core.writing import put_in_place, scratch_folder
 from honed.encode.graph_encoder import GraphEncoder
 from honed.index.backends import build_index, tensors_of
 from honed.index.settings import IndexSettings
@@ -73,9 +73,7 @@ def write_bundle(
         raise ArtifactError("E_OUT", f"{target}: is a link; write to a folder of its own, then turn the link")
     if target.exists() and not seal.is_bundle(target):
         raise ArtifactError("E_NOT_A_BUNDLE", f"{target}: exists and is no bundle; it is not replaced")
-    beside = target.with_name(f".{target.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with scratch_folder(target) as beside:
         manifest = _write_files(beside, content)
         load_bundle(beside).encoder.warm()
         if content.hybrid is not None and teach is not None:
@@ -86,27 +84,16 @@ def write_bundle(
             manifest = _write_manifest(beside, {**manifest, "files": files, "hybrid": facts}, content.private_key)
         if parity is not None:
             _write_manifest(beside, {**manifest, "parity": parity(beside)}, content.private_key)
-        return pack(beside, target) if is_zip else _put_in_place(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, target: Path) -> Path:
-    """Rename a folder to its target, in the place of what is there; returns the target."""
-    if not target.exists():
-        folder.rename(target)
-        return target
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    target.rename(old)
-    folder.rename(target)
-    shutil.rmtree(old)
+        if is_zip:
+            pack(beside, target)
+        else:
+            put_in_place(beside, target)
     return target
 
 
 def _write_files(folder: Path, content: BundleContent) -> dict[str, Json]:
     """Write all files of a bundle, the manifest last; returns the manifest."""
-    (folder / "model").mkdir(parents=True)
+    (folder / "model").mkdir()
     (folder / "index").mkdir()
     (folder / layout.MODEL).write_bytes(content.model)
     (folder / layout.TOKENIZER).write_text(content.tokenizer, encoding="utf-8")

@@ -10,6 +10,7 @@ from honed.cli import terminal
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
 from honed.core.progress import log_to_stderr
+from honed.core.writing import write_bytes, write_text
 
 if TYPE_CHECKING:
     from honed.api.project import Project
@@ -62,12 +63,12 @@ def explain(
     if html is not None:
         from honed.explain.page import static_page
 
-        html.write_text(static_page(explanations), encoding="utf-8")
+        write_text(html, static_page(explanations))
         terminal.say(f"page: {html}")
     if png is not None:
         from honed.explain.picture import draw_png
 
-        png.write_bytes(draw_png(explanations))
+        write_bytes(png, draw_png(explanations))
         terminal.say(f"picture: {png}")
     if json:
         terminal.emit_json(explanations)

@@ -8,6 +8,7 @@ import typer
 from honed.cli import terminal
 from honed.cli.options import Delimiter, Encoding, Quoting, table_format
 from honed.core.errors import ConfigError
+from honed.core.writing import write_text
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +43,7 @@ def init(
         raise ConfigError("E_EXISTS", f"{target}: exists already; --force replaces it")
     proposal = propose(files, project, given=given, shape=shape, form=table_format(encoding, delimiter, quoting))
     project.mkdir(parents=True, exist_ok=True)
-    target.write_text(proposal.text, encoding="utf-8")
+    write_text(target, proposal.text)
     for note in proposal.notes:
         terminal.say(note)
     terminal.say(f"wrote {target}; next:  honed check  and  honed run")

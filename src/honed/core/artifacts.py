@@ -5,8 +5,6 @@ run of the same stage resumes or clears.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +15,13 @@ from typing import Self, TypeVar
 from honed.core.errors import ArtifactError
 from honed.core.fingerprint import canonical_json, fingerprint, sha256_file
 from honed.core.json import Json, JsonObject, parse, parse_object
+from honed.core.writing import beside_file, naming, put_in_place, write_text
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 T = TypeVar("T")
 _OWN_HASH = "sha256"
 _verified: set[tuple[Path, str]] = set()  # folders and the hashes of their manifests
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,14 +172,15 @@ class ArtifactStore:
         """Give a ``.partial`` folder to write in; it stays on an exception, so that work can be resumed."""
         partial = self.folder(key).with_name(key.key + PARTIAL)
         partial.mkdir(parents=True, exist_ok=True)
-        yield partial
+        with naming(partial):
+            yield partial
 
     def commit(self, key: StageKey, partial: Path, facts: JsonObject, kind: type[A]) -> A:
-        """Turn a staging folder into an artifact: hash, manifest last, sync, rename."""
+        """Turn a staging folder into an artifact: hash, manifest last, sync all, rename."""
         files = {
             path.relative_to(partial).as_posix(): sha256_file(path)
             for path in sorted(partial.rglob("*"))
-            if path.is_file() and path.parent / path.name not in (partial / MANIFEST, partial / f"{MANIFEST}.new")
+            if path.is_file() and path not in (partial / MANIFEST, beside_file(partial / MANIFEST))
         }
         manifest = Manifest(
             stage=f"{key.stage}.v{key.version}",
@@ -191,21 +190,9 @@ class ArtifactStore:
             files=files,
             facts=dict(facts),
         )
-        for name in files:
-            sync(partial / name)
         write_text(partial / MANIFEST, json.dumps(manifest.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
-        final = self.folder(key)
-        aside = final.with_name(final.name + ".old")
-        shutil.rmtree(aside, ignore_errors=True)
-        if final.exists() and exchange(partial, final):  # made anew, or left without a manifest by something else
-            partial.rename(aside)
-        else:
-            if final.exists():
-                final.rename(aside)
-            partial.rename(final)
-        shutil.rmtree(aside, ignore_errors=True)
-        sync(final.parent)
-        return kind(folder=final, manifest=manifest)
+        put_in_place(partial, self.folder(key))
+        return kind(folder=self.folder(key), manifest=manifest)
 
 
 def refuse_others(folder: Path, names: Collection[str]) -> None:
@@ -213,40 +200,3 @@ def refuse_others(folder: Path, names: Collection[str]) -> None:
     for path in sorted(folder.rglob("*")):
         if path.relative_to(folder).as_posix() not in names and not path.is_dir():
             raise ArtifactError("E_EXTRA", f"{path}: is not in the manifest")
-
-
-def exchange(first: Path, second: Path) -> bool:
-    """Let two folders change places in one step, so that both names are always there; False where that cannot be."""
-    import ctypes  # for results that are made anew, alone
-
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    if renameat2 is None:
-        return False
-    return int(renameat2(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE)) == 0
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside it, synced, then renamed."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text, encoding="utf-8")
-    sync(beside)
-    beside.replace(path)
-    sync(path.parent)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write plain data, with msgspec.Struct in it or not, as JSON: whole or not at all; NaN is refused."""
-    import msgspec  # not needed to search
-
-    plain = msgspec.to_builtins(value)
-    canonical_json(plain)
-    write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def sync(path: Path) -> None:
-    """Make the system write a file, or the names of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
 
 from honed.core.errors import DataError
 from honed.core.json import Json
+from honed.core.writing import naming
 
 
 class _Dataclass(Protocol):
@@ -60,7 +61,7 @@ class Journal(Generic[Entry]):
         lines = [json.dumps({**row, "at": row.get("at") or now}, ensure_ascii=False).encode() + b"\n" for row in rows]
         if not lines:
             return 0
-        with self._writing, self.path.open("ab+") as file:
+        with self._writing, naming(self.path), self.path.open("ab+") as file:
             file.seek(0, os.SEEK_END)
             if file.tell():
                 file.seek(-1, os.SEEK_END)

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from honed.core.errors import ConfigError, DataError, StorageError, did_you_mean
 from honed.core.fingerprint import sha256_file
 from honed.core.progress import progress
+from honed.core.writing import new_file
 
 _BLOCK = 1 << 16
 _TRIES = 4
@@ -291,21 +292,22 @@ def _fetch_file(dataset: DataSet, file: DataFile, path: Path, mirror: str | None
         source = Path(mirror) / dataset.name / file.name
         if not source.is_file():
             raise StorageError("E_MIRROR", f"{source}: no such file in the mirror")
-        shutil.copyfile(source, part)
-        _accept(file, part, path, str(source))
+        with new_file(path) as beside:
+            shutil.copyfile(source, beside)
+            _check(file, beside, str(source))
         return path
     url = f"{mirror.rstrip('/')}/{dataset.name}/{file.name}" if mirror else file.url
     _download(url, file, part)
-    _accept(file, part, path, url)
+    with new_file(path) as beside:
+        part.rename(beside)
+        _check(file, beside, url)
     return path
 
 
-def _accept(file: DataFile, part: Path, path: Path, source: str) -> None:
-    digest = sha256_file(part)
+def _check(file: DataFile, path: Path, source: str) -> None:
+    digest = sha256_file(path)
     if digest != file.sha256:
-        part.unlink()
         raise DataError("E_CHECKSUM", f"{source}: sha256 is {digest[:16]}..., expected {file.sha256[:16]}...; not used")
-    part.replace(path)
 
 
 def _download(url: str, file: DataFile, part: Path) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from honed.core.errors import ConfigError, DataError, StorageError
 from honed.core.fingerprint import sha256_file
 from honed.core.optional import require
+from honed.core.writing import new_file
 from honed.data.values import plain_value
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -69,18 +70,18 @@ def _download(url: str, target: Path) -> None:
     import fsspec
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     try:
-        with fsspec.open(url, "rb") as source, part.open("wb") as out:
+        with new_file(target) as part, fsspec.open(url, "rb") as source, part.open("wb") as out:
             while block := source.read(_BLOCK):
                 out.write(block)
     except ImportError as error:
         raise ConfigError("E_MISSING_PART", f"{url}: {error}") from error
+    except StorageError:  # of the place where it is kept
+        raise
     except (OSError, ValueError) as error:
         raise StorageError("E_FETCH", f"{url}: cannot be read: {str(error) or type(error).__name__}") from error
     except Exception as error:  # every object store has errors of its own
         raise StorageError("E_FETCH", f"{url}: {type(error).__name__}: {error}") from error
-    part.replace(target)
 
 
 def _asked(name: str, root: Path, kept: Path, *, anew: bool) -> Path:
@@ -97,7 +98,6 @@ def _asked(name: str, root: Path, kept: Path, *, anew: bool) -> Path:
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     kept.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     try:
         address = sqlalchemy.make_url(os.path.expandvars(url))
         if address.get_backend_name() == "sqlite" and address.database:
@@ -106,7 +106,7 @@ def _asked(name: str, root: Path, kept: Path, *, anew: bool) -> Path:
             address = address.set(database=str(root / address.database))
         engine = sqlalchemy.create_engine(address)
         try:
-            with engine.connect() as connection, part.open("w", encoding="utf-8") as out:
+            with new_file(target) as part, engine.connect() as connection, part.open("w", encoding="utf-8") as out:
                 rows = connection.execution_options(stream_results=True).execute(sqlalchemy.text(query))
                 _write_rows(list(rows.keys()), rows.partitions(_ROWS), out, query)
         finally:
@@ -116,7 +116,6 @@ def _asked(name: str, root: Path, kept: Path, *, anew: bool) -> Path:
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StorageError("E_SQL", f"{_without_password(url)}: {reason}") from error
-    part.replace(target)
     return target
 
 

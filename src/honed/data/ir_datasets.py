@@ -9,6 +9,7 @@ from typing import Any
 from honed.core.errors import DataError, did_you_mean
 from honed.core.optional import require
 from honed.core.progress import progress
+from honed.core.writing import new_file, write_text
 
 PREFIX = "ir:"
 _PARTS = ("train", "dev", "test", "valid", "validation")
@@ -48,7 +49,7 @@ def fetch_ir(name: str, folder: Path) -> list[Path]:
         lines = (
             f"{judgement.query_id}\t{judgement.doc_id}\t{judgement.relevance}\n" for judgement in found.qrels_iter()
         )
-        file.write_text("".join(["query-id\tcorpus-id\tscore\n", *lines]), encoding="utf-8")
+        write_text(file, "".join(["query-id\tcorpus-id\tscore\n", *lines]))
         files.append(file)
     return files
 
@@ -70,5 +71,5 @@ def _write(path: Path, rows: Iterable[Mapping[str, Any]], what: str) -> None:
                 bar.advance()
                 yield json.dumps(row, ensure_ascii=False) + "\n"
 
-    with path.open("w", encoding="utf-8") as file:
+    with new_file(path) as beside, beside.open("w", encoding="utf-8") as file:
         file.writelines(lines())

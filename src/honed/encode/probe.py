@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from honed.core.artifacts import write_json
 from honed.core.effort import Texts
 from honed.core.fingerprint import fingerprint
 from honed.core.json import Json
 from honed.core.protocols import Encoder
+from honed.core.writing import write_json
 from honed.encode import hardware
 from honed.encode.models import BaseModel
 

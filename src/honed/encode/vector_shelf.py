@@ -14,10 +14,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.artifacts import sync
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
 from honed.core.tensors import Array, map_safetensors
+from honed.core.writing import naming, sync
 
 log = logging.getLogger("honed.encode")
 Keys: TypeAlias = npt.NDArray[np.bytes_]  # (n,): the first 16 bytes of the sha256 of each text
@@ -115,10 +115,11 @@ class VectorShelf:
         unit = np.ascontiguousarray(vectors, dtype=np.float32)
         name = hashlib.sha256(column.tobytes()).hexdigest()[:32] + SUFFIX
         beside = self.folder / f"{name}.{os.getpid()}{UNFINISHED}"
-        beside.write_bytes(save({"keys": column, "vectors": unit, "sha256": _digest(column, unit)}))
-        sync(beside)
-        beside.replace(self.folder / name)
-        sync(self.folder)
+        with naming(self.folder / name):
+            beside.write_bytes(save({"keys": column, "vectors": unit, "sha256": _digest(column, unit)}))
+            sync(beside)
+            beside.replace(self.folder / name)
+            sync(self.folder)
 
     def _tensors(self, name: str, *, verified: bool = False) -> dict[str, Array]:
         """Return keys, vectors and sha256 of a shard, mapped from the disk; its bytes are compared once a process."""

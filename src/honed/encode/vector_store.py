@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from honed.core.artifacts import write_json
 from honed.core.fingerprint import fingerprint
 from honed.core.json import Json, JsonObject, parse_object
 from honed.core.progress import Bar, progress, progress_within
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
+from honed.core.writing import write_json
 from honed.encode.vector_shelf import UNFINISHED, DamagedShardError, Keys, Numbers, VectorShelf, text_keys
 
 SHARD_TEXTS, SHARD_CHARS = 2048, 1 << 18

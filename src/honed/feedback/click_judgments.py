@@ -13,6 +13,7 @@ from honed.core.errors import ConfigError, DataError
 from honed.core.json import Json
 from honed.core.sections import limits
 from honed.core.text import fold
+from honed.core.writing import new_file
 from honed.data.split import SplitConfig, assign
 from honed.feedback.attractiveness import Attractiveness, estimate_attractiveness
 from honed.feedback.examination import Examination, Pairs, estimate_examination
@@ -197,8 +198,6 @@ def _evidence_rows(judged: ClickJudgments) -> Iterator[dict[str, Json]]:
 
 def _write(file: Path, rows: Iterable[Mapping[str, Json]], indent: int | None = None) -> None:
     """Write objects, one a line, and put the file into its place when it is whole."""
-    partial = file.with_name(f"{file.name}.partial")
-    with partial.open("w", encoding="utf-8") as out:
+    with new_file(file) as beside, beside.open("w", encoding="utf-8") as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=False, indent=indent) + "\n")
-    partial.replace(file)

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.artifacts import refuse_others, sync
+from honed.core.artifacts import refuse_others
 from honed.core.errors import ArtifactError, DataError
 from honed.core.filters import Column
 from honed.core.fingerprint import sha256_file
@@ -24,6 +24,7 @@ from honed.core.progress import progress
 from honed.core.protocols import Mask, VectorIndex, Vectors
 from honed.core.ranking import Rows
 from honed.core.tensors import Array
+from honed.core.writing import sync
 from honed.index.backends import build_index, is_saved, restore_index, tensors_of
 from honed.index.composed import code_vectors
 from honed.index.exact import exact_among

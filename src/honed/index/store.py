@@ -6,8 +6,6 @@ version in one rename: a killed writer leaves the old version whole, and readers
 writer at a time holds a lock that the system takes from a dead process; see `honed.index.store_writer`.
 """
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +14,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.artifacts import sync
 from honed.core.errors import ArtifactError, ConfigError, DataError
 from honed.core.filters import Filter, allowed_rows, check_fields
 from honed.core.fingerprint import sha256_file
 from honed.core.json import JsonObject
 from honed.core.protocols import Mask, Vectors
 from honed.core.ranking import Rows
+from honed.core.writing import new_folder
 from honed.index.exact import best_first
 from honed.index.segments import SMALL, BuildLimits, Segment, write_segment
 from honed.index.settings import IndexSettings
@@ -90,19 +88,13 @@ class Store:
             raise ConfigError("E_STORE_EXISTS", f"{place}: exists; add to it with  honed store add  or name another")
         settings = (settings or IndexSettings(backend="composed", codes="rabitq", bits=2)).check()
         settings.resolved(SMALL, dim)
-        beside = place.with_name(f".{place.name}.{os.getpid()}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        try:
-            (beside / VERSIONS).mkdir(parents=True)
+        with new_folder(place) as beside:
+            (beside / VERSIONS).mkdir()
             (beside / SEGMENTS).mkdir()
             (beside / LOCK).touch()
             facts = write_segment(beside / SEGMENTS / "1-0", batches, dim, settings, limits or BuildLimits())
             before = StoreVersion(version=0, dim=dim, settings=settings, model=dict(model or {}))
             commit_version(beside, before, [SegmentEntry(name="1-0", facts=facts)])
-            beside.rename(place)
-            sync(place.parent)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
         return cls.open(place)
 
     @classmethod

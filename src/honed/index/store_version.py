@@ -13,11 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from honed.core.artifacts import write_text
 from honed.core.errors import ArtifactError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json, JsonObject, parse_object
 from honed.core.plain import as_integer, as_list, as_object, as_text
+from honed.core.writing import beside_file, write_text
 from honed.index.segments import SegmentFacts, verify_segment
 from honed.index.settings import IndexSettings
 
@@ -25,7 +25,7 @@ FORMAT, LAYOUT = "honed-store", 1
 CURRENT, LOCK = "CURRENT", "LOCK"
 VERSIONS, SEGMENTS = "versions", "segments"  # folders of a store
 _CURRENT_LINE = re.compile(rb"([0-9]{8,}\.json) ([0-9a-f]{64})\n")
-_OF_A_STORE = re.compile(r"[0-9]+-[0-9]+(\.npy|\.partial)?|[0-9]{8,}\.json(\.new)?")  # names in its two folders
+_OF_A_STORE = re.compile(r"[0-9]+-[0-9]+(\.npy|\.partial)?|\.?[0-9]{8,}(\.new)?\.json")  # names in its two folders
 _ATTEMPTS = 5  # a writer may clear away what was current a moment ago
 
 
@@ -194,7 +194,7 @@ def unused(path: Path) -> list[Path]:
     """
     held = _held(path)
     for place in sorted(path.iterdir()):
-        if place.name not in (CURRENT, f"{CURRENT}.new", LOCK, VERSIONS, SEGMENTS):
+        if place.name not in (CURRENT, beside_file(path / CURRENT).name, LOCK, VERSIONS, SEGMENTS):
             raise ArtifactError("E_EXTRA", f"{place}: is not of the store")
     places = [place for name in (VERSIONS, SEGMENTS) for place in sorted((path / name).iterdir())]
     for place in places:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from honed.core.artifacts import sync
 from honed.core.errors import ConfigError, DataError, HonedError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import JsonObject
 from honed.core.protocols import Vectors
+from honed.core.writing import naming, sync
 from honed.index.segments import SMALL, BuildLimits, Segment, SegmentFacts, write_segment
 from honed.index.settings import IndexSettings
 from honed.index.store import Store
@@ -44,7 +44,7 @@ def writing(path: str | Path, *, limits: BuildLimits | None = None) -> Iterator[
     """Give the one writer of a store; `ConfigError` at once, naming the other, when there is one."""
     place = Path(path)
     read_version(place)
-    with (place / LOCK).open("r+", encoding="utf-8") as lock:
+    with naming(place), (place / LOCK).open("r+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from honed.core.artifacts import write_text
 from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.optional import require
 from honed.core.sections import read_section, toml_string
 from honed.core.text import has_unspaced
+from honed.core.writing import write_text
 
 _MOST_TERMS = 20_000
 _FIELDS = ("title", "text")

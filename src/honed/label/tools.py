@@ -7,6 +7,7 @@ from pathlib import Path
 
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json, JsonObject
+from honed.core.writing import write_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,4 +59,4 @@ def write_for_tool(tool: str, records: Sequence[TextToLabel], file: Path) -> Non
     form = _ARRAYS.get(tool) or _LINES[tool]
     rows = [json.dumps(form(record), ensure_ascii=False) for record in records]
     text = "[\n" + ",\n".join(rows) + "\n]\n" if tool in _ARRAYS else "".join(f"{row}\n" for row in rows)
-    file.write_text(text, encoding="utf-8")
+    write_text(file, text)

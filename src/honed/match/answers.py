@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from honed.core.artifacts import write_text
 from honed.core.json import Json
 from honed.core.plain import as_number
 from honed.core.progress import progress
 from honed.core.records import Answer, Hit
+from honed.core.writing import write_text
 from honed.match.entry import Entry
 from honed.match.evidence import FieldEvidence, is_sure, learn_field
 from honed.search.scores import KNOWN_NAME

@@ -52,13 +52,13 @@ class DedupeFiles:
 
 
 def write_all(run: TableDedupe, done: Deduped, said: Said, files: DedupeFiles) -> None:
-    """Write all files, each whole or not at all; `ConfigError` for an ending that cannot be written."""
+    """Write all files, each whole or not at all, the rows last; `ConfigError` for an ending that cannot be written."""
     checked_ending(files.rows)
-    _write_rows(run, done, files.rows)
     _write_pairs(run, done, said, files.pairs)
     _write_records(run.rows, done, files.records)
     _write_review(run, done, files.review)
     write_rejected(run.rows.rejected, files.rejected)
+    _write_rows(run, done, files.rows)
 
 
 def _write_rows(run: TableDedupe, done: Deduped, path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from honed.core.json import Json
+from honed.core.writing import write_text
 from honed.data.table import Reject, Row
 from honed.match.answers import Found
 from honed.match.decide import ACCEPT, NO_MATCH, REVIEW, Decided
@@ -69,4 +70,4 @@ def write_rejected(rejected: Sequence[Reject], path: Path) -> None:
         json.dumps({"where": row.where, "code": row.code, "reason": row.reason, "text": row.text}, ensure_ascii=False)
         for row in rejected
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")

@@ -9,11 +9,11 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError, DataError
 from honed.core.fingerprint import fingerprint
 from honed.core.journal import Journal
 from honed.core.json import Json, JsonObject
+from honed.core.writing import write_json
 from honed.data.table import Reject, TableFormat
 from honed.match.answers import Found, find_all, sampled_fields, with_evidence
 from honed.match.decide import Decided, MatchOptions, counted, decide

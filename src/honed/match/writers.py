@@ -1,15 +1,16 @@
 """Rows of text to a file, as a stream, whole or not at all: CSV, TSV, JSON lines, XLSX or Parquet."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from honed.core.artifacts import sync
 from honed.core.errors import ConfigError
 from honed.core.optional import require
+from honed.core.writing import new_file
 
 _PARTS = {".xlsx": "writing spreadsheets", ".parquet": "reading tables"}  # what an ending needs
 ENDINGS = (".csv", ".tsv", ".jsonl", ".xlsx", ".parquet")
@@ -41,7 +42,7 @@ def written_table(path: Path, header: Cells, *, added: int = 0) -> Iterator[Writ
     ``added`` cells of a row, which are not the user's own, are none that a spreadsheet takes for a formula.
     """
     checked_ending(path)
-    with _whole(path) as beside, _WRITERS[path.suffix](beside, header) as write:
+    with new_file(path) as beside, _WRITERS[path.suffix](beside, header) as write:
         if path.suffix in (".csv", ".tsv") and added:
             yield lambda cells: write([*cells[:-added], *map(_no_formula, cells[-added:])])
         else:
@@ -51,17 +52,8 @@ def written_table(path: Path, header: Cells, *, added: int = 0) -> Iterator[Writ
 @contextmanager
 def written_csv(path: Path, header: Cells) -> Iterator[WriteRow]:
     """Open a CSV file to be written row by row, whatever its ending; it stands when the ``with`` block ends."""
-    with _whole(path) as beside, _delimited(beside, header) as write:
+    with new_file(path) as beside, _delimited(beside, header) as write:
         yield write
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield the place of a file beside another, which it replaces when the block ends without an error."""
-    beside = path.with_name(f".{path.name}.new")
-    yield beside
-    sync(beside)
-    beside.replace(path)
 
 
 @contextmanager
@@ -100,7 +92,9 @@ def _workbook(path: Path, header: Cells) -> Iterator[WriteRow]:
 
     write(header)
     yield write
-    book.save(path)
+    packed = io.BytesIO()  # an archive that fails on a full disk would try again when it is collected, and print that
+    book.save(packed)
+    path.write_bytes(packed.getbuffer())
 
 
 @contextmanager

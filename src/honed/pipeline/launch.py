@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.errors import TrainingError
 from honed.core.stage import Work
+from honed.core.writing import write_json
 from honed.encode import hardware
 
 JOB = "job.json"

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import cast
 
 from honed.config.config import Config
-from honed.core.artifacts import PARTIAL, A, Artifact, ArtifactStore, StageKey, write_json
+from honed.core.artifacts import PARTIAL, A, Artifact, ArtifactStore, StageKey
 from honed.core.errors import ConfigError, HonedError, StorageError, did_you_mean
 from honed.core.fingerprint import canonical_json
 from honed.core.stage import Inputs, Stage, Work
+from honed.core.writing import write_json
 from honed.encode.candidates import provisional
 from honed.encode.models import encoder_source
 from honed.pipeline.executors import LocalExecutor
@@ -154,10 +155,15 @@ class Runner:
         """Return the files that the model in use has learned by updates since the last full run."""
         if self._own_latest is not None:
             return []
+        return self._updates_by_model().get(self._latest().get("train", ""), [])
+
+    def _updates_by_model(self) -> dict[str, list[str]]:
+        """Return the files that updates have taught a model, by its key; earlier versions kept those of the latest."""
         try:
-            return list(json.loads((self.output / UPDATES).read_text(encoding="utf-8")))
+            kept = json.loads((self.output / UPDATES).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return []
+            return {}
+        return dict(kept) if isinstance(kept, dict) else {self._latest().get("train", ""): list(kept)}
 
     def remember(self, artifacts: Mapping[str, Artifact], *, updates: Sequence[str] = ()) -> None:
         """Make artifacts the latest: what is searched, shown and exported. ``updates`` are the files learned since."""
@@ -165,12 +171,12 @@ class Runner:
         if self._own_latest is not None:
             self._own_latest |= latest
             return
-        if updates:
-            write_json(self.output / UPDATES, list(updates))
-        elif "train" in artifacts:
-            (self.output / UPDATES).unlink(missing_ok=True)
+        if updates:  # under the new model's key, so that the file counts from the moment at which that is the latest
+            write_json(self.output / UPDATES, {**self._updates_by_model(), latest["train"]: list(updates)})
         if self._latest() != latest:
             write_json(self.output / LATEST, {**self._latest(), **latest})
+        if "train" in artifacts and not updates:
+            (self.output / UPDATES).unlink(missing_ok=True)
 
     def rewind(self, stage: str, step: int) -> Path:
         """Remove the checkpoints after ``step`` of a training that was broken off; `ConfigError` without that one."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from honed.core.artifacts import write_json
+from honed.core.writing import write_json
 
 FILE = "unfinished.json"
 

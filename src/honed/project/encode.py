@@ -13,6 +13,7 @@ from honed.core.errors import ConfigError, DataError, did_you_mean
 from honed.core.lines import read_lines
 from honed.core.protocols import Encoder, Vectors
 from honed.core.text import is_blank
+from honed.core.writing import new_file
 from honed.data.tables import Reject, Table, TableFormat, is_table_file, open_tables, table_files
 from honed.encode.config import EncoderConfig
 from honed.encode.models import encoder_source
@@ -95,15 +96,18 @@ def _encoder(model: str | None, project: Workspace | None) -> Encoder:
 
 def _write(out: Path, texts: Sequence[str], vectors: Vectors) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.stem}.new{out.suffix}")
+    with new_file(out) as beside:
+        _write_vectors(beside, texts, vectors)
+
+
+def _write_vectors(out: Path, texts: Sequence[str], vectors: Vectors) -> None:
     if out.suffix == ".npy":
-        np.save(beside, vectors, allow_pickle=False)
+        np.save(out, vectors, allow_pickle=False)
     elif out.suffix == ".safetensors":
         from safetensors.numpy import save_file
 
-        save_file({"vectors": vectors}, str(beside))
+        save_file({"vectors": vectors}, str(out))
     else:
         flat: Any = pa.array(vectors.reshape(-1))
         column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        pq.write_table(pa.table({"text": list(texts), "vector": column}), beside, write_page_checksum=True)
-    beside.replace(out)
+        pq.write_table(pa.table({"text": list(texts), "vector": column}), out, write_page_checksum=True)

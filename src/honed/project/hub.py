@@ -9,6 +9,7 @@ from honed.artifacts.index import IndexArtifact
 from honed.artifacts.models import TrainArtifact
 from honed.core.errors import ConfigError
 from honed.core.json import Json
+from honed.core.writing import new_folder
 from honed.project.facts import project_facts
 from honed.project.model_card import model_card
 from honed.project.workspace import Workspace
@@ -20,17 +21,16 @@ def export_hub(project: Workspace, target: Path) -> Path:
     if target.exists():
         raise ConfigError("E_OUT", f"{target}: exists; name a new folder")
     spec = index.spec()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(index.model_folder(), beside, ignore=shutil.ignore_patterns("honed_spec.json", "README.md", ".*"))
-    settings = beside / "config_sentence_transformers.json"
-    content = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    content["prompts"] = {"query": spec.query_prompt, "document": spec.document_prompt}
-    content["similarity_fn_name"] = "cosine"
-    settings.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    (beside / "README.md").write_text(model_card(project_facts(project), _training(project), spec), encoding="utf-8")
-    beside.rename(target)
+    ours = shutil.ignore_patterns("honed_spec.json", "README.md", ".*")
+    with new_folder(target) as folder:
+        shutil.copytree(index.model_folder(), folder, ignore=ours, dirs_exist_ok=True)
+        settings = folder / "config_sentence_transformers.json"
+        content = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        content["prompts"] = {"query": spec.query_prompt, "document": spec.document_prompt}
+        content["similarity_fn_name"] = "cosine"
+        settings.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        card = model_card(project_facts(project), _training(project), spec)
+        (folder / "README.md").write_text(card, encoding="utf-8")
     return target
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import RUNS, BaselinesArtifact, EvaluateArtifact
 from honed.config.judge import JudgeSection
-from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError, DataError
 from honed.core.progress import progress
 from honed.core.records import JudgedTask, Qrels, Run
+from honed.core.writing import write_json
 from honed.data import task
 from honed.data.endpoint import EndpointConfig, open_endpoint
 from honed.data.split import unit_interval

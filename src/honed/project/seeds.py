@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 
 from honed.artifacts.evaluation import EvaluateArtifact
-from honed.core.artifacts import write_json
 from honed.core.errors import ConfigError
 from honed.core.json import Json
+from honed.core.writing import write_json
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.measures import Scores
 from honed.evaluate.results import Interval

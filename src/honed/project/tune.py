@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from honed.core.artifacts import write_json, write_text
 from honed.core.errors import ConfigError
 from honed.core.optional import is_installed, require
 from honed.core.sections import limits, toml_string
+from honed.core.writing import write_bytes, write_json, write_text
 from honed.evaluate.tuning import draw, pareto, render_tuning, shown_name
 from honed.index.backends import build_index
 from honed.index.benchmark import IndexBenchmark, OperatingPoint
@@ -82,7 +82,7 @@ def tune_index(data: TuneData, request: TuneRequest, out: Path) -> dict[str, Any
     write_text(out / "tune.html", render_tuning(report))
     if is_installed("pictures"):
         for name, content in draw(report, "png").items():
-            (out / f"tune-{name}.png").write_bytes(content)
+            write_bytes(out / f"tune-{name}.png", content)
     return report
 
 

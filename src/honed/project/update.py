@@ -12,7 +12,7 @@ from honed.artifacts.evaluation import EvaluateArtifact
 from honed.artifacts.models import DistilArtifact, TrainArtifact
 from honed.artifacts.report import Report
 from honed.config.config import Config
-from honed.core.artifacts import Artifact, write_json
+from honed.core.artifacts import Artifact
 from honed.core.errors import ConfigError, DataError
 from honed.core.json import Json
 from honed.core.optional import require
@@ -21,6 +21,7 @@ from honed.core.records import Example, JudgedTask
 from honed.core.sections import limits
 from honed.core.stage import Inputs, Stage, Work
 from honed.core.text import fold
+from honed.core.writing import write_json
 from honed.data.split import unit_interval
 from honed.data.task import FORWARD
 from honed.encode.models import EncoderSource

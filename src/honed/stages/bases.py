@@ -11,12 +11,13 @@ import numpy as np
 from honed.artifacts.bases import CHOICE, BasesArtifact
 from honed.artifacts.data import CheckArtifact
 from honed.config.config import Config
-from honed.core.artifacts import Artifact, write_json
+from honed.core.artifacts import Artifact
 from honed.core.effort import Texts
 from honed.core.json import Json
 from honed.core.protocols import Encoder
 from honed.core.records import Example, JudgedTask
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.data.task import EXAMPLES, NAMES
 from honed.encode.base_models import resolve
 from honed.encode.candidates import candidates, with_base

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from honed.artifacts.data import AUDIT, CheckArtifact, ImportArtifact, ScriptAudit
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.data import task
 from honed.encode.base_models import local_folder
 from honed.encode.wordpieces import unknown_text

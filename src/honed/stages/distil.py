@@ -14,7 +14,6 @@ from msgspec.structs import replace as replace_fields
 from honed.artifacts.data import Examples
 from honed.artifacts.models import DIRECTIONS, STUDENT, DistilArtifact, TrainArtifact
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.errors import TrainingError
 from honed.core.json import Json
@@ -22,6 +21,7 @@ from honed.core.optional import require
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import Example, JudgedTask
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.encode.base_models import resolve
 from honed.encode.joined import AsymmetricEncoder, JoinedEncoder
 from honed.shapes.judged import DEV_CHARS, judged_task

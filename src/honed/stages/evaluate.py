@@ -23,11 +23,11 @@ from honed.artifacts.models import CrossEncoderArtifact, DistilArtifact, Mined, 
 from honed.artifacts.report import Direction, JudgedReport, StudentComparison
 from honed.config.config import Config
 from honed.config.sections import EvaluateSection, GateSection
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.encode.models import encoder_source
 from honed.evaluate.headroom import Headroom, compared_with_gain
 from honed.evaluate.measures import MEASURES, Measure

@@ -9,7 +9,6 @@ import numpy as np
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import HEADROOM, HeadroomArtifact
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.errors import TrainingError
 from honed.core.json import Json
@@ -18,6 +17,7 @@ from honed.core.protocols import Vectors
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold
+from honed.core.writing import write_json
 from honed.data import task
 from honed.encode.models import encoder_source
 from honed.evaluate.headroom import Expected, Headroom

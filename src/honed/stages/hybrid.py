@@ -14,7 +14,6 @@ from honed.artifacts.models import CrossEncoderArtifact, ShippedModel
 from honed.bundle.names import LABEL, Entity, NameTable
 from honed.config.config import Config
 from honed.config.sections import HybridSection
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.errors import ConfigError, did_you_mean
 from honed.core.json import Json
@@ -22,6 +21,7 @@ from honed.core.progress import progress
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Stage, Work
 from honed.core.text import fold, is_other_script, script
+from honed.core.writing import write_json
 from honed.data.task import Name
 from honed.encode.models import encoder_source
 from honed.index.blend import Blend

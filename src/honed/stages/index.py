@@ -8,10 +8,10 @@ from honed.artifacts.data import VECTORS, CheckArtifact, SearchRecords
 from honed.artifacts.index import ENCODER, SETTINGS, TEXTS, IndexArtifact
 from honed.artifacts.models import ShippedModel
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort
 from honed.core.json import Json
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.data import task
 from honed.encode.models import encoder_source
 from honed.shapes.registry import shape_of

@@ -13,11 +13,11 @@ from msgspec.structs import replace as replace_fields
 from honed.artifacts.data import CheckArtifact, Examples
 from honed.artifacts.models import CANDIDATES, MINING, Mined
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.json import Json
 from honed.core.records import Document, Example
 from honed.core.stage import Inputs, Work
 from honed.core.text import bare, fold
+from honed.core.writing import write_json
 from honed.data import task
 from honed.shapes.judged import judged_task
 from honed.shapes.registry import shape_of

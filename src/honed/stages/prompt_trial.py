@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import PROMPTS
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Texts
 from honed.core.protocols import Encoder, Vectors
 from honed.core.records import JudgedTask, Run
 from honed.core.stage import Work
+from honed.core.writing import write_json
 from honed.encode.base_models import local_folder, resolve
 from honed.encode.models import BaseModel, encoder_source
 from honed.encode.prompts import Pair, completed, other_pairs, without_prompts

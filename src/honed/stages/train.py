@@ -6,12 +6,12 @@ from pathlib import Path
 from honed.artifacts.data import BaseVectors, CheckArtifact, Examples, ImportArtifact
 from honed.artifacts.models import FROZEN, MODEL, TrainArtifact
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.effort import DataFacts, Effort, Texts
 from honed.core.errors import ConfigError
 from honed.core.json import Json
 from honed.core.optional import require
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.encode.base_models import is_model_of_honed, resolve
 from honed.encode.models import BaseModel, TrainedModel, encoder_source
 from honed.shapes.registry import shape_of

@@ -1,17 +1,16 @@
 """Callbacks of the trainer: the progress bar with the base model's score on dev, and experiment trackers."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from honed.core.artifacts import write_json
 from honed.core.optional import is_installed, require
 from honed.core.progress import Bar
 from honed.core.records import EncoderSpec
+from honed.core.writing import new_folder, write_json
 from honed.train.dev import DevEvaluator, TrainedModel
 
 
@@ -91,13 +90,8 @@ class KeepCallback(TrainerCallback):
         """Save the model of this step, whole or not at all."""
         if not state.is_world_process_zero:
             return
-        place = self.folder / f"step-{state.global_step}"
-        partial = place.with_name(f".{place.name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        self.save(partial)
-        shutil.rmtree(place, ignore_errors=True)
-        partial.rename(place)
+        with new_folder(self.folder / f"step-{state.global_step}") as folder:
+            self.save(folder)
 
 
 def trackers(track: str, logs: Path | None) -> list[TrainerCallback]:

@@ -1,10 +1,9 @@
 """Checkpoints that can be trusted: one counts only when it was marked complete after everything was on disk."""
 
-import os
 import shutil
 from pathlib import Path
 
-from honed.core.artifacts import write_json
+from honed.core.writing import sync, write_json
 
 _COMPLETE = "honed_complete.json"
 
@@ -13,11 +12,7 @@ def mark_complete(checkpoint: Path) -> None:
     """Sync every file of a checkpoint to disk, then mark it; only marked checkpoints are resumed from."""
     for path in checkpoint.rglob("*"):
         if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(path)
     write_json(checkpoint / _COMPLETE, {"files": sorted(path.name for path in checkpoint.iterdir())})
 
 

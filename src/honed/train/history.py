@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from honed.core.artifacts import write_json
 from honed.core.records import EncoderSpec
+from honed.core.writing import write_json
 from honed.train.config import TrainConfig
 
 HISTORY = "history.json"

@@ -11,7 +11,6 @@ import numpy as np
 
 from honed.artifacts.data import CheckArtifact, ImportArtifact, SearchRecords
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.errors import DataError
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json
@@ -19,6 +18,7 @@ from honed.core.optional import require
 from honed.core.ranking import Rows
 from honed.core.stage import Stage, Work
 from honed.core.text import bare, fold
+from honed.core.writing import write_json
 from honed.data import task
 from honed.data.importer import Importer, PlainRows, iterate_records
 from honed.data.rows import Accounting, ImportConfig, Role

@@ -9,13 +9,13 @@ from msgspec import structs
 
 from honed.artifacts.data import VECTORS, BaseVectors, CheckArtifact, Examples, ImportArtifact
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.effort import Effort
 from honed.core.fingerprint import sha256_file
 from honed.core.json import Json
 from honed.core.protocols import Mask
 from honed.core.ranking import Rows
 from honed.core.stage import Stage, Work
+from honed.core.writing import write_json
 from honed.data import task
 from honed.encode.models import encoder_source
 from honed.label.arrays import Probabilities

@@ -10,12 +10,12 @@ import msgspec
 from honed.artifacts.data import CheckArtifact, Examples, ImportArtifact
 from honed.artifacts.evaluation import ReportPart
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.errors import DataError
 from honed.core.json import Json
 from honed.core.protocols import Encoder
 from honed.core.stage import Inputs, Stage, Work
 from honed.core.text import fold
+from honed.core.writing import write_json
 from honed.data import task
 from honed.data.split import WITHHELD
 from honed.evaluate.results import Finding

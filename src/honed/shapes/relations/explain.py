@@ -15,13 +15,13 @@ from honed.artifacts.data import CheckArtifact, ImportArtifact
 from honed.artifacts.evaluation import ReportPart
 from honed.artifacts.models import TrainArtifact
 from honed.config.config import Config
-from honed.core.artifacts import write_json
 from honed.core.errors import DataError
 from honed.core.json import Json
 from honed.core.progress import progress
 from honed.core.protocols import Mask, Vectors
 from honed.core.stage import Stage, Work
 from honed.core.text import fold
+from honed.core.writing import write_json
 from honed.encode.models import encoder_source
 from honed.evaluate.bootstrap import Bootstrap
 from honed.evaluate.results import Interval
