@@ -103,7 +103,8 @@ class Scenario:
     """A command that writes: what makes its folder, its arguments, and what a reader of the folder sees.
 
     ``state`` raises where a reader would be refused. ``left`` are endings or parts of paths of files that may be there
-    or not after a success, such as logs. ``same``: what is there is made anew, and looks as before. ``once``: what is done cannot be done again.
+    or not after a success, such as logs. ``same``: what is there is made anew, and looks as before. ``once``: what is
+    done cannot be done again.
     """
 
     name: str
