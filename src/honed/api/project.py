@@ -39,7 +39,7 @@ from honed.project.explain import PairExplainer
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.hub import export_hub
 from honed.project.judge import JudgeReport, judge_project
-from honed.project.labels import Suggestions, import_hand_labels, suggestions
+from honed.project.labels import Suggestions, allow_rules, import_hand_labels, suggestions
 from honed.project.models import ModelEntry, list_models
 from honed.project.planned import estimate, fit_into
 from honed.project.search import SearchOptions, answer_queries, write_passages
@@ -134,7 +134,6 @@ class Project(TablesWorkspace):
         return estimate(self, start=start, until=until)
 
     def _until(self, stage: str, kind: type[A]) -> A:
-        """Run up to a stage; returns its artifact."""
         return Inputs(self.run(until=stage)).need(kind)
 
     def check(self) -> Audit:
@@ -149,6 +148,10 @@ class Project(TablesWorkspace):
     def label_suggestions(self, terms: int = 10, records: int = 10) -> Suggestions:
         """Return ``terms`` for each class that are worth adding to lists, and ``records`` worth a hand label."""
         return suggestions(self, terms, records)
+
+    def allow_rules(self) -> list[Path]:
+        """Agree that the rules run on this machine as they are now; returns the files, see `honed.label.consent`."""
+        return allow_rules(self)
 
     def import_labels(self, data: Data, *, id: str = "", label: str = "", who: str = "") -> int:  # noqa: A002
         """Add the hand labels of a table (rows, or tuples (id, label)); returns how many.
@@ -201,8 +204,7 @@ class Project(TablesWorkspace):
         ``data`` has the columns of the project's, or is tuples as for the constructors. Returns what was learned;
         raises `honed.core.errors.GateError` where it forgot.
         """
-        number = len(list((self.root / "data").glob("update*.parquet")))
-        file = self.root / "data" / f"update{number}.parquet"
+        file = self.root / "data" / f"update{len(list((self.root / 'data').glob('update*.parquet')))}.parquet"
         columns = self.config.data.columns
         names = [columns[role] for role in TUPLE_ROLES.get(self.config.data.shape, ()) if role in columns]
         paths = frames.paths_of(data) or [frames.write_parquet(data, file, names)]
@@ -297,9 +299,7 @@ class Project(TablesWorkspace):
 
     def verify(self) -> list[Verified]:
         """Compare every file of every artifact with its hash; raises `honed.core.errors.ArtifactError` naming one."""
-        results = verify_project(self.runner)
-        refuse_damaged(results)
-        return results
+        return refuse_damaged(verify_project(self.runner))
 
     @staticmethod
     def models(name: str = "", *, measure: bool = False) -> list[ModelEntry]:

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: honed label suggest -n 10  or  honed label suggest --records 20 --json")(suggest)
     group.command("import", epilog="Example: honed label import refinery-export.json --who anna")(import_labels)
     group.command("export", epilog="Example: honed label export tasks.json --tool label-studio")(export_labels)
+    group.command(epilog="Example: honed label allow")(allow)
     app.add_typer(group, name="label")
 
 
@@ -193,3 +194,11 @@ def export_labels(
 
     written = export_records(Project(project, listener=terminal.stage_line), file, tool, n)
     terminal.emit(f"{written} records for {tool} in {file}")
+
+
+def allow(project: Folder = Path()) -> None:
+    """Agree that the rules of a project run on this machine, as they are now; read them first."""
+    from honed.api.project import Project
+
+    for file in Project(project).allow_rules():
+        terminal.emit(f"may run: {file}")

@@ -13,6 +13,7 @@ from honed.core.effort import Texts
 from honed.core.fingerprint import fingerprint
 from honed.core.json import Json
 from honed.core.protocols import Encoder
+from honed.core.user_files import user_file
 from honed.core.writing import write_json
 from honed.encode import hardware
 from honed.encode.models import BaseModel
@@ -89,14 +90,13 @@ def encode_speed(encoder: Encoder) -> EncodeSpeed:
 
 def machine_file(model: Json, kind: str) -> Path:
     """Return where a measurement of this machine with one model is kept, in ``~/.cache/honed`` or HONED_CACHE."""
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "honed"
     key: dict[str, Json] = {
         "cpu": hardware.cpu_name(),
         "cores": hardware.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "model": model,
     }
-    return Path(os.environ.get("HONED_CACHE") or usual) / kind / f"{fingerprint(key)}.json"
+    return user_file(kind) / f"{fingerprint(key)}.json"
 
 
 def keep(file: Path, value: object) -> None:

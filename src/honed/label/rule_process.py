@@ -20,6 +20,7 @@ import numpy as np
 
 from honed.core.errors import DataError
 from honed.label.arrays import Votes
+from honed.label.consent import require_consent
 from honed.label.messages import ABSTAIN, LOADING, PLACE, RuleAnswers, RulesLoaded
 
 Records = Sequence[Mapping[str, str]]
@@ -65,7 +66,8 @@ class RuleProcess:
     """A process with the rules of some files, started again when it had to be killed; a context manager.
 
     ``rules`` are (name, class or "") of all rules. With another ``hash_seed`` sets of texts have another order. Raises
-    `DataError` on entering when the files cannot be loaded or hold no rule.
+    `DataError` on entering when the files cannot be loaded or hold no rule, `ConfigError` when nobody has agreed to run
+    them.
     """
 
     def __init__(self, source: RuleFiles, *, hash_seed: str) -> None:
@@ -73,6 +75,7 @@ class RuleProcess:
         self.rules: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
+        require_consent(self.source.files)
         self.place = tempfile.NamedTemporaryFile(prefix="honed-rules-")
         self.place.write(bytes(PLACE.size))
         self.place.flush()

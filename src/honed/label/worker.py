@@ -8,8 +8,16 @@ import mmap
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.abc import PathEntryFinder
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import msgspec
 
@@ -23,6 +31,7 @@ def main() -> None:
     os.set_inheritable(answers.fileno(), False)
     os.dup2(2, 1)  # what a rule prints must not end up among the answers
     sys.path.append(str(Path.cwd()))  # modules beside the rules, behind everything else
+    _import_from_source(Path.cwd())
     process = os.getpid()
     place = _Place(Path(sys.argv[1]))
     job = json.loads(sys.stdin.readline())
@@ -48,6 +57,27 @@ def main() -> None:
             failures += [] if failure is None else [failure]
         place.set(LOADING, LOADING)  # until the next records are read
         _write(answers, RuleAnswers(votes=votes, problems=failures))
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles what it imports: what lies in a folder __pycache__ need not be of the source that was agreed to."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        """Find nothing to compare what was compiled with, so that it is not used."""
+        raise OSError(path)
+
+
+def _import_from_source(folder: Path) -> None:
+    """Import modules of a folder and its packages from their sources alone."""
+    make = FileFinder.path_hook((ExtensionFileLoader, EXTENSION_SUFFIXES), (_FromSource, SOURCE_SUFFIXES))
+
+    def finder(path: str) -> PathEntryFinder:
+        place = Path(path).resolve()
+        if not place.is_relative_to(folder.resolve()) or "site-packages" in place.parts:
+            raise ImportError(path)
+        return make(path)
+
+    sys.path_hooks.insert(0, finder)
 
 
 def _exit_unless(process: int) -> None:

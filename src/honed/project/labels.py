@@ -17,6 +17,7 @@ from honed.data.tables import Reject, open_table
 from honed.data.values import holds_nul, label_texts, only_value
 from honed.label.arrays import Probabilities
 from honed.label.config import LabelConfig
+from honed.label.consent import agree
 from honed.label.doubts import WORSE
 from honed.label.learner import records_to_label
 from honed.label.store import HandLabel, LabelStore, refinery_columns
@@ -65,6 +66,14 @@ def open_labeling(project: Workspace) -> tuple[LabelingTask, LabelArtifact]:
         artifacts = Inputs(project.changed({"label.when_worse": "warn"}).runner.run(until="label"))
     task = LabelingTask.open(project.config, project.root, artifacts.need(ImportArtifact), artifacts.find(BaseVectors))
     return task, artifacts.need(LabelArtifact)
+
+
+def allow_rules(project: Workspace) -> list[Path]:
+    """Note that the rules of a project may run on this machine, as they are now; returns the files of programs."""
+    files = [project.root / name for name in label_section(project.config).rules]
+    if not files:
+        raise ConfigError("E_CONFIG_MISSING", f"{project.file}: label.rules names no file")
+    return agree(files)
 
 
 def worth_labeling(task: LabelingTask, shares: Probabilities, votes: npt.NDArray[np.int16], n: int) -> list[int]:

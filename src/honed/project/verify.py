@@ -1,6 +1,6 @@
 """Is everything as it was written? Artifacts, projects, bundles and stores, byte by byte; nothing in them is used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,13 +60,14 @@ def verify_project(runner: Runner) -> list[Verified]:
     return results
 
 
-def refuse_damaged(results: Sequence[Verified]) -> None:
-    """Raise `ArtifactError` that names the first file that is not as it was written, if there is any."""
+def refuse_damaged(results: list[Verified]) -> list[Verified]:
+    """Return outcomes; raises `ArtifactError` that names the first file that is not as it was written, if any is."""
     damaged = [result for result in results if result.problem]
     if damaged:
         raise ArtifactError(
             "E_DAMAGED", f"{len(damaged)} of {len(results)} are not as they were written: {damaged[0].problem}"
         )
+    return results
 
 
 def _checked(path: Path, kind: str, verify: Callable[[Path], tuple[int, str]]) -> Verified:
