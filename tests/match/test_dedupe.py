@@ -422,9 +422,19 @@ def test_a_table_that_fails_while_it_is_written_is_not_there(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert not (tmp_path / "out.csv").exists()
-    with written_table(tmp_path / "out.csv", ["a", "b"], added=1) as write:
-        write(["=1", "=2"])
-    assert read(tmp_path / "out.csv") == [{"a": "=1", "b": "'=2"}]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_reviews_of_names_that_look_like_formulas_are_read_back(tmp_path: Path, exact: bool) -> None:
+    names = ["=Alpha College", "=Alpha Colege", "+1 Beta School", "+1 Beta Schol", "@Gamma House", "Delta Hall"]
+    run = TableDedupe(rows_of(written([{"name": name} for name in names], tmp_path / "rows.csv")))
+    files = DedupeFiles(tmp_path / "clean.csv", exact=exact)
+    write_all(run, run.decided(DedupeOptions()), {}, files)
+    assert files.review.read_text().count("'=Alpha") == (0 if exact else files.review.read_text().count("=Alpha"))
+    reviewed = [{**row, "same": "yes"} for row in read(files.review)]
+    assert any("=Alpha" in cell for row in reviewed for cell in row.values())
+    said = read_reviews([written(reviewed, tmp_path / "said.csv")], run.rows, "name")
+    assert len(said) == len(reviewed)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".xlsx", ".parquet"])

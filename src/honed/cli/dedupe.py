@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
-from honed.cli.options import Bundle, Delimiter, Encoding, Json, PublicKey, Quoting, column_pairs, table_format
+from honed.cli.options import Bundle, Delimiter, Encoding, Exact, Json, PublicKey, Quoting, column_pairs, table_format
 
 if TYPE_CHECKING:
     from honed.core.protocols import Encoder
@@ -57,6 +57,7 @@ def dedupe(
     quoting: Quoting = "csv",
     require_signature: PublicKey = None,
     *,
+    exact: Exact = False,
     json: Json = False,
 ) -> None:
     """Find the rows of a table that mean the same, or those of two tables.
@@ -72,7 +73,7 @@ def dedupe(
 
     options = DedupeOptions(max_error=max_error, confidence=confidence)
     check_options(options)
-    files = DedupeFiles(out or table.with_name(f"{table.name.partition('.')[0]}.deduped.csv"))
+    files = DedupeFiles(out or table.with_name(f"{table.name.partition('.')[0]}.deduped.csv"), exact=exact)
     checked_ending(files.rows)
     name, _, there = column.partition("=")
     columns = ComparedColumns(

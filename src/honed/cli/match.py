@@ -13,6 +13,7 @@ from honed.cli.options import (
     Collection,
     Delimiter,
     Encoding,
+    Exact,
     Folder,
     Json,
     PublicKey,
@@ -116,11 +117,12 @@ class _Catalogue(NamedTuple):
 
 
 class _Files(NamedTuple):
-    """What is written: the table with its decisions, and what was reviewed as pairs and as queries."""
+    """What is written: the table with its decisions, with exact cells or guarded ones, and what was reviewed."""
 
     out: Path
     pairs: Path | None
     queries: Path | None
+    exact: bool
 
 
 def register(app: typer.Typer) -> None:
@@ -159,6 +161,7 @@ def match(
     *,
     serve: Serve = False,
     one_to_one: OneToOne = False,
+    exact: Exact = False,
     json: Json = False,
 ) -> None:
     """Match a whole table against a catalogue: each row accepted, to be reviewed, or without a counterpart.
@@ -168,7 +171,7 @@ def match(
     """
     options = _options(max_error, max_missed, confidence, one_to_one=one_to_one)
     page = _page(host, port, api_key_file, allow_host) if serve else None
-    files = _Files(_out(table, out), pairs, queries)
+    files = _Files(_out(table, out), pairs, queries, exact)
     form, columns = table_format(encoding, delimiter, quoting), _columns(column, evidence or [], separator)
     catalogue = _Catalogue(to, bundle, project, collection, schema, require_signature)
     run = _started(table, columns, catalogue.opened(), form, reviews)
@@ -241,7 +244,7 @@ def _finish(
     from honed.match.teaching import write_lessons
 
     decided = run.decided(options)
-    rows, summary = write_matches(run, decided, files.out), dict(run.summary(decided))
+    rows, summary = write_matches(run, decided, files.out, exact=files.exact), dict(run.summary(decided))
     lines = [*summary_lines(summary, decided), f"{rows:,} rows are in {files.out}"]
     if files.pairs or files.queries:
         taught = write_lessons(run, files.pairs, files.queries, pair_columns)

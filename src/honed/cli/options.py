@@ -29,6 +29,10 @@ Bundle = Annotated[Path | None, typer.Option(help="A bundle (folder or zip) inst
 PublicKey = Annotated[
     Path | None, typer.Option("--require-signature", help="Public key (Ed25519, PEM) that must have signed the bundle.")
 ]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="Cells of .csv and .tsv as they are, also those that a spreadsheet runs as formulas."),
+]
 Target = Annotated[str, typer.Option(help="What is looked for: entities (or documents, records), or their aliases.")]
 TopK = Annotated[int, typer.Option("-k", help="How many hits.")]
 

@@ -15,7 +15,7 @@ from honed.match.merge import proposed
 from honed.match.output import write_rejected
 from honed.match.rows import ComparedRows
 from honed.match.table import opened, shown
-from honed.match.writers import checked_ending, free_names, written_table
+from honed.match.writers import as_it_was, checked_ending, free_names, written_table
 
 _LEAST_LISTED = 0.05  # the chance of a pair that is listed though it is not merged
 _YES, _NO = frozenset({"1", "yes", "y", "true", "same"}), frozenset({"0", "no", "n", "false", "different"})
@@ -23,9 +23,13 @@ _YES, _NO = frozenset({"1", "yes", "y", "true", "same"}), frozenset({"0", "no", 
 
 @dataclass(frozen=True, slots=True)
 class DedupeFiles:
-    """Where results go, beside each other: ``rows``, and the others named after it."""
+    """Where results go, beside each other: ``rows``, and the others named after it.
+
+    ``exact``: in .csv and .tsv cells are as they are, also those that a spreadsheet takes for formulas.
+    """
 
     rows: Path
+    exact: bool = False
 
     @property
     def pairs(self) -> Path:
@@ -54,19 +58,19 @@ class DedupeFiles:
 def write_all(run: TableDedupe, done: Deduped, said: Said, files: DedupeFiles) -> None:
     """Write all files, each whole or not at all, the rows last; `ConfigError` for an ending that cannot be written."""
     checked_ending(files.rows)
-    _write_pairs(run, done, said, files.pairs)
-    _write_records(run.rows, done, files.records)
-    _write_review(run, done, files.review)
+    _write_pairs(run, done, said, files)
+    _write_records(run.rows, done, files)
+    _write_review(run, done, files)
     write_rejected(run.rows.rejected, files.rejected)
-    _write_rows(run, done, files.rows)
+    _write_rows(run, done, files)
 
 
-def _write_rows(run: TableDedupe, done: Deduped, path: Path) -> None:
+def _write_rows(run: TableDedupe, done: Deduped, files: DedupeFiles) -> None:
     """Write the first table with the group of each row, and its counterpart where there is another table."""
     rows, sizes = run.rows, done.sizes
     added = ["cluster", "cluster_size", *(["other_row", "other_name", "chance"] if rows.is_two else [])]
     other = _counterparts(run, done) if rows.is_two else {}
-    with written_table(path, [*rows.columns, *free_names(added, rows.columns)], added=len(added)) as write:
+    with written_table(files.rows, [*rows.columns, *free_names(added, rows.columns)], exact=files.exact) as write:
         for row in range(rows.n_first):
             group = int(done.groups[row])
             cells = [str(group + 1), str(sizes[group])]
@@ -95,13 +99,13 @@ def _groups(done: Deduped) -> Iterator[list[int]]:
         yield order[start:end].tolist()
 
 
-def _write_pairs(run: TableDedupe, done: Deduped, said: Said, path: Path) -> None:
+def _write_pairs(run: TableDedupe, done: Deduped, said: Said, files: DedupeFiles) -> None:
     """Write pairs that are merged, that people spoke of, or whose chance is not small; the likeliest first."""
     rows, chances = run.rows, run.chances
     merged = done.groups[run.pairs[:, 0]] == done.groups[run.pairs[:, 1]]
     evidence = [f"{side}: {name}" for name in rows.evidence for side in ("left", "right")]
     header = ["left", "right", "left_name", "right_name", "chance", "merged", "by", *evidence]
-    with written_table(path, header) as write:
+    with written_table(files.pairs, header, exact=files.exact) as write:
         for at in np.argsort(-run.log_odds, kind="stable").tolist():
             one, two = (int(row) for row in run.pairs[at])
             word = said.get((one, two))
@@ -114,10 +118,10 @@ def _write_pairs(run: TableDedupe, done: Deduped, said: Said, path: Path) -> Non
             write([*numbers, *names, f"{chances[at]:.4f}", "yes" if merged[at] else "no", by, *sides])
 
 
-def _write_records(rows: ComparedRows, done: Deduped, path: Path) -> None:
+def _write_records(rows: ComparedRows, done: Deduped, files: DedupeFiles) -> None:
     """Write the proposed record of each group, with its rows, and the row that each value is from."""
     added = ["cluster", "cluster_size", "rows", *(f"{name}_row" for name in rows.columns)]
-    with written_table(path, [*rows.columns, *free_names(added, rows.columns)], added=len(added)) as write:
+    with written_table(files.records, [*rows.columns, *free_names(added, rows.columns)], exact=files.exact) as write:
         for group, members in enumerate(_groups(done)):
             record = proposed([rows.cells[row] for row in members])
             sources = ["" if at < 0 else _shown_row(rows, members[at]) for at in record.sources]
@@ -130,11 +134,11 @@ def _shown_row(rows: ComparedRows, row: int) -> str:
     return f"{rows.table_of(row) + 1}:{rows.number(row)}" if rows.is_two else str(rows.number(row))
 
 
-def _write_review(run: TableDedupe, done: Deduped, path: Path) -> None:
+def _write_review(run: TableDedupe, done: Deduped, files: DedupeFiles) -> None:
     """Write the pairs to review, both records side by side, with an empty column ``same`` to be filled in."""
     rows = run.rows
     sides = [f"{side}: {name}" for name in rows.columns for side in ("left", "right")]
-    with written_table(path, ["left", "right", "same", "chance", "drawn", *sides]) as write:
+    with written_table(files.review, ["left", "right", "same", "chance", "drawn", *sides], exact=files.exact) as write:
         for at in done.queue:
             one, two = (int(row) for row in run.pairs[at])
             cells = chain.from_iterable(zip(rows.cells[one], rows.cells[two], strict=True))
@@ -153,7 +157,7 @@ def read_reviews(paths: Sequence[Path], rows: ComparedRows, column: str) -> dict
         for row in opened(path, TableFormat()).rows:
             if isinstance(row, Reject):
                 raise DataError("E_REVIEWS", str(row))
-            values = {name: shown(value) for name, value in row.values.items()}
+            values = {name: as_it_was(shown(value)) for name, value in row.values.items()}
             word = values.get("same", "").casefold()
             if word and word not in _YES | _NO:
                 raise DataError("E_REVIEWS", f"{path.name}, {row.where}: same is {word[:40]!r}; write yes or no")

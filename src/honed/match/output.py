@@ -17,17 +17,18 @@ COLUMNS = ("match_id", "match_name", "match_chance", "match_decision", "match_by
 _ORDER = (REVIEW, NO_MATCH, ACCEPT)  # of a row of several names, what the first of these says
 
 
-def write_matches(match: TableMatch, decided: Decided, path: Path) -> int:
+def write_matches(match: TableMatch, decided: Decided, path: Path, *, exact: bool = False) -> int:
     """Write the table with its decisions to a file, whole or not at all; returns the number of rows.
 
     Its ending says how: .csv, .tsv, .jsonl, .xlsx or .parquet. A row of several names has the ids of all that are
-    accepted, with the separator between them, and the most careful of their decisions. Rows that could not be read are
+    accepted, with the separator between them, and the most careful of their decisions. In .csv and .tsv no cell is a
+    formula unless they shall be ``exact``. Rows that could not be read are
     in ``rejected.jsonl`` of the match's folder. Raises `ConfigError` for another ending.
     """
     table = opened(match.table, match.form)
     header = [*table.columns, *free_names(COLUMNS, table.columns)]
     count = 0
-    with written_table(path, header, added=len(COLUMNS)) as write:
+    with written_table(path, header, exact=exact) as write:
         rows = (row for row in table.rows if isinstance(row, Row))
         for number, row in enumerate(rows):
             write([*(shown(row.values.get(name)) for name in table.columns), *decided_cells(match, decided, number)])

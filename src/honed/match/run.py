@@ -20,6 +20,7 @@ from honed.match.decide import Decided, MatchOptions, counted, decide
 from honed.match.one_to_one import exclusive
 from honed.match.reviews import Review, review_journal, settled
 from honed.match.table import Entries, TableColumns, content_of, entries_of, opened, read_entries, shown
+from honed.match.writers import as_it_was
 from honed.search.searcher import Searcher
 
 Counts: TypeAlias = npt.NDArray[np.int64]
@@ -111,11 +112,12 @@ class TableMatch:
         for row in opened(path, TableFormat()).rows:
             if isinstance(row, Reject):
                 raise DataError("E_REVIEWS", str(row))
-            for entry in entries_of(row, columns):
-                found, answer = firsts.get(entry.key), shown(row.values.get("id"))
+            values = {name: as_it_was(shown(value)) for name, value in row.values.items()}
+            for entry in entries_of(replace(row, values=dict(values)), columns):
+                found, answer = firsts.get(entry.key), values.get("id", "")
                 if found is not None and (entry.key not in known or known[entry.key].answer != answer):
                     first = found.candidates[0].id if found.candidates else ""
-                    who = shown(row.values.get("who"))
+                    who = values.get("who", "")
                     new.append(Review(entry=entry.key, answer=answer, name=entry.name, first=first, who=who))
         return self.journal.add(new)
 

@@ -3,10 +3,11 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 from honed.core.errors import ConfigError
 from honed.core.optional import require
@@ -17,7 +18,9 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".xlsx", ".parquet")
 Cells: TypeAlias = Sequence[str]
 WriteRow: TypeAlias = Callable[[Cells], object]
 _ROWS_AT_ONCE = 10_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_DELIMITED = (".csv", ".tsv")  # the others say that a cell is a text
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet may run; and what was written for one already
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?")
 
 
 def free_names(names: Sequence[str], taken: Iterable[object]) -> list[str]:
@@ -35,31 +38,41 @@ def checked_ending(path: Path) -> None:
 
 
 @contextmanager
-def written_table(path: Path, header: Cells, *, added: int = 0) -> Iterator[WriteRow]:
+def written_table(path: Path, header: Cells, *, exact: bool = False) -> Iterator[WriteRow]:
     """Open a table to be written row by row; it stands under its name when the ``with`` block ends without an error.
 
-    Its ending says how: .csv, .tsv, .jsonl, .xlsx or .parquet; `ConfigError` for another. In delimited files the last
-    ``added`` cells of a row, which are not the user's own, are none that a spreadsheet takes for a formula.
+    Its ending says how: .csv, .tsv, .jsonl, .xlsx or .parquet; `ConfigError` for another. In delimited files no cell is
+    one that a spreadsheet takes for a formula, see `without_formula`, unless they shall be ``exact``.
     """
     checked_ending(path)
+    guarded = path.suffix in _DELIMITED and not exact
+    if guarded:
+        header = [*map(without_formula, header)]
     with new_file(path) as beside, _WRITERS[path.suffix](beside, header) as write:
-        if path.suffix in (".csv", ".tsv") and added:
-            yield lambda cells: write([*cells[:-added], *map(_no_formula, cells[-added:])])
-        else:
-            yield write
+        yield (lambda cells: write([*map(without_formula, cells)])) if guarded else write
 
 
 @contextmanager
 def written_csv(path: Path, header: Cells) -> Iterator[WriteRow]:
-    """Open a CSV file to be written row by row, whatever its ending; it stands when the ``with`` block ends."""
+    """Open a CSV file that honed reads again, with cells as they are; it stands when the ``with`` block ends."""
     with new_file(path) as beside, _delimited(beside, header) as write:
         yield write
+
+
+class _LineFeeds:
+    """Ends the lines of csv with a line feed alone; told so itself, csv leaves carriage returns in cells unquoted."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 @contextmanager
 def _delimited(path: Path, header: Cells, delimiter: str = ",") -> Iterator[WriteRow]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer = csv.writer(_LineFeeds(file), delimiter=delimiter)
         writer.writerow(header)
         yield writer.writerow
 
@@ -124,6 +137,14 @@ def _parquet(path: Path, header: Cells) -> Iterator[WriteRow]:
 _WRITERS = {".csv": _delimited, ".tsv": _tabbed, ".jsonl": _lines, ".xlsx": _workbook, ".parquet": _parquet}
 
 
-def _no_formula(cell: str) -> str:
-    """Return a cell of the catalogue that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+def without_formula(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: with an apostrophe before it, unless it is a number.
+
+    `as_it_was` gives the cell back.
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def as_it_was(cell: str) -> str:
+    """Return a cell as it was before `without_formula`, or as it is where it was not that."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
