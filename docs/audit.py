@@ -75,15 +75,13 @@ def known_holes(folder: Path) -> list[str] | None:
         return None
     known = [package for package in packages if "skip_reason" not in package]
     print(f"the advisory database knows {len(known)} of {len(packages)} packages")
-    return (
-        [
-            f"{package['name']} {package['version']}: {hole['id']}, fixed in {', '.join(hole['fix_versions']) or 'nothing'}"
-            for package in known
-            for hole in package["vulns"]
-        ]
-        if known
-        else None
-    )
+    if not known:
+        return None
+    return [
+        f"{package['name']} {package['version']}: {hole['id']}, fixed in {', '.join(hole['fix_versions']) or 'nothing'}"
+        for package in known
+        for hole in package["vulns"]
+    ]
 
 
 def main() -> int:
