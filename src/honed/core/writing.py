@@ -1,7 +1,6 @@
 """Files and folders that are there whole or not at all: written beside their place, synced, then renamed into it."""
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -96,7 +95,9 @@ def scratch_folder(target: Path) -> Iterator[Path]:
 
 def _lock(claim: int, folder: Path, target: Path) -> None:
     """Lock a folder by its descriptor; `StorageError` where another holds it, or has just put it into its place."""
-    with suppress(OSError):  # a file system without locks
+    with suppress(OSError, ImportError):  # a file system, or a system, without such locks
+        import fcntl
+
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
