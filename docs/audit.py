@@ -55,13 +55,13 @@ def too_old() -> list[str]:
 
 
 def installed_tools(folder: Path) -> bool:
-    """Install the tools of the extra ``audit`` into an environment of their own; False where that cannot be."""
+    """Install the tools of the group ``audit`` into an environment of their own; False where that cannot be."""
     if (folder / "bin" / "pip-audit").exists():
         return True
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--retries", "0", "--timeout", "10"]
     made = subprocess.run([sys.executable, "-m", "venv", folder], check=False).returncode == 0
-    return made and subprocess.run([*pip, *project["optional-dependencies"]["audit"]], check=False).returncode == 0
+    return made and subprocess.run([*pip, *groups["audit"]], check=False).returncode == 0
 
 
 def known_holes(folder: Path) -> list[str] | None:

@@ -129,7 +129,8 @@ def run_command(arguments: list[str]) -> int:
     except OSError as error:
         if debug:
             raise
-        terminal.say(f"error E_IO: {error.filename2 or error.filename or ''}: {error.strerror or error}")
+        place = os.fsdecode(error.filename2 or error.filename or "")
+        terminal.say(f"error E_IO: {place}: {error.strerror or error}")
         return 74
     except Exception as error:
         if debug:

@@ -16,7 +16,7 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 _OF_THE_DISK = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 # how libraries in C++ and Rust tell of a disk that failed, in errors that are no OSError or have no number
 _IN_WORDS = re.compile(
-    r"No space left|Input/output error|requested and \d+ written|\(os error \d+\)|StreamWriter failed"
+    r"No space left|Input/output error|requested and \d+ written|\(os error \d+\)|StreamWriter|inline_container"
 )
 
 
