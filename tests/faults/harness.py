@@ -188,12 +188,12 @@ def check(forker: Forker, known: Expected, fault: Fault, nth: int, place: Path) 
 def _check_told(ran: Ran, folder: Path, what: str) -> None:
     """What failed is told in one line that names the place, or it was not needed."""
     assert ran.status in (0, 74), what
-    errors = [line for line in ran.said.splitlines() if line.startswith("error ")]
-    said = re.sub(r"Exception in thread .*?(?=\nerror |\Z)", "", ran.said, flags=re.DOTALL)  # TensorBoard's own
+    said = re.sub(r"Exception in thread .*?(?=error E_|\Z)", "", ran.said, flags=re.DOTALL)  # TensorBoard's own
     assert "Traceback" not in said, what
+    errors = re.findall(r"error (E_\w+: .*)", said)
     if ran.status:
         assert len(errors) == 1, what
-        place = errors[0].split(" ")[2].rstrip(":")
+        place = errors[0].split(" ")[1].rstrip(":")
         assert place and (folder / place).is_relative_to(folder), what
 
 
