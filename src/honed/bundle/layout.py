@@ -1,6 +1,7 @@
 """The files of a bundle by their names in its folder, and the parts that are kept as data beside arrays."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy.typing as npt
@@ -14,6 +15,8 @@ RERANKER, RERANKER_TOKENIZER = "model/reranker.onnx", "model/reranker_tokenizer.
 HYBRID_DATA, HYBRID_ARRAYS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
+
+_BESIDE = ".new"
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]  # what a safetensors file holds: arrays of several kinds by name
 
@@ -31,3 +34,15 @@ class RerankerFiles(NamedTuple):
     model: bytes
     tokenizer: str
     facts: JsonObject
+
+
+def beside(target: Path) -> Path:
+    """Return the folder that a bundle is written into before it takes its place."""
+    return target.with_name(f".{target.name}{_BESIDE}")
+
+
+def place_of(folder: Path) -> Path:
+    """Return where the bundle in a folder lies, or will lie when it is written."""
+    name = folder.name
+    unfinished = name.startswith(".") and name.endswith(_BESIDE)
+    return folder.with_name(name[1:].removesuffix(_BESIDE)) if unfinished else folder

@@ -62,7 +62,8 @@ class Bundle(NamedTuple):
 def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None) -> Bundle:
     """Check and read a bundle (a folder or a zip); `ArtifactError` names the file that is missing, foreign or changed.
 
-    ``engine`` "auto" answers first from numpy over mapped weights and loads the fast engine when there is more to do.
+    ``engine`` "auto" answers first from numpy over mapped weights and loads the fastest engine when there is more to
+    do: as it was measured on this machine, see `honed.bundle.fastest`.
     With ``public_key`` (Ed25519, PEM) the bundle must be signed by its private half.
     """
     folder, unpacked = path, None
@@ -108,8 +109,7 @@ def _read(seal: Seal, unpacked: "Unpacked | None", engine: str, threads: int) ->
     reranker = BundleReranker.read(folder, manifest, threads) if RERANKER in present else None
     report = (folder / REPORT_PAGE).read_bytes() if REPORT_PAGE in present else b""
     seal.wait()
-    if encoder.engine == "":
-        encoder.warm()
+    encoder.start()
     return Bundle(
         manifest=manifest.data,
         folder=folder,

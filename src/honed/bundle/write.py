@@ -73,7 +73,7 @@ def write_bundle(
         raise ArtifactError("E_OUT", f"{target}: is a link; write to a folder of its own, then turn the link")
     if target.exists() and not seal.is_bundle(target):
         raise ArtifactError("E_NOT_A_BUNDLE", f"{target}: exists and is no bundle; it is not replaced")
-    beside = target.with_name(f".{target.name}.new")
+    beside = layout.beside(target)
     shutil.rmtree(beside, ignore_errors=True)
     try:
         manifest = _write_files(beside, content)

@@ -62,6 +62,15 @@ def memory_bytes() -> tuple[int, int]:
     return values.get("MemTotal", 0), values.get("MemAvailable", 0)
 
 
+def resident_bytes() -> int:
+    """Return the memory that this process holds, in bytes; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def gpus() -> list[Gpu]:
     """Return the CUDA devices; imports torch."""
     import torch
