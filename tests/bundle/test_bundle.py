@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from honed import Project, Searcher
 from honed.bundle import seal
+from honed.bundle.facts import Parity
 from honed.bundle.load import load_bundle, read_manifest
-from honed.bundle.manifest import Parity
 from honed.core.errors import ArtifactError, ConfigError
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.parity import BOUNDS, check_parity, compare
@@ -318,7 +318,7 @@ def test_numpy_goes_on_alone_where_no_fast_engine_is(made: Path, monkeypatch: py
     def missing(*_: Any, **__: Any) -> None:
         raise ConfigError("E_MISSING_PART", "no engine")
 
-    monkeypatch.setattr("honed.bundle.encoder.GraphEncoder.load", missing)
+    monkeypatch.setattr("honed.encode.graph_encoder.GraphEncoder.load", missing)
     searcher = Searcher.load(made)
     assert len(searcher.search_many(["a name"] * 40, 2)) == 40
     assert searcher.encoder.engine == "numpy"

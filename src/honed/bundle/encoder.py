@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from honed.bundle.layout import GOLDEN, MODEL, TOKENIZER, Arrays
-from honed.bundle.manifest import DocumentSide, Manifest, NumpyLayout
+from honed.bundle.manifest import Manifest, NumpyLayout
 from honed.bundle.names import NameTable
 from honed.bundle.tokenizer import load_tokenizer
 from honed.core.errors import ArtifactError, HonedError
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
-from honed.encode.engines import ENGINES, engines_for
-from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import OnnxFile, check_onnx, read_onnx
 from honed.encode.static_encoder import STATIC, StaticEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from honed.bundle.facts import DocumentSide
+    from honed.encode.graph_encoder import GraphEncoder
 
 _BY_HONED = ("auto", "numpy")  # besides the engines that run a graph
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
@@ -77,7 +78,7 @@ class EncoderFiles(NamedTuple):
     precision: str
     sha256: str
     layout: NumpyLayout | None
-    documents: DocumentSide | None = None
+    documents: "DocumentSide | None" = None
 
     @classmethod
     def read(cls, folder: Path, manifest: Manifest) -> Self:
@@ -107,8 +108,8 @@ class BundleEncoder:
     def __init__(self, files: EncoderFiles, golden: GoldenVectors, *, engine: str = "auto", threads: int = 0) -> None:
         by_numpy = engine in _BY_HONED
         named = os.environ.get("HONED_ENGINE", "auto") if engine == "auto" else engine
-        if named not in _BY_HONED and named not in ENGINES:
-            raise ArtifactError("E_ENGINE", f"engine {named!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
+        if named not in _BY_HONED:
+            _check_engine(named)
         self._files, self._golden, self._threads, self._named = files, golden, threads, named
         self.engine, self.n_documents = "", 0
         self._fast: GraphEncoder | None = None
@@ -181,6 +182,8 @@ class BundleEncoder:
             current = self._fast or self._numpy
             if current is not None and (self._settled or not measure):
                 return current
+            from honed.encode.graph_encoder import GraphEncoder  # not needed for a first answer by numpy
+
             if self._named == "auto":
                 self.engine, encoder, self._settled = self._fastest(measure=measure)
             else:
@@ -192,7 +195,8 @@ class BundleEncoder:
 
     def _fastest(self, *, measure: bool) -> tuple[str, Encoder, bool]:
         """Return `honed.bundle.fastest.fastest`; for an fp32 bundle an engine must be as exact as that promises."""
-        from honed.bundle.fastest import TriedModel, fastest  # not needed for a first answer by numpy
+        from honed.bundle.fastest import TriedModel, fastest
+        from honed.encode.engines import engines_for
 
         files = self._files
         least = EXACT if files.precision == "fp32" else CLOSE
@@ -213,6 +217,8 @@ class BundleEncoder:
         if loaded is not None and engine == self.engine:
             return loaded
         files = self._files
+        from honed.encode.graph_encoder import GraphEncoder
+
         # the bytes that were checked, whatever happened to the folder since
         model = bytes(files.model.data)
         encoder = GraphEncoder.load(model, files.tokenizer, files.spec, engine=engine, threads=self._threads)
@@ -232,6 +238,14 @@ class BundleEncoder:
             if not self.engine:
                 raise
             self._settled = True
+
+
+def _check_engine(name: str) -> None:
+    """Raise `ArtifactError` for a name that no engine has."""
+    from honed.encode.engines import ENGINES  # not needed for a first answer by numpy
+
+    if name not in ENGINES:
+        raise ArtifactError("E_ENGINE", f"engine {name!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
 
 
 def _numpy_encoder(files: EncoderFiles, layout: NumpyLayout) -> NumpyEncoder | StaticEncoder:

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy.typing as npt
 
+from honed.core.errors import ArtifactError
 from honed.core.json import JsonObject
-from honed.index.hybrid import HYBRID, HYBRID_TENSORS
 
 MODEL, TOKENIZER = "model/model.onnx", "model/tokenizer.json"
 VECTORS, NAMES, INDEX_CACHE = "index/vectors.safetensors", "index/names.safetensors", "index/ann.safetensors"
 RERANKER, RERANKER_TOKENIZER = "model/reranker.onnx", "model/reranker_tokenizer.json"
-HYBRID_DATA, HYBRID_ARRAYS = f"index/{HYBRID}", f"index/{HYBRID_TENSORS}"
+HYBRID_DATA, HYBRID_ARRAYS = "index/hybrid.json", "index/hybrid.safetensors"
 GOLDEN, RECORDS = "golden.safetensors", "records.parquet"
 REPORT_PAGE, REPORT = "report.html", "report.json"
 
@@ -26,6 +26,13 @@ class HybridFiles(NamedTuple):
 
     data: JsonObject
     arrays: Arrays
+
+    def part(self, name: str) -> JsonObject | None:
+        """Return a part of the data that may be None; `ArtifactError` for what is no object."""
+        part = self.data.get(name)
+        if part is not None and not isinstance(part, Mapping):
+            raise ArtifactError("E_HYBRID", f"the hybrid cannot be read: {name} is no object")
+        return part
 
 
 class RerankerFiles(NamedTuple):

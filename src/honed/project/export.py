@@ -11,10 +11,10 @@ from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import REPORT, REPORT_PAGE, EvaluateArtifact
 from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact
+from honed.bundle.facts import DocumentSide
 from honed.bundle.layout import REPORT as BUNDLE_REPORT
 from honed.bundle.layout import REPORT_PAGE as BUNDLE_PAGE
 from honed.bundle.layout import HybridFiles, RerankerFiles
-from honed.bundle.manifest import DocumentSide
 from honed.bundle.seal import signer_of
 from honed.bundle.write import BundleContent, write_bundle
 from honed.core.errors import ConfigError
