@@ -19,13 +19,13 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 # of other packages and of Python, beside what numpy and tokenizers import
 OTHERS = {
     "Stemmer", "_ast", "_bisect", "_blake2", "_hashlib", "_opcode", "ast", "base64", "binascii", "bisect", "copy",
-    "cython_runtime", "dataclasses", "dis", "errno", "fnmatch", "hashlib", "honed", "importlib", "inspect", "ipaddress",
-    "keyword", "linecache", "mmap", "ntpath", "numpy", "opcode", "pathlib", "threading", "token", "tokenize",
-    "unicodedata", "urllib", "zlib",
+    "cython_runtime", "dataclasses", "dis", "errno", "fnmatch", "hashlib", "hmac", "honed", "importlib", "inspect",
+    "ipaddress", "keyword", "linecache", "mmap", "ntpath", "numpy", "opcode", "pathlib", "threading", "token",
+    "tokenize", "unicodedata", "urllib", "zlib",
 }  # fmt: skip
 CORE = {
     "errors", "filters", "fingerprint", "json", "optional", "plain", "protocols", "ranking", "records", "registry",
-    "sections", "tensors", "text", "version",
+    "sections", "tensors", "text", "user_folder", "version",
 }  # fmt: skip
 ENCODE = {"architectures", "numpy_encoder", "onnx_file", "static_encoder", "tokens"}
 INDEX = {"blend", "clusters", "codes", "exact", "lists", "settings", "stored"}
@@ -33,8 +33,8 @@ HYBRID = {
     "analysis", "answers", "field_values", "fusion", "hybrid", "languages", "mentions", "name_evidence", "name_forms",
     "other_scripts", "parts", "postings", "risk", "romanise", "translation", "windows",
 }  # fmt: skip
-BUNDLE = {"encoder", "layout", "load", "manifest", "names", "reranker", "seal", "tokenizer"}
-SEARCH = {"catalogue", "hits", "nearest", "request", "scores", "searcher"}
+BUNDLE = {"encoder", "layout", "load", "manifest", "names", "note", "reranker", "seal", "tokenizer"}
+SEARCH = {"catalogue", "hits", "nearest", "request", "scores", "searcher", "source"}
 ROOMS = {"core": CORE, "encode": ENCODE, "index": INDEX, "bundle": BUNDLE, "search": SEARCH}
 WITH_HYBRID = {**ROOMS, "core": CORE | {"absence"}, "index": INDEX | HYBRID, "search": SEARCH | {"hybrid"}}
 

@@ -13,8 +13,9 @@ from honed.core.errors import ArtifactError, HonedError
 from honed.core.json import Json
 from honed.core.optional import installed_version
 from honed.core.protocols import Encoder
+from honed.core.user_folder import cache_folder
 from honed.encode import hardware
-from honed.encode.machine import cache_folder, can_keep, keep, machine, machine_file
+from honed.encode.machine import can_keep, keep, machine, machine_file
 
 _KIND = "engines"
 _SECONDS, _ROUNDS = 0.25, 3  # at least, of each engine

@@ -77,7 +77,7 @@ def write_bundle(
     shutil.rmtree(beside, ignore_errors=True)
     try:
         manifest = _write_files(beside, content)
-        load_bundle(beside).encoder.warm()
+        load_bundle(beside, notes=False).encoder.warm()
         if content.hybrid is not None and teach is not None:
             data, facts = teach(beside)
             (beside / layout.HYBRID_DATA).write_text(json.dumps(data), encoding="utf-8")

@@ -7,22 +7,11 @@ from pathlib import Path
 from honed.core.artifacts import write_json
 from honed.core.fingerprint import fingerprint
 from honed.core.json import Json
+from honed.core.user_folder import cache_folder
 from honed.encode import hardware
 
 # what a user may have told the libraries that multiply matrices: other settings, other speeds
 _SETTINGS = ("OMP_NUM_THREADS", "HONED_BF16", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "OPENBLAS_CORETYPE")
-
-
-def cache_folder() -> Path:
-    """Return the folder of the user for what can be made anew; it may be missing, or not be written to."""
-    if chosen := os.environ.get("HONED_CACHE"):
-        return Path(chosen)
-    if usual := os.environ.get("XDG_CACHE_HOME"):
-        return Path(usual, "honed")
-    try:
-        return Path.home() / ".cache" / "honed"
-    except RuntimeError:  # a user without a home
-        return Path(os.devnull, "honed")  # below a file: nothing is read there, and nothing written
 
 
 def machine() -> dict[str, Json]:

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from honed.bundle.encoder import BundleEncoder
-from honed.bundle.layout import Arrays, HybridFiles
+from honed.bundle.layout import HybridFiles
 from honed.bundle.load import load_bundle
 from honed.bundle.manifest import Manifest
 from honed.bundle.names import LABEL, NameTable
@@ -36,26 +35,12 @@ from honed.search.request import (
     direction_of,
 )
 from honed.search.scores import RankedLabels
+from honed.search.source import Source
 
 if TYPE_CHECKING:
     from honed.index.answers import AnswerModel
     from honed.index.hybrid import Candidates, HybridIndex, Ranking
     from honed.search.hybrid import HybridSearch
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """Where a catalogue was loaded from: its folder; of a bundle also the manifest and the report page (HTML).
-
-    ``index_cache`` holds the arrays of an index that was built before; ``unpacked`` is the folder that a zip was
-    unpacked into, which goes with the last who keeps it.
-    """
-
-    folder: Path | None = None
-    manifest: JsonObject = field(default_factory=dict)
-    report: bytes = b""
-    index_cache: Arrays | None = None
-    unpacked: object = None
 
 
 class Searcher:
@@ -111,11 +96,17 @@ class Searcher:
 
     @classmethod
     def load(
-        cls, path: str | Path, *, engine: str = "auto", threads: int = 0, public_key: str | Path | None = None
+        cls,
+        path: str | Path,
+        *,
+        engine: str = "auto",
+        threads: int = 0,
+        public_key: str | Path | None = None,
+        notes: bool = True,
     ) -> Self:
         """Load a bundle, a folder or a zip; see `honed.bundle.load.load_bundle` for what is checked."""
         key = Path(public_key) if public_key else None
-        bundle = load_bundle(Path(path), engine=engine, threads=threads, public_key=key)
+        bundle = load_bundle(Path(path), engine=engine, threads=threads, public_key=key, notes=notes)
         return cls(
             bundle.encoder,
             bundle.vectors,
