@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from honed.core.cpus import cpu_count
 from honed.core.errors import ArtifactError
 from honed.core.optional import is_installed, require
 from honed.core.protocols import Vectors
@@ -75,6 +76,7 @@ def _compiled(model: bytes, threads: int, precision: str) -> Forward:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # a thread that is bound to one core waits there for whoever uses it
     }
     request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     lock = threading.Lock()  # a request serves one caller at a time
@@ -128,6 +130,6 @@ def load_graph(model: bytes, engine: str, threads: int = 0) -> Forward:
     if chosen.part:
         require(chosen.part)
     try:
-        return chosen.load(model, threads or hardware.cpu_count())
+        return chosen.load(model, threads or cpu_count())
     except Exception as error:  # the engines have no common exception
         raise ArtifactError("E_BUNDLE_FORMAT", f"model.onnx: {engine} cannot read it: {str(error)[:200]}") from error

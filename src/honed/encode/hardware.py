@@ -47,11 +47,6 @@ def cpu_has_bf16() -> bool:
     return any(flag in flags for flag in _BF16_FLAGS)
 
 
-def cpu_count() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def memory_bytes() -> tuple[int, int]:
     """Return (total, available) main memory in bytes; zeros where the system does not tell."""
     try:

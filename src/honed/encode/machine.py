@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from honed.core.artifacts import write_json
+from honed.core.cpus import cpu_count
 from honed.core.fingerprint import fingerprint
 from honed.core.json import Json
 from honed.core.user_folder import cache_folder
@@ -17,7 +18,7 @@ _SETTINGS = ("OMP_NUM_THREADS", "HONED_BF16", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CA
 def machine() -> dict[str, Json]:
     """Return what tells this machine, as this process may use it, from others."""
     settings: dict[str, Json] = {name: os.environ[name] for name in _SETTINGS if os.environ.get(name)}
-    return {"cpu": hardware.cpu_name(), "cores": hardware.cpu_count(), "settings": settings}
+    return {"cpu": hardware.cpu_name(), "cores": cpu_count(), "settings": settings}
 
 
 def machine_file(model: Json, kind: str) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 
 from honed.bundle.fastest import EngineChoice, EngineSpeed, kept_choices
 from honed.config.config import FILE, Config
+from honed.core.cpus import cpu_count
 from honed.core.errors import HonedError
 from honed.core.json import parse_object
 from honed.core.optional import PARTS, installed_version, is_installed, require
@@ -42,7 +43,7 @@ def examine(project: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "machine": {
             "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-            "cores": hardware.cpu_count(),
+            "cores": cpu_count(),
             "cpu features": " ".join(useful) or "none known",
             "memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free",
         },
@@ -92,7 +93,7 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
     bf16 = "bf16" in facts["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
     firsts = ", ".join(f"{precision} by {engines_for(precision)[0]}" for precision in PRECISIONS)
     engines = f"{firsts} until they are measured, see engines; the first answers by numpy"
-    threads = "" if gpu else f", {hardware.cpu_count()} threads"
+    threads = "" if gpu else f", {cpu_count()} threads"
     return {
         "encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}",
         "index, search": "cpu, FAISS",
