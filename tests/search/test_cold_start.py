@@ -27,11 +27,11 @@ CORE = {
     "errors", "filters", "fingerprint", "json", "optional", "plain", "protocols", "ranking", "records", "registry",
     "sections", "tensors", "text", "user_folder", "version",
 }  # fmt: skip
-ENCODE = {"architectures", "numpy_encoder", "onnx_file", "static_encoder", "tokens"}
+ENCODE = {"architectures", "bulk_tokens", "numpy_encoder", "onnx_file", "static_encoder", "tokens"}
 INDEX = {"blend", "clusters", "codes", "exact", "lists", "settings", "stored"}
 HYBRID = {
-    "analysis", "answers", "field_values", "fusion", "hybrid", "languages", "mentions", "name_evidence", "name_forms",
-    "other_scripts", "parts", "postings", "risk", "romanise", "translation", "windows",
+    "_kernel", "analysis", "answers", "field_values", "fusion", "hybrid", "kernel", "languages", "mentions",
+    "name_evidence", "name_forms", "other_scripts", "parts", "postings", "risk", "romanise", "translation", "windows",
 }  # fmt: skip
 BUNDLE = {"encoder", "layout", "load", "manifest", "names", "note", "reranker", "seal", "tokenizer"}
 SEARCH = {"catalogue", "hits", "nearest", "request", "scores", "searcher", "source"}
