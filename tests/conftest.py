@@ -17,6 +17,7 @@ pytest_plugins = ["tests.plugins", "tests.shipped"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HONED_ALLOW_RULES", "1")  # those of the examples and of tests
 os.environ.setdefault("HONED_CACHE", tempfile.mkdtemp(prefix="honed-cache-"))
+os.environ.setdefault("HONED_ENGINE", "onnxruntime")  # nothing is measured, but where a test asks for it
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share cores wait for each other's threads most of the time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent.parent

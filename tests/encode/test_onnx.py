@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from honed.core.errors import ArtifactError
 from honed.core.records import EncoderSpec
 from honed.encode.config import EncoderConfig
-from honed.encode.engines import best_engine
+from honed.encode.engines import engines_for
 from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.onnx_export import export_onnx
 from honed.encode.onnx_file import ALIGNMENT, PRECISIONS, aligned, check_onnx, read_onnx
@@ -140,12 +140,15 @@ def test_a_graph_is_refused_by_what_it_would_do(tmp_path: Path) -> None:
         check_onnx(read_onnx(save(branch, both, out)), "m")
 
 
-def test_engines_are_chosen_by_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_are_tried_by_precision_and_what_the_cpu_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("honed.encode.engines.is_installed", lambda part: True)
     monkeypatch.setattr("honed.encode.hardware.cpu_has_bf16", lambda: True)
-    assert [best_engine(each) for each in PRECISIONS] == ["onnxruntime", "openvino", "onnxruntime"]
+    assert [engines_for(precision)[0] for precision in PRECISIONS] == ["onnxruntime", "openvino", "onnxruntime"]
+    assert "openvino" not in engines_for("fp32")  # it would multiply in bf16
     monkeypatch.setattr("honed.encode.hardware.cpu_has_bf16", lambda: False)
-    assert {best_engine(each) for each in PRECISIONS} == {"onnxruntime"}
+    assert {engines_for(precision)[0] for precision in PRECISIONS} == {"onnxruntime"}
+    monkeypatch.setattr("honed.encode.engines.is_installed", lambda part: False)
+    assert {tuple(engines_for(precision)) for precision in PRECISIONS} == {("onnxruntime",)}
 
 
 class TestTokens:

@@ -1,28 +1,30 @@
-"""The encoder of a bundle: numpy for the first texts of a process, then a fast engine, loaded behind it.
+"""The encoder of a bundle: numpy for the first texts of a process, then the fastest engine, loaded behind it.
 
-Either engine is compared with the golden vectors of the bundle before it answers.
+Every engine is compared with the golden vectors of the bundle before it answers.
 """
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from honed.bundle.layout import GOLDEN, MODEL, TOKENIZER, Arrays
-from honed.bundle.manifest import DocumentSide, Manifest, NumpyLayout
+from honed.bundle.manifest import Manifest, NumpyLayout
 from honed.bundle.names import NameTable
 from honed.bundle.tokenizer import load_tokenizer
 from honed.core.errors import ArtifactError, HonedError
 from honed.core.protocols import Encoder, Role, Vectors
 from honed.core.records import EncoderSpec
-from honed.encode.engines import ENGINES, best_engine
-from honed.encode.graph_encoder import GraphEncoder
 from honed.encode.numpy_encoder import NumpyEncoder, Weights
 from honed.encode.onnx_file import OnnxFile, check_onnx, read_onnx
 from honed.encode.static_encoder import STATIC, StaticEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from honed.bundle.facts import DocumentSide
+    from honed.encode.graph_encoder import GraphEncoder
 
 _BY_HONED = ("auto", "numpy")  # besides the engines that run a graph
 EXACT, CLOSE = 1 - 1e-5, 0.995  # least cosine to the golden vectors: fp32 arithmetic, any other
@@ -74,8 +76,9 @@ class EncoderFiles(NamedTuple):
     tokenizer: "Tokenizer"
     spec: EncoderSpec
     precision: str
+    sha256: str
     layout: NumpyLayout | None
-    documents: DocumentSide | None = None
+    documents: "DocumentSide | None" = None
 
     @classmethod
     def read(cls, folder: Path, manifest: Manifest) -> Self:
@@ -88,6 +91,7 @@ class EncoderFiles(NamedTuple):
             tokenizer=load_tokenizer(folder / TOKENIZER),
             spec=manifest.spec,
             precision=manifest.precision,
+            sha256=manifest.files[MODEL].sha256,
             layout=manifest.numpy_layout,
             documents=manifest.documents,
         )
@@ -96,28 +100,31 @@ class EncoderFiles(NamedTuple):
 class BundleEncoder:
     """Text to vectors by the bundle's model; ``engine`` is the one that answers, "" before any was loaded.
 
-    ``n_documents`` counts the texts that were encoded as documents, by whatever model the bundle has.
+    "auto" answers first from numpy, where that knows the model, then from the fastest engine (`honed.bundle.fastest`),
+    or from the one that HONED_ENGINE names. ``n_documents`` counts the texts that were encoded as documents, by
+    whatever model the bundle has.
     """
 
     def __init__(self, files: EncoderFiles, golden: GoldenVectors, *, engine: str = "auto", threads: int = 0) -> None:
-        if engine not in _BY_HONED and engine not in ENGINES:
-            raise ArtifactError("E_ENGINE", f"engine {engine!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
-        self._files, self._golden, self._threads = files, golden, threads
+        by_numpy = engine in _BY_HONED
+        named = os.environ.get("HONED_ENGINE", "auto") if engine == "auto" else engine
+        if named not in _BY_HONED:
+            _check_engine(named)
+        self._files, self._golden, self._threads, self._named = files, golden, threads, named
         self.engine, self.n_documents = "", 0
         self._fast: GraphEncoder | None = None
         self._numpy: NumpyEncoder | StaticEncoder | None = None
-        self._fast_engine = best_engine(files.precision) if engine in ("auto", "numpy") else engine
-        self._n_encoded, self._only_numpy = 0, engine == "numpy"
+        self._n_encoded, self._settled = 0, False  # settled: the engine that answers from now on is loaded
         self._lock = threading.Lock()
-        if engine in ("auto", "numpy") and files.layout is not None:
+        if by_numpy and files.layout is not None:
             self._numpy = _numpy_encoder(files, files.layout)
-            self._only_numpy = self._only_numpy or isinstance(self._numpy, StaticEncoder)  # nothing is faster
-            golden.check(self._numpy, EXACT if files.precision == "fp32" else CLOSE, "numpy")
+            golden.check(self._numpy, self._least("numpy"), "numpy")
             self.engine = "numpy"
-        elif engine == "numpy":
+        elif named == "numpy":
             raise ArtifactError(
                 "E_ENGINE", f"{files.folder}: the numpy engine does not know this model; use onnxruntime"
             )
+        self._settled = named == "numpy" or isinstance(self._numpy, StaticEncoder)  # nothing is faster
 
     @property
     def spec(self) -> EncoderSpec:
@@ -136,21 +143,14 @@ class BundleEncoder:
 
     def encode(self, texts: Sequence[str], role: Role) -> Vectors:
         """Return unit vectors ``(n_texts, dim)`` in float32, in the order of ``texts``."""
-        fast = self._fast
         self.n_documents += len(texts) if role == "document" else 0
-        if fast is not None:
-            return fast.encode(texts, role)
-        before, self._n_encoded = self._n_encoded, self._n_encoded + len(texts)
-        if not self._only_numpy and len(texts) > _MOST_IN_NUMPY:
-            self._warm_quietly()
-            return (self._fast or self._numpy_or_fast()).encode(texts, role)
-        if not self._only_numpy and before and before <= _MOST_IN_NUMPY:
-            threading.Thread(target=self._warm_quietly).start()
-        return self._numpy_or_fast().encode(texts, role)
-
-    def _numpy_or_fast(self) -> Encoder:
-        """Return the numpy encoder, or the fast one when that has taken its place meanwhile."""
-        return self._numpy or self.warm()
+        if not self._settled:
+            before, self._n_encoded = self._n_encoded, self._n_encoded + len(texts)
+            if len(texts) > _MOST_IN_NUMPY:
+                self._warm_quietly()
+            elif before and before <= _MOST_IN_NUMPY:
+                threading.Thread(target=self._warm_quietly).start()
+        return (self._fast or self._numpy or self.start()).encode(texts, role)
 
     def is_cut(self, text: str, role: Role) -> bool:
         """Tell whether a text is longer than the model reads."""
@@ -163,31 +163,89 @@ class BundleEncoder:
         prompt = self.spec.prompt(role)
         return sum(map(len, current.tokens([prompt + text for text in texts]))) if current is not None else 0
 
-    def warm(self) -> Encoder:
-        """Load the fast engine, check it against the golden vectors, and use it from now on; returns it.
+    def start(self) -> Encoder:
+        """Return the encoder that answers; where numpy does not know the model, an engine is loaded, unmeasured.
 
-        Raises `ArtifactError` where its vectors are others. A static model has no faster engine than numpy.
+        Raises `ArtifactError` where its vectors are not the golden ones.
         """
-        if isinstance(self._numpy, StaticEncoder):
-            return self._numpy
+        return self._settle(measure=False)
+
+    def warm(self) -> Encoder:
+        """Load the fastest engine, or the one that was named, and use it from now on; returns its encoder.
+
+        Raises `ArtifactError` where no engine, or not the one that was named, gives the golden vectors.
+        """
+        return self._settle(measure=True)
+
+    def _settle(self, *, measure: bool) -> Encoder:
         with self._lock:
-            if self._fast is None:
-                # the bytes that were checked, whatever happened to the folder since
-                model, engine = bytes(self._files.model.data), self._fast_engine
-                fast = GraphEncoder.load(model, self._files.tokenizer, self.spec, engine=engine, threads=self._threads)
-                exact = self.precision == "fp32" and engine == "onnxruntime"
-                self._golden.check(fast, EXACT if exact else CLOSE, engine)
-                self._fast, self.engine, self._numpy = fast, engine, None
-            return self._fast
+            current = self._fast or self._numpy
+            if current is not None and (self._settled or not measure):
+                return current
+            from honed.encode.graph_encoder import GraphEncoder  # not needed for a first answer by numpy
+
+            if self._named == "auto":
+                self.engine, encoder, self._settled = self._fastest(measure=measure)
+            else:
+                encoder = self._load(self._named, self._least(self._named))
+                self.engine, self._settled = self._named, True
+            if isinstance(encoder, GraphEncoder):
+                self._fast, self._numpy = encoder, None
+            return encoder
+
+    def _fastest(self, *, measure: bool) -> tuple[str, Encoder, bool]:
+        """Return `honed.bundle.fastest.fastest`; for an fp32 bundle an engine must be as exact as that promises."""
+        from honed.bundle.fastest import TriedModel, fastest
+        from honed.encode.engines import engines_for
+
+        files = self._files
+        least = EXACT if files.precision == "fp32" else CLOSE
+        tried = TriedModel(
+            folder=files.folder,
+            sha256=files.sha256,
+            precision=files.precision,
+            threads=self._threads,
+            engines=[*engines_for(files.precision), *(["numpy"] if self._numpy is not None else [])],
+            load=lambda engine: self._load(engine, least),
+            golden_texts=self._golden.texts,
+        )
+        return fastest(tried, measure=measure)
+
+    def _load(self, engine: str, least: float) -> Encoder:
+        """Return the encoder of an engine, whose cosines to the golden vectors are at least ``least``."""
+        loaded = self._fast or self._numpy
+        if loaded is not None and engine == self.engine:
+            return loaded
+        files = self._files
+        from honed.encode.graph_encoder import GraphEncoder
+
+        # the bytes that were checked, whatever happened to the folder since
+        model = bytes(files.model.data)
+        encoder = GraphEncoder.load(model, files.tokenizer, files.spec, engine=engine, threads=self._threads)
+        self._golden.check(encoder, least, engine)
+        return encoder
+
+    def _least(self, engine: str) -> float:
+        """Return the least cosine to the golden vectors of an engine that was named: few give all digits of fp32."""
+        exact = self.precision == "fp32" and engine in ("numpy", "onnxruntime")
+        return EXACT if exact else CLOSE
 
     def _warm_quietly(self) -> None:
-        """Load the fast engine if it can be: numpy, whose vectors fit the golden ones, goes on alone where not."""
+        """Load the fastest engine if one can be: what answers, and gives the golden vectors, goes on where not."""
         try:
             self.warm()
         except HonedError:
-            if self._numpy is None:
+            if not self.engine:
                 raise
-            self._only_numpy = True
+            self._settled = True
+
+
+def _check_engine(name: str) -> None:
+    """Raise `ArtifactError` for a name that no engine has."""
+    from honed.encode.engines import ENGINES  # not needed for a first answer by numpy
+
+    if name not in ENGINES:
+        raise ArtifactError("E_ENGINE", f"engine {name!r} is not one of {', '.join([*_BY_HONED, *ENGINES])}")
 
 
 def _numpy_encoder(files: EncoderFiles, layout: NumpyLayout) -> NumpyEncoder | StaticEncoder:

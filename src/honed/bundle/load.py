@@ -4,6 +4,7 @@ Loading it runs no code of the bundle, follows no links, reads nothing outside t
 tokenizers only; a fast engine is loaded when it pays.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,11 +60,15 @@ class Bundle(NamedTuple):
     reranker: BundleReranker | None = None
 
 
-def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None) -> Bundle:
+def load_bundle(
+    path: Path, *, engine: str = "auto", threads: int = 0, public_key: Path | None = None, notes: bool = True
+) -> Bundle:
     """Check and read a bundle (a folder or a zip); `ArtifactError` names the file that is missing, foreign or changed.
 
-    ``engine`` "auto" answers first from numpy over mapped weights and loads the fast engine when there is more to do.
-    With ``public_key`` (Ed25519, PEM) the bundle must be signed by its private half.
+    ``engine`` "auto" answers first from numpy over mapped weights and loads the fastest engine when there is more to
+    do: as it was measured on this machine, see `honed.bundle.fastest`.
+    With ``public_key`` (Ed25519, PEM) the bundle must be signed by its private half. Without ``notes``, or with
+    HONED_NOTES=off, every byte is hashed, though it was before: see `honed.bundle.note`.
     """
     folder, unpacked = path, None
     seal: Seal | None = None
@@ -74,7 +79,8 @@ def load_bundle(path: Path, *, engine: str = "auto", threads: int = 0, public_ke
             unpacked = Unpacked(path)
             folder = unpacked.folder
         folder = folder.resolve()
-        seal = Seal.open(folder, public_key)
+        notes = notes and unpacked is None and os.environ.get("HONED_NOTES", "").lower() != "off"
+        seal = Seal.open(folder, public_key, notes=notes)
         return _read(seal, unpacked, engine, threads)
     except (HonedError, OSError):
         if seal is not None:
@@ -108,8 +114,7 @@ def _read(seal: Seal, unpacked: "Unpacked | None", engine: str, threads: int) ->
     reranker = BundleReranker.read(folder, manifest, threads) if RERANKER in present else None
     report = (folder / REPORT_PAGE).read_bytes() if REPORT_PAGE in present else b""
     seal.wait()
-    if encoder.engine == "":
-        encoder.warm()
+    encoder.start()
     return Bundle(
         manifest=manifest.data,
         folder=folder,

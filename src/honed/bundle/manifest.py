@@ -5,14 +5,14 @@ A part that is missing or of another type raises `KeyError` or `TypeError`: whoe
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_integer, as_list, as_object, as_text, as_texts
 from honed.core.records import EncoderSpec
-from honed.encode.vocabulary import VocabularyFacts
+
+if TYPE_CHECKING:
+    from honed.bundle.facts import DocumentSide, Parity, VocabularyFacts
 
 
 class FileEntry(NamedTuple):
@@ -37,34 +37,6 @@ class NumpyLayout(NamedTuple):
     codes: frozenset[str]
     transposed: tuple[str, ...]
     config: JsonObject
-
-
-class Parity(msgspec.Struct, kw_only=True):
-    """How far a bundle's answers are from the trained model's: shares of ``n_queries``, cosines of query vectors.
-
-    ``top1_flips`` are first hits that the trained model scores lower than its own, ``top1_ties`` others that it scores
-    alike.
-    """
-
-    n_queries: int
-    engine: str
-    top1_flips: float
-    top1_ties: float
-    top10_overlap: float
-    mean_cosine: float
-    min_cosine: float
-    largest_top1_score_difference: float
-
-
-class DocumentSide(msgspec.Struct, kw_only=True):
-    """Who encoded the documents of an index: ``encoded_by`` "teacher", which is not in the bundle; its fingerprint.
-
-    ``directions`` tells whether its vectors were projected on directions of the student's width.
-    """
-
-    encoded_by: str
-    fingerprint: str
-    directions: bool
 
 
 class Manifest:
@@ -124,21 +96,29 @@ class Manifest:
         )
 
     @property
-    def parity(self) -> Parity:
+    def parity(self) -> "Parity":
         """How far the answers are from the trained model's, measured when the bundle was written."""
-        return msgspec.convert(as_object(self.data["parity"], "parity"), Parity)
+        from honed.bundle import facts  # none of this is needed to answer
+
+        return facts.read(self.data["parity"], facts.Parity)
 
     @property
-    def documents(self) -> DocumentSide | None:
+    def documents(self) -> "DocumentSide | None":
         """Who encoded the documents of the index, where that is not the model of the bundle."""
-        stated = self.data.get("documents")
-        return None if stated is None else msgspec.convert(as_object(stated, "documents"), DocumentSide)
+        if self.data.get("documents") is None:
+            return None
+        from honed.bundle import facts  # for few bundles
+
+        return facts.read(self.data["documents"], facts.DocumentSide)
 
     @property
-    def vocabulary(self) -> VocabularyFacts | None:
+    def vocabulary(self) -> "VocabularyFacts | None":
         """What is left of the model's vocabulary, where it was cut when the bundle was written."""
-        stated = self.data.get("vocabulary")
-        return None if stated is None else msgspec.convert(as_object(stated, "vocabulary"), VocabularyFacts)
+        if self.data.get("vocabulary") is None:
+            return None
+        from honed.bundle import facts
+
+        return facts.read(self.data["vocabulary"], facts.VocabularyFacts)
 
     @property
     def reranker_max_length(self) -> int:

@@ -10,10 +10,11 @@ from honed.bundle.manifest import Manifest
 from honed.bundle.tokenizer import load_tokenizer
 from honed.core.protocols import Vectors
 from honed.encode.onnx_file import check_onnx, read_onnx
-from honed.encode.pair_graph import GraphCrossEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from honed.encode.pair_graph import GraphCrossEncoder
 
 MAX_LENGTH = 1 << 16  # tokens: no model reads more, and a forged number must not take the memory
 
@@ -40,10 +41,12 @@ class BundleReranker:
         """Return the scores ``(n_pairs,)`` of (query, document) pairs, higher is closer."""
         return self.warm().score(pairs)
 
-    def warm(self) -> GraphCrossEncoder:
+    def warm(self) -> "GraphCrossEncoder":
         """Load the graph; `honed.core.errors.ArtifactError` when onnxruntime cannot read it."""
         with self._lock:
             if self._graph is None:
+                from honed.encode.pair_graph import GraphCrossEncoder  # with the engines
+
                 self._graph = GraphCrossEncoder.load(
                     self._model, self._tokenizer, self._max_length, threads=self._threads
                 )

@@ -13,10 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from honed.bundle.manifest import FileEntry, Manifest
+from honed.bundle.note import Note
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.fingerprint import canonical_json, sha256_file
 from honed.core.json import Json, JsonObject
 from honed.core.optional import require
+from honed.core.plain import as_text
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,24 +40,31 @@ _REFUSED_KINDS = {
 
 
 class Seal:
-    """A manifest that fits its folder; the big files are hashed in the background until `wait`."""
+    """A manifest that fits its folder; the big files are hashed in the background until `wait`.
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder, self.manifest = folder, manifest
+    With a ``note`` nothing is hashed that this user is known to have hashed before.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, note: Note | None = None) -> None:
+        self.folder, self.manifest, self._note = folder, manifest, note
         self._threads: list[threading.Thread] = []
         self._errors: list[ArtifactError] = []
 
     @classmethod
-    def open(cls, folder: Path, public_key: Path | None = None) -> Self:
+    def open(cls, folder: Path, public_key: Path | None = None, *, notes: bool = False) -> Self:
         """Check the manifest, its signature, the listing and the small files, and begin to hash the others.
 
-        Raises `ArtifactError` that names the file.
+        With ``notes`` a bundle that was checked before, on this disk and by this user, is not hashed again. Raises
+        `ArtifactError` that names the file.
         """
         manifest = _read_manifest(folder)
         files = manifest.files
         _check_signature(folder, manifest, public_key)
-        _check_listing(folder, files)
-        seal = cls(folder, manifest)
+        statuses = _check_listing(folder, files)
+        note = Note(folder, as_text(manifest.data["self"], "self"), statuses) if notes else None
+        if note is not None and note.holds():
+            return cls(folder, manifest)
+        seal = cls(folder, manifest, note)
         halves: list[list[str]] = [[], []]
         for name in sorted(files, key=lambda name: -files[name].size):
             if files[name].size <= _SMALL or name in _PARSED:
@@ -84,6 +93,9 @@ class Seal:
             thread.join()
         if self._errors:
             raise self._errors[0]
+        if self._note is not None:
+            self._note.keep()
+            self._note = None
 
 
 def self_hash(manifest: JsonObject) -> str:
@@ -155,13 +167,16 @@ def _well_formed(files: Json) -> bool:
     )
 
 
-def _check_listing(folder: Path, files: Mapping[str, FileEntry]) -> None:
-    """Check that the folder holds the files of the manifest with their sizes, nothing else, and no link."""
+def _check_listing(folder: Path, files: Mapping[str, FileEntry]) -> dict[str, os.stat_result]:
+    """Check that the folder holds the files of the manifest with their sizes, nothing else, and no link.
+
+    Returns the status of all that lies in it, by name.
+    """
     for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or "\0" in name:
             raise ArtifactError("E_BUNDLE_PATH", f"{folder}: the manifest names {name!r}, outside the bundle")
-    sizes = {}
-    for name, status in _walk(folder):
+    statuses, sizes = dict(_walk(folder)), {}
+    for name, status in statuses.items():
         if stat.S_ISLNK(status.st_mode):
             raise ArtifactError("E_BUNDLE_LINK", f"{folder / name}: is a link; a bundle holds plain files")
         if stat.S_ISDIR(status.st_mode):
@@ -182,6 +197,7 @@ def _check_listing(folder: Path, files: Mapping[str, FileEntry]) -> None:
             raise ArtifactError(
                 "E_BUNDLE_SIZE", f"{folder / name}: size expected {entry.size}, actual {sizes[name]} bytes"
             )
+    return statuses
 
 
 def _refuse_kind(folder: Path, name: str) -> None:

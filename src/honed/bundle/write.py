@@ -75,7 +75,7 @@ def write_bundle(
         raise ArtifactError("E_NOT_A_BUNDLE", f"{target}: exists and is no bundle; it is not replaced")
     with scratch_folder(target) as beside:
         manifest = _write_files(beside, content)
-        load_bundle(beside).encoder.warm()
+        load_bundle(beside, notes=False).encoder.warm()
         if content.hybrid is not None and teach is not None:
             data, facts = teach(beside)
             (beside / layout.HYBRID_DATA).write_text(json.dumps(data), encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Bundle, Delimiter, Encoding, Exact, Json, PublicKey, Quoting, column_pairs, table_format
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ Confidence = Annotated[float, typer.Option(help="How sure the promise is.")]
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: honed dedupe rows.csv --column name --with city,country --out clean.xlsx")(dedupe)
+    app.command(epilog="Example: honed dedupe rows.csv --column name --with city,country --out clean.xlsx")(
+        with_limits(dedupe)
+    )
 
 
 def dedupe(

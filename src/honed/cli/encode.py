@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Delimiter, Encoding, Folder, Quoting, table_format
 
 
@@ -13,7 +14,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         epilog="Example: honed encode names.txt --out vectors.npy  or  honed encode t.csv --column text --out v.parquet"
-    )(encode)
+    )(with_limits(encode))
 
 
 def encode(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.errors import ConfigError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: honed evaluate --json  or  honed evaluate --sample 500")(evaluate)
+    app.command(epilog="Example: honed evaluate --json  or  honed evaluate --sample 500")(with_limits(evaluate))
     app.command(epilog="Example: honed gate && deploy")(gate)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
 
@@ -13,7 +14,7 @@ from honed.core.errors import ConfigError
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog='Example: honed export bundle --precision int8  then  honed search "UdeG" --bundle bundle')(
-        export
+        with_limits(export)
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Encoding, Folder, Json
 from honed.core.errors import ConfigError
 from honed.core.progress import log_to_stderr
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
         invoke_without_command=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    group.callback()(label)
+    group.callback()(with_limits(label))
     group.command(epilog="Example: honed label suggest -n 10  or  honed label suggest --records 20 --json")(suggest)
     group.command("import", epilog="Example: honed label import refinery-export.json --who anna")(import_labels)
     group.command("export", epilog="Example: honed label export tasks.json --tool label-studio")(export_labels)

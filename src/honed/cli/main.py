@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from honed.cli import terminal
+from honed.cli.limits import apply_limits
 from honed.core.errors import HonedError
 from honed.core.optional import is_installed, require
 from honed.core.version import __version__
@@ -99,7 +100,9 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 ok, 1 gate failed, 2 user, 3 artifact, 74 I/O, 70 our bug."""
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    apply_limits(given)
+    sys.exit(run_command(given))
 
 
 def run_command(arguments: list[str]) -> int:

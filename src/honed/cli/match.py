@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import (
     Bundle,
     Collection,
@@ -129,7 +130,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         epilog="Example: honed match rows.csv --column name --with city=city --to bundle.zip --out matched.xlsx"
-    )(match)
+    )(with_limits(match))
 
 
 def match(

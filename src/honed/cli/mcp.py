@@ -17,7 +17,9 @@ BundlePath = Annotated[Path, typer.Argument(help="The bundle: a folder, a link t
 Http = Annotated[bool, typer.Option("--http", help="Answer over HTTP, at /mcp, instead of stdin and stdout.")]
 Host = Annotated[str, typer.Option(help="Address of this machine to listen on, with --http.")]
 Port = Annotated[int, typer.Option(help="Port, with --http; 0 takes a free one.", min=0, max=65535)]
-Engine = Annotated[str, typer.Option(help="auto, onnxruntime, openvino or numpy.")]
+Engine = Annotated[
+    str, typer.Option(help="auto (the fastest here), numpy, onnxruntime, openvino; or one of the last two with -fp32.")
+]
 Threads = Annotated[int, typer.Option(help="Threads of the encoder; 0 takes all cores.", min=0)]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 from honed.core.errors import ConfigError, GateError, HonedError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: honed run  or  honed run --until train  or  honed run --dry-run")(run)
+    app.command(epilog="Example: honed run  or  honed run --until train  or  honed run --dry-run")(with_limits(run))
 
 
 def run(

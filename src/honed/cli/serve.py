@@ -31,7 +31,9 @@ KeyFile = Annotated[Path | None, typer.Option(help="File that holds the key; the
 AllowedHosts = Annotated[
     list[str] | None, typer.Option(help="A name that clients may use for this server; may be given again.")
 ]
-Engine = Annotated[str, typer.Option(help="auto, onnxruntime, openvino or numpy.")]
+Engine = Annotated[
+    str, typer.Option(help="auto (the fastest here), numpy, onnxruntime, openvino; or one of the last two with -fp32.")
+]
 Threads = Annotated[int, typer.Option(help="Threads of the encoder; 0 takes all cores.", min=0)]
 Workers = Annotated[
     int,

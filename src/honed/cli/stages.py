@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Encoding, Folder, Json, OnBadRow, overrides
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
     for stage in all_stages():
         if stage.command:
             example = f"Example: honed {stage.name}  or  honed {stage.name} --json"
-            app.command(stage.name, help=stage.command, epilog=example)(_command(stage))
+            app.command(stage.name, help=stage.command, epilog=example)(with_limits(_command(stage)))
 
 
 def _command(stage: "Stage[Config]") -> Callable[..., None]:

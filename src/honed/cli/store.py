@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Delimiter, Encoding, Json, Quoting, TopK, table_format
 from honed.core.filters import parse_where
 from honed.core.lines import read_lines
@@ -36,13 +37,15 @@ def register(app: typer.Typer) -> None:
         help="A vector index on disk that changes: add, replace, delete, filter; every change is a whole new version.",
         no_args_is_help=True,
     )
-    group.command("create", epilog="Example: honed store create products/ products.csv --bundle b --text title")(create)
-    group.command("add", epilog="Example: honed store add products/ new.csv --text title --replace")(add)
+    group.command("create", epilog="Example: honed store create products/ products.csv --bundle b --text title")(
+        with_limits(create)
+    )
+    group.command("add", epilog="Example: honed store add products/ new.csv --text title --replace")(with_limits(add))
     group.command("delete", epilog="Example: honed store delete products/ p17 p18")(delete)
     group.command("search", epilog="Example: honed store search products/ 'usb hub' --where 'price<30'")(search)
     group.command("show", epilog="Example: honed store show products/ --verify")(show)
     group.command("compact", epilog="Example: honed store compact products/ --index tuned.toml")(compact)
-    group.command("migrate", epilog="Example: honed store migrate products/ --bundle newer")(migrate)
+    group.command("migrate", epilog="Example: honed store migrate products/ --bundle newer")(with_limits(migrate))
     app.add_typer(group, name="store")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError, GateError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: honed tune --recall 0.99 --mb 200 --write  or  honed tune --vectors v.npy --ms 2")(
-        tune
+        with_limits(tune)
     )
 
 

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from honed.cli import terminal
+from honed.cli.limits import with_limits
 from honed.cli.options import Folder, Json
 from honed.core.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: honed update new-names.csv  then  honed export bundle")(update)
+    app.command(epilog="Example: honed update new-names.csv  then  honed export bundle")(with_limits(update))
 
 
 def update(

@@ -17,7 +17,8 @@ from honed.core.errors import ArtifactError
 from honed.core.progress import progress
 from honed.core.protocols import Encoder, Vectors
 from honed.index.stored import StoredVectors
-from honed.search.searcher import Searcher, Source
+from honed.search.searcher import Searcher
+from honed.search.source import Source
 
 _BLOCK = 2048  # rows that are fetched at a time
 

@@ -11,7 +11,6 @@ HonedError                      70  a bug of ours, when raised as itself
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class HonedError(Exception):
@@ -69,5 +68,7 @@ class StorageError(HonedError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean X?"`` for the nearest known word, or an empty string."""
+    from difflib import get_close_matches  # slow to import
+
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,5 +1,7 @@
 """Engines that run an exported graph: onnxruntime, OpenVINO where it is installed, and those of other packages.
 
+OpenVINO multiplies in bf16 where the CPU does, else in fp32. Engines whose names end in "-fp32" compute in fp32,
+whatever the file and the CPU: onnxruntime then widens int8 weights once, when it loads them, at four times the memory.
 A package adds an engine by an entry point of the group ``honed.engines`` that names a `GraphEngine`.
 """
 
@@ -8,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from honed.core.cpus import cpu_count
 from honed.core.errors import ArtifactError
 from honed.core.optional import is_installed, require
 from honed.core.protocols import Vectors
@@ -33,7 +36,7 @@ class GraphEngine:
     part: str = ""
 
 
-def _load_onnxruntime(model: bytes, threads: int) -> Forward:
+def _load_onnxruntime(model: bytes, threads: int, *, widened: bool = False) -> Forward:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
@@ -42,6 +45,8 @@ def _load_onnxruntime(model: bytes, threads: int) -> Forward:
     options.enable_cpu_mem_arena = False  # kept memory after one long batch would never come back
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if widened:  # constant folding then makes fp32 weights of int8 ones, where they would be kept for int8 kernels
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def forward(ids: TokenIds, mask: TokenIds) -> Vectors:
@@ -51,14 +56,27 @@ def _load_onnxruntime(model: bytes, threads: int) -> Forward:
     return forward
 
 
+def _load_onnxruntime_fp32(model: bytes, threads: int) -> Forward:
+    return _load_onnxruntime(model, threads, widened=True)
+
+
 def _load_openvino(model: bytes, threads: int) -> Forward:
+    return _compiled(model, threads, "bf16" if hardware.cpu_has_bf16() else "f32")
+
+
+def _load_openvino_fp32(model: bytes, threads: int) -> Forward:
+    return _compiled(model, threads, "f32")
+
+
+def _compiled(model: bytes, threads: int, precision: str) -> Forward:
     import openvino
 
     core = openvino.Core()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "bf16" if hardware.cpu_has_bf16() else "f32",
+        "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # a thread that is bound to one core waits there for whoever uses it
     }
     request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     lock = threading.Lock()  # a request serves one caller at a time
@@ -76,19 +94,30 @@ ENGINES: Registry[GraphEngine] = Registry(
     group="honed.engines",
     built_in={
         "onnxruntime": GraphEngine(load=_load_onnxruntime, part="onnxruntime"),
+        "onnxruntime-fp32": GraphEngine(load=_load_onnxruntime_fp32, part="onnxruntime"),
         "openvino": GraphEngine(load=_load_openvino, part="OpenVINO"),
+        "openvino-fp32": GraphEngine(load=_load_openvino_fp32, part="OpenVINO"),
     },
     accepts=instance_of(GraphEngine),
 )
 
 
-def best_engine(precision: str) -> str:
-    """Return the engine for a precision: OpenVINO for bf16 where it and the CPU can, else onnxruntime.
+# precision of a bundle -> the engines that may be the fastest for it, first the one to take where nothing is measured
+_ENGINES_FOR = {
+    "fp32": ("onnxruntime", "openvino-fp32"),
+    "bf16": ("openvino", "onnxruntime"),
+    "int8": ("onnxruntime", "onnxruntime-fp32", "openvino"),
+}
 
-    OpenVINO would be faster for int8 too, but keeps memory for every shape of a batch that it has seen.
+
+def engines_for(precision: str) -> list[str]:
+    """Return the engines here that may be the fastest for a precision, first the one to take unmeasured.
+
+    That is OpenVINO for bf16 where it and the CPU can, else onnxruntime. OpenVINO keeps memory for every shape of a
+    batch that it has seen.
     """
-    able = precision == "bf16" and is_installed("OpenVINO") and hardware.cpu_has_bf16()
-    return "openvino" if able else "onnxruntime"
+    here = [name for name in _ENGINES_FOR[precision] if is_installed(ENGINES[name].part)] or ["onnxruntime"]
+    return here if hardware.cpu_has_bf16() else sorted(here, key=lambda name: name.startswith("openvino"))
 
 
 def load_graph(model: bytes, engine: str, threads: int = 0) -> Forward:
@@ -101,6 +130,6 @@ def load_graph(model: bytes, engine: str, threads: int = 0) -> Forward:
     if chosen.part:
         require(chosen.part)
     try:
-        return chosen.load(model, threads or hardware.cpu_count())
+        return chosen.load(model, threads or cpu_count())
     except Exception as error:  # the engines have no common exception
         raise ArtifactError("E_BUNDLE_FORMAT", f"model.onnx: {engine} cannot read it: {str(error)[:200]}") from error

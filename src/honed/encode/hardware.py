@@ -47,11 +47,6 @@ def cpu_has_bf16() -> bool:
     return any(flag in flags for flag in _BF16_FLAGS)
 
 
-def cpu_count() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def memory_bytes() -> tuple[int, int]:
     """Return (total, available) main memory in bytes; zeros where the system does not tell."""
     try:
@@ -60,6 +55,15 @@ def memory_bytes() -> tuple[int, int]:
         return 0, 0
     values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     return values.get("MemTotal", 0), values.get("MemAvailable", 0)
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds, in bytes; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def gpus() -> list[Gpu]:

@@ -1,7 +1,5 @@
 """How fast an encoder is on this machine: a probe of about a second, kept for the user."""
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,12 +8,8 @@ import msgspec
 import numpy as np
 
 from honed.core.effort import Texts
-from honed.core.fingerprint import fingerprint
-from honed.core.json import Json
 from honed.core.protocols import Encoder
-from honed.core.user_files import user_file
-from honed.core.writing import write_json
-from honed.encode import hardware
+from honed.encode.machine import keep, machine_file
 from honed.encode.models import BaseModel
 
 Sample = tuple[int, int]  # words of a text, and texts
@@ -86,24 +80,6 @@ def encode_speed(encoder: Encoder) -> EncodeSpeed:
     one = timed(lambda: [encoder.encode([query], "query") for query in queries]) / len(queries)
     names, passages = (1 / (rate.length * rate.seconds) for rate in rates)
     return EncodeSpeed(rates=rates, query_ms=1000 * one, names=names, passages=passages)
-
-
-def machine_file(model: Json, kind: str) -> Path:
-    """Return where a measurement of this machine with one model is kept, in ``~/.cache/honed`` or HONED_CACHE."""
-    key: dict[str, Json] = {
-        "cpu": hardware.cpu_name(),
-        "cores": hardware.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "model": model,
-    }
-    return user_file(kind) / f"{fingerprint(key)}.json"
-
-
-def keep(file: Path, value: object) -> None:
-    """Keep a measurement, where the user's folder can be written to."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, value)
 
 
 def kept_speed(source: BaseModel) -> EncodeSpeed | None:

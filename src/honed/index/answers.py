@@ -15,6 +15,7 @@ from honed.core.absence import AbsentShare
 from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_floats, as_number, as_object
+from honed.core.ranking import distinct
 from honed.core.text import looks_like_acronym
 from honed.index.fusion import feature_scales
 from honed.index.hybrid import Ranking
@@ -97,7 +98,7 @@ class AnswerEvidence:
         kept = self.answerable | (self.draws < share.kept)
         asked = np.where(absent[:, None], self.hidden, self.shown)
         chances = np.full(len(asked), 0.5)
-        for part in np.unique(self.parts):
+        for part in distinct(self.parts):
             of_part = self.parts == part
             if not of_part.all():
                 chances[of_part] = self.chance_weights(share, ~of_part).chances(asked[of_part])

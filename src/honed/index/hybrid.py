@@ -13,7 +13,7 @@ from honed.core.errors import ArtifactError
 from honed.core.json import Json, JsonObject
 from honed.core.plain import as_integer, as_list, as_object
 from honed.core.protocols import Vectors
-from honed.core.ranking import Rows
+from honed.core.ranking import Rows, distinct
 from honed.core.tensors import Array, Tensors
 from honed.index import kernel, name_forms
 from honed.index.analysis import Analyzer
@@ -122,7 +122,7 @@ class HybridIndex:
         if self.evidence:
             query, level = self.evidence.names.read(text), self._level_for(text)
             best[NAMES] = self.evidence.names.likely(query, depth, level=level, hidden=gone)
-        rows = np.unique(np.concatenate([near, *best.values()])).astype(np.int64)
+        rows = distinct(np.concatenate([near, *best.values()])).astype(np.int64)
         columns = _cosine_columns(cosines(rows), _reciprocal_ranks(near[:DEPTH], rows))
         for name in self.parts:
             ranks = _reciprocal_ranks(best[name][:DEPTH], rows)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Mask, Vectors
-from honed.core.ranking import Rows
+from honed.core.ranking import Rows, distinct
 from honed.core.tensors import Tensors, check_arrays, divides
 from honed.index import kernel
 
@@ -122,7 +122,7 @@ class Postings:
 
     def documents(self) -> Rows:
         """Return the rows of the documents that have a term, in ascending order."""
-        return np.unique(self._rows).astype(np.int64)
+        return distinct(self._rows).astype(np.int64)
 
     @cached_property
     def unknown_worth(self) -> float:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Vectors
+from honed.core.ranking import distinct
 from honed.core.tensors import Tensors, check_arrays, divides
 from honed.core.text import terms
 from honed.index.postings import term_key
@@ -84,7 +85,7 @@ class Translations:
 
     def of_text(self, text: str) -> tuple[Keys, Vectors]:
         """Return the keys of terms that words of a text may stand for, and the best chance of each, both ``(n,)``."""
-        wanted = np.unique(np.array([term_key(word) for word in terms(text)], dtype=np.uint64))
+        wanted = distinct(np.array([term_key(word) for word in terms(text)], dtype=np.uint64))
         keys, ends = self.tensors["keys"], self.tensors["ends"]
         at = _places(keys, wanted) if len(keys) else ()
         spans = [slice(int(ends[number]), int(ends[number + 1])) for number in at]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honed.core.protocols import Vectors
-from honed.core.ranking import Rows
+from honed.core.ranking import Rows, distinct
 from honed.index import kernel
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -156,7 +156,7 @@ def _laid_by_numpy(query: QueryWords, words: NameWords, names: Rows) -> _Laid:
     anywhere = summed(match.max(axis=1, initial=0) * token_worth, lengths).astype(np.float32)
     laid = np.where(anywhere > 0, lengths, 0)  # of the others the query holds no word
     of_token = np.repeat(laid, lengths)
-    for length in np.unique(laid[laid > 0]).tolist():
+    for length in distinct(laid[laid > 0]).tolist():
         chosen, rows = laid == length, of_token == length
         size = min(width, length + (length > 1) + (length > _LONG_NAME))
         block = match[rows]

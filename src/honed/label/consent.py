@@ -10,7 +10,7 @@ from pathlib import Path
 
 from honed.core.errors import ConfigError
 from honed.core.fingerprint import sha256_files
-from honed.core.user_files import user_file
+from honed.core.user_folder import user_file
 from honed.core.writing import write_text
 
 ALLOW_ALL = "HONED_ALLOW_RULES"

@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 from honed.config.config import Config
+from honed.core.cpus import cpu_count
 from honed.core.errors import TrainingError
 from honed.core.stage import Work
 from honed.core.writing import write_json
-from honed.encode import hardware
 
 JOB = "job.json"
 _PDEATHSIG = 1
@@ -31,7 +31,7 @@ def launch(stage: str, work: Work[Config], processes: int) -> None:
         },
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    threads = max(1, hardware.cpu_count() // processes)
+    threads = max(1, cpu_count() // processes)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [*torchrun, "-m", "honed.pipeline.worker", str(job)]
     running = subprocess.Popen(command, env=environment, preexec_fn=_end_with_parent)  # noqa: S603 - our own

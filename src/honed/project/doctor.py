@@ -4,7 +4,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from honed.bundle.fastest import EngineChoice, EngineSpeed, kept_choices
 from honed.config.config import FILE, Config
+from honed.core.cpus import cpu_count
 from honed.core.errors import HonedError
 from honed.core.json import parse_object
 from honed.core.optional import PARTS, installed_version, is_installed, require
@@ -13,7 +15,8 @@ from honed.encode import hardware
 from honed.encode.architectures import architecture_of
 from honed.encode.base_models import ModelFiles, resolve
 from honed.encode.candidates import candidates
-from honed.encode.engines import best_engine
+from honed.encode.engines import engines_for
+from honed.encode.onnx_file import PRECISIONS
 from honed.index import kernel
 
 _PACKAGES = (
@@ -40,7 +43,7 @@ def examine(project: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "machine": {
             "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-            "cores": hardware.cpu_count(),
+            "cores": cpu_count(),
             "cpu features": " ".join(useful) or "none known",
             "memory": f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free",
         },
@@ -50,6 +53,7 @@ def examine(project: Path) -> dict[str, Any]:
     }
     facts["models"] = {"minilm": _where("minilm")}
     facts["would run"] = _would_run(facts)
+    facts["engines"] = {f"{choice.bundle}, {choice.precision}": _shown(choice) for choice in kept_choices()}
     facts["problems"] = []
     if (project / FILE).is_file():
         try:
@@ -87,14 +91,26 @@ def _would_run(facts: dict[str, Any]) -> dict[str, str]:
     gpu = next((name for name in facts["gpus"] if name.startswith("cuda")), None)
     device = gpu or "cpu"
     bf16 = "bf16" in facts["gpus"].get(device, "") if gpu else hardware.cpu_has_bf16()
-    engines = f"fp32 and int8 by onnxruntime, bf16 by {best_engine('bf16')}; the first answers by numpy"
-    threads = "" if gpu else f", {hardware.cpu_count()} threads"
+    firsts = ", ".join(f"{precision} by {engines_for(precision)[0]}" for precision in PRECISIONS)
+    engines = f"{firsts} until they are measured, see engines; the first answers by numpy"
+    threads = "" if gpu else f", {cpu_count()} threads"
     return {
         "encoding, fine-tuning": f"{device}, {'bf16' if bf16 else 'fp32'}{threads}",
         "index, search": "cpu, FAISS",
         "bundles": engines,
         "word search": "compiled" if kernel.compiled else "numpy alone: honed was built without a C compiler",
     }
+
+
+def _shown(choice: EngineChoice) -> str:
+    """Return the engine that answers for a bundle here, and what was measured of all."""
+
+    def told(speed: EngineSpeed) -> str:
+        if speed.refused:
+            return f"{speed.engine} refused"
+        return f"{speed.engine} {speed.texts_per_second:.0f} texts/s and {speed.megabytes:.0f} MB"
+
+    return f"{choice.engine} ({'; '.join(map(told, choice.speeds))})"
 
 
 def _base_of(project: Path) -> tuple[Config, ModelFiles]:

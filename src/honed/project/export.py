@@ -11,10 +11,10 @@ from honed.artifacts.data import CheckArtifact
 from honed.artifacts.evaluation import REPORT, REPORT_PAGE, EvaluateArtifact
 from honed.artifacts.index import HybridArtifact, IndexArtifact
 from honed.artifacts.models import CrossEncoderArtifact
+from honed.bundle.facts import DocumentSide
 from honed.bundle.layout import REPORT as BUNDLE_REPORT
 from honed.bundle.layout import REPORT_PAGE as BUNDLE_PAGE
 from honed.bundle.layout import HybridFiles, RerankerFiles
-from honed.bundle.manifest import DocumentSide
 from honed.bundle.seal import signer_of
 from honed.bundle.write import BundleContent, write_bundle
 from honed.core.errors import ConfigError
@@ -145,7 +145,7 @@ class BundleCheck:
 
     def parity(self, folder: Path, most_flips: float, least_cosine: float) -> dict[str, Json]:
         """Return how far the answers are from the trained model's; `ArtifactError` where they are too far."""
-        searcher = Searcher.load(folder)
+        searcher = Searcher.load(folder, notes=False)
         searcher.warm()
         labels = sorted({row for row, _, kind in self.content.names if kind == "label"})
         trained = ExactModel(folder=self.index.model_folder(), spec=self.content.spec).load()
@@ -158,7 +158,7 @@ class BundleCheck:
     def teach(self, folder: Path) -> tuple[JsonObject, dict[str, Json]]:
         """Return the hybrid as the bundle's own encoder and vectors taught it, and how its estimates hold."""
         project = self.project
-        searcher = Searcher.load(folder)
+        searcher = Searcher.load(folder, notes=False)
         searcher.warm()
         check, config = project.runner.latest(CheckArtifact), project.config
         main = shape_of(config).directions(config)[0].name

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from honed.bundle.manifest import Parity
+from honed.bundle.facts import Parity
 from honed.core.errors import ArtifactError
 from honed.core.proportion import wilson
 from honed.core.protocols import Encoder, Vectors

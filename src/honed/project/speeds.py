@@ -13,18 +13,9 @@ import numpy as np
 from honed.config.config import Config
 from honed.core.effort import Effort
 from honed.core.optional import is_installed
+from honed.encode.machine import keep, machine_file
 from honed.encode.models import BaseModel, encoder_source
-from honed.encode.probe import (
-    LONG,
-    SHORT,
-    Rate,
-    encode_rates,
-    keep,
-    machine_file,
-    probe_texts,
-    seconds_of,
-    timed,
-)
+from honed.encode.probe import LONG, SHORT, Rate, encode_rates, probe_texts, seconds_of, timed
 from honed.index.exact import ExactIndex
 from honed.index.lexical import Bm25Index
 

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from honed.bundle.names import ALIAS, LABEL
-from honed.core.html import html_table
 from honed.core.protocols import Vectors
 from honed.core.records import Hit
 from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks, ScoredTexts
@@ -21,6 +20,8 @@ class HitList(list[Hit]):
     """Hits, best first; a notebook shows them as a table."""
 
     def _repr_html_(self) -> str:
+        from honed.core.html import html_table  # for notebooks alone
+
         chances = any(hit.chance is not None for hit in self)
         head = ["", "name", "matched", "score", *(["chance"] if chances else []), "cosine", "id"]
         rows = [
@@ -50,6 +51,21 @@ class HitQuery:
     def by_entity(self) -> bool:
         """Whether a hit is an entity; an alias otherwise."""
         return self.direction == ALIAS_TO_LABEL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerQuery(HitQuery):
+    """A query whose answer is asked for, with what the hybrid adds to hits.
+
+    ``candidates`` asks for a set of candidates; with ``rerank_until``, a time of ``time.perf_counter``, a cross-encoder
+    judges as many of the first labels as it can begin by then; ``estimated`` asks for the chances of hits,
+    ``explained`` for what every part adds to them.
+    """
+
+    candidates: bool = False
+    rerank_until: float | None = None
+    estimated: bool = True
+    explained: bool = False
 
 
 class _Bearer(NamedTuple):

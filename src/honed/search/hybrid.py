@@ -9,28 +9,12 @@ from honed.core.errors import ConfigError
 from honed.core.protocols import PairScorer, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
-from honed.encode.pair_graph import score_until
 from honed.index.answers import AnswerModel, answer_evidence
 from honed.index.blend import Blend
 from honed.index.hybrid import DEPTH, WIDE, Candidates, HybridIndex, Ranking
 from honed.search.catalogue import UNFILTERED, Catalogue, FilterMasks, ScoredTexts
-from honed.search.hits import HitBuilder, HitQuery, Hits
+from honed.search.hits import AnswerQuery, HitBuilder, HitQuery, Hits
 from honed.search.scores import RankedLabels, estimated_chances, known_chances, log_total, shares
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnswerQuery(HitQuery):
-    """A query whose answer is asked for, with what the hybrid adds to hits.
-
-    ``candidates`` asks for a set of candidates; with ``rerank_until``, a time of ``time.perf_counter``, a cross-encoder
-    judges as many of the first labels as it can begin by then; ``estimated`` asks for the chances of hits,
-    ``explained`` for what every part adds to them.
-    """
-
-    candidates: bool = False
-    rerank_until: float | None = None
-    estimated: bool = True
-    explained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +29,11 @@ class HybridSearch:
     answers: AnswerModel | None
     reranker: PairScorer | None
     blend: Blend
+
+    @property
+    def depth(self) -> int:
+        """How many candidates each part brings up, and how many of the nearest are asked for."""
+        return DEPTH
 
     def gather(
         self, text: str, vector: Vectors, near: Rows, *, depth: int = DEPTH, hidden: Sequence[int] | Rows = ()
@@ -74,6 +63,8 @@ class HybridSearch:
         if self.reranker is None:
             raise ConfigError("E_NO_RERANKER", "nothing to rerank with: there is no cross-encoder")
         pairs = [(text, self.catalogue.label_text(int(number))) for number in ranking[: self.blend.depth]]
+        from honed.encode.pair_graph import score_until  # with the engines
+
         return score_until(self.reranker, pairs, until)
 
     def answer(self, query: AnswerQuery, near: Rows) -> Answer:

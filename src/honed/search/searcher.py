@@ -1,15 +1,14 @@
 """Look-up in both directions over a catalogue of names: a hit is an entity, with the string that matched."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from honed.bundle.encoder import BundleEncoder
-from honed.bundle.layout import Arrays, HybridFiles
+from honed.bundle.layout import HybridFiles
 from honed.bundle.load import load_bundle
 from honed.bundle.manifest import Manifest
 from honed.bundle.names import LABEL, NameTable
@@ -21,13 +20,10 @@ from honed.core.protocols import Encoder, PairScorer, Role, Vectors
 from honed.core.ranking import Rows
 from honed.core.records import Answer
 from honed.core.tensors import unit_rows
-from honed.index.answers import AnswerModel
 from honed.index.blend import Blend
-from honed.index.hybrid import DEPTH, Candidates, HybridIndex, Ranking
 from honed.index.stored import StoredVectors
 from honed.search.catalogue import UNFILTERED, Catalogue, EntityRecord, FilterMasks
-from honed.search.hits import HitList, Hits
-from honed.search.hybrid import AnswerQuery, HybridSearch
+from honed.search.hits import AnswerQuery, HitList, Hits
 from honed.search.nearest import nearest_hits, similar_hits
 from honed.search.request import (
     ALIAS_TO_LABEL,
@@ -39,21 +35,12 @@ from honed.search.request import (
     direction_of,
 )
 from honed.search.scores import RankedLabels
+from honed.search.source import Source
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """Where a catalogue was loaded from: its folder; of a bundle also the manifest and the report page (HTML).
-
-    ``index_cache`` holds the arrays of an index that was built before; ``unpacked`` is the folder that a zip was
-    unpacked into, which goes with the last who keeps it.
-    """
-
-    folder: Path | None = None
-    manifest: JsonObject = field(default_factory=dict)
-    report: bytes = b""
-    index_cache: Arrays | None = None
-    unpacked: object = None
+if TYPE_CHECKING:
+    from honed.index.answers import AnswerModel
+    from honed.index.hybrid import Candidates, HybridIndex, Ranking
+    from honed.search.hybrid import HybridSearch
 
 
 class Searcher:
@@ -95,22 +82,31 @@ class Searcher:
 
     def _take_hybrid(self, files: HybridFiles) -> None:
         """Read a hybrid with its estimates and the weight of the cross-encoder."""
+        from honed.index.answers import AnswerModel  # with all that ranks; not every bundle has a hybrid
+        from honed.index.hybrid import HybridIndex
+
         labels = self.catalogue.labels
         self.hybrid = HybridIndex.from_files(files.data, files.arrays, self.label_text, len(labels))
         if self.hybrid.fusion is None or self.catalogue.searched_kinds != LABEL:
             raise ArtifactError("E_HYBRID", "the hybrid has learned no weights, or the index is not of labels alone")
-        rerank, answers = (_part(files.data, name) for name in ("rerank", "answers"))
+        rerank, answers = (files.part(name) for name in ("rerank", "answers"))
         self.blend, self.may_rerank = Blend.from_dict(rerank), rerank is not None
         if answers is not None:
             self.answers = AnswerModel.from_dict(answers, len(self.hybrid.feature_names))
 
     @classmethod
     def load(
-        cls, path: str | Path, *, engine: str = "auto", threads: int = 0, public_key: str | Path | None = None
+        cls,
+        path: str | Path,
+        *,
+        engine: str = "auto",
+        threads: int = 0,
+        public_key: str | Path | None = None,
+        notes: bool = True,
     ) -> Self:
         """Load a bundle, a folder or a zip; see `honed.bundle.load.load_bundle` for what is checked."""
         key = Path(public_key) if public_key else None
-        bundle = load_bundle(Path(path), engine=engine, threads=threads, public_key=key)
+        bundle = load_bundle(Path(path), engine=engine, threads=threads, public_key=key, notes=notes)
         return cls(
             bundle.encoder,
             bundle.vectors,
@@ -228,7 +224,8 @@ class Searcher:
         ]
         if self.hybrid is None or direction != ALIAS_TO_LABEL:
             return [Answer(hits=hits) for hits in nearest_hits(self.catalogue, queries, vectors)]
-        hybrid, near = self._hybrid_search(), self.catalogue.nearest_labels(vectors, DEPTH, masks)
+        hybrid = self._hybrid_search()
+        near = self.catalogue.nearest_labels(vectors, hybrid.depth, masks)
         return [hybrid.answer(query, numbers) for query, numbers in zip(queries, near, strict=True)]
 
     def check_parts(
@@ -283,17 +280,20 @@ class Searcher:
 
     # -- what is learned and measured with a searcher ----------------------------------------------
 
-    def _hybrid_search(self) -> HybridSearch:
+    def _hybrid_search(self) -> "HybridSearch":
+        from honed.search.hybrid import HybridSearch
+
         assert self.hybrid is not None
         return HybridSearch(self.catalogue, self.hybrid, self.answers, self.reranker, self.blend)
 
     def gather(
-        self, text: str, vector: Vectors, near: Rows, *, depth: int = DEPTH, hidden: Sequence[int] = ()
-    ) -> Candidates:
+        self, text: str, vector: Vectors, near: Rows, *, depth: int | None = None, hidden: Sequence[int] = ()
+    ) -> "Candidates":
         """Return the labels that the hybrid finds for a query; see `HybridSearch.gather`."""
-        return self._hybrid_search().gather(text, vector, near, depth=depth, hidden=hidden)
+        hybrid = self._hybrid_search()
+        return hybrid.gather(text, vector, near, depth=depth or hybrid.depth, hidden=hidden)
 
-    def extend_ranking(self, text: str, vector: Vectors, ranking: Ranking, n: int) -> Rows:
+    def extend_ranking(self, text: str, vector: Vectors, ranking: "Ranking", n: int) -> Rows:
         """Return the numbers of ``n`` labels or more, best first; see `HybridSearch.extend_ranking`."""
         return self._hybrid_search().extend_ranking(text, vector, RankedLabels(ranking.rows, ranking.scores), n).numbers
 
@@ -339,11 +339,3 @@ class Searcher:
         """Return how many tokens the model would read for all texts, none beyond its length."""
         encoder = self.encoder
         return encoder.count_tokens(texts, role) if isinstance(encoder, BundleEncoder) else 0
-
-
-def _part(data: JsonObject, name: str) -> JsonObject | None:
-    """Return a part of a hybrid's data that may be None; `ArtifactError` for what is no object."""
-    part = data.get(name)
-    if part is not None and not isinstance(part, Mapping):
-        raise ArtifactError("E_HYBRID", f"the hybrid cannot be read: {name} is no object")
-    return part

@@ -7,7 +7,6 @@ worker that dies is started again, and what it was at is done once more.
 import contextlib
 import dataclasses
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.core import errors
+from honed.core.cpus import cpu_count
 from honed.core.errors import ArtifactError, HonedError
 from honed.search.searcher import Searcher
 from honed.serve.batching import Result, Work
@@ -43,13 +43,12 @@ class WorkerOptions:
 
     def opening(self, searcher: Searcher) -> Opening:
         """Return what a worker is told that shall answer like a searcher."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         assert searcher.source.folder is not None  # it was loaded from a bundle
         return Opening(
             folder=str(searcher.source.folder),
             fingerprint=str(searcher.manifest["self"]),
             engine=self.engine,
-            threads=self.threads or max(1, cores // self.n),
+            threads=self.threads or max(1, cpu_count() // self.n),
             public_key=str(self.public_key or ""),
         )
 
@@ -121,11 +120,12 @@ class WorkerProcess:
 
 def start_workers(searcher: Searcher, options: WorkerOptions) -> list[WorkerProcess]:
     """Return processes that answer like a searcher, all of them ready; `ArtifactError` when one cannot start."""
-    opening = options.opening(searcher)
-    workers = [WorkerProcess(opening, options.most_seconds) for _ in range(options.n)]
+    opening, workers = options.opening(searcher), list[WorkerProcess]()
     try:
-        for worker in workers:
-            worker.wait()
+        for n in (1, options.n - 1):  # the first finds out which engine is the fastest here, the others follow it
+            workers += (started := [WorkerProcess(opening, options.most_seconds) for _ in range(n)])
+            for worker in started:
+                worker.wait()
     except BaseException:
         for worker in workers:
             with contextlib.suppress(OSError):

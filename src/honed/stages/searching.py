@@ -6,7 +6,8 @@ from honed.bundle.names import NameTable
 from honed.core.errors import ArtifactError
 from honed.core.protocols import Encoder
 from honed.index.stored import StoredVectors
-from honed.search.searcher import Searcher, Source
+from honed.search.searcher import Searcher
+from honed.search.source import Source
 
 
 def open_searcher(index: IndexArtifact, hybrid: HybridArtifact | None, encoder: Encoder) -> Searcher:
