@@ -24,7 +24,7 @@ demo: $(READY)  ## fine-tune, index, report and look up, on the institutions shi
 test: $(READY)  ## the default suite; a third of the time its tests wait for servers and pages: more of them than cores
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-long: $(READY)  ## the few tests of a minute and more: notebooks, examples in full, wheels in empty environments
+test-long: $(READY)  ## the long tests: notebooks, examples in full, wheels in empty environments, work that is killed
 	$(BIN)/python -m pytest -n 2 -m slow
 
 OLDER := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 OPENBLAS_CORETYPE=Haswell HONED_BF16=off

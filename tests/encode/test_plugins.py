@@ -56,5 +56,7 @@ print(np.array_equal(*vectors))
 
 
 def test_an_unknown_engine_is_an_error_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="engine: 'mirror' is not one of onnxruntime, openvino"):
+    with pytest.raises(
+        ConfigError, match="engine: 'mirror' is not one of onnxruntime, onnxruntime-fp32, openvino, openvino-fp32"
+    ):
         load_graph(b"", "mirror")

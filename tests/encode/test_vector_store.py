@@ -187,6 +187,7 @@ def worker(folder: Path, base: Path, most: int = 99) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 def test_a_killed_encoding_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, tiny_model: Path) -> None:
     straight = worker(tmp_path / "straight", tiny_model).communicate()[0].split()
     killed = worker(tmp_path / "killed", tiny_model, most=3)
@@ -198,6 +199,7 @@ def test_a_killed_encoding_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, 
     assert again[1] == straight[1]
 
 
+@pytest.mark.slow
 def test_two_that_encode_at_once_do_not_disturb_each_other(tmp_path: Path, tiny_model: Path) -> None:
     said = [process.communicate()[0].split() for process in [worker(tmp_path, tiny_model) for _ in range(2)]]
     first, second = (np.frombuffer(bytes.fromhex(vectors), dtype=np.float32) for _, vectors in said)

@@ -10,6 +10,7 @@ from honed.index.hybrid import HybridIndex
 from honed.index.languages import resolved
 from honed.index.lexical import Bm25Index, TfidfIndex
 from honed.index.parts import HybridTexts
+from honed.index.postings import QueryTerms
 from honed.pipeline.honed_toml import config_of
 from honed.shapes.judgments.passages import cut
 
@@ -96,10 +97,10 @@ def test_a_field_has_words_of_its_own_language() -> None:
     index = HybridIndex.build(HybridTexts(texts=texts, fields=fields, languages={"ort": "german"}, names=False))
     again = HybridIndex.from_files(index.as_dict(), index.tensors(), texts.__getitem__, len(texts))
     for hybrid in (index, again):
-        assert hybrid.parts["ort, words"].scores("der Universität")[0] > 0
+        assert hybrid.parts["ort, words"].scores(QueryTerms("der Universität"))[0] > 0
         assert hybrid.parts["words"].terms_of("courses") == Analyzer("english")("courses")
     usual = HybridIndex.build(HybridTexts(texts=texts, fields=fields, names=False))
-    assert usual.parts["ort, words"].scores("der Universität")[0] == 0
+    assert usual.parts["ort, words"].scores(QueryTerms("der Universität"))[0] == 0
     assert all(set(part) == {"name", "kind"} for part in usual.as_dict()["parts"])  # type: ignore[union-attr]
 
 

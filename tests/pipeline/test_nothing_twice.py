@@ -149,6 +149,7 @@ def replaced(folder: Path, old: str, new: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_search_answers_from_the_run_before_and_the_killed_one_goes_on_from_its_shard(
     small_project: Path, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_search_answers_from_the_run_before_and_the_killed_one_goes_on_from_it
     assert "newer run" not in search(small_project, caplog)[1]
 
 
+@pytest.mark.slow
 def test_a_first_run_that_was_killed_late_can_be_searched(
     small_project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

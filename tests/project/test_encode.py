@@ -34,6 +34,7 @@ def encode(most: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["npy", "parquet"])
 def test_a_killed_encode_goes_on_from_its_shard_to_the_same_file(tmp_path: Path, tiny_model: Path, ending: str) -> None:
     texts = [f"name {number % 45}" for number in range(60)]

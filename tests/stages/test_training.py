@@ -135,6 +135,7 @@ def test_a_broken_student_fails_its_gates(trained: Project, tmp_path: Path) -> N
     assert run_command(["gate", "--project", str(folder)]) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]) -> None:
     """Under torchrun, with the same batches and negatives: the losses are those of one process."""
     losses = {}
@@ -199,6 +200,7 @@ def test_the_estimate_is_held_against_what_came_of_it() -> None:
     assert compared_with_gain(before, Interval(mean=0.1, low=0.0, high=0.2)).right is None
 
 
+@pytest.mark.slow
 def test_the_first_model_of_a_taught_one_is_trained_without_a_teacher(
     tmp_path: Path, tiny_model: Path, institutions: list[dict[str, str]]
 ) -> None:

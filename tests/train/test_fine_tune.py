@@ -244,6 +244,7 @@ fine_tune(load(Path({model!r})), EXAMPLES, dev_score, config, TrainingRun(folder
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["after a checkpoint", "inside a checkpoint", "while saving the model"])
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(when: str, tiny_model: Path, tmp_path: Path) -> None:
     script = SCRIPT.format(root=str(Path(__file__).parent.parent.parent), model=str(tiny_model))
