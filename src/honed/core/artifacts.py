@@ -196,7 +196,15 @@ class ArtifactStore:
 
 
 def refuse_others(folder: Path, names: Collection[str]) -> None:
-    """Raise `ArtifactError` for a file in a folder, at any depth, that is none of some by their relative names."""
+    """Raise `ArtifactError` for a file in a folder, at any depth, that is none of some by their relative names.
+
+    Hidden files are let be: systems leave them, and nobody reads them.
+    """
     for path in sorted(folder.rglob("*")):
-        if path.relative_to(folder).as_posix() not in names and not path.is_dir():
+        inside = path.relative_to(folder)
+        if (
+            inside.as_posix() not in names
+            and not path.is_dir()
+            and not any(part.startswith(".") for part in inside.parts)
+        ):
             raise ArtifactError("E_EXTRA", f"{path}: is not in the manifest")
