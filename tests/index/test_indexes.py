@@ -9,13 +9,13 @@ from safetensors.numpy import save_file
 
 from honed.core.errors import ArtifactError, ConfigError
 from honed.core.protocols import VectorIndex
-from honed.core.tensors import map_safetensors
+from honed.core.tensors import map_safetensors, unit_rows
 from honed.index.annoy import AnnoyIndex
 from honed.index.backends import build_index, restore_index, tensors_of
 from honed.index.clusters import nearest_clusters, train_clusters
 from honed.index.codes import CODES
 from honed.index.composed import ComposedIndex, code_vectors
-from honed.index.exact import NARROW, ExactIndex
+from honed.index.exact import NARROW, ExactIndex, FlatIndex
 from honed.index.hnsw import HnswIndex
 from honed.index.lexical import (
     Analyzer,
@@ -471,3 +471,17 @@ class TestHnsw:
         tensors = HnswIndex(STORED, HNSW).tensors()
         with pytest.raises(ArtifactError, match="no graph over these vectors"):
             HnswIndex.from_tensors(STORED, HNSW, {**tensors, name: change(tensors[name])})
+
+
+@pytest.mark.parametrize("n_queries", [1, 33, 450])
+def test_few_queries_over_many_documents_are_answered_as_by_the_reference(n_queries: int) -> None:
+    rng = np.random.default_rng(0)
+    documents = unit_rows(rng.normal(size=(8_300, 16)).astype(np.float32))
+    documents[5_000:5_020] = documents[7]  # ties
+    queries = unit_rows(rng.normal(size=(n_queries, 16)).astype(np.float32))
+    queries[0] = documents[7]
+    wanted_scores, wanted = ExactIndex(documents).search(queries, 30)
+    scores, rows = FlatIndex(documents).search(queries, 30)
+    np.testing.assert_allclose(scores, wanted_scores, atol=1e-6)
+    assert set(rows[0, :21].tolist()) == {7, *range(5_000, 5_020)}
+    assert (rows == wanted).mean() > 0.99  # near-ties aside
