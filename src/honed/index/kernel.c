@@ -115,6 +115,38 @@ static void sink(int64_t *heap, Py_ssize_t size, Py_ssize_t at, const float *sco
     heap[at] = row;
 }
 
+#define SIDE_BY_SIDE 32 /* scores that are looked at together */
+
+/* The next row from one on whose score is another than a given one, or n. */
+static Py_ssize_t next_other(const float *scores, Py_ssize_t row, Py_ssize_t n, float score)
+{
+    for (; row + SIDE_BY_SIDE <= n; row += SIDE_BY_SIDE) {
+        int found = 0;
+        for (int lane = 0; lane < SIDE_BY_SIDE; lane++)
+            found |= scores[row + lane] != score;
+        if (found)
+            break;
+    }
+    while (row < n && scores[row] == score)
+        row++;
+    return row;
+}
+
+/* The next row from one on whose score is above a given one, or n. */
+static Py_ssize_t next_above(const float *scores, Py_ssize_t row, Py_ssize_t n, float score)
+{
+    for (; row + SIDE_BY_SIDE <= n; row += SIDE_BY_SIDE) {
+        int found = 0;
+        for (int lane = 0; lane < SIDE_BY_SIDE; lane++)
+            found |= scores[row + lane] > score;
+        if (found)
+            break;
+    }
+    while (row < n && !(scores[row] > score))
+        row++;
+    return row;
+}
+
 /* scores (f32) -> rows (i64) of the highest that are not 0, best first, -1 where there are fewer */
 static PyObject *best_rows(PyObject *module, PyObject *args)
 {
@@ -128,18 +160,21 @@ static PyObject *best_rows(PyObject *module, PyObject *args)
     const Py_ssize_t n = COUNT(0, 4), depth = COUNT(1, 8);
     Py_BEGIN_ALLOW_THREADS
     Py_ssize_t size = 0, row = 0;
-    for (; row < n && size < depth; row++)
-        if (scores[row] != 0)
+    for (; row < n && size < depth; row++) {
+        row = next_other(scores, row, n, 0);
+        if (row < n)
             heap[size++] = row;
+    }
     for (Py_ssize_t at = size / 2; at--;)
         sink(heap, size, at, scores);
     float lowest = size ? scores[heap[0]] : 0;
-    for (; row < n && size; row++) { /* of rows with the lowest score the first stays */
-        if (!(scores[row] > lowest) || scores[row] == 0)
-            continue;
-        heap[0] = row;
-        sink(heap, size, 0, scores);
-        lowest = scores[heap[0]];
+    while (size && (row = next_above(scores, row, n, lowest)) < n) { /* of rows with the lowest score the first stays */
+        if (scores[row] != 0) {
+            heap[0] = row;
+            sink(heap, size, 0, scores);
+            lowest = scores[heap[0]];
+        }
+        row++;
     }
     for (Py_ssize_t last = size; last-- > 1;) { /* the latest goes to the end, again and again */
         const int64_t latest = heap[0];
