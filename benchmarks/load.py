@@ -1,6 +1,6 @@
 """The server under load: latency, errors, memory, reloads, and a stop that loses nothing.
 
-    python benchmarks/load.py BUNDLE [--seconds 60] [--json]
+    python benchmarks/load.py BUNDLE [--seconds 60] [--workers 0] [--json]
 
 The clients are plain asyncio sockets with keep-alive on the same machine, so they take a share of its cores.
 """
@@ -129,8 +129,9 @@ async def stop_under_load(server: subprocess.Popen[bytes], queries: list[str]) -
     }
 
 
-def start(bundle: Path) -> subprocess.Popen[bytes]:
-    server = subprocess.Popen([sys.executable, "-m", "honed", "serve", str(bundle), "--port", str(PORT)])
+def start(bundle: Path, workers: int) -> subprocess.Popen[bytes]:
+    options = ["--port", str(PORT), "--workers", str(workers)]
+    server = subprocess.Popen([sys.executable, "-m", "honed", "serve", str(bundle), *options])
     import urllib.error
     import urllib.request
 
@@ -143,14 +144,15 @@ def start(bundle: Path) -> subprocess.Popen[bytes]:
     raise SystemExit("the server did not get ready")
 
 
-async def measure(bundle: Path, seconds: float) -> list[dict[str, object]]:
+async def measure(bundle: Path, seconds: float, workers: int) -> list[dict[str, object]]:
     from honed import Searcher
 
     names = Searcher.load(bundle).names
     queries = [names.text(row) for row in range(0, names.n_texts, max(1, names.n_texts // 2000))]
-    server = start(bundle)
+    server = start(bundle, workers)
     pid = server.pid
     found = [await phase("warm-up, c=8", 8, 5, queries, pid)]
+    found.append(await phase("c=1", 1, 5, queries, pid))
     found.append(await phase("c=8", 8, seconds, queries, pid))
     found.append(await phase("burst, c=64", 64, 10, queries, pid))
     found.append(await phase("c=256", 256, 10, queries, pid))
@@ -164,9 +166,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.bundle, options.seconds))
+    found = asyncio.run(measure(options.bundle, options.seconds, options.workers))
     if options.json:
         print(json.dumps(found, indent=1))
         return

@@ -21,7 +21,7 @@ from honed.core.records import Answer
 from honed.serve.batching import EncodeWork, MicroBatcher, QueueFull, SearcherRunner, SearchWork
 from honed.serve.errors import RequestError
 from honed.serve.limits import Limits
-from honed.serve.server import ServeOptions
+from honed.serve.server import ServeOptions, listen
 from honed.serve.server import serve as serve_bundle
 from honed.serve.service import Service
 from tests.shipped import Server, reseal
@@ -320,6 +320,28 @@ class TestStop:
             )
         assert done.returncode == 74
         assert "E_ADDRESS" in done.stderr
+
+
+def test_answers_are_sent_at_once() -> None:
+    """A connection that waits until its last packet was acknowledged makes every answer 40 ms late."""
+
+    async def main() -> int:
+        accepted = asyncio.get_running_loop().create_future()
+
+        class Accepts(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted.set_result(
+                    transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                )
+
+        with listen("127.0.0.1", 0) as listener:
+            server = await asyncio.get_running_loop().create_server(Accepts, sock=listener)
+            with socket.create_connection(listener.getsockname()):
+                found: int = await asyncio.wait_for(accepted, 60)
+            server.close()
+        return found
+
+    assert asyncio.run(main()) == 1
 
 
 class _Slow:
