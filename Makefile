@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SCRATCH ?= .shipped
 
-.PHONY: demo test test-long test-avx2 check sbom bench bench-serve docs package clean
+.PHONY: demo test test-long test-avx2 check audit sbom bench bench-serve docs package clean
 
 $(READY): pyproject.toml setup.py constraints.txt src/honed/index/kernel.c
 	$(PYTHON) -m venv $(VENV)
@@ -33,10 +33,13 @@ test-avx2: $(READY)  ## the numeric part of the suite as a CPU with AVX2 alone w
 	$(OLDER) $(BIN)/python -m pytest -n 2 --dist loadfile tests/encode tests/index tests/train/test_objectives.py \
 	  -m "not slow" tests/bundle tests/search/test_answering.py tests/stages/test_labeling.py tests/project/test_update.py
 
-check: $(READY)  ## style, types, and the versions of packages; known holes where a network is there
+check: $(READY)  ## style, types, and the least versions of packages
 	$(BIN)/ruff format --check src tests benchmarks docs setup.py
 	$(BIN)/ruff check src tests benchmarks docs setup.py
 	$(BIN)/mypy
+	$(BIN)/python docs/audit.py
+
+audit: $(READY)  ## known holes of the packages, by the advisory database: what it says changes from day to day
 	$(BIN)/python docs/audit.py --tools $(VENV)-audit
 
 sbom: $(READY)  ## the packages of the environment, in dist/sbom.json (CycloneDX)
