@@ -1,8 +1,12 @@
 """honed: a team's own data to a search model it can ship."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from honed.core.version import __version__
+
+# threads of OpenBLAS sleep 2^10 cycles after a product, not 2^26: they would take a core for 30 ms after every search
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "10")
 
 if TYPE_CHECKING:
     from honed.api.matching import match_table
