@@ -152,7 +152,7 @@ def test_nothing_is_measured_where_nothing_can_be_kept(
 
 def test_another_setting_of_the_machine_is_measured_for_itself(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     Engines(clock, first=0.4, second=0.1).chosen()
-    monkeypatch.setenv("HONED_BF16", "off")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert kept_choices() == []
     assert Engines(clock, first=0.1, second=0.4).chosen() == ("first", True)
 
