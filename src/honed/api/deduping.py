@@ -91,7 +91,7 @@ def dedupe_table(
     data = list(data) if isinstance(data, Iterator) else data
     options = DedupeOptions(max_error=max_error, confidence=confidence)
     check_options(options)
-    kinds = evidence if isinstance(evidence, Mapping) else {name: name for name in evidence}
+    kinds = frames.pairs_of_columns(evidence)
     columns = ComparedColumns(name=column, name_there=against_column or column, evidence=kinds)
     with TemporaryDirectory() as folder:
         table = _file(data, Path(folder) / "table.parquet", [column, *kinds])

@@ -29,6 +29,11 @@ def paths_of(data: Data) -> list[Path] | None:
     return None
 
 
+def pairs_of_columns(columns: Mapping[str, str] | Sequence[str]) -> Mapping[str, str]:
+    """Return what each column is called elsewhere; columns in a list have the same name there."""
+    return columns if isinstance(columns, Mapping) else {name: name for name in columns}
+
+
 def write_parquet(data: Data, file: Path, names: Sequence[str]) -> Path:
     """Write data as a Parquet file, the same bytes for the same data; returns its path.
 

@@ -109,7 +109,7 @@ def match_table(
     """
     options = MatchOptions(max_error=max_error, max_missed=max_missed, confidence=confidence, one_to_one=one_to_one)
     check_options(options)
-    kinds = evidence if isinstance(evidence, Mapping) else {name: name for name in evidence}
+    kinds = frames.pairs_of_columns(evidence)
     columns = TableColumns(name=column, evidence=kinds, separator=separator)
     return _matched(searcher, data, columns, options, reviews, folder)
 

@@ -56,6 +56,6 @@ def best_rows(scores: Vectors, depth: int) -> Rows:
     if compiled is not None:
         best = np.empty(max(0, min(depth, len(scores))), np.int64)
         compiled.best_rows(scores, best)
-        return best[: int(np.searchsorted(best < 0, 1))] if len(best) and best[-1] < 0 else best
+        return best[best >= 0]
     hits = np.flatnonzero(scores)
     return hits[top_rows(scores[hits], min(depth, len(hits)))] if len(hits) and depth else hits[:0]

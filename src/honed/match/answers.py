@@ -90,11 +90,12 @@ def find_all(searcher: Searcher, entries: Sequence[Entry], fields: Sequence[str]
     folder.mkdir(parents=True, exist_ok=True)
     blocks = [entries[start : start + BLOCK] for start in range(0, len(entries), BLOCK)]
     places = [folder / f"{number:06d}.jsonl" for number in range(len(blocks))]
-    answers = _answers(searcher, [block for block, place in zip(blocks, places, strict=True) if not place.is_file()])
+    stands = [place.is_file() for place in places]  # asked once: another run may write meanwhile
+    answers = _answers(searcher, [block for block, done in zip(blocks, stands, strict=True) if not done])
     found: list[Found] = []
     with progress("match rows", len(entries)) as bar:
-        for block, place in zip(blocks, places, strict=True):
-            if not place.is_file():
+        for block, place, done in zip(blocks, places, stands, strict=True):
+            if not done:
                 rows = [json.dumps(found_of(one, fields).as_dict(), ensure_ascii=False) for one in next(answers)]
                 write_text(place, "\n".join(rows) + "\n")
             lines = place.read_text(encoding="utf-8").rstrip("\n").split("\n")
